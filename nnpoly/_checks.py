@@ -1,0 +1,48 @@
+"""Checks of arguments: each returns the value it accepts, or says what, why and what to do instead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def integer(where: str, name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not whole or int(value) < minimum:
+        raise ValueError(f"{where}: `{name}` must be an integer >= {minimum}, got {value!r}.")
+    return int(value)
+
+
+def number(
+    where: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf
+) -> float:
+    """Return `value` as a Python float in [low, high].
+
+    A Python float, since a NumPy scalar would promote the arrays that it meets.
+    """
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if not (low <= result <= high) or math.isinf(result):
+        bounds = "finite" if math.isinf(low) and math.isinf(high) else f"in [{low:g}, {high:g}]"
+        raise ValueError(f"{where}: `{name}` must be a number {bounds}, got {value!r}.")
+    return result
+
+
+def positive(where: str, name: str, value: Any) -> float:
+    """Return `value` as a Python float above zero."""
+    result = number(where, name, value, low=0.0)
+    if result == 0.0:
+        raise ValueError(f"{where}: `{name}` must be greater than 0, got {value!r}.")
+    return result
+
+
+def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
+    """Return `value` if it is one of `options`."""
+    known = sorted(options)
+    if value not in known:
+        raise ValueError(f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}.")
+    return str(value)

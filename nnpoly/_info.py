@@ -1,0 +1,36 @@
+"""What runs here: versions and backends."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from .backends import registry
+
+
+def config() -> dict[str, str]:
+    """Return versions, and every backend with its version and device, or why it is missing."""
+    from . import __version__
+
+    rows = {
+        "nnpoly": __version__,
+        "Python": f"{platform.python_version()} on {platform.machine()} {sys.platform}",
+    }
+    for name, state in registry.backends().items():
+        rows[name] = registry.get(name).version() if state else str(state)
+    return rows
+
+
+def show_config() -> None:
+    """Print versions and backends: what to quote in a bug report.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.show_config()
+    nnpoly  0.1.0
+    Python  3...
+    numpy   2...
+    """
+    for name, value in config().items():
+        print(f"{name:<6}  {value}")

@@ -1,0 +1,281 @@
+"""Activations: element-wise functions, each beside its derivative.
+
+An activation is a frozen object. Call it on an array of any backend, or ask its derivative::
+
+    >>> import numpy as np
+    >>> from nnpoly import activations
+    >>> activations.relu(np.asarray([-1.0, 2.0]))
+    array([0., 2.])
+    >>> activations.LeakyReLU(0.1).derivative(np.asarray([-1.0, 2.0]))
+    array([0.1, 1. ])
+
+Inside a network `value` and `slope` are used, which are given the table of primitives and so need
+not look for it. `reads` says what the derivative is computed from, so that a layer need not keep
+the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from . import _checks
+from ._config import Described
+from .backends import registry
+from .primitives import Array, Ops
+
+
+class Activation(Described):
+    """An element-wise function sigma with its derivative sigma'."""
+
+    reads: ClassVar[Literal["pre", "post", "none"]] = "pre"
+    differentiable: ClassVar[bool] = True
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        """sigma(pre)."""
+        raise NotImplementedError
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        """sigma'(pre); only the array that `reads` names is looked at."""
+        raise NotImplementedError
+
+    def __call__(self, pre: Array) -> Array:
+        """sigma(pre), for an array of any backend."""
+        return self.value(registry.of(pre).ops, pre)
+
+    def derivative(self, pre: Array, post: Array = None) -> Array:
+        """sigma'(pre), for an array of any backend; `post` = sigma(pre) saves computing it."""
+        ops = registry.of(pre).ops
+        if post is None:
+            post = self.value(ops, pre)
+        return self.slope(ops, pre, post)
+
+
+def _sigmoid(ops: Ops, z: Array) -> Array:
+    """Logistic function; exp sees only -|z|, so it cannot overflow."""
+    xp = ops.xp
+    small = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, xp.ones_like(small), small) / (1.0 + small)
+
+
+@dataclass(frozen=True)
+class Step(Activation):
+    """The threshold neuron: 1 if z >= 0, else 0. Its derivative is 0, so it cannot be trained."""
+
+    differentiable = False
+    reads = "none"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return ops.xp.astype(pre >= 0, pre.dtype)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return ops.xp.zeros_like(pre)
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """z."""
+
+    reads = "none"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return pre
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return ops.xp.ones_like(pre)
+
+
+@dataclass(frozen=True)
+class Linear(Activation):
+    """a z."""
+
+    a: float = 1.0
+    reads = "none"
+
+    def __post_init__(self) -> None:
+        self._set(a=_checks.number("Linear", "a", self.a))
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return self.a * pre
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return ops.xp.full_like(pre, self.a)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """1 / (1 + exp(-z)); sigma' = sigma (1 - sigma)."""
+
+    reads = "post"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return _sigmoid(ops, pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return post * (1.0 - post)
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """tanh(z); sigma' = 1 - sigma^2."""
+
+    reads = "post"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return ops.xp.tanh(pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return 1.0 - post * post
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """max(z, 0); sigma'(0) = 0."""
+
+    reads = "post"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        # `<=`, so that NaN passes through instead of becoming 0.
+        return ops.xp.where(pre <= 0, ops.xp.zeros_like(pre), pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return ops.xp.astype(post > 0, post.dtype)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """z if z > 0, else a z."""
+
+    a: float = 0.01
+
+    def __post_init__(self) -> None:
+        self._set(a=_checks.number("LeakyReLU", "a", self.a))
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return ops.xp.where(pre > 0, pre, self.a * pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        ones = ops.xp.ones_like(pre)
+        return ops.xp.where(pre > 0, ones, self.a * ones)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """z if z > 0, else a (exp(z) - 1). Clevert et al. 2015, arXiv:1511.07289."""
+
+    a: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(a=_checks.number("ELU", "a", self.a))
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        # The branch that `where` drops must not overflow either.
+        negative = ops.xp.where(pre > 0, ops.xp.zeros_like(pre), pre)
+        return ops.xp.where(pre > 0, pre, self.a * ops.xp.expm1(negative))
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        negative = ops.xp.where(pre > 0, ops.xp.zeros_like(pre), pre)
+        return ops.xp.where(pre > 0, ops.xp.ones_like(pre), self.a * ops.xp.exp(negative))
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """log(1 + exp(z)); sigma' is the logistic function."""
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        xp = ops.xp
+        positive = xp.where(pre <= 0, xp.zeros_like(pre), pre)
+        return positive + xp.log1p(xp.exp(-xp.abs(pre)))
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return _sigmoid(ops, pre)
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """z sigmoid(z), also called swish."""
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return pre * _sigmoid(ops, pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        s = _sigmoid(ops, pre)
+        return s * (1.0 + pre * (1.0 - s))
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """z Phi(z), Phi the normal distribution function: the erf form.
+
+    Hendrycks and Gimpel 2016, arXiv:1606.08415. Some libraries mean the tanh form: see `GELUTanh`.
+    """
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return pre * ops.normal_cdf(pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return ops.normal_cdf(pre) + pre * _normal_density(ops, pre)
+
+
+def _normal_density(ops: Ops, z: Array) -> Array:
+    # Far out z^2 would overflow half precision; the density is 0 there in every float type.
+    near = ops.xp.where(ops.xp.abs(z) > 40.0, ops.xp.full_like(z, 40.0), z)
+    return (1.0 / math.sqrt(2.0 * math.pi)) * ops.xp.exp(-0.5 * (near * near))
+
+
+@dataclass(frozen=True)
+class GELUTanh(Activation):
+    """z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2: the tanh approximation of GELU."""
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return 0.5 * pre * (1.0 + ops.xp.tanh(self._inner(ops, pre)[0]))
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        inner, inner_slope = self._inner(ops, pre)
+        t = ops.xp.tanh(inner)
+        return 0.5 * (1.0 + t) + 0.5 * pre * (1.0 - t * t) * inner_slope
+
+    @staticmethod
+    def _inner(ops: Ops, z: Array) -> tuple[Array, Array]:
+        """Return the cubic and its derivative, at z clamped to where tanh is exactly +-1."""
+        limit = ops.xp.full_like(z, 30.0)
+        z = ops.xp.where(z > 30.0, limit, ops.xp.where(z < -30.0, -limit, z))
+        scale, square = math.sqrt(2.0 / math.pi), z * z
+        return scale * z * (1.0 + 0.044715 * square), scale * (1.0 + 3.0 * 0.044715 * square)
+
+
+step = Step()
+identity = Identity()
+linear = Linear()
+sigmoid = Sigmoid()
+tanh = Tanh()
+relu = ReLU()
+leaky_relu = LeakyReLU()
+elu = ELU()
+softplus = Softplus()
+silu = SiLU()
+gelu = GELU()
+gelu_tanh = GELUTanh()
+
+BY_NAME: dict[str, Activation] = {
+    "step": step,
+    "identity": identity,
+    "linear": linear,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "softplus": softplus,
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+}
+
+
+def get(activation: Any, where: str = "activations.get") -> Activation:
+    """Return the activation of a name, or the object itself."""
+    if isinstance(activation, Activation):
+        return activation
+    return BY_NAME[_checks.choice(where, "activation", activation, BY_NAME)]

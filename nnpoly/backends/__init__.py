@@ -1,0 +1,9 @@
+"""Backends: the array libraries that nnpoly computes with.
+
+To add one, subclass `Backend` and `register` it; see docs/backends.md.
+"""
+
+from .base import Backend
+from .registry import Availability, get, register
+
+__all__ = ["Availability", "Backend", "get", "register"]

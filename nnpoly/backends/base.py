@@ -1,0 +1,105 @@
+"""What a backend is: an array library that nnpoly can compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any
+
+from ..primitives import Array, Ops
+from . import host
+
+FLOATS = ("float16", "float32", "float64")
+_NO_SCOPE = nullcontext()
+
+
+class Backend:
+    """An array library. A subclass names its namespace and how arrays get in and out.
+
+    Attributes
+    ----------
+    name
+        What `use_backend` calls it; also whose fast implementations its table prefers.
+    xp
+        The array namespace (array-api-compat's).
+    index_dtype
+        The integers that class indices and row numbers are converted to.
+    in_place
+        Whether arrays can be written into, and gradients are worth a buffer of their own.
+    """
+
+    name: str
+    xp: Any
+    index_dtype: str = "int64"
+    in_place: bool = False
+
+    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
+        """Pickle by name: a backend is a module, not data."""
+        from .registry import get
+
+        return get, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"<nnpoly backend {self.name}>"
+
+    @cached_property
+    def ops(self) -> Ops:
+        """The table of primitives with this backend's fast implementations."""
+        return Ops(self.xp, self.name)
+
+    def owns(self, array: Any) -> bool:
+        """Whether `array` is one of this library's."""
+        raise NotImplementedError
+
+    def device(self, device: Any) -> Any:
+        """Return the library's device object for a user's `device`; None is the default device."""
+        raise NotImplementedError
+
+    def from_host(self, array: host.HostArray, device: Any) -> Array:
+        """Return a copy of a NumPy array on `device`, or the array itself if that is this library's."""
+        raise NotImplementedError
+
+    def to_host(self, array: Array) -> host.HostArray:
+        """Return the array in NumPy; it may share memory."""
+        return host.asarray(array)
+
+    def dtype(self, name: str) -> Any:
+        """Return the library's dtype of that name."""
+        return getattr(self.xp, name)
+
+    def convert(self, array: Array, dtype: str, device: Any) -> Array:
+        """Return one of this library's arrays with `dtype` on `device`: itself where it fits."""
+        wanted = self.dtype(dtype)
+        if array.dtype != wanted:
+            array = self.xp.astype(array, wanted)
+        return self.move(array, device)
+
+    def move(self, array: Array, device: Any) -> Array:
+        """Return the array on `device`: itself where it is there already."""
+        if array.device == device:
+            return array
+        return self.xp.asarray(array, device=device, copy=True)
+
+    def check_dtype(self, where: str, dtype: str) -> None:
+        """Refuse a floating type that this library cannot compute in."""
+
+    def copy(self, array: Array) -> Array:
+        """Return a copy that nothing else writes into."""
+        return self.xp.asarray(array, copy=True)
+
+    def scope(self, device: Any) -> AbstractContextManager[Any]:
+        """Return the context in which this library computes on `device`."""
+        return _NO_SCOPE
+
+    def widened(self, dtype: str) -> AbstractContextManager[Any]:
+        """Return a context in which `dtype` works, for the parity tools."""
+        return nullcontext()
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function`, pure in arrays, in the form that runs fastest: here, as it is."""
+        return function
+
+    def version(self) -> str:
+        """Return the library's version and what it computes on."""
+        raise NotImplementedError

@@ -1,0 +1,78 @@
+"""What is computed on the host for every backend: random numbers, shuffles and conversions.
+
+All random numbers come from here, keyed by a seed and a path of integers, so that every backend is
+given bit-equal numbers and none depends on what was drawn before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Generator: TypeAlias = np.random.Generator
+
+MASK = 0xFFFFFFFF
+
+
+def entropy() -> int:
+    """Return a fresh seed from the operating system."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+
+
+def generator(seed: int, *path: int) -> Generator:
+    """Return the random generator of a seed and a place (a layer, an epoch, ...)."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
+
+
+def permutation(n: int, seed: int, *path: int) -> HostArray:
+    """Return the numbers 0..n-1 in an order that depends on seed and path alone."""
+    return generator(seed, *path).permutation(n)
+
+
+def key(seed: int, t: int) -> int:
+    """Return the signed 32-bit key of step t's random masks, hashed from seed and t."""
+    h = (seed ^ (seed >> 32)) & MASK
+    for word in (t & MASK, (t >> 32) & MASK, 0x9E3779B9):
+        h = ((h ^ word) * 0x7FEB352D) & MASK
+        h = ((h ^ (h >> 15)) * 0x846CA68B) & MASK
+        h ^= h >> 16
+    return h - 0x100000000 if h >= 0x80000000 else h
+
+
+def vector(pieces: Iterable[Any], dtype: str) -> HostArray:
+    """Return all pieces as one vector of `dtype`."""
+    flat = [np.ravel(np.asarray(piece, dtype=dtype)) for piece in pieces]
+    return np.concatenate([np.zeros(0, dtype=dtype), *flat])
+
+
+def orthonormal(matrix: HostArray) -> HostArray:
+    """Return the orthonormal columns nearest in sign to `matrix`'s QR factorisation."""
+    q, r = np.linalg.qr(matrix)
+    signs: HostArray = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return signs
+
+
+def is_host(data: Any) -> bool:
+    """Whether `data` already is a NumPy array or scalar."""
+    return isinstance(data, np.ndarray | np.generic)
+
+
+def asarray(data: Any, dtype: str | None = None) -> HostArray:
+    """Return `data` (an array-like of the host: lists, tuples, frames) as a NumPy array."""
+    return np.asarray(data, dtype=dtype)
+
+
+def unique(labels: HostArray) -> HostArray:
+    """Return the distinct labels, sorted."""
+    return np.unique(labels)
+
+
+def index_of(labels: HostArray, classes: HostArray) -> HostArray:
+    """Return the place in `classes` of every label, or -1 where it is not among them."""
+    order = np.argsort(classes, kind="stable")
+    found = np.searchsorted(classes, labels, sorter=order)
+    place = order[np.minimum(found, len(classes) - 1)]
+    return np.where(classes[place] == labels, place, -1)

@@ -1,0 +1,81 @@
+"""JAX arrays: pure functions throughout, a whole training step compiled by `jax.jit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from ..primitives import Array, Ops, implements
+from . import host
+from .base import Backend
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import jax.scipy.special
+except ImportError as error:
+    raise ImportError("JAX is not installed: pip install nnpoly[jax]") from error
+
+
+class Jax(Backend):
+    """JAX arrays, which are immutable."""
+
+    name = "jax"
+    index_dtype = "int32"
+
+    def __init__(self) -> None:
+        self.xp = jnp
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, jax.Array)
+
+    def device(self, device: Any) -> Any:
+        if device is None:
+            return jnp.empty(0).device
+        if not isinstance(device, str):
+            return device
+        platform, _, number = device.partition(":")
+        try:
+            return jax.devices(platform)[int(number or 0)]
+        except (RuntimeError, IndexError, ValueError) as error:
+            known = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
+            raise ValueError(f"jax: `device` must be one of {known}, got {device!r}.") from error
+
+    def from_host(self, array: host.HostArray, device: Any) -> Array:
+        return jax.device_put(jnp.array(array), device)
+
+    def move(self, array: Array, device: Any) -> Array:
+        return array if array.device == device else jax.device_put(array, device)
+
+    def check_dtype(self, where: str, dtype: str) -> None:
+        if dtype == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError(
+                f"{where}: `dtype` float64 needs JAX's 64-bit mode, which is off. Set "
+                "JAX_ENABLE_X64=1 or call jax.config.update('jax_enable_x64', True) at the start."
+            )
+
+    def scope(self, device: Any) -> AbstractContextManager[Any]:
+        # float32 means float32: without this JAX may multiply in TF32 or bfloat16 on accelerators.
+        precision: AbstractContextManager[Any] = jax.default_matmul_precision("highest")
+        return precision
+
+    def widened(self, dtype: str) -> AbstractContextManager[Any]:
+        return jax.enable_x64(True) if dtype == "float64" else nullcontext()
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = jax.jit(function)
+        return compiled
+
+    def version(self) -> str:
+        return f"{jax.__version__} ({jax.devices()[0].device_kind})"
+
+
+def load() -> Backend:
+    """Return the backend."""
+    return Jax()
+
+
+@implements("normal_cdf", "jax")
+def _normal_cdf(ops: Ops, z: Array) -> Array:
+    return jax.scipy.special.ndtr(z)

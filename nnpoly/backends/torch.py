@@ -1,0 +1,69 @@
+"""torch tensors, on the CPU or any of torch's devices."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ..primitives import Array, Ops, implements
+from . import host
+from .base import Backend
+
+try:
+    import array_api_compat.torch as xp
+    import torch
+except ImportError as error:
+    raise ImportError("torch is not installed: pip install nnpoly[torch]") from error
+
+
+class Torch(Backend):
+    """torch tensors; autograd is never used."""
+
+    name = "torch"
+
+    def __init__(self) -> None:
+        self.xp = xp
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, torch.Tensor)
+
+    def device(self, device: Any) -> Any:
+        try:
+            resolved = torch.device(torch.get_default_device() if device is None else device)
+            # An allocation, since only that tells whether the device is there; it also completes
+            # "cuda" to "cuda:0".
+            return torch.empty(0, device=resolved).device
+        except (RuntimeError, AssertionError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"torch: `device` {device!r} cannot be used: {reason}") from error
+
+    def from_host(self, array: host.HostArray, device: Any) -> Array:
+        return torch.tensor(array, device=device)
+
+    def to_host(self, array: Array) -> host.HostArray:
+        return host.asarray(array.detach().cpu().numpy())
+
+    def convert(self, array: Array, dtype: str, device: Any) -> Array:
+        return array.detach().to(device=device, dtype=self.dtype(dtype))
+
+    def copy(self, array: Array) -> Array:
+        return array.detach().clone()
+
+    def scope(self, device: Any) -> AbstractContextManager[Any]:
+        return torch.no_grad()
+
+    def version(self) -> str:
+        cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU only"
+        return f"{torch.__version__} ({cuda})"
+
+
+@functools.cache
+def load() -> Backend:
+    """Return the backend."""
+    return Torch()
+
+
+@implements("normal_cdf", "torch")
+def _normal_cdf(ops: Ops, z: Array) -> Array:
+    return torch.special.ndtr(z)

@@ -1,0 +1,184 @@
+"""Files: a network or a trainer in one safetensors file, which can hold no code.
+
+The arrays are the file's tensors; everything else is JSON in its header, under the key "nnpoly".
+Files are portable between backends. Writing is atomic: a temporary file beside the target is
+flushed to the disk and then renamed, so the target is always whole, old or new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ._config import construct, describe
+from .backends import host, registry
+from .network import MLP, Network
+from .training import History, State, Trainer
+
+FORMAT = 1
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "Saving and loading needs safetensors: pip install nnpoly[save]"
+        ) from error
+    return safetensors
+
+
+# Writing
+
+
+def save_network(net: Network, path: Any) -> None:
+    """Write a network."""
+    _write(path, _network_arrays(net), {"kind": "network", "network": _network_header(net)})
+
+
+def save_trainer(trainer: Trainer, path: Any) -> None:
+    """Write a trainer with all that continuing needs."""
+    arrays = _network_arrays(trainer.network)
+    for name, moment in zip(trainer.optimizer.moments, trainer._moments, strict=True):
+        arrays[f"moment/{name}"] = registry.to_host(moment)
+    header = {
+        "kind": "trainer",
+        "network": _network_header(trainer.network),
+        "optimizer": describe(trainer.optimizer),
+        "loss": describe(trainer.loss),
+        "seed": trainer.seed,
+        "t": trainer.t,
+        "history": {
+            "loss": trainer.history.loss,
+            "validation_loss": trainer.history.validation_loss,
+        },
+    }
+    _write(path, arrays, header)
+
+
+def _network_header(net: Network) -> dict[str, Any]:
+    return {
+        "mlp": isinstance(net, MLP),
+        "layers": describe(net._chain),
+        "output": net.output,
+        "dtype": net.dtype,
+        "seed": net.seed,
+    }
+
+
+def _network_arrays(net: Network) -> dict[str, host.HostArray]:
+    arrays = {"w": registry.to_host(net._w)}
+    for l, part in enumerate(net._buffers):
+        for name, value in part.items():
+            arrays[f"buffer/{l}/{name}"] = registry.to_host(value)
+    return arrays
+
+
+def _write(path: Any, arrays: dict[str, host.HostArray], header: dict[str, Any]) -> None:
+    from . import __version__
+
+    header = {"format": FORMAT, "version": __version__, **header}
+    content = _safetensors().numpy.save(arrays, {"nnpoly": json.dumps(header)})
+    _write_atomically(Path(path), content)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: `path` is in {path.parent}, which is no folder. Make it first.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+# Reading
+
+
+def load(path: Any, backend: Any = None, device: Any = None) -> Network:
+    """Return the network that `Network.save` or `Trainer.save` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    backend, device
+        Where the network shall live; None for the default. It need not be where it was saved.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, damaged, not nnpoly's, or from a newer version.
+    """
+    header, arrays = _read(path)
+    return _network(header["network"], arrays, backend, device)
+
+
+def load_trainer(path: Any, backend: Any = None, device: Any = None) -> Trainer:
+    """Return the trainer that `Trainer.save` wrote."""
+    header, arrays = _read(path)
+    if header["kind"] != "trainer":
+        raise ValueError(
+            f"Trainer.load: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
+        )
+    with _named(path):
+        net = _network(header["network"], arrays, backend, device)
+        optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
+        trainer = Trainer(net, optimizer, loss, seed=header["seed"])
+        moments = tuple(net._from_host(arrays[f"moment/{name}"]) for name in optimizer.moments)
+        trainer._state = State(net._w, moments, net._buffers, header["t"])
+        trainer.history = History(**header["history"])
+    return trainer
+
+
+def _read(path: Any) -> tuple[dict[str, Any], dict[str, host.HostArray]]:
+    safetensors = _safetensors()
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"load: `path` {path} is no file.")
+    with _named(path):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("nnpoly")
+            if text is None:
+                raise ValueError("it is a safetensors file, but not nnpoly's")
+            header = json.loads(text)
+            if header["format"] > FORMAT:
+                raise ValueError(
+                    f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
+                )
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextlib.contextmanager
+def _named(path: Any) -> Iterator[None]:
+    """Turn whatever a damaged file causes into one clear error."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, _safetensors().SafetensorError) as error:
+        raise ValueError(f"load: {path} cannot be read: {error}.") from error
+
+
+def _network(header: dict[str, Any], arrays: dict[str, Any], backend: Any, device: Any) -> Network:
+    net = object.__new__(MLP if header["mlp"] else Network)
+    net._describe(construct(header["layers"]), header["output"], header["seed"])
+    net._settle(backend, device, header["dtype"])
+    parts = [
+        {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
+        for l, layer in enumerate(net._chain)
+    ]
+    w = arrays["w"]
+    if w.shape != (net._layout.size,):
+        raise ValueError(f"load: the file's w has shape {w.shape}, not ({net._layout.size},).")
+    net._adopt(net._from_host(w), net._place_buffers(parts))
+    return net

@@ -1,0 +1,282 @@
+"""Data: how a user's arrays become the network's, checked once, and labels become targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from . import _checks
+from .backends import Backend, host, registry
+from .losses import Loss
+from .primitives import Array
+
+REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network's arrays live: its backend, device and floating type."""
+
+    backend: Backend
+    device: Any
+    dtype: str
+
+    @cached_property
+    def _float(self) -> Any:
+        return self.backend.dtype(self.dtype)
+
+    def real(self, where: str, name: str, data: Any) -> Array:
+        """Return real data in the place's floating type: the same array where it fits already."""
+        if self.backend.owns(data) and data.dtype == self._float:
+            return self.backend.move(data, self.device)
+        return self._enter(where, name, data, self.dtype)
+
+    def integers(self, where: str, name: str, data: Any) -> Array:
+        """Return integers in the backend's index type."""
+        return self._enter(where, name, data, self.backend.index_dtype)
+
+    def _enter(self, where: str, name: str, data: Any, dtype: str) -> Array:
+        if self.backend.owns(data) and not host.is_host(data):
+            return self.backend.convert(data, dtype, self.device)
+        array = host_array(where, name, data, self.backend)
+        if array.dtype.kind not in REAL:
+            raise ValueError(
+                f"{where}: `{name}` must hold real numbers, got dtype {array.dtype}. Encode "
+                "categories first (nn.one_hot), and take the parts of complex numbers."
+            )
+        return self.backend.from_host(host.asarray(array, dtype), self.device)
+
+
+def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostArray:
+    """Return array-like data of the host as a NumPy array; refuse another backend's arrays."""
+    owner = registry.of(data)
+    if owner.name != "numpy":
+        raise ValueError(
+            f"{where}: `{name}` is an array of {owner.name}, but the network lives on "
+            f"{backend.name}. Move one of them: net.to({owner.name!r}), or pass a NumPy array."
+        )
+    try:
+        return host.asarray(data)
+    except ValueError as error:  # ragged lists
+        raise ValueError(f"{where}: `{name}` is no rectangular array: {error}.") from error
+
+
+def features(where: str, place: Place, X: Any, width: int, name: str = "X") -> Array:
+    """Return X as the network's (n, width) array, n >= 1.
+
+    Raises
+    ------
+    ValueError
+        For another shape, an empty batch, another backend's array or data that is not real.
+    """
+    x = place.real(where, name, X)
+    if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
+        hint = ""
+        if x.ndim == 1:
+            one = f"For one sample pass {name}[None, :]."
+            hint = one if x.shape[0] == width else ""
+            hint = f"For samples of one feature pass {name}[:, None]." if width == 1 else hint
+        elif x.ndim == 2 and x.shape[1] == width:
+            hint = "A batch has at least one sample."
+        elif x.ndim > 2:
+            hint = f"Flatten each sample: {name}.reshape(len({name}), -1)."
+        raise ValueError(
+            f"{where}: `{name}` must have shape (n, {width}), got {tuple(x.shape)}. {hint}".rstrip()
+        )
+    return x
+
+
+def targets(
+    where: str, place: Place, y: Any, loss: Loss, shape: tuple[int, int], name: str = "y"
+) -> Array:
+    """Return y as what `loss` computes with: class indices (n,), or real rows (n, K).
+
+    Parameters
+    ----------
+    shape
+        The scores' (n, K).
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a label out of range, or rows that are no probabilities.
+    """
+    n, K = shape
+    owned = place.backend.owns(y) and not host.is_host(y)
+    kind = _kind(y) if owned else host_array(where, name, y, place.backend).dtype.kind
+    dimensions = y.ndim if owned else host.asarray(y).ndim
+    if loss.labels == "classes" and dimensions == 1:
+        if kind not in "iu":
+            raise ValueError(
+                f"{where}: `{name}` must hold class indices 0..{K - 1} as integers, or one-hot rows, "
+                f"got {'strings' if kind in 'UO' else 'no integers'}. Encode labels with nn.OneHot."
+            )
+        labels = place.integers(where, name, y)
+        _require_shape(where, name, labels, (n,), f"one class index a row of X, or ({n}, {K}) rows")
+        return labels
+    rows = place.real(where, name, y)
+    if rows.ndim == 1 and K == 1:
+        rows = place.backend.xp.reshape(rows, (-1, 1))
+    _require_shape(where, name, rows, (n, K), "a row for each row of X")
+    return rows
+
+
+def _kind(y: Array) -> str:
+    return "f" if "float" in str(y.dtype) else "i"
+
+
+def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> None:
+    if tuple(array.shape) != shape:
+        raise ValueError(
+            f"{where}: `{name}` must have shape {shape} ({why}), got {tuple(array.shape)}."
+        )
+
+
+def require_labels(
+    where: str, place: Place, y: Array, loss: Loss, K: int, name: str = "y"
+) -> None:
+    """Refuse converted targets out of range. It reads the array, so it waits for the device."""
+    xp = place.backend.xp
+    low, high = float(xp.min(y)), float(xp.max(y))
+    if y.ndim == 1 and (low < 0 or high > K - 1):
+        raise ValueError(
+            f"{where}: `{name}` must hold class indices 0..{K - 1}, got values from {low:g} to "
+            f"{high:g}. The network has {K} outputs; encode other labels with nn.OneHot."
+        )
+    if y.ndim == 2 and loss.labels != "reals" and not (low >= 0.0 and high <= 1.0):
+        raise ValueError(
+            f"{where}: `{name}` must hold probabilities in [0, 1], got values from {low:g} to "
+            f"{high:g}."
+        )
+    if y.ndim == 2 and loss.labels == "classes":
+        worst = float(xp.max(xp.abs(xp.sum(y, axis=1) - 1.0)))
+        if not worst < 1e-2:
+            raise ValueError(
+                f"{where}: the rows of `{name}` must sum to 1 (one-hot or probabilities), one is "
+                f"off by {worst:g}."
+            )
+
+
+def require_finite(where: str, place: Place, array: Array, name: str) -> None:
+    """Refuse NaN and infinity. It reads the array, so it waits for the device."""
+    xp = place.backend.xp
+    finite = xp.isfinite(array)
+    if bool(xp.all(finite)):
+        return
+    rows = registry.to_host(xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1))
+    first = rows.tolist().index(False)
+    raise ValueError(
+        f"{where}: `{name}` must be finite in {place.dtype}, got NaN or infinity in "
+        f"{rows.size - int(rows.sum())} of {rows.size} rows, the first in row {first}. Remove or "
+        "fill them first."
+    )
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """Encoder and decoder between arbitrary class labels and one-hot rows or class indices.
+
+    Parameters
+    ----------
+    classes
+        The labels, all different; class k is the k-th. `OneHot.fit` takes them from data, sorted.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> encoder = nn.OneHot.fit(["dog", "cat", "dog"])
+    >>> encoder.encode(["cat", "dog"])
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    >>> encoder.decode([[0.9, 0.1], [0.2, 0.8]]).tolist()
+    ['cat', 'dog']
+    """
+
+    classes: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        classes = tuple(host.asarray(self.classes).tolist())
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError(
+                f"OneHot: `classes` must be different labels, at least one, got {self.classes!r}."
+            )
+        object.__setattr__(self, "classes", classes)
+
+    @classmethod
+    def fit(cls, labels: Any) -> OneHot:
+        """Return the encoder of all labels in `labels`, sorted."""
+        return cls(tuple(host.unique(_labels(labels)).tolist()))
+
+    def indices(self, labels: Any) -> host.HostArray:
+        """Return each label's class index: (n,) integers."""
+        given = _labels(labels)
+        found = host.index_of(given, host.asarray(self.classes))
+        unknown = given[found < 0]
+        if unknown.size:
+            raise ValueError(
+                f"OneHot: `labels` must be among {_short(self.classes)}, got "
+                f"{unknown.tolist()[0]!r} (row {(found < 0).tolist().index(True)})."
+            )
+        return found
+
+    def encode(self, labels: Any, dtype: str = "float32") -> host.HostArray:
+        """Return one-hot rows: (n, K)."""
+        columns = host.asarray(range(len(self.classes)))
+        rows: host.HostArray = self.indices(labels)[:, None] == columns
+        return rows.astype(dtype)
+
+    def decode(self, rows: Any) -> host.HostArray:
+        """Return the label of each row's largest entry, or of each class index: (n,)."""
+        given = registry.to_host(rows)
+        indices = given.argmax(axis=1) if given.ndim == 2 else given
+        return host.asarray(self.classes)[indices]
+
+
+def _labels(labels: Any) -> host.HostArray:
+    array = registry.to_host(labels)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"OneHot: `labels` must be a non-empty vector of labels, got shape {array.shape}."
+        )
+    return array
+
+
+def _short(classes: Sequence[Any]) -> str:
+    shown = ", ".join(repr(c) for c in classes[:8])
+    return shown + (", ..." if len(classes) > 8 else "")
+
+
+def one_hot(labels: Any, classes: Any = None, dtype: str = "float32") -> Array:
+    """Return one-hot rows of labels, on the labels' own backend.
+
+    Parameters
+    ----------
+    labels
+        (n,) labels of any kind: integers, strings, ....
+    classes
+        All labels in order, or their number K for the labels 0..K-1. None: those in `labels`,
+        sorted.
+
+    Returns
+    -------
+    Array
+        (n, K) rows of `dtype` with a single 1.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.one_hot([2, 0], classes=3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    if classes is None:
+        encoder = OneHot.fit(labels)
+    elif hasattr(classes, "__index__"):
+        encoder = OneHot(tuple(range(_checks.integer("one_hot", "classes", classes))))
+    else:
+        encoder = OneHot(tuple(host.asarray(classes).tolist()))
+    backend = registry.of(labels)
+    device = None if backend.name == "numpy" else labels.device
+    return backend.from_host(encoder.encode(labels, dtype), backend.device(device))

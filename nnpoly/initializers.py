@@ -1,0 +1,146 @@
+"""Initialisers: how weights are drawn before training. Each entry is independent of the others.
+
+An initialiser is a frozen object, called with a host random generator and the shape (m, m_in) of
+W^(l); it returns float64 on the host, so every backend starts from the same numbers. Biases start
+at 0. fan_in is m_in = m_{l-1} and fan_out is m = m_l.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from . import _checks
+from ._config import Described
+from .backends import host
+
+
+class Initializer(Described):
+    """A rule that draws a weight matrix."""
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        """Return float64 weights of `shape` = (m, m_in)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """Every weight equal: hidden neurons then stay identical through training."""
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(value=_checks.number("Constant", "value", self.value))
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return 0.0 * rng.standard_normal(shape) + self.value
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """U[-a, a]."""
+
+    a: float = 0.05
+
+    def __post_init__(self) -> None:
+        self._set(a=_checks.positive("Uniform", "a", self.a))
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return rng.uniform(-self.a, self.a, shape)
+
+
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """N(mu, s^2)."""
+
+    mu: float = 0.0
+    s: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(
+            mu=_checks.number("Normal", "mu", self.mu),
+            s=_checks.positive("Normal", "s", self.s),
+        )
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return rng.normal(self.mu, self.s, shape)
+
+
+@dataclass(frozen=True)
+class Scaled(Initializer):
+    """Zero mean and variance gain / fan, normal or uniform: U[-a, a] has variance a^2 / 3.
+
+    =================  ====  ================  =====================================
+    name               gain  fan               source
+    =================  ====  ================  =====================================
+    kaiming_normal     2     fan_in            He et al. 2015, arXiv:1502.01852
+    kaiming_uniform    2     fan_in            the same
+    xavier_normal      2     fan_in + fan_out  Glorot and Bengio 2010
+    xavier_uniform     2     fan_in + fan_out  the same
+    lecun_normal       1     fan_in            LeCun et al. 1998
+    =================  ====  ================  =====================================
+    """
+
+    gain: float = 2.0
+    fan: str = "in"
+    uniform: bool = False
+
+    def __post_init__(self) -> None:
+        self._set(
+            gain=_checks.positive("Scaled", "gain", self.gain),
+            fan=_checks.choice("Scaled", "fan", self.fan, ("in", "in+out")),
+        )
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        fan_out, fan_in = shape
+        variance = self.gain / (fan_in if self.fan == "in" else fan_in + fan_out)
+        if self.uniform:
+            a = math.sqrt(3.0 * variance)
+            return rng.uniform(-a, a, shape)
+        return rng.normal(0.0, math.sqrt(variance), shape)
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """Orthonormal rows or columns (whichever are fewer), times gain. Saxe et al., arXiv:1312.6120."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(gain=_checks.positive("Orthogonal", "gain", self.gain))
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        tall = rng.standard_normal((max(shape), min(shape)))
+        q = host.orthonormal(tall)
+        return self.gain * (q if shape[0] >= shape[1] else q.T)
+
+
+zeros = Constant(0.0)
+uniform = Uniform()
+normal = Normal()
+kaiming_normal = Scaled(2.0)
+kaiming_uniform = Scaled(2.0, uniform=True)
+xavier_normal = Scaled(2.0, "in+out")
+xavier_uniform = Scaled(2.0, "in+out", uniform=True)
+lecun_normal = Scaled(1.0)
+orthogonal = Orthogonal()
+
+BY_NAME: dict[str, Initializer] = {
+    "zeros": zeros,
+    "uniform": uniform,
+    "normal": normal,
+    "kaiming_normal": kaiming_normal,
+    "kaiming_uniform": kaiming_uniform,
+    "xavier_normal": xavier_normal,
+    "xavier_uniform": xavier_uniform,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
+}
+
+
+def get(init: Any, where: str = "initializers.get") -> Initializer:
+    """Return the initialiser of a name, or the object itself."""
+    if isinstance(init, Initializer):
+        return init
+    return BY_NAME[_checks.choice(where, "init", init, BY_NAME)]

@@ -1,0 +1,507 @@
+"""Layers: small frozen objects, forward and backward side by side, pure in arrays.
+
+A layer owns no arrays. It says which parameters it has (`shapes`), draws their start (`initial`),
+and computes. `forward` keeps in a `Stage` what `backward` needs. Every layer ends in an element-wise
+activation (the identity, unless it says otherwise), and delta is always the derivative with respect
+to the pre-activations, so `backward` carries a delta from one layer's pre to the pre of the layer
+below in one go: for a Dense layer that is the fused primitive `dense_delta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+from . import _checks, activations, initializers
+from ._config import Described
+from .activations import Activation
+from .backends import host
+from .initializers import Initializer
+from .primitives import Array, Ops, Scalar
+
+Parameters: TypeAlias = Mapping[str, Array]
+Out: TypeAlias = Mapping[str, Array] | None
+
+
+class Mode(NamedTuple):
+    """How a forward pass runs."""
+
+    training: bool = False
+    keep_pre: bool = True
+    key: Scalar = 0  # int32, drawn for this step: see `dropout_scale`
+    path: int = 0  # the layer's place in the network
+
+    def at(self, position: int) -> Mode:
+        """Return the mode of the layer at `position` inside the layer at `path`."""
+        return self._replace(path=(1000003 * self.path + position + 1) & 0x7FFFFFFF)
+
+
+class Stage(NamedTuple):
+    """What one layer's forward pass leaves for its backward pass."""
+
+    x: Array
+    pre: Array
+    post: Array
+    activation: Activation
+    extra: Any = None
+    buffers: Parameters | None = None  # the new ones, where the pass changes them
+
+
+INPUT = Stage(None, None, None, activations.identity)
+INFERENCE = Mode()
+
+
+class Layer(Described):
+    """What every layer has."""
+
+    activation: Activation = activations.identity
+    random: ClassVar[bool] = False
+
+    @property
+    def input_width(self) -> int | None:
+        """The input width, or None where any will do."""
+        return None
+
+    def width(self, inputs: int) -> int:
+        """Return the output width for an input width, which it checks."""
+        return inputs
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the trainable parameters' shapes, in the order of the flat vector."""
+        return {}
+
+    def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
+        """Return the trainable parameters' start, float64 on the host."""
+        return {}
+
+    def buffers(self) -> dict[str, host.HostArray]:
+        """Return the start of arrays that training changes but does not differentiate."""
+        return {}
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        """Compute the layer. x: (n, m_in); the stage's pre and post: (n, m)."""
+        raise NotImplementedError
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        """Differentiate the layer.
+
+        delta: (n, m), with respect to this layer's pre. Returns the gradients of the parameters
+        (written into `out` where an implementation can) and delta with respect to below's pre:
+        (n, m_in), or None where `below` is the network's input.
+        """
+        raise NotImplementedError
+
+
+def _through(ops: Ops, dx: Array, below: Stage) -> Array:
+    """Carry a derivative with respect to the layer's input to the pre below."""
+    return ops.activation_delta(dx, below.pre, below.post, below.activation)
+
+
+def _require_width(layer: Layer, expected: int, inputs: int) -> None:
+    if expected != inputs:
+        raise ValueError(
+            f"Network: {layer} takes {expected} inputs, but the layer before it gives {inputs}. "
+            "Make the two widths equal."
+        )
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Fully connected layer: h = sigma(x W^T + b).
+
+    Parameters
+    ----------
+    inputs, outputs
+        Widths m_in and m. W has shape (m, m_in) and b has shape (m,), starting at 0.
+    activation
+        Name or `nn.activations` object.
+    init
+        Name or `nn.initializers` object, for W.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.Network([nn.Dense(2, 3, "tanh"), nn.Dense(3, 1)]).widths
+    [2, 3, 1]
+    """
+
+    inputs: int
+    outputs: int
+    activation: Activation = activations.identity
+    init: Initializer = initializers.kaiming_normal
+
+    def __post_init__(self) -> None:
+        self._set(
+            inputs=_checks.integer("Dense", "inputs", self.inputs),
+            outputs=_checks.integer("Dense", "outputs", self.outputs),
+            activation=activations.get(self.activation, "Dense"),
+            init=initializers.get(self.init, "Dense"),
+        )
+
+    @property
+    def input_width(self) -> int:
+        return self.inputs
+
+    def width(self, inputs: int) -> int:
+        _require_width(self, self.inputs, inputs)
+        return self.outputs
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"W": (self.outputs, self.inputs), "b": (self.outputs,)}
+
+    def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
+        W = self.init(rng, (self.outputs, self.inputs))
+        return {"W": W, "b": 0.0 * W[:, 0]}
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        pre, post = ops.dense(x, params["W"], params["b"], self.activation, mode.keep_pre)
+        return Stage(x, pre, post, self.activation)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        dW, db = ops.dense_gradients(delta, stage.x, out)
+        d_below = None
+        if below is not INPUT:
+            d_below = ops.dense_delta(delta, params["W"], below.pre, below.post, below.activation)
+        return {"W": dW, "b": db}, d_below
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Inverted dropout: in training each input is 0 with probability rate, else times 1/(1-rate).
+
+    Srivastava et al. 2014. Outside training it passes its input on. The masks depend on the seed,
+    the step and the layer's place alone, and are bit-equal on every backend.
+    """
+
+    rate: float
+    random = True
+
+    def __post_init__(self) -> None:
+        rate = _checks.number("Dropout", "rate", self.rate, 0.0, 1.0)
+        if rate == 1.0:
+            raise ValueError("Dropout: `rate` must be below 1, got 1.0: nothing would pass.")
+        self._set(rate=rate)
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        if not mode.training or self.rate == 0.0:
+            return Stage(x, x, x, self.activation)
+        scale = ops.dropout_scale(x, self.rate, mode.key, mode.path)
+        post = x * scale
+        return Stage(x, post, post, self.activation, extra=scale)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        # Always a new array: `activation_delta` may overwrite it, and this layer's delta is kept.
+        dx = delta * (1.0 if stage.extra is None else stage.extra)
+        return {}, _through(ops, dx, below)
+
+
+@dataclass(frozen=True)
+class _Normalised(Layer):
+    """What LayerNorm and BatchNorm share: an affine map of normalised inputs, gain * x^ + shift."""
+
+    features: int
+    eps: float = 1e-5
+    activation: Activation = activations.identity
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        self._set(
+            features=_checks.integer(where, "features", self.features),
+            eps=_checks.positive(where, "eps", self.eps),
+            activation=activations.get(self.activation, where),
+        )
+
+    @property
+    def input_width(self) -> int:
+        return self.features
+
+    def width(self, inputs: int) -> int:
+        _require_width(self, self.features, inputs)
+        return self.features
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"gain": (self.features,), "shift": (self.features,)}
+
+    def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
+        zero = 0.0 * rng.standard_normal(self.features)
+        return {"gain": zero + 1.0, "shift": zero}
+
+    def _stage(self, ops: Ops, params: Parameters, x: Array, normal: Array, scale: Array) -> Stage:
+        pre = normal * params["gain"] + params["shift"]
+        return Stage(x, pre, ops.activate(pre, self.activation), self.activation, (normal, scale))
+
+    @staticmethod
+    def _gradients(ops: Ops, normal: Array, delta: Array) -> dict[str, Array]:
+        xp = ops.xp
+        return {"gain": xp.sum(delta * normal, axis=0), "shift": xp.sum(delta, axis=0)}
+
+
+def _moments(ops: Ops, x: Array, axis: int) -> tuple[Array, Array]:
+    """Return mean and (biased) variance along an axis, which is kept."""
+    mean = ops.xp.mean(x, axis=axis, keepdims=True)
+    centred = x - mean
+    return mean, ops.xp.mean(centred * centred, axis=axis, keepdims=True)
+
+
+def _normalised_dx(ops: Ops, normal: Array, scale: Array, d: Array, axis: int) -> Array:
+    """Derivative through x^ = (x - mean) * scale, where mean and scale are x's own along `axis`."""
+    xp = ops.xp
+    mean = xp.mean(d, axis=axis, keepdims=True)
+    along = xp.mean(d * normal, axis=axis, keepdims=True)
+    return (d - mean - normal * along) * scale
+
+
+@dataclass(frozen=True)
+class LayerNorm(_Normalised):
+    """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.
+
+    Ba et al. 2016, arXiv:1607.06450. eps is inside the root: x^ = (x - mean) / sqrt(var + eps).
+    """
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        mean, variance = _moments(ops, x, axis=1)
+        scale = 1.0 / ops.xp.sqrt(variance + self.eps)
+        return self._stage(ops, params, x, (x - mean) * scale, scale)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        normal, scale = stage.extra
+        dx = _normalised_dx(ops, normal, scale, delta * params["gain"], axis=1)
+        return self._gradients(ops, normal, delta), _through(ops, dx, below)
+
+
+@dataclass(frozen=True)
+class BatchNorm(_Normalised):
+    """Normalise each feature over the batch, then gain * x^ + shift, then the activation.
+
+    Ioffe and Szegedy 2015, arXiv:1502.03167. In training the batch's mean and variance are used and
+    the running ones move towards them by `momentum`; outside training the running ones are used.
+
+    Warnings
+    --------
+    The running variance averages the biased variance that normalised the batch; torch averages the
+    unbiased one. They differ by the factor n / (n - 1).
+    """
+
+    momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(momentum=_checks.number("BatchNorm", "momentum", self.momentum, 0.0, 1.0))
+
+    def buffers(self) -> dict[str, host.HostArray]:
+        zero = host.asarray([0.0] * self.features)
+        return {"mean": zero, "variance": zero + 1.0}
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        mean, variance = buffers["mean"], buffers["variance"]
+        if not mode.training:
+            scale = 1.0 / ops.xp.sqrt(variance + self.eps)
+            stage = self._stage(ops, params, x, (x - mean) * scale, scale)
+            return stage._replace(extra=(*stage.extra, False))
+        batch_mean, batch_variance = _moments(ops, x, axis=0)
+        scale = 1.0 / ops.xp.sqrt(batch_variance + self.eps)
+        stage = self._stage(ops, params, x, (x - batch_mean) * scale, scale)
+        keep = 1.0 - self.momentum
+        moved = {
+            "mean": keep * mean + self.momentum * batch_mean[0, :],
+            "variance": keep * variance + self.momentum * batch_variance[0, :],
+        }
+        return stage._replace(extra=(*stage.extra, True), buffers=moved)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        normal, scale, of_batch = stage.extra
+        d = delta * params["gain"]
+        dx = _normalised_dx(ops, normal, scale, d, axis=0) if of_batch else d * scale
+        return self._gradients(ops, normal, delta), _through(ops, dx, below)
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A block with a short cut: sigma(x + F(x)), where F is a chain of layers of equal ends.
+
+    He et al. 2015, arXiv:1512.03385.
+
+    Parameters
+    ----------
+    layers
+        The layers of F, whose last width equals their first input width.
+    activation
+        Name or object, applied to the sum; the identity by default.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> block = nn.Residual([nn.Dense(8, 16, "relu"), nn.Dense(16, 8)])
+    >>> nn.Network([nn.Dense(2, 8, "relu"), block, nn.Dense(8, 1)]).widths
+    [2, 8, 16, 8, 1]
+    """
+
+    layers: Sequence[Layer]
+    activation: Activation = activations.identity
+    _width: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        layers = check_layers("Residual", self.layers)
+        first, last = chain_widths(layers)
+        if first != last:
+            raise ValueError(
+                f"Residual: `layers` must end as wide as they begin, got {first} -> {last}. "
+                "Add a Dense layer that restores the width."
+            )
+        self._set(layers=layers, activation=activations.get(self.activation, "Residual"))
+        self._set(_width=first)
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Whether any layer inside draws random numbers."""
+        return any(layer.random for layer in self.layers)
+
+    @property
+    def input_width(self) -> int:
+        return self._width
+
+    def width(self, inputs: int) -> int:
+        _require_width(self, self._width, inputs)
+        return self._width
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return _joined([layer.shapes() for layer in self.layers])
+
+    def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
+        return _joined([layer.initial(rng) for layer in self.layers])
+
+    def buffers(self) -> dict[str, host.HostArray]:
+        return _joined([layer.buffers() for layer in self.layers])
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        inner = self._split(params)
+        stages = forward(ops, self.layers, inner, self._split(buffers), x, mode)
+        pre = x + stages[-1].post
+        moved = _joined([stage.buffers or {} for stage in stages])
+        post = ops.activate(pre, self.activation)
+        return Stage(x, pre, post, self.activation, stages, {**buffers, **moved} or None)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array]:
+        inner, last = self._split(params), stage.extra[-1]
+        # A new array, since `activation_delta` may overwrite what it is given.
+        d_last = ops.activation_delta(delta * 1.0, last.pre, last.post, last.activation)
+        start = Stage(None, None, None, activations.identity)  # unlike INPUT, its dx is wanted
+        grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start)
+        return _joined(grads), _through(ops, delta + dx, below)
+
+    def _split(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = [{} for _ in self.layers]
+        for name, value in joined.items():
+            place, _, rest = name.partition(".")
+            parts[int(place)][rest] = value
+        return parts
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{i}.{name}": value for i, part in enumerate(parts) for name, value in part.items()}
+
+
+# Chains of layers
+
+
+def forward(
+    ops: Ops,
+    layers: Sequence[Layer],
+    params: Sequence[Parameters],
+    buffers: Sequence[Parameters],
+    x: Array,
+    mode: Mode,
+) -> list[Stage]:
+    """Compute the layers in order. x: (n, m_0). Returns a stage for each."""
+    stages = []
+    for l, layer in enumerate(layers):
+        stage = layer.forward(
+            ops, params[l], buffers[l], x, mode.at(l) if layer.random else mode
+        )
+        stages.append(stage)
+        x = stage.post
+    return stages
+
+
+def backward(
+    ops: Ops,
+    layers: Sequence[Layer],
+    params: Sequence[Parameters],
+    stages: Sequence[Stage],
+    delta: Array,
+    start: Stage = INPUT,
+    out: Sequence[Out] | None = None,
+) -> tuple[list[dict[str, Array]], list[Array], Array]:
+    """Backpropagate through the layers in reverse; each delta is computed once.
+
+    delta: (n, m_L), with respect to the last layer's pre. Returns a dict of gradients and a delta
+    for each layer, and the derivative with respect to `start` (None where that is the input).
+    """
+    grads: list[dict[str, Array]] = [{} for _ in layers]
+    deltas = [delta] * len(layers)
+    for l in range(len(layers) - 1, -1, -1):
+        deltas[l] = delta
+        below = stages[l - 1] if l else start
+        grads[l], delta = layers[l].backward(
+            ops, params[l], stages[l], delta, below, out[l] if out else None
+        )
+    return grads, deltas, delta
+
+
+def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:
+    """Return `layers` as a non-empty tuple of layers."""
+    chain = tuple(layers) if isinstance(layers, list | tuple) else ()
+    strangers = [layer for layer in chain if not isinstance(layer, Layer)]
+    if not chain or strangers:
+        came = repr(strangers[0]) if strangers else repr(layers)
+        raise ValueError(
+            f"{where}: `layers` must be a non-empty list of layers such as nn.Dense, got {came}."
+        )
+    return chain
+
+
+def chain_widths(layers: Sequence[Layer]) -> tuple[int, int]:
+    """Return the input and output width of a chain, checking that its layers fit each other."""
+    known = [layer.input_width for layer in layers if layer.input_width is not None]
+    if not known:
+        raise ValueError("Network: no layer states its width. Add a Dense layer.")
+    width = known[0]
+    for layer in layers:
+        width = layer.width(width)
+    return known[0], width
+
+
+def dense_layers(layers: Sequence[Layer]) -> list[Dense]:
+    """Return the Dense layers in order, those inside residual blocks among them."""
+    found: list[Dense] = []
+    for layer in layers:
+        if isinstance(layer, Dense):
+            found.append(layer)
+        elif isinstance(layer, Residual):
+            found += dense_layers(layer.layers)
+    return found

@@ -1,0 +1,598 @@
+"""Networks: layers with their parameters, which are one flat vector and its views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+from . import _checks, activations, data, layers, losses
+from .backends import Backend, host, registry
+from .backends.base import FLOATS
+from .layers import INFERENCE, Dense, Layer, Mode, Stage
+from .losses import OUTPUTS, Loss
+from .primitives import Array, Ops
+
+Views = list[dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one parameter lies in the flat vector."""
+
+    layer: int
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+class Layout:
+    """The flat vector's order: layer by layer, W then b."""
+
+    def __init__(self, chain: Sequence[Layer]) -> None:
+        self.depth = len(chain)
+        self.slots: list[Slot] = []
+        self.size = 0
+        for l, layer in enumerate(chain):
+            for name, shape in layer.shapes().items():
+                stop = self.size + prod(shape)
+                self.slots.append(Slot(l, name, shape, self.size, stop))
+                self.size = stop
+
+    def views(self, xp: Any, w: Array) -> Views:
+        """Return each layer's parameters by name: views of w where the library has views."""
+        parts: Views = [{} for _ in range(self.depth)]
+        for slot in self.slots:
+            parts[slot.layer][slot.name] = xp.reshape(w[slot.start : slot.stop], slot.shape)
+        return parts
+
+    def pieces(self, parts: Sequence[Mapping[str, Array]]) -> list[Array]:
+        """Return the parameters of all layers in the flat vector's order."""
+        return [parts[slot.layer][slot.name] for slot in self.slots]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything a forward pass computed, a layer an entry; layers count from 0.
+
+    Attributes
+    ----------
+    pre, post
+        Pre- and post-activations h~^(l), h^(l): (n, m_l) each. The last post is the output.
+    scores, output
+        f~ and f: (n, K).
+    """
+
+    pre: list[Array]
+    post: list[Array]
+    scores: Array
+    output: Array
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradient of the loss, a layer an entry; layers count from 0.
+
+    Attributes
+    ----------
+    W, b
+        dL/dW^(l): (m_l, m_{l-1}) and dL/db^(l): (m_l,); None for a layer without them.
+    delta
+        dL/dh~^(l): (n, m_l), the 1/n of the mean loss included.
+    parameters
+        Every layer's gradients by name (a LayerNorm has "gain" and "shift").
+    flat
+        All of them as one vector, laid out like `Network.w`: (P,).
+    """
+
+    W: list[Array | None]
+    b: list[Array | None]
+    delta: list[Array]
+    parameters: list[dict[str, Array]]
+    flat: Array
+
+
+class BoundLayer:
+    """A layer of a network together with its parameters, as attributes.
+
+    Attributes
+    ----------
+    layer
+        The frozen description, whose own attributes can be read here too.
+    parameters, buffers
+        Arrays by name, live where the library's arrays can be written into.
+    """
+
+    def __init__(self, layer: Layer, parameters: dict[str, Array], buffers: dict[str, Array]):
+        self.layer = layer
+        self.parameters = parameters
+        self.buffers = buffers
+
+    def __getattr__(self, name: str) -> Any:
+        for source in (self.parameters, self.buffers):
+            if name in source:
+                return source[name]
+        return getattr(self.layer, name)
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
+class Network:
+    """A chain of layers and an output, with parameters on one backend.
+
+    Parameters
+    ----------
+    layers
+        The layers in order; each takes as many inputs as the one before gives.
+    output
+        What turns scores into predictions: "identity", "sigmoid", "softmax", or "step" (which
+        cannot be trained).
+    dtype
+        "float16", "float32" or "float64".
+    seed
+        Decides the initial weights, and a trainer's shuffles and dropout masks. None: a fresh one.
+    backend, device
+        Where the parameters live; None for the default (`use_backend`).
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> net = nn.Network(
+    ...     [nn.Dense(64, 100, "relu"), nn.Dropout(0.2), nn.LayerNorm(100), nn.Dense(100, 10)],
+    ...     output="softmax",
+    ... )
+    >>> net.widths, net.depth, net.w.shape
+    ([64, 100, 10], 2, (7710,))
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        output: str = "identity",
+        *,
+        dtype: str = "float32",
+        seed: int | None = 0,
+        backend: str | Backend | None = None,
+        device: Any = None,
+    ) -> None:
+        self._describe(layers, output, seed)
+        self._settle(backend, device, dtype)
+        start = []
+        for l, layer in enumerate(self._chain):
+            start.append(layer.initial(host.generator(self.seed, l)))
+        self._w = self._from_host(host.vector(self._layout.pieces(start), self.dtype))
+        self._buffers = self._place_buffers([layer.buffers() for layer in self._chain])
+
+    # Construction
+
+    def _describe(self, chain: Any, output: str, seed: int | None) -> None:
+        name = type(self).__name__
+        self._chain = layers.check_layers(name, chain)
+        self._inputs, self._outputs = layers.chain_widths(self._chain)
+        self.output = _checks.choice(name, "output", output, OUTPUTS)
+        if self._chain[-1].activation != activations.identity:
+            raise ValueError(
+                f"{name}: the last layer's activation must be the identity, got "
+                f"{self._chain[-1].activation}. Its scores become predictions by `output`."
+            )
+        self.seed = host.entropy() if seed is None else _checks.integer(name, "seed", seed, 0)
+        self._layout = Layout(self._chain)
+
+    def _settle(self, backend: str | Backend | None, device: Any, dtype: str) -> None:
+        name = type(self).__name__
+        found, place = registry.resolve(backend, device)
+        dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
+        found.check_dtype(name, dtype)
+        self._place = data.Place(found, place, dtype)
+
+    def _from_host(self, array: host.HostArray) -> Array:
+        copied = array.astype(self.dtype, copy=True)
+        with self._backend.scope(self._place.device):
+            return self._backend.from_host(copied, self._place.device)
+
+    def _place_buffers(self, parts: Sequence[Mapping[str, Any]]) -> Views:
+        return [
+            {name: self._from_host(registry.to_host(value)) for name, value in part.items()}
+            for part in parts
+        ]
+
+    # What it is
+
+    @property
+    def _backend(self) -> Backend:
+        return self._place.backend
+
+    @property
+    def _ops(self) -> Ops:
+        return self._place.backend.ops
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that the parameters live on."""
+        return self._backend.name
+
+    @property
+    def device(self) -> Any:
+        """The library's own device object."""
+        return self._place.device
+
+    @property
+    def dtype(self) -> str:
+        """The floating type's name."""
+        return self._place.dtype
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """[m_0, ..., m_L]: the input width, then the width of every weight (Dense) layer."""
+        return [self._inputs, *(layer.outputs for layer in layers.dense_layers(self._chain))]
+
+    @property
+    def depth(self) -> int:
+        """L, the number of weight layers."""
+        return len(self.widths) - 1
+
+    @property
+    def layers(self) -> list[BoundLayer]:
+        """The layers with their parameters: `net.layers[0].W`."""
+        triples = zip(self._chain, self._views(self._w), self._buffers, strict=True)
+        return [BoundLayer(*triple) for triple in triples]
+
+    @property
+    def w(self) -> Array:
+        """All trainable parameters as one vector, W then b, layer by layer: (P,).
+
+        It is the network's own buffer, and every W and b is a view of it, where the library's
+        arrays can be written into (not in JAX): copy it to keep it. Assigning copies the new
+        values in.
+        """
+        return self._w
+
+    @w.setter
+    def w(self, value: Any) -> None:
+        vector = self._place.real("Network.w", "w", value)
+        if tuple(vector.shape) != (self._layout.size,):
+            raise ValueError(
+                f"Network.w: `w` must have shape ({self._layout.size},), got "
+                f"{tuple(vector.shape)}. The order is W then b, layer by layer."
+            )
+        self._adopt(self._backend.copy(vector), self._buffers)
+
+    def _adopt(self, w: Array, buffers: Views) -> None:
+        """Take w and the buffers, which nobody else holds, as the network's own."""
+        self._w = w
+        self._buffers = buffers
+
+    def _views(self, w: Array) -> Views:
+        """Return the views of w, remembered while w stays the same array."""
+        remembered = self.__dict__.get("_remembered")
+        if remembered is None or remembered[0] is not w:
+            remembered = (w, self._layout.views(self._backend.xp, w))
+            if w is self._w:
+                self._remembered = remembered
+        return remembered[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return a picklable state: arrays from the host, no views."""
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_remembered", "_place")}
+        state["_w"] = registry.to_host(self._w)
+        state["_buffers"] = [_hosted(part) for part in self._buffers]
+        return {**state, "place": (self.backend, str(self.device), self.dtype)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        backend, _, dtype = state.pop("place")
+        self.__dict__.update(state)
+        self._settle(backend, None, dtype)
+        self._w = self._from_host(state["_w"])
+        self._buffers = self._place_buffers(state["_buffers"])
+
+    # Computing
+
+    def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
+        x = data.features(where, self._place, X, self._inputs)
+        with self._backend.scope(self._place.device):
+            return layers.forward(
+                self._ops, self._chain, self._views(self._w), self._buffers, x, mode
+            )
+
+    def scores(self, X: Any) -> Array:
+        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
+        return self._forward(X, INFERENCE._replace(keep_pre=False), "Network.scores")[-1].post
+
+    def __call__(self, X: Any) -> Array:
+        """Return the predictions f. X: (n, m_0). Returns (n, K)."""
+        scores = self._forward(X, INFERENCE._replace(keep_pre=False), type(self).__name__)[-1].post
+        return losses.apply_output(self._ops, self.output, scores)
+
+    def trace(self, X: Any) -> Trace:
+        """Return every pre- and post-activation of a forward pass. X: (n, m_0).
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> trace = nn.MLP([2, 8, 3], activation="tanh").trace([[0.5, -1.0]])
+        >>> [h.shape for h in trace.post]
+        [(1, 8), (1, 3)]
+        """
+        stages = self._forward(X, INFERENCE, "Network.trace")
+        copy = self._backend.copy
+        scores = stages[-1].pre
+        output = losses.apply_output(self._ops, self.output, scores)
+        pre = [copy(stage.pre) if stage.pre is stage.x else stage.pre for stage in stages]
+        post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
+        return Trace(pre, [*post[:-1], output], scores, output)
+
+    def loss(self, X: Any, y: Any, *, training: bool = False) -> Array:
+        """Return the mean loss of the output's own loss function, a 0-d array.
+
+        Parameters
+        ----------
+        X
+            Inputs (n, m_0).
+        y
+            Targets: (n, K), or (n,) class indices, or (n,) for a single output.
+        training
+            Compute as in a training step: with dropout, and BatchNorm of the batch.
+        """
+        loss, stages, target = self._evaluate(X, y, training, "Network.loss")
+        return loss.value_and_delta(self._ops, stages[-1].post, target)[0]
+
+    def gradients(self, X: Any, y: Any, *, training: bool = False) -> tuple[Array, Gradients]:
+        """Return the loss and its gradient with respect to every parameter.
+
+        Parameters are those of `loss`. delta^(L) = (f - y)/n; one layer down
+        delta^(l) = (delta^(l+1) W^(l+1)) * sigma'(h~^(l)); dL/dW^(l) = delta^(l)^T h^(l-1).
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> net = nn.MLP([2, 8, 3], activation="tanh")
+        >>> loss, grads = net.gradients([[0.5, -1.0]], [2])
+        >>> grads.W[0].shape, grads.delta[1].shape, grads.flat.shape == net.w.shape
+        ((8, 2), (1, 3), True)
+        """
+        loss, stages, target = self._evaluate(X, y, training, "Network.gradients")
+        check_differentiable(self._chain, "Network.gradients")
+        ops, params = self._ops, self._views(self._w)
+        with self._backend.scope(self._place.device):
+            value, delta = loss.value_and_delta(ops, stages[-1].post, target)
+            grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
+            flat = ops.flatten(self._layout.pieces(grads))
+        W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
+        return self._zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
+
+    def _zero_dimensional(self, value: Array) -> Array:
+        """Return a 0-d array: NumPy's reductions give scalars."""
+        return self._backend.xp.asarray(value)
+
+    def _evaluate(
+        self, X: Any, y: Any, training: bool, where: str
+    ) -> tuple[Loss, list[Stage], Array]:
+        loss = losses.get(None, self.output, where)
+        n = len(X) if hasattr(X, "__len__") else 0
+        target = None
+        stages = self._forward(X, Mode(training, True, host.key(self.seed, 0)), where)
+        n = stages[-1].post.shape[0]
+        target = data.targets(where, self._place, y, loss, (n, self._outputs))
+        data.require_labels(where, self._place, target, loss, self._outputs)
+        return loss, stages, target
+
+    # Copies, files and text
+
+    def to(
+        self, backend: str | Backend | None = None, *, dtype: str | None = None, device: Any = None
+    ) -> Network:
+        """Return a copy on another backend or device, or of another floating type.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> nn.MLP([2, 3, 1], output="identity").to(dtype="float64").w.dtype
+        dtype('float64')
+        """
+        stay = backend is None or registry.get(backend) is self._backend
+        target = self._backend if backend is None else registry.get(backend)
+        place = self.device if stay and device is None else target.device(device)
+        dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
+        target.check_dtype("Network.to", dtype)
+        moved = object.__new__(type(self))
+        moved.__dict__.update(self.__dict__, _place=data.Place(target, place, dtype))
+        moved.__dict__.pop("_remembered", None)
+        moved._w = moved._from_host(registry.to_host(self._w))
+        moved._buffers = moved._place_buffers(self._buffers)
+        return moved
+
+    def copy(self) -> Network:
+        """Return a copy that shares no memory with this network."""
+        return self.to()
+
+    def save(self, path: Any) -> None:
+        """Write the network to one file, in the safetensors format (see `nn.load`)."""
+        from . import checkpoint
+
+        checkpoint.save_network(self, path)
+
+    def summary(self) -> str:
+        """Return a table of the layers, their shapes and parameters.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> print(nn.MLP([64, 100, 10]).summary())
+        MLP 64-100-10, softmax output, float32 on numpy (cpu)
+        0  Dense   64 -> 100  relu      6,500
+        1  Dense  100 -> 10   identity  1,010
+        7,510 parameters, 0.0 MB
+        """
+        rows, width = [], self._inputs
+        for l, layer in enumerate(self._chain):
+            count = sum(prod(shape) for shape in layer.shapes().values())
+            following = layer.width(width)
+            name = type(layer.activation).__name__
+            known = {v: k for k, v in activations.BY_NAME.items()}
+            name = known.get(layer.activation, name)
+            rows.append(
+                (str(l), type(layer).__name__, str(width), str(following), name, f"{count:,}")
+            )
+            width = following
+        size = self._layout.size
+        megabytes = size * int(self.dtype[5:]) / 8e6
+        lines = [_row(row, rows) for row in rows]
+        return "\n".join([repr(self), *lines, f"{size:,} parameters, {megabytes:.1f} MB"])
+
+    def __repr__(self) -> str:
+        shape = "-".join(str(m) for m in self.widths)
+        where = f"{self.dtype} on {self.backend} ({self.device})"
+        return f"{type(self).__name__} {shape}, {self.output} output, {where}"
+
+
+class MLP(Network):
+    """A multi-layer perceptron: Dense layers of the given widths.
+
+    Parameters
+    ----------
+    widths
+        [m_0, ..., m_L]: input width, hidden widths, output width.
+    activation
+        sigma of the hidden layers, a name or an `nn.activations` object.
+    output
+        "identity", "sigmoid", "softmax" or "step".
+    init
+        Name or `nn.initializers` object for every W; every b starts at 0.
+    dtype, seed, backend, device
+        As for `Network`.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> net = nn.MLP([64, 100, 10], activation="relu", output="softmax", seed=0)
+    >>> net.layers[0].W.shape, net.layers[0].b.shape
+    ((100, 64), (100,))
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: Any = "relu",
+        output: str = "softmax",
+        init: Any = "kaiming_normal",
+        dtype: str = "float32",
+        seed: int | None = 0,
+        backend: str | Backend | None = None,
+        device: Any = None,
+    ) -> None:
+        chain = _dense_chain(widths, activation, init)
+        super().__init__(
+            chain, output, dtype=dtype, seed=seed, backend=backend, device=device
+        )
+
+    @classmethod
+    def from_weights(
+        cls,
+        Ws: Sequence[Any],
+        bs: Sequence[Any],
+        activation: Any = "relu",
+        output: str = "softmax",
+        backend: str | Backend | None = None,
+        device: Any = None,
+        dtype: str | None = None,
+        seed: int | None = 0,
+    ) -> MLP:
+        """Return the network of given weights, which are copied.
+
+        Parameters
+        ----------
+        Ws, bs
+            W^(l): (m_l, m_{l-1}) and b^(l): (m_l,), as arrays of any backend or lists.
+        dtype
+            None: that of the first W (float64 for integers).
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> xor = nn.MLP.from_weights(
+        ...     [[[1, 1], [1, 1]], [[-1, 1]]], [[-1.5, -0.5], [-0.5]], "step", "step"
+        ... )
+        >>> xor([[0, 0], [0, 1], [1, 0], [1, 1]])[:, 0]
+        array([0., 1., 1., 0.])
+        """
+        weights = [registry.to_host(W) for W in Ws]
+        biases = [registry.to_host(b) for b in bs]
+        widths = _widths_of(weights, biases)
+        if dtype is None:
+            dtype = str(weights[0].dtype) if weights[0].dtype.kind == "f" else "float64"
+        net = cls(widths, activation, output, "zeros", dtype, seed, backend, device)
+        pieces = [piece for pair in zip(weights, biases, strict=True) for piece in pair]
+        net.w = host.vector(pieces, net.dtype)
+        return net
+
+
+def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
+    if not hasattr(widths, "__len__") or isinstance(widths, str) or len(widths) < 2:
+        raise ValueError(
+            f"MLP: `widths` must be [inputs, ..., outputs], at least two integers, got {widths!r}."
+        )
+    sizes = [_checks.integer("MLP", f"widths[{l}]", m) for l, m in enumerate(widths)]
+    sigma = activations.get(activation, "MLP")
+    chain = [Dense(m_in, m, sigma, init) for m_in, m in pairwise(sizes)]
+    chain[-1] = replace(chain[-1], activation=activations.identity)
+    return chain
+
+
+def _widths_of(weights: list[host.HostArray], biases: list[host.HostArray]) -> list[int]:
+    if not weights or len(weights) != len(biases):
+        raise ValueError(
+            f"MLP.from_weights: `Ws` and `bs` must have one entry a layer each, got "
+            f"{len(weights)} and {len(biases)}."
+        )
+    widths = [weights[0].shape[-1] if weights[0].ndim else 0]
+    for l, (W, b) in enumerate(zip(weights, biases, strict=True)):
+        if W.ndim != 2 or W.shape[1] != widths[-1]:
+            raise ValueError(
+                f"MLP.from_weights: `Ws[{l}]` must have shape (m, {widths[-1]}), got {W.shape}. "
+                "A row holds one neuron's weights."
+            )
+        if b.shape != W.shape[:1]:
+            raise ValueError(
+                f"MLP.from_weights: `bs[{l}]` must have shape {W.shape[:1]}, got {b.shape}."
+            )
+        if W.dtype.kind not in data.REAL or b.dtype.kind not in data.REAL:
+            raise ValueError(
+                f"MLP.from_weights: layer {l} must hold real numbers, got {W.dtype}, {b.dtype}."
+            )
+        widths.append(W.shape[0])
+    return widths
+
+
+def check_differentiable(chain: Sequence[Layer], where: str) -> None:
+    """Refuse activations whose derivative is 0 almost everywhere."""
+    for layer in chain:
+        if not layer.activation.differentiable:
+            raise ValueError(
+                f"{where}: {layer} has an activation whose derivative is 0 almost everywhere, so "
+                "no gradient passes. Train with a smooth one (sigmoid, tanh) or relu instead."
+            )
+        check_differentiable(getattr(layer, "layers", ()), where)
+
+
+def _dtype_name(dtype: Any) -> Any:
+    """Return the name of a dtype object of any library."""
+    if isinstance(dtype, str):
+        return dtype
+    return getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
+
+
+def _hosted(part: Mapping[str, Array]) -> dict[str, host.HostArray]:
+    return {name: registry.to_host(value) for name, value in part.items()}
+
+
+def _row(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    l, kind, m_in, m, sigma, count = (max(len(r[c]) for r in rows) for c in range(6))
+    return (
+        f"{row[0]:>{l}}  {row[1]:<{kind}}  {row[2]:>{m_in}} -> {row[3]:<{m}}  "
+        f"{row[4]:<{sigma}}  {row[5]:>{count}}"
+    )

@@ -1,0 +1,333 @@
+"""Optimisers: element-wise rules for the flat parameter vector w, given its gradient g.
+
+An optimiser is a frozen object without state: the trainer keeps the moments, laid out like w, and
+the step t = 1, 2, .... What depends on t alone (learning rate, bias corrections) is computed on the
+host in Python floats, `coefficients(t)`; the update itself is pure and runs on any backend.
+
+Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does; PyTorch,
+optax and Keras add it outside, g / (sqrt(s) + eps). `eps_inside_sqrt=False` gives that form. The
+same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(eps) = 1e-4 inside and
+1e-8 outside, so gradients far below 1e-4 take much smaller steps inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from . import _checks
+from ._config import Described
+from .primitives import Array, Ops, Scalar
+from .schedules import Schedule
+
+Coefficients: TypeAlias = tuple[Scalar, ...]
+Moments: TypeAlias = tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Optimizer(Described):
+    """What every optimiser has.
+
+    Parameters
+    ----------
+    learning_rate
+        eta: a number, or a `nn.schedules` object.
+    weight_decay
+        L2 penalty: g + weight_decay * w takes the place of g. In `AdamW` and `Lion` it is decoupled:
+        w shrinks by the factor 1 - eta * weight_decay a step.
+    clip_norm
+        Largest global norm of the gradient, before weight decay; None for no clipping.
+    """
+
+    learning_rate: float | Schedule
+    _: KW_ONLY
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    decoupled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        if not isinstance(self.learning_rate, Schedule):
+            self._set(learning_rate=_checks.positive(where, "learning_rate", self.learning_rate))
+        if self.clip_norm is not None:
+            self._set(clip_norm=_checks.positive(where, "clip_norm", self.clip_norm))
+        self._set(weight_decay=_checks.number(where, "weight_decay", self.weight_decay, low=0.0))
+        self._check(where)
+
+    def _check(self, where: str) -> None:
+        """Check the fields of the rule: eps is not negative, decay factors are in [0, 1)."""
+        for name in ("eps", "momentum", "beta", "beta1", "beta2"):
+            if hasattr(self, name):
+                high = 1.0 if name != "eps" else 1e300
+                value = _checks.number(where, name, getattr(self, name), 0.0, high)
+                if value == 1.0 and name != "eps":
+                    raise ValueError(f"{where}: `{name}` must be below 1, got 1.0.")
+                self._set(**{name: value})
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of the vectors that the rule carries from step to step, 0 at the start."""
+        return ()
+
+    def learning_rate_at(self, t: int) -> float:
+        """Return the learning rate of step t, counted from 1."""
+        eta = self.learning_rate
+        return eta(t) if isinstance(eta, Schedule) else eta
+
+    def coefficients(self, t: int) -> Coefficients:
+        """Return what step t alone decides, in Python floats; the learning rate comes first."""
+        return (self.learning_rate_at(t),)
+
+    def update(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        """Return the new w and moments. w and the moments, all (P,), are given away."""
+        if self.clip_norm is not None:
+            g = ops.clip_norm(g, self.clip_norm)
+        if self.weight_decay and self.decoupled:
+            w = w * (1.0 - c[0] * self.weight_decay)
+        elif self.weight_decay:
+            g = g + self.weight_decay * w
+        w, moved = self.rule(ops, w, g, moments, c)
+        return w, moved
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        """Return the new w and the new moments."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: w <- w - eta g.
+
+    With momentum mu: v <- mu v + g; w <- w - eta v, or, with Nesterov's look-ahead,
+    w <- w - eta (g + mu v). Sutskever et al. 2013.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.SGD(0.1, momentum=0.9).moments
+    ('v',)
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def _check(self, where: str) -> None:
+        super()._check(where)
+        if self.nesterov and not self.momentum:
+            raise ValueError("SGD: `nesterov` needs momentum > 0, got momentum=0. Set momentum.")
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("v",) if self.momentum else ()
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        if not self.momentum:
+            return ops.sgd(w, g, c[0]), ()
+        w, v = ops.momentum(w, g, moments[0], c[0], self.momentum, self.nesterov)
+        return w, (v,)
+
+
+@dataclass(frozen=True)
+class AdaGrad(Optimizer):
+    """s <- s + g^2; w <- w - eta g / sqrt(s + eps). Duchi et al. 2011.
+
+    Warnings
+    --------
+    eps is inside the root; most libraries add it outside (`eps_inside_sqrt=False`).
+    """
+
+    eps: float = 1e-8
+    eps_inside_sqrt: bool = True
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("s",)
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        w, s = ops.adagrad(w, g, moments[0], c[0], self.eps, self.eps_inside_sqrt)
+        return w, (s,)
+
+
+@dataclass(frozen=True)
+class RMSProp(Optimizer):
+    """s <- beta s + (1-beta) g^2; w <- w - eta g / sqrt(s + eps). Hinton's lecture 6e, 2012.
+
+    Warnings
+    --------
+    eps is inside the root; most libraries add it outside (`eps_inside_sqrt=False`).
+    """
+
+    beta: float = 0.9
+    eps: float = 1e-8
+    eps_inside_sqrt: bool = True
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("s",)
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        w, s = ops.rmsprop(w, g, moments[0], c[0], self.beta, self.eps, self.eps_inside_sqrt)
+        return w, (s,)
+
+
+@dataclass(frozen=True)
+class _AdamLike(Optimizer):
+    """The fields and moments of Adam and its relatives."""
+
+    learning_rate: float | Schedule = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    eps_inside_sqrt: bool = True
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("m", "s")
+
+    def _unbias(self, t: int) -> tuple[float, float]:
+        """Return the factors that make m and s unbiased after t steps from 0."""
+        return 1.0 / (1.0 - self.beta1**t), 1.0 / (1.0 - self.beta2**t)
+
+    @property
+    def _betas(self) -> tuple[float, float]:
+        return self.beta1, self.beta2
+
+    @property
+    def _root(self) -> tuple[float, bool]:
+        return self.eps, self.eps_inside_sqrt
+
+
+@dataclass(frozen=True)
+class Adam(_AdamLike):
+    """m <- b1 m + (1-b1) g; s <- b2 s + (1-b2) g^2; w <- w - eta m^ / sqrt(s^ + eps).
+
+    m^ = m / (1 - b1^t) and s^ = s / (1 - b2^t). Kingma and Ba 2015, arXiv:1412.6980.
+
+    Warnings
+    --------
+    eps is inside the root; the paper and most libraries add it outside (`eps_inside_sqrt=False`).
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.Adam(1e-2).coefficients(1)  # eta and the two bias corrections of the first step
+    (0.01, 10.0..., 999.99...)
+    """
+
+    def coefficients(self, t: int) -> Coefficients:
+        return (self.learning_rate_at(t), *self._unbias(t))
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        eta, unbias_m, unbias_s = c
+        w, *moved = ops.adam(
+            w, g, *moments, eta, *self._betas, unbias_m, unbias_s, *self._root
+        )
+        return w, tuple(moved)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w <- w (1 - eta weight_decay), then Adam's update.
+
+    Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
+
+    _: KW_ONLY
+    weight_decay: float = 1e-2
+
+    decoupled = True
+
+
+@dataclass(frozen=True)
+class NAdam(_AdamLike):
+    """Adam whose m^ looks one step ahead.
+
+    m^ = b1 m / (1 - b1^(t+1)) + (1-b1) g / (1 - b1^t). Dozat 2016.
+
+    Warnings
+    --------
+    PyTorch and Keras add a schedule of b1 to this rule; here b1 is constant.
+    """
+
+    def coefficients(self, t: int) -> Coefficients:
+        unbias_m, unbias_s = self._unbias(t)
+        ahead = self.beta1 / (1.0 - self.beta1 ** (t + 1))
+        return self.learning_rate_at(t), ahead, (1.0 - self.beta1) * unbias_m, unbias_s
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        eta, *weights = c
+        w, *moved = ops.nadam(w, g, *moments, eta, *self._betas, *weights, *self._root)
+        return w, tuple(moved)
+
+
+@dataclass(frozen=True)
+class AMSGrad(_AdamLike):
+    """Adam that divides by the largest s so far: peak <- max(peak, s) takes the place of s.
+
+    Reddi et al. 2018, arXiv:1904.09237; peak is bias-corrected like s, as in PyTorch.
+    """
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("m", "s", "peak")
+
+    def coefficients(self, t: int) -> Coefficients:
+        return (self.learning_rate_at(t), *self._unbias(t))
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        eta, *unbias = c
+        w, *moved = ops.amsgrad(w, g, *moments, eta, *self._betas, *unbias, *self._root)
+        return w, tuple(moved)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """w <- w - eta sign(b1 m + (1-b1) g); m <- b2 m + (1-b2) g, with decoupled weight decay.
+
+    Chen et al. 2023, arXiv:2302.06675. Its learning rate is usually 3 to 10 times below Adam's.
+    """
+
+    learning_rate: float | Schedule = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+
+    decoupled = True
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("m",)
+
+    def rule(
+        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    ) -> tuple[Array, Moments]:
+        w, m = ops.lion(w, g, moments[0], c[0], self.beta1, self.beta2)
+        return w, (m,)
+
+
+BY_NAME: dict[str, Any] = {
+    "sgd": SGD,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSProp,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+    "amsgrad": AMSGrad,
+    "lion": Lion,
+}

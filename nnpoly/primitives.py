@@ -1,0 +1,449 @@
+"""The table of primitives: every computation of the library, written once in the array API.
+
+The text of a primitive is its definition. A backend may register a faster implementation with a
+guard that says which arguments it accepts; where the guard says no, the definition runs. One
+parametrised test walks the table and compares every registered implementation with the definition
+in float64, so no fast path can exist untested.
+
+A primitive's first argument is `ops`, the table bound to one backend (`Ops`): `ops.xp` is the array
+namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three rules hold:
+
+- a definition is pure: it modifies none of its arguments and knows no backend;
+- arguments named in `donates` are given away: an implementation may overwrite them and return them;
+- hyper-parameters are Python floats (or traced scalars), so they never promote an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from . import _normal
+
+if TYPE_CHECKING:
+    from .activations import Activation
+
+Array: TypeAlias = Any
+Scalar: TypeAlias = Any  # a Python float, or a traced 0-d array in a compiled step
+
+
+class Implementation(NamedTuple):
+    """A backend's faster way to compute a primitive; `guard` sees the same arguments."""
+
+    function: Callable[..., Any]
+    guard: Callable[..., bool] | None
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One row of the table."""
+
+    name: str
+    definition: Callable[..., Any]
+    donates: tuple[str, ...]
+
+    def bind(self, ops: Ops, implementations: Sequence[Implementation]) -> Callable[..., Any]:
+        """Return the callable that tries `implementations` in order, then the definition."""
+        call: Callable[..., Any] = partial(self.definition, ops)
+        for implementation in reversed(implementations):
+            call = _prefer(ops, implementation, call)
+        return call
+
+
+def _prefer(ops: Ops, fast: Implementation, fallback: Callable[..., Any]) -> Callable[..., Any]:
+    function, guard = fast
+    if guard is None:
+        return partial(function, ops)
+
+    def dispatch(*args: Any, **options: Any) -> Any:
+        if guard(*args, **options):
+            return function(ops, *args, **options)
+        return fallback(*args, **options)
+
+    return dispatch
+
+
+TABLE: dict[str, Primitive] = {}
+IMPLEMENTATIONS: dict[tuple[str, str], list[Implementation]] = {}
+
+
+def primitive(
+    *, donates: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a definition into the table."""
+
+    def enter(definition: Callable[..., Any]) -> Callable[..., Any]:
+        name = definition.__name__
+        TABLE[name] = Primitive(name, definition, donates)
+        return definition
+
+    return enter
+
+
+def implements(
+    name: str, backend: str, guard: Callable[..., bool] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register an implementation of primitive `name`; the last one registered is tried first.
+
+    It must stand in the backend's module, which is imported before the backend's table is bound.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        rows = IMPLEMENTATIONS.setdefault((backend, TABLE[name].name), [])
+        rows.insert(0, Implementation(function, guard))
+        return function
+
+    return register
+
+
+class Ops:
+    """The table bound to one backend, resolved once: what layers, losses and optimisers call.
+
+    Parameters
+    ----------
+    xp
+        The backend's array namespace.
+    backend
+        Whose implementations to prefer; None for the definitions alone.
+    """
+
+    def __init__(self, xp: Any, backend: str | None = None) -> None:
+        self.xp = xp
+        for row in TABLE.values():
+            fast = IMPLEMENTATIONS.get((backend, row.name), []) if backend else []
+            setattr(self, row.name, row.bind(self, fast))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            """Return the primitive called `name`."""
+
+
+# Layers
+
+
+@primitive()
+def activate(ops: Ops, pre: Array, activation: Activation) -> Array:
+    """Post-activations sigma(pre), element-wise."""
+    return activation.value(ops, pre)
+
+
+@primitive(donates=("d_post",))
+def activation_delta(
+    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre)."""
+    return d_post * activation.slope(ops, pre, post)
+
+
+@primitive()
+def dense(
+    ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+) -> tuple[Array, Array]:
+    """Dense layer: pre = x W^T + b and post = sigma(pre).
+
+    x: (n, m_in); W: (m, m_in); b: (m,). Returns pre, post: (n, m). Without `keep_pre`, an
+    implementation may return None for a pre that the activation's derivative does not read.
+    """
+    pre = x @ W.T + b
+    return pre, ops.activate(pre, activation)
+
+
+@primitive()
+def dense_delta(
+    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    """Derivative with respect to the pre-activations one layer down: (delta W) * sigma'(pre).
+
+    delta: (n, m_next); W: (m_next, m); pre, post: (n, m). Returns (n, m).
+    """
+    return ops.activation_delta(delta @ W, pre, post, activation)
+
+
+@primitive(donates=("out",))
+def dense_gradients(
+    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
+) -> tuple[Array, Array]:
+    """Gradients of a dense layer: dW = delta^T x, db = column sums of delta.
+
+    delta: (n, m); x: (n, m_in). Returns dW: (m, m_in) and db: (m,); an implementation may write
+    them into out["W"] and out["b"] and return those.
+    """
+    return delta.T @ x, ops.xp.sum(delta, axis=0)
+
+
+@primitive()
+def normal_cdf(ops: Ops, z: Array) -> Array:
+    """Standard normal distribution function, element-wise (see `nnpoly._normal`)."""
+    xp = ops.xp
+    # `where`, not `minimum`: one spelling that takes a Python float in every library; NaN passes.
+    u = xp.abs(z)
+    u = xp.where(u > _normal.FARTHEST, xp.full_like(u, _normal.FARTHEST), u)
+    t = 1.0 - 2.0 * _normal.CENTRE / (u + _normal.CENTRE)
+    highest, *rest = reversed(_normal.coefficients(float(xp.finfo(z.dtype).eps)))
+    q = xp.full_like(u, highest)
+    for c in rest:
+        q = q * t + c
+    tail = xp.exp(-0.5 * (u * u)) * q
+    return xp.where(z < 0, tail, 1.0 - tail)
+
+
+@primitive()
+def dropout_scale(ops: Ops, x: Array, rate: float, key: Scalar, path: int) -> Array:
+    """Factors of inverted dropout, shaped like x: (n, m): 0 with probability rate, else 1/(1-rate).
+
+    Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
+    draws bit-equal masks, on its own device. key: an int32; path: the layer's place in the network.
+    """
+    xp, (n, m), device = ops.xp, x.shape, _device(x)
+    rows = xp.arange(n, dtype=xp.int32, device=device)
+    columns = xp.arange(m, dtype=xp.int32, device=device)
+    rows = _mix(_mix(rows + path) ^ key)
+    bits = _mix(rows[:, None] + _mix(columns + 1)[None, :])
+    kept = (bits & 0xFFFFFF) >= int(rate * 0x1000000)
+    return xp.astype(kept, x.dtype) * (1.0 / (1.0 - rate))
+
+
+def _mix(h: Array) -> Array:
+    """Scramble 32-bit integers one-to-one: xor-shifts and odd multipliers, wrapping around."""
+    h = h ^ ((h >> 16) & 0xFFFF)
+    h = h * 0x7FEB352D
+    h = h ^ ((h >> 15) & 0x1FFFF)
+    h = h * -0x7B935975  # 0x846CA68B as a signed 32-bit integer
+    return h ^ ((h >> 16) & 0xFFFF)
+
+
+def _device(x: Array) -> Any:
+    """Return the device of x, or None where tracing hides it."""
+    device = getattr(x, "device", None)
+    return None if callable(device) else device
+
+
+# Outputs and losses: each pair is differentiated as one, from the scores, so nothing overflows
+
+
+@primitive()
+def softmax(ops: Ops, scores: Array) -> Array:
+    """Softmax of each row. scores: (n, K)."""
+    exps = ops.xp.exp(scores - ops.xp.max(scores, axis=1, keepdims=True))
+    return exps / ops.xp.sum(exps, axis=1, keepdims=True)
+
+
+@primitive()
+def one_hot(ops: Ops, y: Array, like: Array) -> Array:
+    """Rows of targets shaped like `like`: (n, K). y: class indices (n,), or rows already (n, K)."""
+    if y.ndim == 2:
+        return y
+    xp = ops.xp
+    classes = xp.arange(like.shape[1], dtype=y.dtype, device=_device(like))
+    return xp.astype(y[:, None] == classes[None, :], like.dtype)
+
+
+@primitive()
+def cross_entropy(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    """Softmax and cross-entropy: -1/n sum_ik y_ik log f_ik, and delta = (f - y) / n.
+
+    scores: (n, K); y: class indices (n,) or rows (n, K). Returns a 0-d loss and delta: (n, K).
+    """
+    xp, n = ops.xp, scores.shape[0]
+    shifted = scores - xp.max(scores, axis=1, keepdims=True)
+    exps = xp.exp(shifted)
+    total = xp.sum(exps, axis=1, keepdims=True)
+    target = ops.one_hot(y, scores)
+    loss = xp.sum(target * (xp.log(total) - shifted)) / n
+    return loss, (exps / total - target) / n
+
+
+@primitive()
+def logistic(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    """Sigmoid and logistic loss: -1/n sum_i [y log f + (1-y) log(1-f)], and delta = (f - y) / n.
+
+    scores, y: (n, K); the sum runs over the K outputs too. From the scores z the loss of one output
+    is max(z, 0) - z y + log(1 + exp(-|z|)).
+    """
+    xp, n = ops.xp, scores.shape[0]
+    small = xp.exp(-xp.abs(scores))  # in (0, 1]: no overflow for any score
+    positive = xp.where(scores > 0, scores, xp.zeros_like(scores))
+    loss = xp.sum(positive - scores * y + xp.log1p(small)) / n
+    f = xp.where(scores >= 0, xp.ones_like(small), small) / (1.0 + small)
+    return loss, (f - y) / n
+
+
+@primitive()
+def squared_error(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    """Half mean squared error: 1/(2n) sum_i ||y_i - f_i||^2, and delta = (f - y) / n.
+
+    scores, y: (n, K).
+    """
+    n = scores.shape[0]
+    difference = scores - y
+    return ops.xp.sum(difference * difference) / (2 * n), difference / n
+
+
+# Data and the flat vector
+
+
+@primitive()
+def gather(ops: Ops, x: Array, indices: Array) -> Array:
+    """Rows of x, a minibatch. x: (N, ...); indices: (n,)."""
+    return ops.xp.take(x, indices, axis=0)
+
+
+@primitive(donates=("out", "views"))
+def flatten(
+    ops: Ops, pieces: Sequence[Array], out: Array = None, views: Sequence[Array] | None = None
+) -> Array:
+    """One vector of all pieces in order. An implementation may fill `out`, whose views are given."""
+    return ops.xp.concat([ops.xp.reshape(piece, (-1,)) for piece in pieces])
+
+
+@primitive()
+def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
+    """Gradient clipped by its global norm: g * min(1, limit / ||g||). g: (P,)."""
+    xp = ops.xp
+    norm = xp.sqrt(xp.sum(g * g))
+    return g * (limit / xp.where(norm > limit, norm, xp.full_like(norm, limit)))
+
+
+# Optimisers: updates of the flat vectors w, g and moments, all (P,)
+
+
+def _root(ops: Ops, s: Array, eps: float, eps_inside_sqrt: bool) -> Array:
+    return ops.xp.sqrt(s + eps) if eps_inside_sqrt else ops.xp.sqrt(s) + eps
+
+
+@primitive(donates=("w",))
+def sgd(ops: Ops, w: Array, g: Array, learning_rate: Scalar) -> Array:
+    """Gradient descent: w - eta g."""
+    return w - learning_rate * g
+
+
+@primitive(donates=("w", "v"))
+def momentum(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    v: Array,
+    learning_rate: Scalar,
+    momentum: float,
+    nesterov: bool,
+) -> tuple[Array, Array]:
+    """Momentum: v = mu v + g; w - eta v, or with Nesterov's look-ahead w - eta (g + mu v)."""
+    v = momentum * v + g
+    direction = g + momentum * v if nesterov else v
+    return w - learning_rate * direction, v
+
+
+@primitive(donates=("w", "s"))
+def adagrad(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    s: Array,
+    learning_rate: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array]:
+    """AdaGrad: s = s + g^2; w - eta g / sqrt(s + eps)."""
+    s = s + g * g
+    return w - learning_rate * g / _root(ops, s, eps, eps_inside_sqrt), s
+
+
+@primitive(donates=("w", "s"))
+def rmsprop(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta: float,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array]:
+    """RMSProp: s = beta s + (1 - beta) g^2; w - eta g / sqrt(s + eps)."""
+    s = beta * s + (1.0 - beta) * (g * g)
+    return w - learning_rate * g / _root(ops, s, eps, eps_inside_sqrt), s
+
+
+@primitive(donates=("w", "m", "s"))
+def adam(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    unbias_m: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array]:
+    """Adam: m = b1 m + (1-b1) g; s = b2 s + (1-b2) g^2; w - eta m^ / sqrt(s^ + eps).
+
+    m^ = m * unbias_m and s^ = s * unbias_s, where unbias = 1 / (1 - beta^t) is a Python float: in
+    float32 the difference would lose four digits.
+    """
+    m = beta1 * m + (1.0 - beta1) * g
+    s = beta2 * s + (1.0 - beta2) * (g * g)
+    root = _root(ops, s * unbias_s, eps, eps_inside_sqrt)
+    return w - learning_rate * (m * unbias_m) / root, m, s
+
+
+@primitive(donates=("w", "m", "s"))
+def nadam(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    weight_m: Scalar,
+    weight_g: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array]:
+    """NAdam: Adam whose m^ looks one step ahead: m^ = weight_m m + weight_g g."""
+    m = beta1 * m + (1.0 - beta1) * g
+    s = beta2 * s + (1.0 - beta2) * (g * g)
+    root = _root(ops, s * unbias_s, eps, eps_inside_sqrt)
+    return w - learning_rate * (weight_m * m + weight_g * g) / root, m, s
+
+
+@primitive(donates=("w", "m", "s", "peak"))
+def amsgrad(
+    ops: Ops,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    peak: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    unbias_m: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """AMSGrad: Adam that divides by the largest s so far, peak = max(peak, s)."""
+    m = beta1 * m + (1.0 - beta1) * g
+    s = beta2 * s + (1.0 - beta2) * (g * g)
+    peak = ops.xp.maximum(peak, s)
+    root = _root(ops, peak * unbias_s, eps, eps_inside_sqrt)
+    return w - learning_rate * (m * unbias_m) / root, m, s, peak
+
+
+@primitive(donates=("w", "m"))
+def lion(
+    ops: Ops, w: Array, g: Array, m: Array, learning_rate: Scalar, beta1: float, beta2: float
+) -> tuple[Array, Array]:
+    """Lion: w - eta sign(b1 m + (1-b1) g); then m = b2 m + (1-b2) g."""
+    direction = ops.xp.sign(beta1 * m + (1.0 - beta1) * g)
+    return w - learning_rate * direction, beta2 * m + (1.0 - beta2) * g

@@ -1,0 +1,429 @@
+"""Training: the step, and epochs of steps, that turn a network, a loss and an optimiser into one.
+
+A step is one pure function of arrays, `_training_step`; the backend is offered it to compile and
+otherwise runs it as it is. An epoch is a transaction: it either completes, or the trainer is left as
+it was before it, whatever ended it (NaN, Ctrl-C, no memory left).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from . import _checks, data, layers, losses
+from .backends import host
+from .callbacks import Progress
+from .layers import Mode
+from .losses import Loss
+from .network import Layout, Network, Views, check_differentiable
+from .optimizers import Adam, Coefficients, Moments, Optimizer
+from .primitives import Array, Ops, Scalar
+
+Callback = Callable[["Trainer", "History"], bool | None]
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss became NaN or infinite; the parameters are those from before that epoch."""
+
+
+@dataclass
+class History:
+    """What training recorded, an entry an epoch.
+
+    Attributes
+    ----------
+    loss
+        Mean of the batches' losses, each before its step, weighted by their sizes.
+    validation_loss
+        Loss on the validation data after the epoch; empty without such data.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+
+class State(NamedTuple):
+    """All that a step changes."""
+
+    w: Array  # (P,)
+    moments: Moments  # (P,) each
+    buffers: Views
+    t: int
+
+
+class Scratch(NamedTuple):
+    """A gradient buffer laid out like w, for backends that can be written into."""
+
+    flat: Array | None = None  # (P,)
+    views: Views | None = None
+    pieces: list[Array] | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a training step is made of, arrays apart."""
+
+    chain: Sequence[layers.Layer]
+    layout: Layout
+    views: Callable[[Array], Views]
+    loss: Loss
+    optimizer: Optimizer
+    ops: Ops
+    scratch: Scratch
+
+
+def _training_step(
+    plan: _Plan,
+    w: Array,
+    moments: Moments,
+    buffers: Views,
+    x: Array,
+    y: Array,
+    c: Coefficients,
+    key: Scalar,
+) -> tuple[Array, Array, Moments, Views]:
+    """One step, pure in its arrays (w and the moments are given away).
+
+    Returns the batch's loss before the step, and the new w, moments and buffers.
+    """
+    ops, params, scratch = plan.ops, plan.views(w), plan.scratch
+    stages = layers.forward(ops, plan.chain, params, buffers, x, Mode(True, False, key))
+    loss, delta = plan.loss.value_and_delta(ops, stages[-1].post, y)
+    grads, _, _ = layers.backward(ops, plan.chain, params, stages, delta, out=scratch.views)
+    g = ops.flatten(plan.layout.pieces(grads), scratch.flat, scratch.pieces)
+    w, moments = plan.optimizer.update(ops, w, g, moments, c)
+    moved = [
+        old if stage.buffers is None else dict(stage.buffers)
+        for stage, old in zip(stages, buffers, strict=True)
+    ]
+    return loss, w, moments, moved
+
+
+class Trainer:
+    """Trains a network, in place, with an optimiser.
+
+    Parameters
+    ----------
+    network
+        Any `Network`; the trainer changes its parameters.
+    optimizer
+        An optimiser such as `nn.Adam(1e-3)`.
+    loss
+        Name or `nn.losses` object that pairs with the network's output; None for the output's own.
+    seed
+        Decides shuffles and dropout masks; None for the network's.
+
+    Attributes
+    ----------
+    network, optimizer, loss
+        As given.
+    history
+        The `History` of all epochs so far.
+    t
+        The number of steps so far.
+
+    Examples
+    --------
+    >>> import numpy as np, nnpoly as nn
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)  # no straight line separates these
+    >>> trainer = nn.Trainer(nn.MLP([2, 16, 2], activation="tanh"), nn.Adam(0.02))
+    >>> history = trainer.fit(X, y, epochs=60, batch_size=32)
+    >>> history.loss[-1] < 0.2 < history.loss[0]
+    True
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer | None = None,
+        loss: str | Loss | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
+        optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got "
+                f"{optimizer!r}."
+            )
+        self.loss = losses.get(loss, network.output, "Trainer")
+        check_differentiable(network._chain, "Trainer")
+        self.network = network
+        self.optimizer = optimizer
+        self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
+        self.history = History()
+        self.t = 0
+        self._random = any(layer.random for layer in network._chain)
+        self._moments: Moments = tuple(
+            network._from_host(host.vector([[0.0] * network._layout.size], network.dtype))
+            for _ in optimizer.moments
+        )
+        self._compile()
+
+    def _compile(self) -> None:
+        net = self.network
+        plan = _Plan(
+            net._chain, net._layout, net._views, self.loss, self.optimizer, net._ops, self._scratch()
+        )
+
+        def step(*arrays: Any) -> Any:
+            return _training_step(plan, *arrays)
+
+        self._step = net._backend.compile(step)
+
+    def _scratch(self) -> Scratch:
+        net = self.network
+        if not net._backend.in_place:
+            return Scratch()
+        flat = net._backend.xp.zeros_like(net._w)
+        views = net._layout.views(net._backend.xp, flat)
+        return Scratch(flat, views, net._layout.pieces(views))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return a picklable state: the compiled step is made anew."""
+        return {k: v for k, v in self.__dict__.items() if k != "_step"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._compile()
+
+    # State
+
+    @property
+    def _state(self) -> State:
+        net = self.network
+        return State(net._w, self._moments, net._buffers, self.t)
+
+    @_state.setter
+    def _state(self, state: State) -> None:
+        self.network._adopt(state.w, state.buffers)
+        self._moments, self.t = state.moments, state.t
+
+    def _snapshot(self) -> State:
+        """Return a copy of the state that training does not touch."""
+        copy, (w, moments, buffers, t) = self.network._backend.copy, self._state
+        kept = [{name: copy(value) for name, value in part.items()} for part in buffers]
+        return State(copy(w), tuple(copy(m) for m in moments), kept, t)
+
+    # Steps
+
+    def step(self, xb: Any, yb: Any) -> Array:
+        """Take one step on a batch and return its loss before the step, a 0-d array.
+
+        Nothing waits for the device: the loss can be read when it is wanted. Labels that are on the
+        host are checked; labels on a device are not, since reading them would stall it.
+
+        Parameters
+        ----------
+        xb
+            Inputs (n, m_0).
+        yb
+            Targets: (n, K), or (n,) class indices, or (n,) for a single output.
+        """
+        net = self.network
+        x = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
+        shape = (x.shape[0], net._outputs)
+        y = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
+        if host.is_host(y):
+            data.require_labels("Trainer.step", net._place, y, self.loss, net._outputs, "yb")
+        return net._zero_dimensional(self._advance(x, y))
+
+    def _advance(self, x: Array, y: Array) -> Array:
+        """Take one step on checked arrays."""
+        net, t = self.network, self.t + 1
+        key = host.key(self.seed, t) if self._random else 0
+        c = self.optimizer.coefficients(t)
+        with net._backend.scope(net._place.device):
+            loss, w, self._moments, buffers = self._step(
+                net._w, self._moments, net._buffers, x, y, c, key
+            )
+        net._adopt(w, buffers)
+        self.t = t
+        return loss
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation: tuple[Any, Any] | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = False,
+        shuffle: bool = True,
+    ) -> History:
+        """Train for a number of epochs and return what happened.
+
+        fit(5) twice equals fit(10): shuffles depend on the seed and the epoch's number alone.
+
+        Parameters
+        ----------
+        X, y
+            Inputs (n, m_0) and targets, on the host or on the network's backend. They are checked
+            (shapes, labels, NaN and infinity) before any work.
+        epochs, batch_size
+            At least 1. The last batch of an epoch may be smaller.
+        validation
+            A pair (X, y) whose loss is computed after every epoch.
+        callbacks
+            Called as `callback(trainer, history)` after every epoch; True ends the training. See
+            `nn.callbacks`.
+        progress
+            Show one line with rate, remaining time and losses.
+        shuffle
+            Visit the rows in a new order every epoch.
+
+        Returns
+        -------
+        History
+            Of these epochs; `trainer.history` has all.
+
+        Raises
+        ------
+        NonFiniteLoss
+            If a loss is NaN or infinite. As with Ctrl-C, the trainer is then as it was after the
+            last complete epoch.
+        """
+        epochs = _checks.integer("Trainer.fit", "epochs", epochs)
+        batch_size = _checks.integer("Trainer.fit", "batch_size", batch_size)
+        x, target = self._checked(X, y, "X", "y", "Trainer.fit")
+        held_out = None
+        if validation is not None:
+            held_out = self._checked(
+                *_pair(validation), "validation[0]", "validation[1]", "Trainer.fit"
+            )
+        history = History()
+        with Progress(epochs, enabled=progress) as bar:
+            for _ in range(epochs):
+                self._epoch(x, target, batch_size, shuffle, held_out, history)
+                bar.advance(history)
+                if any([callback(self, history) for callback in callbacks]):
+                    break
+        return history
+
+    def _epoch(
+        self,
+        x: Array,
+        y: Array,
+        batch_size: int,
+        shuffle: bool,
+        held_out: tuple[Array, Array] | None,
+        history: History,
+    ) -> None:
+        before = self._snapshot()
+        try:
+            loss = self._run_epoch(x, y, batch_size, shuffle)
+            validation = [] if held_out is None else [self._mean_loss(*held_out)]
+        except BaseException:
+            self._state = before
+            raise
+        for record in (self.history, history):
+            record.loss.append(loss)
+            record.validation_loss.extend(validation)
+
+    def _run_epoch(self, x: Array, y: Array, batch_size: int, shuffle: bool) -> float:
+        sizes, batch_losses = [], []
+        for xb, yb in self._batches(x, y, batch_size, shuffle):
+            batch_losses.append(self._advance(xb, yb))
+            sizes.append(xb.shape[0])
+        values = self._fetch(batch_losses)
+        for step, value in enumerate(values, 1):
+            if not math.isfinite(value):
+                raise NonFiniteLoss(self._explain(value, step))
+        return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
+
+    def _explain(self, value: float, step: int) -> str:
+        return (
+            f"Trainer.fit: the loss became {value} in epoch {len(self.history) + 1}, step {step}. "
+            "The parameters are those from before this epoch. Try a smaller learning rate, "
+            "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
+        )
+
+    def _batches(
+        self, x: Array, y: Array, batch_size: int, shuffle: bool
+    ) -> Iterator[tuple[Array, Array]]:
+        n, net = x.shape[0], self.network
+        if not shuffle:
+            for start in range(0, n, batch_size):
+                yield x[start : start + batch_size, ...], y[start : start + batch_size, ...]
+            return
+        order = host.permutation(n, self.seed, len(self.history))
+        rows = net._place.integers("Trainer.fit", "order", order)
+        for start in range(0, n, batch_size):
+            batch = rows[start : start + batch_size]
+            yield net._ops.gather(x, batch), net._ops.gather(y, batch)
+
+    def _fetch(self, values: list[Array]) -> list[float]:
+        """Return 0-d arrays as floats, waiting for the device once."""
+        xp = self.network._backend.xp
+        stacked = xp.stack([xp.asarray(value) for value in values])
+        return [float(v) for v in self.network._backend.to_host(stacked)]
+
+    # Evaluation
+
+    def evaluate(self, X: Any, y: Any) -> float:
+        """Return the mean loss on data, a float, without dropout and in blocks that fit memory."""
+        return self._mean_loss(*self._checked(X, y, "X", "y", "Trainer.evaluate"))
+
+    def _mean_loss(self, x: Array, y: Array, block: int = 4096) -> float:
+        net, values, sizes = self.network, [], []
+        for start in range(0, x.shape[0], block):
+            rows = x[start : start + block, ...]
+            loss, _ = self.loss.value_and_delta(
+                net._ops, net.scores(rows), y[start : start + block, ...]
+            )
+            values.append(loss)
+            sizes.append(rows.shape[0])
+        total = math.fsum(v * n for v, n in zip(self._fetch(values), sizes, strict=True))
+        return total / x.shape[0]
+
+    def _checked(self, X: Any, y: Any, X_name: str, y_name: str, where: str) -> tuple[Array, Array]:
+        """Return data as the network's arrays after every check there is."""
+        net, place = self.network, self.network._place
+        x = data.features(where, place, X, net._inputs, X_name)
+        target = data.targets(where, place, y, self.loss, (x.shape[0], net._outputs), y_name)
+        data.require_finite(where, place, x, X_name)
+        if target.ndim == 2:
+            data.require_finite(where, place, target, y_name)
+        data.require_labels(where, place, target, self.loss, net._outputs, y_name)
+        return x, target
+
+    # Files
+
+    def save(self, path: Any) -> None:
+        """Write network, optimiser, moments, step and history to one file; see `Trainer.load`."""
+        from . import checkpoint
+
+        checkpoint.save_trainer(self, path)
+
+    @classmethod
+    def load(cls, path: Any, backend: Any = None, device: Any = None) -> Trainer:
+        """Return the trainer that `save` wrote; training goes on as if it had not stopped.
+
+        Parameters
+        ----------
+        path
+            A file that `Trainer.save` wrote, on any backend.
+        backend, device
+            Where to continue; None for the default.
+        """
+        from . import checkpoint
+
+        return checkpoint.load_trainer(path, backend, device)
+
+
+def _pair(validation: Any) -> tuple[Any, Any]:
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise ValueError(
+            f"Trainer.fit: `validation` must be a pair (X, y), got {type(validation).__name__}."
+        )
+    return validation[0], validation[1]

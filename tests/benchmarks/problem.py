@@ -1,0 +1,115 @@
+"""What every contestant is given: a network's first weights, one batch, and Adam's constants."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # eps is added outside the root
+
+NETWORKS = (
+    "2-8-2:tanh:b4",
+    "17-64-64-6:tanh:b64",
+    "64-100-10:relu:b200",
+    "128-256-256-128-2:relu:b1024",
+    "784-512-512-10:relu:b128",
+    "784-1024-1024-10:gelu:b512",
+    "1024-4096-4096-1024:relu:b1024",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A softmax classifier at its first weights, and the batch it is trained on.
+
+    Parameters
+    ----------
+    activation : str
+        Of the hidden layers: "tanh", "relu" or "gelu" (the erf form).
+    weights, biases : list of np.ndarray
+        W of shape (outputs, inputs) and b, a layer an entry, float32.
+    x : np.ndarray
+        The batch, a sample a row, float32.
+    y : np.ndarray
+        The class index of each sample, int64.
+    """
+
+    activation: str
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    x: np.ndarray
+    y: np.ndarray
+
+    @classmethod
+    def parse(cls, network: str, seed: int = 0) -> Problem:
+        """Draw the problem that a text such as "64-100-10:relu:b200" names.
+
+        Parameters
+        ----------
+        network : str
+            Widths, hidden activation and batch size.
+        seed : int
+            Of NumPy's Generator, so that every process draws the same numbers.
+
+        Returns
+        -------
+        Problem
+            Biases are not zero, so that a forgotten one shows in the loss.
+        """
+        widths, activation, n = parse_network(network)
+        random = np.random.default_rng(seed)
+
+        def normal(deviation: float, *shape: int) -> np.ndarray:
+            return random.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
+
+        weights = [
+            normal((2 / inputs) ** 0.5, outputs, inputs)
+            for inputs, outputs in zip(widths, widths[1:], strict=False)
+        ]
+        biases = [normal(0.1, outputs) for outputs in widths[1:]]
+        return cls(activation, weights, biases, normal(1, n, widths[0]),
+                   random.integers(widths[-1], size=n))  # fmt: skip
+
+
+def parse_network(network: str) -> tuple[list[int], str, int]:
+    """Split a text such as "64-100-10:relu:b200" into widths, activation and batch size.
+
+    Parameters
+    ----------
+    network : str
+        The text.
+
+    Returns
+    -------
+    tuple of (list of int, str, int)
+        For the text above ([64, 100, 10], "relu", 200).
+    """
+    match = re.fullmatch(r"(\d+(?:-\d+)+):(tanh|relu|gelu):b(\d+)", network)
+    if match is None:
+        raise ValueError(f"network: want e.g. '64-100-10:relu:b200', got {network!r}")
+    widths, activation, n = match.groups()
+    return [int(width) for width in widths.split("-")], activation, int(n)
+
+
+class Contestant(ABC):
+    """One way to train: built from a problem and a learning rate, then asked for steps."""
+
+    @abstractmethod
+    def __init__(self, problem: Problem, learning_rate: float) -> None: ...
+
+    @abstractmethod
+    def step(self) -> Any:
+        """Take one training step.
+
+        Returns
+        -------
+        0-d array
+            The batch's loss before the step.
+        """
+
+    def wait(self) -> None:  # noqa: B027
+        """Wait until every step taken so far is done: nothing to do for eager CPU libraries."""
