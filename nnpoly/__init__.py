@@ -11,7 +11,7 @@ from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .network import MLP, Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
-from .training import History, NonFiniteLoss, Trainer
+from .training import History, NonFiniteLossError, Trainer
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ __all__ = [
     "Lion",
     "NAdam",
     "Network",
-    "NonFiniteLoss",
+    "NonFiniteLossError",
     "OneHot",
     "RMSProp",
     "Residual",

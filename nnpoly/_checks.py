@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value it accepts, or says what, why and what to do instead."""
+"""Checks of arguments: each returns the value it accepts, or says what came and what may come."""
 
 from __future__ import annotations
 

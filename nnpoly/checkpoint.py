@@ -90,7 +90,9 @@ def _write(path: Any, arrays: dict[str, host.HostArray], header: dict[str, Any])
 
 def _write_atomically(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"save: `path` is in {path.parent}, which is no folder. Make it first.")
+        raise FileNotFoundError(
+            f"save: `path` is in {path.parent}, which is no folder. Make it first."
+        )
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -147,17 +149,16 @@ def _read(path: Any) -> tuple[dict[str, Any], dict[str, host.HostArray]]:
     safetensors = _safetensors()
     if not Path(path).is_file():
         raise FileNotFoundError(f"load: `path` {path} is no file.")
-    with _named(path):
-        with safetensors.safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("nnpoly")
-            if text is None:
-                raise ValueError("it is a safetensors file, but not nnpoly's")
-            header = json.loads(text)
-            if header["format"] > FORMAT:
-                raise ValueError(
-                    f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
-                )
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with _named(path), safetensors.safe_open(path, framework="numpy") as file:
+        text = (file.metadata() or {}).get("nnpoly")
+        if text is None:
+            raise ValueError("it is a safetensors file, but not nnpoly's")
+        header = json.loads(text)
+        if header["format"] > FORMAT:
+            raise ValueError(
+                f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
+            )
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 @contextlib.contextmanager

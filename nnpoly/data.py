@@ -110,8 +110,8 @@ def targets(
     if loss.labels == "classes" and dimensions == 1:
         if kind not in "iu":
             raise ValueError(
-                f"{where}: `{name}` must hold class indices 0..{K - 1} as integers, or one-hot rows, "
-                f"got {'strings' if kind in 'UO' else 'no integers'}. Encode labels with nn.OneHot."
+                f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, "
+                f"got dtype kind {kind!r}. Encode other labels with nn.OneHot."
             )
         labels = place.integers(where, name, y)
         _require_shape(where, name, labels, (n,), f"one class index a row of X, or ({n}, {K}) rows")
@@ -134,9 +134,7 @@ def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], 
         )
 
 
-def require_labels(
-    where: str, place: Place, y: Array, loss: Loss, K: int, name: str = "y"
-) -> None:
+def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name: str = "y") -> None:
     """Refuse converted targets out of range. It reads the array, so it waits for the device."""
     xp = place.backend.xp
     low, high = float(xp.min(y)), float(xp.max(y))

@@ -103,7 +103,7 @@ class Scaled(Initializer):
 
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
-    """Orthonormal rows or columns (whichever are fewer), times gain. Saxe et al., arXiv:1312.6120."""
+    """Orthonormal rows or columns, whichever are fewer, times gain. Saxe et al. 1312.6120."""
 
     gain: float = 1.0
 

@@ -1,7 +1,7 @@
 """Layers: small frozen objects, forward and backward side by side, pure in arrays.
 
-A layer owns no arrays. It says which parameters it has (`shapes`), draws their start (`initial`),
-and computes. `forward` keeps in a `Stage` what `backward` needs. Every layer ends in an element-wise
+A layer owns no arrays. It says which parameters it has (`shapes`), draws their start (`initial`)
+and computes. `forward` keeps in a `Stage` what `backward` needs. Each layer ends in an element-wise
 activation (the identity, unless it says otherwise), and delta is always the derivative with respect
 to the pre-activations, so `backward` carries a delta from one layer's pre to the pre of the layer
 below in one go: for a Dense layer that is the fused primitive `dense_delta`.
@@ -98,7 +98,9 @@ class Layer(Described):
 
 
 def _through(ops: Ops, dx: Array, below: Stage) -> Array:
-    """Carry a derivative with respect to the layer's input to the pre below."""
+    """Carry a derivative with respect to the layer's input to the pre below, if there is one."""
+    if below is INPUT:
+        return None
     return ops.activation_delta(dx, below.pre, below.post, below.activation)
 
 
@@ -410,7 +412,7 @@ class Residual(Layer):
         inner, last = self._split(params), stage.extra[-1]
         # A new array, since `activation_delta` may overwrite what it is given.
         d_last = ops.activation_delta(delta * 1.0, last.pre, last.post, last.activation)
-        start = Stage(None, None, None, activations.identity)  # unlike INPUT, its dx is wanted
+        start = Stage(None, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
         grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start)
         return _joined(grads), _through(ops, delta + dx, below)
 
@@ -440,9 +442,7 @@ def forward(
     """Compute the layers in order. x: (n, m_0). Returns a stage for each."""
     stages = []
     for l, layer in enumerate(layers):
-        stage = layer.forward(
-            ops, params[l], buffers[l], x, mode.at(l) if layer.random else mode
-        )
+        stage = layer.forward(ops, params[l], buffers[l], x, mode.at(l) if layer.random else mode)
         stages.append(stage)
         x = stage.post
     return stages

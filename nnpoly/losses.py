@@ -107,7 +107,7 @@ def get(loss: str | Loss | None, output: str, where: str = "losses.get") -> Loss
         loss = BY_NAME[_checks.choice(where, "loss", loss, BY_NAME)]
     if loss.output != output:
         raise ValueError(
-            f"{where}: `loss` {type(loss).__name__} needs output={loss.output!r}, but the network's "
-            f"output is {output!r}, whose loss is {type(own[output]).__name__}."
+            f"{where}: `loss` {type(loss).__name__} needs output={loss.output!r}, but the network "
+            f"has output={output!r}, whose loss is {type(own[output]).__name__}."
         )
     return loss

@@ -486,9 +486,7 @@ class MLP(Network):
         device: Any = None,
     ) -> None:
         chain = _dense_chain(widths, activation, init)
-        super().__init__(
-            chain, output, dtype=dtype, seed=seed, backend=backend, device=device
-        )
+        super().__init__(chain, output, dtype=dtype, seed=seed, backend=backend, device=device)
 
     @classmethod
     def from_weights(
@@ -590,7 +588,7 @@ def _hosted(part: Mapping[str, Array]) -> dict[str, host.HostArray]:
     return {name: registry.to_host(value) for name, value in part.items()}
 
 
-def _row(row: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _row(row: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     l, kind, m_in, m, sigma, count = (max(len(r[c]) for r in rows) for c in range(6))
     return (
         f"{row[0]:>{l}}  {row[1]:<{kind}}  {row[2]:>{m_in}} -> {row[3]:<{m}}  "

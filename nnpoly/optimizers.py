@@ -4,7 +4,7 @@ An optimiser is a frozen object without state: the trainer keeps the moments, la
 the step t = 1, 2, .... What depends on t alone (learning rate, bias corrections) is computed on the
 host in Python floats, `coefficients(t)`; the update itself is pure and runs on any backend.
 
-Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does; PyTorch,
+Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does; torch,
 optax and Keras add it outside, g / (sqrt(s) + eps). `eps_inside_sqrt=False` gives that form. The
 same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(eps) = 1e-4 inside and
 1e-8 outside, so gradients far below 1e-4 take much smaller steps inside.
@@ -33,8 +33,8 @@ class Optimizer(Described):
     learning_rate
         eta: a number, or a `nn.schedules` object.
     weight_decay
-        L2 penalty: g + weight_decay * w takes the place of g. In `AdamW` and `Lion` it is decoupled:
-        w shrinks by the factor 1 - eta * weight_decay a step.
+        L2 penalty: g + weight_decay * w takes the place of g. In `AdamW` and `Lion` it is
+        decoupled: w shrinks by the factor 1 - eta * weight_decay a step.
     clip_norm
         Largest global norm of the gradient, before weight decay; None for no clipping.
     """
@@ -232,9 +232,7 @@ class Adam(_AdamLike):
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
     ) -> tuple[Array, Moments]:
         eta, unbias_m, unbias_s = c
-        w, *moved = ops.adam(
-            w, g, *moments, eta, *self._betas, unbias_m, unbias_s, *self._root
-        )
+        w, *moved = ops.adam(w, g, *moments, eta, *self._betas, unbias_m, unbias_s, *self._root)
         return w, tuple(moved)
 
 

@@ -295,7 +295,7 @@ def gather(ops: Ops, x: Array, indices: Array) -> Array:
 def flatten(
     ops: Ops, pieces: Sequence[Array], out: Array = None, views: Sequence[Array] | None = None
 ) -> Array:
-    """One vector of all pieces in order. An implementation may fill `out`, whose views are given."""
+    """One vector of all pieces in order; an implementation may fill `out`, given its views."""
     return ops.xp.concat([ops.xp.reshape(piece, (-1,)) for piece in pieces])
 
 

@@ -1,7 +1,7 @@
 """Training: the step, and epochs of steps, that turn a network, a loss and an optimiser into one.
 
-A step is one pure function of arrays, `_training_step`; the backend is offered it to compile and
-otherwise runs it as it is. An epoch is a transaction: it either completes, or the trainer is left as
+A step is one pure function of arrays, `_training_step`, which the backend may compile and otherwise
+runs as it is. An epoch is a transaction: it either completes, or the trainer is left as
 it was before it, whatever ended it (NaN, Ctrl-C, no memory left).
 """
 
@@ -24,7 +24,7 @@ from .primitives import Array, Ops, Scalar
 Callback = Callable[["Trainer", "History"], bool | None]
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the parameters are those from before that epoch."""
 
 
@@ -172,7 +172,13 @@ class Trainer:
     def _compile(self) -> None:
         net = self.network
         plan = _Plan(
-            net._chain, net._layout, net._views, self.loss, self.optimizer, net._ops, self._scratch()
+            net._chain,
+            net._layout,
+            net._views,
+            self.loss,
+            self.optimizer,
+            net._ops,
+            self._scratch(),
         )
 
         def step(*arrays: Any) -> Any:
@@ -289,7 +295,7 @@ class Trainer:
 
         Raises
         ------
-        NonFiniteLoss
+        NonFiniteLossError
             If a loss is NaN or infinite. As with Ctrl-C, the trainer is then as it was after the
             last complete epoch.
         """
@@ -306,7 +312,8 @@ class Trainer:
             for _ in range(epochs):
                 self._epoch(x, target, batch_size, shuffle, held_out, history)
                 bar.advance(history)
-                if any([callback(self, history) for callback in callbacks]):
+                stops = [callback(self, history) for callback in callbacks]
+                if any(stops):
                     break
         return history
 
@@ -331,15 +338,16 @@ class Trainer:
             record.validation_loss.extend(validation)
 
     def _run_epoch(self, x: Array, y: Array, batch_size: int, shuffle: bool) -> float:
-        sizes, batch_losses = [], []
+        sizes: list[int] = []
+        batch_losses: list[Array] = []
         for xb, yb in self._batches(x, y, batch_size, shuffle):
             batch_losses.append(self._advance(xb, yb))
             sizes.append(xb.shape[0])
         values = self._fetch(batch_losses)
         for step, value in enumerate(values, 1):
             if not math.isfinite(value):
-                raise NonFiniteLoss(self._explain(value, step))
-        return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
+                raise NonFiniteLossError(self._explain(value, step))
+        return _mean(values, sizes)
 
     def _explain(self, value: float, step: int) -> str:
         return (
@@ -353,14 +361,13 @@ class Trainer:
     ) -> Iterator[tuple[Array, Array]]:
         n, net = x.shape[0], self.network
         if not shuffle:
-            for start in range(0, n, batch_size):
-                yield x[start : start + batch_size, ...], y[start : start + batch_size, ...]
+            for rows in _blocks(n, batch_size):
+                yield x[rows, ...], y[rows, ...]
             return
         order = host.permutation(n, self.seed, len(self.history))
-        rows = net._place.integers("Trainer.fit", "order", order)
-        for start in range(0, n, batch_size):
-            batch = rows[start : start + batch_size]
-            yield net._ops.gather(x, batch), net._ops.gather(y, batch)
+        indices = net._place.integers("Trainer.fit", "order", order)
+        for rows in _blocks(n, batch_size):
+            yield net._ops.gather(x, indices[rows]), net._ops.gather(y, indices[rows])
 
     def _fetch(self, values: list[Array]) -> list[float]:
         """Return 0-d arrays as floats, waiting for the device once."""
@@ -375,16 +382,14 @@ class Trainer:
         return self._mean_loss(*self._checked(X, y, "X", "y", "Trainer.evaluate"))
 
     def _mean_loss(self, x: Array, y: Array, block: int = 4096) -> float:
-        net, values, sizes = self.network, [], []
-        for start in range(0, x.shape[0], block):
-            rows = x[start : start + block, ...]
-            loss, _ = self.loss.value_and_delta(
-                net._ops, net.scores(rows), y[start : start + block, ...]
-            )
-            values.append(loss)
-            sizes.append(rows.shape[0])
-        total = math.fsum(v * n for v, n in zip(self._fetch(values), sizes, strict=True))
-        return total / x.shape[0]
+        net = self.network
+        values: list[Array] = []
+        sizes: list[int] = []
+        for rows in _blocks(x.shape[0], block):
+            scores = net.scores(x[rows, ...])
+            values.append(self.loss.value_and_delta(net._ops, scores, y[rows, ...])[0])
+            sizes.append(scores.shape[0])
+        return _mean(self._fetch(values), sizes)
 
     def _checked(self, X: Any, y: Any, X_name: str, y_name: str, where: str) -> tuple[Array, Array]:
         """Return data as the network's arrays after every check there is."""
@@ -419,6 +424,17 @@ class Trainer:
         from . import checkpoint
 
         return checkpoint.load_trainer(path, backend, device)
+
+
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover 0..n-1, none longer than size."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
+    """Return the mean of batch means, weighted by the batches' sizes."""
+    return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
 
 
 def _pair(validation: Any) -> tuple[Any, Any]:

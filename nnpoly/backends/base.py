@@ -57,7 +57,7 @@ class Backend:
         raise NotImplementedError
 
     def from_host(self, array: host.HostArray, device: Any) -> Array:
-        """Return a copy of a NumPy array on `device`, or the array itself if that is this library's."""
+        """Return a NumPy array's copy on `device` (NumPy: the array itself)."""
         raise NotImplementedError
 
     def to_host(self, array: Array) -> host.HostArray:

@@ -228,7 +228,7 @@ def _rmsprop(
 
 
 def _decay_square(s: Array, g: Array, beta: float) -> None:
-    """s = beta s + (1 - beta) g^2, in place."""
+    """Overwrite s by beta s + (1 - beta) g^2."""
     square = g * g
     square *= 1.0 - beta
     s *= beta

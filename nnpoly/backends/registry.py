@@ -30,7 +30,7 @@ class Availability:
         return "available" if self.available else f"not available: {self.reason}"
 
 
-class Unavailable(ImportError):
+class UnavailableError(ImportError):
     """The library is missing, or finds no device."""
 
 
@@ -71,7 +71,7 @@ def get(backend: str | Backend) -> Backend:
         try:
             _LOADED[backend] = _FACTORIES[backend]()
         except ImportError as error:
-            raise Unavailable(
+            raise UnavailableError(
                 f"use_backend: backend {backend!r} is not available: {error}"
             ) from error
     return _LOADED[backend]
@@ -92,7 +92,7 @@ def backends() -> dict[str, Availability]:
 def _availability(name: str) -> Availability:
     try:
         get(name)
-    except Unavailable as error:
+    except UnavailableError as error:
         return Availability(False, str(error.__cause__))
     return Availability(True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -51,14 +50,14 @@ class Torch(Backend):
         return array.detach().clone()
 
     def scope(self, device: Any) -> AbstractContextManager[Any]:
-        return torch.no_grad()
+        quiet: AbstractContextManager[Any] = torch.no_grad()
+        return quiet
 
     def version(self) -> str:
         cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU only"
         return f"{torch.__version__} ({cuda})"
 
 
-@functools.cache
 def load() -> Backend:
     """Return the backend."""
     return Torch()

@@ -1,0 +1,106 @@
+"""The backend variants that the tests run on.
+
+JAX's 64-bit mode is on, so its default dtype is float64 and torch's is float32: a creation that
+forgets its dtype shows in one of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import strict  # noqa: F401  registers the backend "strict"
+
+from nnpoly.backends import Backend, get, registry
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A backend, a device, and how its arrays come in."""
+
+    id: str
+    backend_name: str
+    device: str | None = None
+    readonly: bool = False
+    jit: bool = False
+
+    @property
+    def backend(self) -> Backend:
+        return get(self.backend_name)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The arguments that put a network here."""
+        return {"backend": self.backend_name, "device": self.device}
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        """Return values as this variant's array, non-contiguous where the library has strides."""
+        host = np.array(values, dtype=dtype)
+        if self.readonly:
+            wide = np.zeros((*host.shape, 2), host.dtype)
+            wide[..., 0] = host
+            host = wide[..., 0]
+            host.flags.writeable = False
+        return self.backend.from_host(host, self.backend.device(self.device))
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a pure function of arrays, compiled where the variant says so."""
+        return self.backend.compile(function)(*args) if self.jit else function(*args)
+
+    def host(self, array: Any) -> np.ndarray:
+        return registry.to_host(array)
+
+
+VARIANTS = [
+    Variant("numpy", "numpy"),
+    Variant("numpy-readonly-strided", "numpy", readonly=True),
+    Variant("strict", "strict"),
+    Variant("strict-device1", "strict", "device1"),
+    Variant("strict-device2", "strict", "device2"),
+    Variant("torch", "torch"),
+    Variant("jax", "jax"),
+    Variant("jax-jit", "jax", jit=True),
+    Variant("cupy", "cupy"),
+]
+
+
+def _marked(variant: Variant) -> Any:
+    marks = []
+    if variant.backend_name == "cupy":
+        available = registry.backends()["cupy"]
+        marks = [pytest.mark.gpu, pytest.mark.skipif(not available, reason=available.reason)]
+    return pytest.param(variant, id=variant.id, marks=marks)
+
+
+@pytest.fixture(params=[_marked(v) for v in VARIANTS])
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """Every backend, device and kind of input array."""
+    return request.param
+
+
+@pytest.fixture(
+    params=[
+        _marked(v) for v in VARIANTS if v.id in ("numpy", "strict-device1", "torch", "jax", "cupy")
+    ]
+)
+def backend_variant(request: pytest.FixtureRequest) -> Variant:
+    """One variant a backend, for tests of whole networks."""
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20241109)
