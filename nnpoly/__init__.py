@@ -3,7 +3,7 @@
 One codebase trains on NumPy (CPU) and CuPy (GPU) and runs on torch and JAX arrays.
 """
 
-from . import activations, callbacks, initializers, losses, schedules
+from . import activations, callbacks, initializers, losses, schedules, testing
 from ._info import show_config
 from .backends.registry import backends, use_backend
 from .checkpoint import load
@@ -44,5 +44,6 @@ __all__ = [
     "one_hot",
     "schedules",
     "show_config",
+    "testing",
     "use_backend",
 ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 
 def integer(where: str, name: str, value: Any, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`."""
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not whole or int(value) < minimum:
+    try:
+        result = minimum - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        result = minimum - 1
+    if result < minimum:
         raise ValueError(f"{where}: `{name}` must be an integer >= {minimum}, got {value!r}.")
-    return int(value)
+    return result
 
 
 def number(
@@ -23,7 +27,7 @@ def number(
     A Python float, since a NumPy scalar would promote the arrays that it meets.
     """
     try:
-        result = float(value)
+        result = math.nan if isinstance(value, str | bytes | bool) else float(value)
     except (TypeError, ValueError):
         result = math.nan
     if not (low <= result <= high) or math.isinf(result):

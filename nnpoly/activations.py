@@ -59,6 +59,21 @@ def _sigmoid(ops: Ops, z: Array) -> Array:
     return xp.where(z >= 0, xp.ones_like(small), small) / (1.0 + small)
 
 
+FAR = 1e4  # where every sigma and sigma' has long reached its limit; it fits half precision
+
+
+def _floored(ops: Ops, z: Array) -> Array:
+    """max(z, -FAR): a factor that may meet 0 without making NaN of -inf. NaN passes."""
+    return ops.xp.where(z < -FAR, ops.xp.full_like(z, -FAR), z)
+
+
+def _within(ops: Ops, z: Array, limit: float) -> Array:
+    """Clamp z to [-limit, limit]. NaN passes."""
+    xp = ops.xp
+    high = xp.full_like(z, limit)
+    return xp.where(z > limit, high, xp.where(z < -limit, -high, z))
+
+
 @dataclass(frozen=True)
 class Step(Activation):
     """The threshold neuron: 1 if z >= 0, else 0. Its derivative is 0, so it cannot be trained."""
@@ -197,11 +212,11 @@ class SiLU(Activation):
     """z sigmoid(z), also called swish."""
 
     def value(self, ops: Ops, pre: Array) -> Array:
-        return pre * _sigmoid(ops, pre)
+        return _floored(ops, pre) * _sigmoid(ops, pre)
 
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
         s = _sigmoid(ops, pre)
-        return s * (1.0 + pre * (1.0 - s))
+        return s * (1.0 + _within(ops, pre, FAR) * (1.0 - s))
 
 
 @dataclass(frozen=True)
@@ -212,16 +227,13 @@ class GELU(Activation):
     """
 
     def value(self, ops: Ops, pre: Array) -> Array:
-        return pre * ops.normal_cdf(pre)
+        return _floored(ops, pre) * ops.normal_cdf(pre)
 
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
-        return ops.normal_cdf(pre) + pre * _normal_density(ops, pre)
-
-
-def _normal_density(ops: Ops, z: Array) -> Array:
-    # Far out z^2 would overflow half precision; the density is 0 there in every float type.
-    near = ops.xp.where(ops.xp.abs(z) > 40.0, ops.xp.full_like(z, 40.0), z)
-    return (1.0 / math.sqrt(2.0 * math.pi)) * ops.xp.exp(-0.5 * (near * near))
+        # Far out z^2 would overflow half precision; the density is 0 there in every float type.
+        near = _within(ops, pre, 40.0)
+        density = (1.0 / math.sqrt(2.0 * math.pi)) * ops.xp.exp(-0.5 * (near * near))
+        return ops.normal_cdf(pre) + near * density
 
 
 @dataclass(frozen=True)
@@ -229,18 +241,18 @@ class GELUTanh(Activation):
     """z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2: the tanh approximation of GELU."""
 
     def value(self, ops: Ops, pre: Array) -> Array:
-        return 0.5 * pre * (1.0 + ops.xp.tanh(self._inner(ops, pre)[0]))
+        inner, _ = self._inner(_within(ops, pre, 30.0))
+        return 0.5 * _floored(ops, pre) * (1.0 + ops.xp.tanh(inner))
 
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
-        inner, inner_slope = self._inner(ops, pre)
+        near = _within(ops, pre, 30.0)  # beyond, tanh is exactly +-1
+        inner, inner_slope = self._inner(near)
         t = ops.xp.tanh(inner)
-        return 0.5 * (1.0 + t) + 0.5 * pre * (1.0 - t * t) * inner_slope
+        return 0.5 * (1.0 + t) + 0.5 * near * (1.0 - t * t) * inner_slope
 
     @staticmethod
-    def _inner(ops: Ops, z: Array) -> tuple[Array, Array]:
-        """Return the cubic and its derivative, at z clamped to where tanh is exactly +-1."""
-        limit = ops.xp.full_like(z, 30.0)
-        z = ops.xp.where(z > 30.0, limit, ops.xp.where(z < -30.0, -limit, z))
+    def _inner(z: Array) -> tuple[Array, Array]:
+        """Return the cubic and its derivative."""
         scale, square = math.sqrt(2.0 / math.pi), z * z
         return scale * z * (1.0 + 0.044715 * square), scale * (1.0 + 3.0 * 0.044715 * square)
 

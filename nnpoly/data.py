@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from . import _checks
@@ -25,7 +25,11 @@ class Place:
 
     @cached_property
     def _float(self) -> Any:
-        return self.backend.dtype(self.dtype)
+        return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.dtype)).dtype
+
+    @cached_property
+    def _index(self) -> Any:
+        return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.backend.index_dtype)).dtype
 
     def real(self, where: str, name: str, data: Any) -> Array:
         """Return real data in the place's floating type: the same array where it fits already."""
@@ -34,7 +38,9 @@ class Place:
         return self._enter(where, name, data, self.dtype)
 
     def integers(self, where: str, name: str, data: Any) -> Array:
-        """Return integers in the backend's index type."""
+        """Return integers in the backend's index type: the same array where it fits already."""
+        if self.backend.owns(data) and data.dtype == self._index:
+            return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.backend.index_dtype)
 
     def _enter(self, where: str, name: str, data: Any, dtype: str) -> Array:
@@ -104,14 +110,12 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
-    owned = place.backend.owns(y) and not host.is_host(y)
-    kind = _kind(y) if owned else host_array(where, name, y, place.backend).dtype.kind
-    dimensions = y.ndim if owned else host.asarray(y).ndim
+    dimensions, integral = _labels_form(where, place, y, name)
     if loss.labels == "classes" and dimensions == 1:
-        if kind not in "iu":
+        if not integral:
             raise ValueError(
                 f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, "
-                f"got dtype kind {kind!r}. Encode other labels with nn.OneHot."
+                f"got {_type_of(y)}. Encode other labels with nn.OneHot."
             )
         labels = place.integers(where, name, y)
         _require_shape(where, name, labels, (n,), f"one class index a row of X, or ({n}, {K}) rows")
@@ -123,8 +127,21 @@ def targets(
     return rows
 
 
-def _kind(y: Array) -> str:
-    return "f" if "float" in str(y.dtype) else "i"
+def _labels_form(where: str, place: Place, y: Any, name: str) -> tuple[int, bool]:
+    """Return the number of dimensions of y, and whether it holds integers."""
+    if place.backend.owns(y):
+        return y.ndim, _is_integral(place.backend.xp, y.dtype)
+    array = host_array(where, name, y, place.backend)
+    return array.ndim, array.dtype.kind in "iu"
+
+
+@cache
+def _is_integral(xp: Any, dtype: Any) -> bool:
+    return bool(xp.isdtype(dtype, "integral"))
+
+
+def _type_of(y: Any) -> str:
+    return f"dtype {registry.to_host(y).dtype}"
 
 
 def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> None:

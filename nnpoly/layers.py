@@ -17,7 +17,6 @@ from . import _checks, activations, initializers
 from ._config import Described
 from .activations import Activation
 from .backends import host
-from .initializers import Initializer
 from .primitives import Array, Ops, Scalar
 
 Parameters: TypeAlias = Mapping[str, Array]
@@ -134,8 +133,8 @@ class Dense(Layer):
 
     inputs: int
     outputs: int
-    activation: Activation = activations.identity
-    init: Initializer = initializers.kaiming_normal
+    activation: Any = activations.identity  # a name becomes its Activation, below
+    init: Any = initializers.kaiming_normal
 
     def __post_init__(self) -> None:
         self._set(
@@ -216,7 +215,7 @@ class _Normalised(Layer):
 
     features: int
     eps: float = 1e-5
-    activation: Activation = activations.identity
+    activation: Any = activations.identity
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -360,7 +359,7 @@ class Residual(Layer):
     """
 
     layers: Sequence[Layer]
-    activation: Activation = activations.identity
+    activation: Any = activations.identity
     _width: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:

@@ -339,7 +339,8 @@ class Network:
             Compute as in a training step: with dropout, and BatchNorm of the batch.
         """
         loss, stages, target = self._evaluate(X, y, training, "Network.loss")
-        return loss.value_and_delta(self._ops, stages[-1].post, target)[0]
+        value, _ = loss.value_and_delta(self._ops, stages[-1].post, target)
+        return self._backend.zero_dimensional(value)
 
     def gradients(self, X: Any, y: Any, *, training: bool = False) -> tuple[Array, Gradients]:
         """Return the loss and its gradient with respect to every parameter.
@@ -363,11 +364,7 @@ class Network:
             grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
             flat = ops.flatten(self._layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
-        return self._zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
-
-    def _zero_dimensional(self, value: Array) -> Array:
-        """Return a 0-d array: NumPy's reductions give scalars."""
-        return self._backend.xp.asarray(value)
+        return self._backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
 
     def _evaluate(
         self, X: Any, y: Any, training: bool, where: str

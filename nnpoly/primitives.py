@@ -115,6 +115,10 @@ class Ops:
             fast = IMPLEMENTATIONS.get((backend, row.name), []) if backend else []
             setattr(self, row.name, row.bind(self, fast))
 
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return an array to write a result into that does not outlive the step, or None."""
+        return None
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import _checks, data, layers, losses
@@ -73,12 +74,12 @@ class _Plan:
     views: Callable[[Array], Views]
     loss: Loss
     optimizer: Optimizer
-    ops: Ops
     scratch: Scratch
 
 
 def _training_step(
     plan: _Plan,
+    ops: Ops,
     w: Array,
     moments: Moments,
     buffers: Views,
@@ -91,7 +92,7 @@ def _training_step(
 
     Returns the batch's loss before the step, and the new w, moments and buffers.
     """
-    ops, params, scratch = plan.ops, plan.views(w), plan.scratch
+    params, scratch = plan.views(w), plan.scratch
     stages = layers.forward(ops, plan.chain, params, buffers, x, Mode(True, False, key))
     loss, delta = plan.loss.value_and_delta(ops, stages[-1].post, y)
     grads, _, _ = layers.backward(ops, plan.chain, params, stages, delta, out=scratch.views)
@@ -172,19 +173,9 @@ class Trainer:
     def _compile(self) -> None:
         net = self.network
         plan = _Plan(
-            net._chain,
-            net._layout,
-            net._views,
-            self.loss,
-            self.optimizer,
-            net._ops,
-            self._scratch(),
+            net._chain, net._layout, net._views, self.loss, self.optimizer, self._scratch()
         )
-
-        def step(*arrays: Any) -> Any:
-            return _training_step(plan, *arrays)
-
-        self._step = net._backend.compile(step)
+        self._step = net._backend.compile(partial(_training_step, plan))
 
     def _scratch(self) -> Scratch:
         net = self.network
@@ -239,9 +230,9 @@ class Trainer:
         x = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
         shape = (x.shape[0], net._outputs)
         y = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
-        if host.is_host(y):
+        if host.is_host(y) and not host.within(y, net._outputs):
             data.require_labels("Trainer.step", net._place, y, self.loss, net._outputs, "yb")
-        return net._zero_dimensional(self._advance(x, y))
+        return net._backend.zero_dimensional(self._advance(x, y))
 
     def _advance(self, x: Array, y: Array) -> Array:
         """Take one step on checked arrays."""

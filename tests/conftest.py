@@ -58,7 +58,9 @@ class Variant:
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a pure function of arrays, compiled where the variant says so."""
-        return self.backend.compile(function)(*args) if self.jit else function(*args)
+        if not self.jit:
+            return function(*args)
+        return self.backend.compile(lambda ops, *arrays: function(*arrays))(*args)
 
     def host(self, array: Any) -> np.ndarray:
         return registry.to_host(array)

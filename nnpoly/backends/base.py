@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..primitives import Array, Ops
@@ -88,6 +88,10 @@ class Backend:
         """Return a copy that nothing else writes into."""
         return self.xp.asarray(array, copy=True)
 
+    def zero_dimensional(self, value: Array) -> Array:
+        """Return a 0-d result as an array: NumPy's reductions give scalars instead."""
+        return value
+
     def scope(self, device: Any) -> AbstractContextManager[Any]:
         """Return the context in which this library computes on `device`."""
         return _NO_SCOPE
@@ -97,8 +101,11 @@ class Backend:
         return nullcontext()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function`, pure in arrays, in the form that runs fastest: here, as it is."""
-        return function
+        """Return `function(ops, *arrays)`, pure, in the form that runs fastest, given its ops.
+
+        Nothing that it returns may be an array from `ops.scratch`.
+        """
+        return partial(function, self.ops)
 
     def version(self) -> str:
         """Return the library's version and what it computes on."""

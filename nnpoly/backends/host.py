@@ -60,6 +60,14 @@ def is_host(data: Any) -> bool:
     return isinstance(data, np.ndarray | np.generic)
 
 
+def within(labels: HostArray, K: int) -> bool:
+    """Whether `labels` are class indices 0..K-1: a quick test, False for anything else."""
+    if labels.ndim != 1 or labels.dtype != np.int64:
+        return False
+    # Read as unsigned, a negative number is huge: one pass instead of two.
+    return bool(np.maximum.reduce(labels.view(np.uint64)) < K)
+
+
 def asarray(data: Any, dtype: str | None = None) -> HostArray:
     """Return `data` (an array-like of the host: lists, tuples, frames) as a NumPy array."""
     return np.asarray(data, dtype=dtype)

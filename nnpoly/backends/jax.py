@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from ..primitives import Array, Ops, implements
@@ -64,7 +65,7 @@ class Jax(Backend):
         return jax.enable_x64(True) if dtype == "float64" else nullcontext()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = jax.jit(function)
+        compiled: Callable[..., Any] = jax.jit(partial(function, self.ops))
         return compiled
 
     def version(self) -> str:
@@ -76,6 +77,6 @@ def load() -> Backend:
     return Jax()
 
 
-@implements("normal_cdf", "jax")
+@implements("normal_cdf", "jax", guard=lambda z: str(z.dtype) in ("float32", "float64"))
 def _normal_cdf(ops: Ops, z: Array) -> Array:
     return jax.scipy.special.ndtr(z)

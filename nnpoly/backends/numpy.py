@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
 from .. import _normal
-from ..activations import Activation, Identity, ReLU
+from ..activations import Activation, Identity, ReLU, Tanh
 from ..primitives import Array, Ops, implements
 from .base import Backend
 
 # Element-wise chains run over blocks that stay in the second-level cache: 64 KiB in float32.
 BLOCK = 16384
+
+
+class Arena(Ops):
+    """The table with scratch arrays that are handed out anew, in the same order, every step.
+
+    A step then allocates nothing, and touches no fresh pages, which cost as much as the arithmetic.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(xp, NumPy.name)
+        self._arrays: list[Array] = []
+        self._next = 0
+
+    def rewind(self) -> None:
+        """Hand the arrays out from the first again."""
+        self._next = 0
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        place = self._next
+        self._next = place + 1
+        if place == len(self._arrays):
+            self._arrays.append(np.empty(shape, dtype))
+        array = self._arrays[place]
+        if array.shape != shape or array.dtype != dtype:  # another batch size
+            array = self._arrays[place] = np.empty(shape, dtype)
+        return array
 
 
 class NumPy(Backend):
@@ -40,6 +66,18 @@ class NumPy(Backend):
     def move(self, array: Array, device: Any) -> Array:
         return array
 
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        arena = Arena()
+
+        def run(*arrays: Any) -> Any:
+            arena.rewind()
+            return function(arena, *arrays)
+
+        return run
+
+    def zero_dimensional(self, value: Any) -> Array:
+        return np.asarray(value)
+
     def version(self) -> str:
         return np.__version__
 
@@ -49,32 +87,77 @@ def load() -> Backend:
     return NumPy()
 
 
-@implements("activate", "numpy", guard=lambda pre, activation: type(activation) is ReLU)
-def _relu(ops: Ops, pre: Array, activation: Activation) -> Array:
-    return np.maximum(pre, 0.0)
+def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
+    """Return matching cache-sized slices of contiguous arrays; all of them where they are small."""
+    size = arrays[0].size
+    if size <= BLOCK:
+        return (arrays,)
+    flat = [array.reshape(-1) for array in arrays]
+    starts = range(0, size, BLOCK)
+    return (tuple(array[start : start + BLOCK] for array in flat) for start in starts)
 
 
-@implements("activation_delta", "numpy")
+def _contiguous(*arrays: Array) -> bool:
+    return all(array.flags.c_contiguous for array in arrays)
+
+
+@implements("activate", "numpy", guard=lambda pre, activation: pre.flags.c_contiguous)
+def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
+    if type(activation) is Identity:
+        return pre
+    return _activate_into(ops, pre, activation, ops.scratch(pre.shape, pre.dtype))
+
+
+def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array) -> Array:
+    """Write sigma(pre) into post, which may be pre itself or, for a new array, None."""
+    if type(activation) is ReLU:
+        return np.maximum(pre, 0.0, out=post)
+    if type(activation) is Tanh:
+        return np.tanh(pre, out=post)
+    post = np.empty_like(pre) if post is None else post
+    for pre_part, post_part in _blocks(pre, post):
+        post_part[...] = activation.value(ops, pre_part)
+    return post
+
+
+def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
+    return activation.reads == "none" or _contiguous(
+        d_post, pre if activation.reads == "pre" else post
+    )
+
+
+@implements("activation_delta", "numpy", guard=_accepts_delta)
 def _activation_delta(
     ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
 ) -> Array:
-    kind = type(activation)
-    if kind is Identity:
+    if type(activation) is Identity:
         return d_post
-    if kind is ReLU:
-        return np.multiply(d_post, post > 0, out=d_post)
-    return np.multiply(d_post, activation.slope(ops, pre, post), out=d_post)
+    if type(activation) is ReLU:
+        passes = np.greater(post, 0.0, out=ops.scratch(post.shape, np.bool_))
+        return np.multiply(d_post, passes, out=d_post)
+    read = pre if activation.reads == "pre" else post
+    for d_part, part in _blocks(d_post, d_post if read is None else read):
+        d_part *= activation.slope(ops, part, part)
+    return d_post
 
 
 @implements("dense", "numpy")
 def _dense(
     ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
 ) -> tuple[Array, Array]:
-    pre = x @ W.T
+    pre = np.dot(x, W.T, out=ops.scratch((x.shape[0], W.shape[0]), x.dtype))
     pre += b
-    if type(activation) is ReLU and not keep_pre:
-        return None, np.maximum(pre, 0.0, out=pre)
-    return pre, ops.activate(pre, activation)
+    if keep_pre or activation.reads == "pre" or type(activation) is Identity:
+        return pre, ops.activate(pre, activation)
+    return None, _activate_into(ops, pre, activation, pre)
+
+
+@implements("dense_delta", "numpy")
+def _dense_delta(
+    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    d_post = np.dot(delta, W, out=ops.scratch((delta.shape[0], W.shape[1]), W.dtype))
+    return ops.activation_delta(d_post, pre, post, activation)
 
 
 @implements("dense_gradients", "numpy", guard=lambda delta, x, out=None: out is not None)
@@ -82,7 +165,7 @@ def _dense_gradients(
     ops: Ops, delta: Array, x: Array, out: Mapping[str, Array]
 ) -> tuple[Array, Array]:
     W, b = out["W"], out["b"]
-    return np.matmul(delta.T, x, out=W), np.add.reduce(delta, axis=0, out=b)
+    return np.dot(delta.T, x, out=W), np.add.reduce(delta, axis=0, out=b)
 
 
 @implements("flatten", "numpy", guard=lambda pieces, out=None, views=None: out is not None)
@@ -98,35 +181,33 @@ def _gather(ops: Ops, x: Array, indices: Array) -> Array:
     return x.take(indices, axis=0)
 
 
+# Up to this many classes a column each is worth making: reductions over a short last
+# axis are an order of magnitude slower.
+FEW_CLASSES = 32
+
+
 @implements("cross_entropy", "numpy", guard=lambda scores, y: y.ndim == 1)
 def _cross_entropy(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-    n = scores.shape[0]
-    rows = np.arange(n)
-    delta = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
-    at_label = delta[rows, y]
+    n, K = scores.shape
+    few = K <= FEW_CLASSES
+    axis, table = (0, scores.T) if few else (1, scores)
+    at_label = y * n + np.arange(n) if few else np.arange(0, n * K, K) + y
+    delta = np.array(table, order="C")
+    flat = delta.reshape(-1)
+    delta -= np.maximum.reduce(delta, axis=axis, keepdims=True)
+    chosen = flat.take(at_label)
     np.exp(delta, out=delta)
-    total = np.add.reduce(delta, axis=1, keepdims=True)
-    loss = np.add.reduce(np.log(total[:, 0]) - at_label) / n
-    delta /= total
-    delta[rows, y] -= 1.0
-    delta /= n
-    return loss, delta
+    total = np.add.reduce(delta, axis=axis, keepdims=True)
+    loss = np.add.reduce(np.log(total).reshape(-1) - chosen) / n
+    delta /= total * n
+    flat[at_label] -= 1.0 / n
+    return loss, delta.T if few else delta
 
 
-def _blocks(*arrays: Array) -> Any:
-    """Yield matching cache-sized slices of vectors."""
-    size = arrays[0].shape[0]
-    if size <= BLOCK:
-        yield arrays
-        return
-    for start in range(0, size, BLOCK):
-        yield tuple(array[start : start + BLOCK] for array in arrays)
-
-
-@implements("normal_cdf", "numpy", guard=lambda z: z.flags.c_contiguous)
+@implements("normal_cdf", "numpy", guard=lambda z: z.ndim > 0 and z.flags.c_contiguous)
 def _normal_cdf(ops: Ops, z: Array) -> Array:
     result = np.empty_like(z)
-    for part, out in _blocks(z.reshape(-1), result.reshape(-1)):
+    for part, out in _blocks(z, result):
         _normal_cdf_block(part, out)
     return result
 
@@ -145,7 +226,10 @@ def _normal_cdf_block(z: Array, q: Array) -> None:
     u *= u
     u *= -0.5
     q *= np.exp(u, out=u)
-    np.subtract(1.0, q, out=q, where=z >= 0)
+    # q where z < 0, else 1 - q, without a mask, which NumPy handles one element at a time.
+    upper = (z >= 0).astype(z.dtype)
+    q *= np.subtract(1.0, 2.0 * upper, out=t)
+    q += upper
 
 
 def _scaled_step(w: Array, direction: Array, learning_rate: float) -> None:

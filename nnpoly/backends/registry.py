@@ -54,8 +54,10 @@ def register(name: str, factory: Callable[[], Backend]) -> None:
     _LOADED.pop(name, None)
 
 
-def get(backend: str | Backend) -> Backend:
+def get(backend: str | Backend, where: str = "use_backend") -> Backend:
     """Return the backend of that name, importing its library; a Backend is returned as it is.
+
+    `where` names the entry in errors.
 
     Raises
     ------
@@ -66,15 +68,13 @@ def get(backend: str | Backend) -> Backend:
     """
     if isinstance(backend, Backend):
         return backend
-    if backend not in _LOADED:
-        _checks.choice("use_backend", "backend", backend, _FACTORIES)
+    name = _checks.choice(where, "backend", backend, _FACTORIES)
+    if name not in _LOADED:
         try:
-            _LOADED[backend] = _FACTORIES[backend]()
-        except ImportError as error:
-            raise UnavailableError(
-                f"use_backend: backend {backend!r} is not available: {error}"
-            ) from error
-    return _LOADED[backend]
+            _LOADED[name] = _FACTORIES[name]()
+        except Exception as error:  # a broken installation raises whatever it likes
+            raise UnavailableError(f"{where}: backend {name!r} is not available: {error}") from error
+    return _LOADED[name]
 
 
 def backends() -> dict[str, Availability]:
@@ -176,12 +176,14 @@ def current() -> tuple[Backend, Any]:
     return chosen, device
 
 
-def resolve(backend: str | Backend | None, device: Any = None) -> tuple[Backend, Any]:
+def resolve(
+    backend: str | Backend | None, device: Any = None, where: str = "use_backend"
+) -> tuple[Backend, Any]:
     """Return the backend and device that a network's arguments mean."""
     if backend is None:
         chosen, default = current()
         return chosen, default if device is None else chosen.device(device)
-    chosen = get(backend)
+    chosen = get(backend, where)
     return chosen, chosen.device(device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -65,4 +66,5 @@ def load() -> Backend:
 
 @implements("normal_cdf", "torch")
 def _normal_cdf(ops: Ops, z: Array) -> Array:
-    return torch.special.ndtr(z)
+    # erfc keeps the lower tail, which torch.special.ndtr loses to cancellation.
+    return 0.5 * torch.erfc(z * -math.sqrt(0.5))

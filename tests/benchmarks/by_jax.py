@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 class State(NamedTuple):
-    """What a step turns into the next: `w`, `m` and `s` are lists of (W, b), W (inputs, outputs)."""
+    """What a step changes: `w`, `m` and `s` are lists of (W, b), a layer an entry."""
 
     w: list
     m: list
@@ -55,15 +55,16 @@ def cross_entropy(w: list, activation: str, x: jax.Array, y: jax.Array) -> jax.A
         The mean cross-entropy.
     """
     for W, b in w[:-1]:
-        x = ACTIVATIONS[activation](x @ W + b)
+        x = ACTIVATIONS[activation](x @ W.T + b)
     W, b = w[-1]
-    log_probabilities = jax.nn.log_softmax(x @ W + b)
+    log_probabilities = jax.nn.log_softmax(x @ W.T + b)
     return -jnp.take_along_axis(log_probabilities, y[:, None], axis=1).mean()
 
 
 @partial(jax.jit, static_argnames=("activation", "learning_rate"), donate_argnames="state")
-def train(state: State, activation: str, learning_rate: float, x: jax.Array,
-          y: jax.Array) -> tuple[State, jax.Array]:  # fmt: skip
+def train(
+    state: State, activation: str, learning_rate: float, x: jax.Array, y: jax.Array
+) -> tuple[State, jax.Array]:
     """Take one step of Adam.
 
     Parameters
@@ -99,7 +100,7 @@ class Jax(Contestant):
     def __init__(self, problem: Problem, learning_rate: float) -> None:
         self.x, self.y = jnp.array(problem.x), jnp.array(problem.y, dtype=jnp.int32)
         parameters = zip(problem.weights, problem.biases, strict=True)
-        w = [(jnp.array(W.T), jnp.array(b)) for W, b in parameters]
+        w = [(jnp.array(W), jnp.array(b)) for W, b in parameters]
         m, s = (jax.tree.map(jnp.zeros_like, w) for _ in "ms")
         self.state = State(w, m, s, jnp.zeros((), jnp.float32))
         self.activation, self.learning_rate = problem.activation, learning_rate

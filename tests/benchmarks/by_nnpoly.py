@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import nnpoly as nn
 import numpy as np
 from problem import BETA1, BETA2, EPS, Contestant, Problem
+
+import nnpoly as nn
 
 
 def versions() -> dict[str, str]:
@@ -27,9 +28,12 @@ class Nnpoly(Contestant):
 
     def __init__(self, problem: Problem, learning_rate: float) -> None:
         net = nn.MLP.from_weights(
-            problem.weights, problem.biases,
-            activation=problem.activation, output="softmax", backend=self.backend,
-        )  # fmt: skip
+            problem.weights,
+            problem.biases,
+            activation=problem.activation,
+            output="softmax",
+            backend=self.backend,
+        )
         adam = nn.Adam(learning_rate, beta1=BETA1, beta2=BETA2, eps=EPS, eps_inside_sqrt=False)
         self.trainer = nn.Trainer(net, optimizer=adam)
         self.x, self.y = self.array(problem.x), self.array(problem.y)

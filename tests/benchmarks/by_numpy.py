@@ -47,8 +47,16 @@ class Dense(Stage):
         which makes the softmax's reductions over a few classes several times faster.
     """
 
-    def __init__(self, W: np.ndarray, b: np.ndarray, dW: np.ndarray, db: np.ndarray, n: int,
-                 first: bool, last: bool) -> None:  # fmt: skip
+    def __init__(
+        self,
+        W: np.ndarray,
+        b: np.ndarray,
+        dW: np.ndarray,
+        db: np.ndarray,
+        n: int,
+        first: bool,
+        last: bool,
+    ) -> None:
         self.W, self.b, self.dW, self.db = W, b, dW, db
         self.product = np.empty((n, W.shape[0]), W.dtype)
         self.pre = np.empty_like(self.product, order="F") if last else self.product
@@ -137,8 +145,9 @@ class Numpy(Contestant):
         return loss
 
 
-def stages(problem: Problem, parameters: list[np.ndarray],
-           gradients: list[np.ndarray]) -> Iterator[Stage]:  # fmt: skip
+def stages(
+    problem: Problem, parameters: list[np.ndarray], gradients: list[np.ndarray]
+) -> Iterator[Stage]:
     """Chain the layers with the activation between each two.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,13 +67,11 @@ class Problem:
         def normal(deviation: float, *shape: int) -> np.ndarray:
             return random.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
 
-        weights = [
-            normal((2 / inputs) ** 0.5, outputs, inputs)
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
-        ]
-        biases = [normal(0.1, outputs) for outputs in widths[1:]]
-        return cls(activation, weights, biases, normal(1, n, widths[0]),
-                   random.integers(widths[-1], size=n))  # fmt: skip
+        layers = list(pairwise(widths))
+        weights = [normal((2 / inputs) ** 0.5, outputs, inputs) for inputs, outputs in layers]
+        biases = [normal(0.1, outputs) for _, outputs in layers]
+        x, y = normal(1, n, widths[0]), random.integers(widths[-1], size=n)
+        return cls(activation, weights, biases, x, y)
 
 
 def parse_network(network: str) -> tuple[list[int], str, int]:
@@ -90,7 +89,7 @@ def parse_network(network: str) -> tuple[list[int], str, int]:
     """
     match = re.fullmatch(r"(\d+(?:-\d+)+):(tanh|relu|gelu):b(\d+)", network)
     if match is None:
-        raise ValueError(f"network: want e.g. '64-100-10:relu:b200', got {network!r}")
+        raise ValueError(f"network: want '64-100-10:relu:b200' or the like, got {network!r}")
     widths, activation, n = match.groups()
     return [int(width) for width in widths.split("-")], activation, int(n)
 

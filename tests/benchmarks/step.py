@@ -21,7 +21,8 @@ from problem import NETWORKS, parse_network
 from remote import Remote
 from worker import CONTESTANTS
 
-REFERENCE = "numpy"
+REFERENCE = "numpy"  # always runs
+DEFAULTS = ["nnpoly", "torch", "torch-compile", "jax"]
 TOLERANCE = 1e-4
 
 
@@ -155,7 +156,8 @@ def report(network: str, remotes: list[Remote], rounds: int) -> list[Row]:
     list of Row
         What was printed.
     """
-    print(f"\n{network:14} {'min us':>12} {'median us':>12} {'x ' + REFERENCE:>8}   loss", flush=True)
+    columns = f"{'min us':>12} {'median us':>12} {'x ' + REFERENCE:>8}   loss"
+    print(f"\n{network}\n{'':14} {columns}", flush=True)
     rows = measure(network, remotes, rounds)
     print(*rows, sep="\n", flush=True)
     return rows
@@ -174,10 +176,10 @@ def describe(threads: int, rounds: int, remotes: list[Remote]) -> dict[str, str]
     Returns
     -------
     dict of str to str
-        Property to value.
+        Property to value; "load" is the machine's average over the last minute.
     """
     setting = {"cpu": cpu(), "threads": str(threads), "rounds": str(rounds)}
-    setting["python"] = platform.python_version()
+    setting |= {"load": f"{os.getloadavg()[0]:.2f}", "python": platform.python_version()}
     for remote in remotes:
         setting |= remote.versions
     return setting
@@ -198,21 +200,20 @@ def cpu() -> str:
     return f"{names[0] if names else platform.machine()}, {count} CPUs"
 
 
-def network(text: str) -> str:
-    """Check a network given on the command line.
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse what would only fail later.
 
     Parameters
     ----------
-    text : str
-        The argument.
-
-    Returns
-    -------
-    str
-        The same.
+    arguments : argparse.Namespace
+        From the command line.
     """
-    parse_network(text)
-    return text
+    if min(arguments.threads, arguments.rounds) < 1:
+        raise ValueError("--threads and --rounds must be at least 1")
+    if unknown := set(arguments.contestants) - set(CONTESTANTS):
+        raise ValueError(f"--contestants: {unknown} are not of {list(CONTESTANTS)}")
+    for network in arguments.networks:
+        parse_network(network)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -225,17 +226,16 @@ def parse_arguments() -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--networks", nargs="+", type=network, default=NETWORKS, metavar="NETWORK",
-        help=f"of the form 64-100-10:relu:b200 (default: {' '.join(NETWORKS)})")  # fmt: skip
-    add("--contestants", nargs="+", choices=CONTESTANTS, metavar="NAME",
-        default=["nnpoly", "torch", "torch-compile", "jax"],
-        help=f"of {', '.join(CONTESTANTS)}; {REFERENCE} always runs (default: %(default)s)")  # fmt: skip
-    add("--threads", type=int, default=2, help="for each contestant (default: %(default)s)")
-    add("--rounds", type=int, default=11, help="blocks of 50 ms each (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="also write every sample to this file")
+    add("--networks", nargs="+", default=NETWORKS, help=f"default: {' '.join(NETWORKS)}")
+    add("--contestants", nargs="+", default=DEFAULTS, help=f"of {', '.join(CONTESTANTS)}")
+    add("--threads", type=int, default=2, help="of each contestant, default: %(default)s")
+    add("--rounds", type=int, default=11, help="blocks of 50 ms each, default: %(default)s")
+    add("--json", type=Path, help="also write every sample to this file")
     arguments = parser.parse_args()
-    if min(arguments.threads, arguments.rounds) < 1:
-        parser.error("--threads and --rounds must be at least 1")
+    try:
+        check(arguments)
+    except ValueError as error:
+        parser.error(str(error))
     arguments.contestants = list(dict.fromkeys([REFERENCE, *arguments.contestants]))
     return arguments
 
@@ -246,7 +246,8 @@ def main() -> int:
     Returns
     -------
     int
-        1 if a contestant failed or computed something else, 0 if all others were available.
+        1 if a contestant failed or computed something else, else 0: one that is not installed
+        is no failure.
     """
     arguments = parse_arguments()
     threads, rounds = arguments.threads, arguments.rounds

@@ -26,7 +26,7 @@ CONTESTANTS = {
 }
 BLOCK_S = 0.05
 LEARNING_RATE = 1e-6  # timed: so small that the network never learns, so no denormals appear
-CHECK_RATE, CHECK_STEPS = 1e-3, 4  # compared: large enough that a wrong step shows in the loss
+CHECK_STEPS = 4
 
 
 class Worker:
@@ -69,7 +69,7 @@ class Worker:
         build: type[Contestant] = getattr(import_module(self.module), self.kind)
         problem = Problem.parse(network)
         self.contestant = None  # the network before this one makes room
-        self.contestant = build(problem, CHECK_RATE)
+        self.contestant = build(problem, check_rate(problem))
         losses = [float(self.contestant.step()) for _ in range(CHECK_STEPS + 1)]
         self.contestant = None
         self.contestant = build(problem, LEARNING_RATE)
@@ -90,6 +90,27 @@ class Worker:
         """
         timed(self.contestant, steps // 10)
         return {"us": timed(self.contestant, steps) / steps * 1e6}
+
+
+def check_rate(problem: Problem) -> float:
+    """Choose the learning rate of the steps whose losses are compared.
+
+    Adam's first steps move every weight by about the rate, so a pre-activation by up to rate
+    times width. This is enough for a wrong step to show in the loss, and little enough for
+    float32's rounding errors not to grow past the comparison's tolerance.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose layers are to move.
+
+    Returns
+    -------
+    float
+        Smaller, the wider the network.
+    """
+    width = max(max(W.shape) for W in problem.weights)
+    return min(0.01, 0.25 / width)
 
 
 def timed(contestant: Contestant, steps: int) -> float:
@@ -115,7 +136,7 @@ def timed(contestant: Contestant, steps: int) -> float:
 
 
 def calibrate(contestant: Contestant) -> int:
-    """Find how many steps make a block, which warms everything up.
+    """Warm everything up and find how many steps make a block.
 
     Parameters
     ----------
@@ -125,9 +146,25 @@ def calibrate(contestant: Contestant) -> int:
     Returns
     -------
     int
-        At least 1.
+        At least 1; the most of three trials, of which a busy machine may slow one.
     """
     timed(contestant, 3)
+    return max(steps_in_block(contestant) for _ in range(3))
+
+
+def steps_in_block(contestant: Contestant) -> int:
+    """Double the steps until they take half a block or longer, then extrapolate.
+
+    Parameters
+    ----------
+    contestant : Contestant
+        Whose steps.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     steps = 1
     while (seconds := timed(contestant, steps)) < BLOCK_S / 2:
         steps *= 2

@@ -1,0 +1,107 @@
+"""Inputs for the parity report: at least one set of arguments for every primitive, and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import activations
+from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
+from .network import MLP, Network
+from .optimizers import SGD, Adam, AdamW, Optimizer
+
+Samples = list[tuple[Any, ...]]
+_TRAINABLE = [a for a in activations.BY_NAME.values() if a.differentiable]
+
+
+def _vectors(rng: np.random.Generator, signs: str) -> list[Any]:
+    """Return vectors (P,): signed for 's', positive for 'p'."""
+    drawn = [rng.normal(size=20011) for _ in signs]
+    return [np.abs(v) if s == "p" else v for v, s in zip(drawn, signs, strict=True)]
+
+
+def _dense(rng: np.random.Generator) -> Samples:
+    x, W, b = rng.normal(size=(33, 65)), rng.normal(size=(17, 65)), rng.normal(size=17)
+    return [(x, W, b, activation) for activation in _TRAINABLE]
+
+
+def _activate(rng: np.random.Generator) -> Samples:
+    wide = np.concatenate([rng.normal(size=(40, 13)), rng.uniform(-30, 30, size=(9, 13))])
+    return [(wide, activation) for activation in activations.BY_NAME.values()]
+
+
+def _pre_post(rng: np.random.Generator, activation: Any) -> tuple[Any, Any]:
+    pre = rng.normal(size=(33, 65))
+    return pre, activation(pre)
+
+
+def _activation_delta(rng: np.random.Generator) -> Samples:
+    return [(rng.normal(size=(33, 65)), *_pre_post(rng, a), a) for a in _TRAINABLE]
+
+
+def _dense_delta(rng: np.random.Generator) -> Samples:
+    delta, W = rng.normal(size=(33, 17)), rng.normal(size=(17, 65))
+    return [(delta, W, *_pre_post(rng, a), a) for a in _TRAINABLE]
+
+
+def _scores(rng: np.random.Generator, *targets: str) -> Samples:
+    """Return scores and targets: 'c' classes, 'h' one-hot rows, 'p' probabilities, 'r' reals."""
+    made: dict[str, Callable[[Any], Any]] = {
+        "c": lambda s: rng.integers(0, s.shape[1], s.shape[0]),
+        "h": lambda s: np.eye(s.shape[1])[rng.integers(0, s.shape[1], s.shape[0])],
+        "p": lambda s: rng.uniform(size=s.shape),
+        "r": lambda s: rng.normal(size=s.shape),
+    }
+    scores = [rng.normal(size=(33, 7)), rng.normal(size=(1, 2)), 1e4 * rng.normal(size=(5, 3))]
+    return [(s, made[kind](s)) for s in scores for kind in targets]
+
+
+def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
+    return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
+
+
+_MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
+    "activate": _activate,
+    "activation_delta": _activation_delta,
+    "dense": _dense,
+    "dense_delta": _dense_delta,
+    "dense_gradients": lambda r: [(r.normal(size=(33, 17)), r.normal(size=(33, 65)))],
+    "normal_cdf": lambda r: [(r.uniform(-5, 5, size=(40, 500)),)],
+    "dropout_scale": lambda r: [(r.normal(size=(33, 65)), 0.3, -12345, 7)],
+    "softmax": lambda r: [(s,) for s, _ in _scores(r, "r")],
+    "one_hot": lambda r: [(y, s) for s, y in _scores(r, "c", "h")],
+    "cross_entropy": lambda r: _scores(r, "c", "h"),
+    "logistic": lambda r: _scores(r, "p"),
+    "squared_error": lambda r: _scores(r, "r")[:2],
+    "gather": lambda r: [(r.normal(size=(40, 5)), r.integers(0, 40, 9))],
+    "flatten": lambda r: [([r.normal(size=(3, 4)), r.normal(size=5)],)],
+    "clip_norm": lambda r: [(*_vectors(r, "s"), limit) for limit in (0.5, 1e4)],
+    "sgd": lambda r: [(*_vectors(r, "ss"), 0.1)],
+    "momentum": lambda r: [(*_vectors(r, "sss"), 0.1, 0.9, look) for look in (True, False)],
+    "adagrad": lambda r: _eps_forms(_vectors(r, "ssp"), 0.1),
+    "rmsprop": lambda r: _eps_forms(_vectors(r, "ssp"), 0.1, 0.9),
+    "adam": lambda r: _eps_forms(_vectors(r, "sssp"), 0.1, 0.9, 0.999, 2.0, 30.0),
+    "nadam": lambda r: _eps_forms(_vectors(r, "sssp"), 0.1, 0.9, 0.999, 2.0, 0.2, 30.0),
+    "amsgrad": lambda r: _eps_forms(_vectors(r, "ssspp"), 0.1, 0.9, 0.999, 2.0, 30.0),
+    "lion": lambda r: [(*_vectors(r, "sss"), 0.1, 0.9, 0.99)],
+}
+
+
+def primitive_samples() -> list[tuple[str, Samples]]:
+    """Return every primitive's name with sets of arguments, in NumPy float64 and integers."""
+    return [(name, make(np.random.default_rng(0))) for name, make in _MAKERS.items()]
+
+
+def networks() -> list[tuple[str, Network, Optimizer]]:
+    """Return networks of every kind of layer, each with an optimiser."""
+    block = Residual(
+        [LayerNorm(24, activation="tanh"), Dense(24, 12, "silu"), Dropout(0.2), Dense(12, 24)]
+    )
+    chain = [Dense(10, 24, "softplus"), block, BatchNorm(24, activation="relu"), Dense(24, 4)]
+    return [
+        ("10-32-16-4 relu, Adam", MLP([10, 32, 16, 4], "relu"), Adam(1e-2)),
+        ("6-20-1 gelu, momentum", MLP([6, 20, 1], "gelu", "identity"), SGD(0.05, momentum=0.9)),
+        ("every layer, AdamW", Network(chain, "softmax"), AdamW(1e-2, clip_norm=1.0)),
+    ]
