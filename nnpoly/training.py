@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from . import _checks, data, layers, losses
-from .backends import host
+from .backends import host, registry
 from .callbacks import Progress
 from .layers import Mode
 from .losses import Loss
@@ -158,6 +158,7 @@ class Trainer:
             )
         self.loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network._chain, "Trainer")
+        _require_eps(optimizer, network.dtype)
         self.network = network
         self.optimizer = optimizer
         self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
@@ -186,11 +187,13 @@ class Trainer:
         return Scratch(flat, views, net._layout.pieces(views))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return a picklable state: the compiled step is made anew."""
-        return {k: v for k, v in self.__dict__.items() if k != "_step"}
+        """Return a picklable state: arrays from the host; the compiled step is made anew."""
+        state = {k: v for k, v in self.__dict__.items() if k != "_step"}
+        return {**state, "_moments": tuple(registry.to_host(m) for m in self._moments)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._moments = tuple(self.network._from_host(m) for m in self._moments)
         self._compile()
 
     # State
@@ -230,8 +233,6 @@ class Trainer:
         x = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
         shape = (x.shape[0], net._outputs)
         y = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
-        if host.is_host(y) and not host.within(y, net._outputs):
-            data.require_labels("Trainer.step", net._place, y, self.loss, net._outputs, "yb")
         return net._backend.zero_dimensional(self._advance(x, y))
 
     def _advance(self, x: Array, y: Array) -> Array:
@@ -292,6 +293,7 @@ class Trainer:
         """
         epochs = _checks.integer("Trainer.fit", "epochs", epochs)
         batch_size = _checks.integer("Trainer.fit", "batch_size", batch_size)
+        callbacks = _callables(callbacks)
         x, target = self._checked(X, y, "X", "y", "Trainer.fit")
         held_out = None
         if validation is not None:
@@ -378,7 +380,9 @@ class Trainer:
         sizes: list[int] = []
         for rows in _blocks(x.shape[0], block):
             scores = net.scores(x[rows, ...])
-            values.append(self.loss.value_and_delta(net._ops, scores, y[rows, ...])[0])
+            with net._backend.scope(net._place.device):
+                value, _ = self.loss.value_and_delta(net._ops, scores, y[rows, ...])
+            values.append(value)
             sizes.append(scores.shape[0])
         return _mean(self._fetch(values), sizes)
 
@@ -426,6 +430,25 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
     """Return the mean of batch means, weighted by the batches' sizes."""
     return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
+
+
+def _require_eps(optimizer: Optimizer, dtype: str) -> None:
+    """Refuse an eps that the network's dtype rounds to 0: a zero gradient would divide by 0."""
+    eps = getattr(optimizer, "eps", 1.0)
+    if eps and not float(host.asarray(eps, dtype)):
+        raise ValueError(
+            f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}, so it would divide by 0. "
+            "Use eps=1e-4 or more, or a float32 network."
+        )
+
+
+def _callables(callbacks: Any) -> Sequence[Callback]:
+    if not isinstance(callbacks, tuple | list) or not all(callable(c) for c in callbacks):
+        raise ValueError(
+            f"Trainer.fit: `callbacks` must be a list of callables such as "
+            f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
+        )
+    return callbacks
 
 
 def _pair(validation: Any) -> tuple[Any, Any]:
