@@ -1,0 +1,135 @@
+"""Break the library on purpose, one line at a time, and show which test notices.
+
+Run by hand, since it takes minutes: ``python tests/mutations.py``. It prints the table that is in
+docs/parity.md and exits with 1 if a mutation survives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy.py"
+
+
+class Mutation(NamedTuple):
+    """A replacement that must occur once in the file."""
+
+    title: str
+    path: str
+    right: str
+    wrong: str
+
+
+MUTATIONS = [
+    Mutation("definition drops the bias", PRIMITIVES, "x @ W.T + b", "x @ W.T"),
+    Mutation("NumPy drops the bias", NUMPY, "    pre += b\n", ""),
+    Mutation(
+        "definition swaps eps",
+        PRIMITIVES,
+        "ops.xp.sqrt(s + eps) if eps_inside_sqrt",
+        "ops.xp.sqrt(s + eps) if not eps_inside_sqrt",
+    ),
+    Mutation("NumPy swaps eps", NUMPY, "    if eps_inside_sqrt:", "    if not eps_inside_sqrt:"),
+    Mutation(
+        "cross-entropy's delta is y - f",
+        PRIMITIVES,
+        "(exps / total - target) / n",
+        "(target - exps / total) / n",
+    ),
+    Mutation("logistic's delta is y - f", PRIMITIVES, "(f - y) / n\n\n\n@", "(y - f) / n\n\n\n@"),
+    Mutation("MSE's delta lacks 1/n", PRIMITIVES, "(2 * n), difference / n", "(2 * n), difference"),
+    Mutation(
+        "cross-entropy's delta lacks 1/n",
+        PRIMITIVES,
+        "(exps / total - target) / n",
+        "exps / total - target",
+    ),
+    Mutation(
+        "NumPy's delta lacks 1/n", NUMPY, "flat[at_label] -= 1.0 / n", "flat[at_label] -= 1.0"
+    ),
+    Mutation(
+        "one-hot rows in the default dtype",
+        PRIMITIVES,
+        "classes[None, :], like.dtype)",
+        "classes[None, :], xp.asarray(0.0).dtype)",
+    ),
+    Mutation(
+        "dropout in the default dtype",
+        PRIMITIVES,
+        "xp.astype(kept, x.dtype)",
+        "xp.astype(kept, xp.asarray(0.0).dtype)",
+    ),
+    Mutation(
+        "one-hot rows forget the device",
+        PRIMITIVES,
+        "dtype=y.dtype, device=_device(like)",
+        "dtype=y.dtype",
+    ),
+    Mutation(
+        "dropout forgets the device",
+        PRIMITIVES,
+        "xp.arange(m, dtype=xp.int32, device=device)",
+        "xp.arange(m, dtype=xp.int32)",
+    ),
+    Mutation(
+        "Adam's bias correction is off by one", "nnpoly/training.py", "self.t + 1", "self.t + 2"
+    ),
+    Mutation(
+        "LayerNorm's gradient forgets the mean",
+        "nnpoly/layers.py",
+        "(d - mean - normal",
+        "(d - normal",
+    ),
+    Mutation("dropout is not inverted", PRIMITIVES, "* (1.0 / (1.0 - rate))", "* 1.0"),
+    Mutation(
+        "the shuffle is not keyed by the epoch",
+        "nnpoly/training.py",
+        ", len(self.history))",
+        ", 0)",
+    ),
+]
+
+
+def main() -> int:
+    """Try every mutation and print what noticed it."""
+    survivors = 0
+    print("| mutation | noticed by |\n| --- | --- |")
+    for mutation in MUTATIONS:
+        with tempfile.TemporaryDirectory() as folder:
+            noticed = try_mutation(mutation, Path(folder))
+        survivors += noticed is None
+        print(f"| {mutation.title} | {noticed or '**nothing**'} |", flush=True)
+    return 1 if survivors else 0
+
+
+def try_mutation(mutation: Mutation, folder: Path) -> str | None:
+    """Return the first test that fails in a copy of the project, or None."""
+    for part in ("nnpoly", "tests", "pyproject.toml"):
+        source = ROOT / part
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / part)
+    target = folder / mutation.path
+    text = target.read_text()
+    if text.count(mutation.right) != 1:
+        raise SystemExit(f"{mutation.title}: {mutation.right!r} is not once in {mutation.path}")
+    target.write_text(text.replace(mutation.right, mutation.wrong))
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "tests"]
+    ignored = [f"--ignore=tests/test_{name}.py" for name in ("cli", "docs", "examples")]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    run = subprocess.run(
+        command + ignored, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    failed = re.search(r"^FAILED (?:tests/)?([^\s\[]+)", run.stdout, re.MULTILINE)
+    return f"`{failed[1]}`" if failed else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
