@@ -17,11 +17,10 @@ the rest.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from . import _checks
-from ._config import Described
+from ._config import Described, described
 from .backends import registry
 from .primitives import Array, Ops
 
@@ -74,7 +73,7 @@ def _within(ops: Ops, z: Array, limit: float) -> Array:
     return xp.where(z > limit, high, xp.where(z < -limit, -high, z))
 
 
-@dataclass(frozen=True)
+@described
 class Step(Activation):
     """The threshold neuron: 1 if z >= 0, else 0. Its derivative is 0, so it cannot be trained."""
 
@@ -88,7 +87,7 @@ class Step(Activation):
         return ops.xp.zeros_like(pre)
 
 
-@dataclass(frozen=True)
+@described
 class Identity(Activation):
     """z."""
 
@@ -101,7 +100,7 @@ class Identity(Activation):
         return ops.xp.ones_like(pre)
 
 
-@dataclass(frozen=True)
+@described
 class Linear(Activation):
     """a z."""
 
@@ -118,7 +117,7 @@ class Linear(Activation):
         return ops.xp.full_like(pre, self.a)
 
 
-@dataclass(frozen=True)
+@described
 class Sigmoid(Activation):
     """1 / (1 + exp(-z)); sigma' = sigma (1 - sigma)."""
 
@@ -131,7 +130,7 @@ class Sigmoid(Activation):
         return post * (1.0 - post)
 
 
-@dataclass(frozen=True)
+@described
 class Tanh(Activation):
     """tanh(z); sigma' = 1 - sigma^2."""
 
@@ -144,7 +143,7 @@ class Tanh(Activation):
         return 1.0 - post * post
 
 
-@dataclass(frozen=True)
+@described
 class ReLU(Activation):
     """max(z, 0); sigma'(0) = 0."""
 
@@ -158,7 +157,7 @@ class ReLU(Activation):
         return ops.xp.astype(post > 0, post.dtype)
 
 
-@dataclass(frozen=True)
+@described
 class LeakyReLU(Activation):
     """z if z > 0, else a z."""
 
@@ -175,7 +174,7 @@ class LeakyReLU(Activation):
         return ops.xp.where(pre > 0, ones, self.a * ones)
 
 
-@dataclass(frozen=True)
+@described
 class ELU(Activation):
     """z if z > 0, else a (exp(z) - 1). Clevert et al. 2015, arXiv:1511.07289."""
 
@@ -194,7 +193,7 @@ class ELU(Activation):
         return ops.xp.where(pre > 0, ops.xp.ones_like(pre), self.a * ops.xp.exp(negative))
 
 
-@dataclass(frozen=True)
+@described
 class Softplus(Activation):
     """log(1 + exp(z)); sigma' is the logistic function."""
 
@@ -207,7 +206,7 @@ class Softplus(Activation):
         return _sigmoid(ops, pre)
 
 
-@dataclass(frozen=True)
+@described
 class SiLU(Activation):
     """z sigmoid(z), also called swish."""
 
@@ -219,7 +218,7 @@ class SiLU(Activation):
         return s * (1.0 + _within(ops, pre, FAR) * (1.0 - s))
 
 
-@dataclass(frozen=True)
+@described
 class GELU(Activation):
     """z Phi(z), Phi the normal distribution function: the erf form.
 
@@ -236,7 +235,7 @@ class GELU(Activation):
         return ops.normal_cdf(pre) + near * density
 
 
-@dataclass(frozen=True)
+@described
 class GELUTanh(Activation):
     """z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2: the tanh approximation of GELU."""
 

@@ -49,7 +49,7 @@ class EarlyStopping:
     def __call__(self, trainer: Trainer, history: History) -> bool:
         """Look at the newest epoch; True once patience has run out."""
         if len(history) == 1:
-            self.best = float("inf")
+            self.best, self.best_epoch, self._best_network = float("inf"), 0, None
         current = (history.validation_loss or history.loss)[-1]
         if current < self.best - self.min_delta:
             self.best, self.best_epoch = current, len(history)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import _checks
 from ._config import construct, describe
 from .backends import host, registry
+from .backends.base import FLOATS
 from .network import MLP, Network
 from .training import History, State, Trainer
 
@@ -85,7 +87,14 @@ def _write(path: Any, arrays: dict[str, host.HostArray], header: dict[str, Any])
 
     header = {"format": FORMAT, "version": __version__, **header}
     content = _safetensors().numpy.save(arrays, {"nnpoly": json.dumps(header)})
-    _write_atomically(Path(path), content)
+    _write_atomically(_path("save", path), content)
+
+
+def _path(where: str, path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise TypeError(f"{where}: `path` must be a path, got {path!r}.") from error
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
@@ -93,9 +102,11 @@ def _write_atomically(path: Path, content: bytes) -> None:
         raise FileNotFoundError(
             f"save: `path` is in {path.parent}, which is no folder. Make it first."
         )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"save: `path` {path} is a folder. Name a file in it.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -125,35 +136,36 @@ def load(path: Any, backend: Any = None, device: Any = None) -> Network:
         If the file is truncated, damaged, not nnpoly's, or from a newer version.
     """
     header, arrays = _read(path)
-    return _network(header["network"], arrays, backend, device)
+    return _network(path, header, arrays, backend, device)
 
 
 def load_trainer(path: Any, backend: Any = None, device: Any = None) -> Trainer:
     """Return the trainer that `Trainer.save` wrote."""
     header, arrays = _read(path)
-    if header["kind"] != "trainer":
+    if header.get("kind") == "network":
         raise ValueError(
             f"Trainer.load: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
         )
+    net = _network(path, header, arrays, backend, device)
     with _named(path):
-        net = _network(header["network"], arrays, backend, device)
         optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
         trainer = Trainer(net, optimizer, loss, seed=header["seed"])
-        moments = tuple(net._from_host(arrays[f"moment/{name}"]) for name in optimizer.moments)
-        trainer._state = State(net._w, moments, net._buffers, header["t"])
+        kept = [_checked(arrays, f"moment/{name}", arrays["w"]) for name in optimizer.moments]
+        t = _checks.integer("Trainer", "t", header["t"], 0)
         trainer.history = History(**header["history"])
+    trainer._state = State(net._w, tuple(map(net._from_host, kept)), net._buffers, t)
     return trainer
 
 
 def _read(path: Any) -> tuple[dict[str, Any], dict[str, host.HostArray]]:
     safetensors = _safetensors()
-    if not Path(path).is_file():
+    if not _path("load", path).is_file():
         raise FileNotFoundError(f"load: `path` {path} is no file.")
     with _named(path), safetensors.safe_open(path, framework="numpy") as file:
         text = (file.metadata() or {}).get("nnpoly")
         if text is None:
             raise ValueError("it is a safetensors file, but not nnpoly's")
-        header = json.loads(text)
+        header: dict[str, Any] = json.loads(text)
         if header["format"] > FORMAT:
             raise ValueError(
                 f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
@@ -167,19 +179,35 @@ def _named(path: Any) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, _safetensors().SafetensorError) as error:
-        raise ValueError(f"load: {path} cannot be read: {error}.") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ValueError(f"load: {path} cannot be read: {reason}.") from error
 
 
-def _network(header: dict[str, Any], arrays: dict[str, Any], backend: Any, device: Any) -> Network:
-    net = object.__new__(MLP if header["mlp"] else Network)
-    net._describe(construct(header["layers"]), header["output"], header["seed"])
-    net._settle(backend, device, header["dtype"])
-    parts = [
-        {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
-        for l, layer in enumerate(net._chain)
-    ]
-    w = arrays["w"]
-    if w.shape != (net._layout.size,):
-        raise ValueError(f"load: the file's w has shape {w.shape}, not ({net._layout.size},).")
+def _network(
+    path: Any, header: dict[str, Any], arrays: dict[str, Any], backend: Any, device: Any
+) -> Network:
+    with _named(path):
+        described = header["network"]
+        net = object.__new__(MLP if described["mlp"] else Network)
+        net._describe(construct(described["layers"]), described["output"], described["seed"])
+        dtype = _checks.choice("load", "dtype", described["dtype"], FLOATS)
+        w = _checked(arrays, "w", host.vector([[0.0] * net._layout.size], dtype))
+        parts = [
+            {
+                name: _checked(arrays, f"buffer/{l}/{name}", like.astype(dtype))
+                for name, like in layer.buffers().items()
+            }
+            for l, layer in enumerate(net._chain)
+        ]
+    net._settle(backend, device, dtype)
     net._adopt(net._from_host(w), net._place_buffers(parts))
     return net
+
+
+def _checked(arrays: dict[str, Any], name: str, like: host.HostArray) -> host.HostArray:
+    array: host.HostArray = arrays[name]
+    if (array.shape, array.dtype) != (like.shape, like.dtype):
+        raise ValueError(
+            f"its {name} has shape {array.shape} of {array.dtype}, not {like.shape} of {like.dtype}"
+        )
+    return array

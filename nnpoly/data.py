@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -33,6 +34,7 @@ class Place:
 
     def real(self, where: str, name: str, data: Any) -> Array:
         """Return real data in the place's floating type: the same array where it fits already."""
+        data = _plain(where, name, data)
         if self.backend.owns(data) and data.dtype == self._float:
             return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.dtype)
@@ -45,14 +47,34 @@ class Place:
 
     def _enter(self, where: str, name: str, data: Any, dtype: str) -> Array:
         if self.backend.owns(data) and not host.is_host(data):
+            if _is(self.backend.xp, data.dtype, "complex floating"):
+                raise ValueError(_not_real(where, name, data.dtype))
             return self.backend.convert(data, dtype, self.device)
         array = host_array(where, name, data, self.backend)
-        if array.dtype.kind not in REAL:
-            raise ValueError(
-                f"{where}: `{name}` must hold real numbers, got dtype {array.dtype}. Encode "
-                "categories first (nn.one_hot), and take the parts of complex numbers."
-            )
+        _require_real(where, name, array)
         return self.backend.from_host(host.asarray(array, dtype), self.device)
+
+
+def _plain(where: str, name: str, data: Any) -> Any:
+    """Return NumPy's matrices and masked arrays as plain arrays; refuse masked values."""
+    if host.is_masked(data):
+        raise ValueError(
+            f"{where}: `{name}` must have no masked values. Fill them first: {name}.filled(0.0)."
+        )
+    return host.asarray(data) if host.is_host(data) else data
+
+
+def _not_real(where: str, name: str, came: Any) -> str:
+    return (
+        f"{where}: `{name}` must hold real numbers, got {came}. Encode categories first "
+        "(nn.one_hot), and take the parts of complex numbers."
+    )
+
+
+def _require_real(where: str, name: str, array: host.HostArray) -> None:
+    if array.dtype.kind not in REAL:
+        came = f"dtype {array.dtype}" if array.ndim else type(array.item()).__name__
+        raise ValueError(_not_real(where, name, came))
 
 
 def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostArray:
@@ -63,10 +85,22 @@ def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostA
             f"{where}: `{name}` is an array of {owner.name}, but the network lives on "
             f"{backend.name}. Move one of them: net.to({owner.name!r}), or pass a NumPy array."
         )
+    return _rectangular(where, name, data)
+
+
+def _rectangular(where: str, name: str, data: Any) -> host.HostArray:
     try:
-        return host.asarray(data)
-    except ValueError as error:  # ragged lists
-        raise ValueError(f"{where}: `{name}` is no rectangular array: {error}.") from error
+        return registry.to_host(data)
+    except (TypeError, ValueError) as error:  # ragged lists, types that NumPy lacks
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{where}: `{name}` is no rectangular array: {reason}.") from error
+
+
+def on_host(where: str, name: str, data: Any) -> host.HostArray:
+    """Return real data of any backend as a NumPy array."""
+    array = _rectangular(where, name, _plain(where, name, data))
+    _require_real(where, name, array)
+    return array
 
 
 def features(where: str, place: Place, X: Any, width: int, name: str = "X") -> Array:
@@ -110,38 +144,34 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
-    dimensions, integral = _labels_form(where, place, y, name)
-    if loss.labels == "classes" and dimensions == 1:
-        if not integral:
+    y = _plain(where, name, y)
+    given = y if place.backend.owns(y) else host_array(where, name, y, place.backend)
+    if loss.labels == "classes" and given.ndim == 1:
+        if not _holds_integers(place, given):
             raise ValueError(
                 f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, "
-                f"got {_type_of(y)}. Encode other labels with nn.OneHot."
+                f"got dtype {given.dtype}. Encode other labels with nn.OneHot."
             )
-        labels = place.integers(where, name, y)
-        _require_shape(where, name, labels, (n,), f"one class index a row of X, or ({n}, {K}) rows")
-        return labels
-    rows = place.real(where, name, y)
-    if rows.ndim == 1 and K == 1:
-        rows = place.backend.xp.reshape(rows, (-1, 1))
-    _require_shape(where, name, rows, (n, K), "a row for each row of X")
-    return rows
+        _require_shape(where, name, given, (n,), f"one class index a row of X, or ({n}, {K}) rows")
+        target = place.integers(where, name, given)
+    else:
+        given = given[:, None] if given.ndim == 1 and K == 1 else given
+        target = place.real(where, name, given)
+        _require_shape(where, name, given, (n, K), "a row for each row of X")
+    if host.is_host(given):
+        require_labels(where, place, given, loss, K, name)
+    return target
 
 
-def _labels_form(where: str, place: Place, y: Any, name: str) -> tuple[int, bool]:
-    """Return the number of dimensions of y, and whether it holds integers."""
-    if place.backend.owns(y):
-        return y.ndim, _is_integral(place.backend.xp, y.dtype)
-    array = host_array(where, name, y, place.backend)
-    return array.ndim, array.dtype.kind in "iu"
+def _holds_integers(place: Place, array: Array) -> bool:
+    if host.is_host(array):
+        return bool(array.dtype.kind in "iu")
+    return _is(place.backend.xp, array.dtype, "integral")
 
 
 @cache
-def _is_integral(xp: Any, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, "integral"))
-
-
-def _type_of(y: Any) -> str:
-    return f"dtype {registry.to_host(y).dtype}"
+def _is(xp: Any, dtype: Any, kind: str) -> bool:
+    return bool(xp.isdtype(dtype, kind))
 
 
 def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> None:
@@ -152,15 +182,19 @@ def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], 
 
 
 def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name: str = "y") -> None:
-    """Refuse converted targets out of range. It reads the array, so it waits for the device."""
-    xp = place.backend.xp
+    """Refuse targets out of range, shaped right already. It reads them: it waits for a device."""
+    if loss.labels == "reals" or (host.is_host(y) and host.within(y, K)):
+        return
+    xp = registry.of(y).xp
     low, high = float(xp.min(y)), float(xp.max(y))
     if y.ndim == 1 and (low < 0 or high > K - 1):
         raise ValueError(
             f"{where}: `{name}` must hold class indices 0..{K - 1}, got values from {low:g} to "
             f"{high:g}. The network has {K} outputs; encode other labels with nn.OneHot."
         )
-    if y.ndim == 2 and loss.labels != "reals" and not (low >= 0.0 and high <= 1.0):
+    if not (math.isfinite(low) and math.isfinite(high)):
+        require_finite(where, place, y, name)
+    if y.ndim == 2 and (low < 0.0 or high > 1.0):
         raise ValueError(
             f"{where}: `{name}` must hold probabilities in [0, 1], got values from {low:g} to "
             f"{high:g}."
@@ -176,7 +210,7 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
 
 def require_finite(where: str, place: Place, array: Array, name: str) -> None:
     """Refuse NaN and infinity. It reads the array, so it waits for the device."""
-    xp = place.backend.xp
+    xp = registry.of(array).xp
     finite = xp.isfinite(array)
     if bool(xp.all(finite)):
         return
@@ -212,17 +246,26 @@ class OneHot:
     classes: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        classes = tuple(host.asarray(self.classes).tolist())
-        if not classes or len(set(classes)) != len(classes):
+        given = tuple(self.classes)
+        classes = tuple(host.asarray(given).tolist())
+        if not classes or classes != given or len(set(classes)) != len(classes):
             raise ValueError(
-                f"OneHot: `classes` must be different labels, at least one, got {self.classes!r}."
+                f"OneHot: `classes` must be different labels of one kind, at least one, got "
+                f"{self.classes!r}."
             )
         object.__setattr__(self, "classes", classes)
 
     @classmethod
     def fit(cls, labels: Any) -> OneHot:
         """Return the encoder of all labels in `labels`, sorted."""
-        return cls(tuple(host.unique(_labels(labels)).tolist()))
+        given = _labels(labels)
+        try:
+            return cls(tuple(host.unique(given).tolist()))
+        except TypeError as error:
+            raise ValueError(
+                f"OneHot: `labels` must be of one kind that can be sorted: {error}. Name them in "
+                "order instead: OneHot(classes)."
+            ) from error
 
     def indices(self, labels: Any) -> host.HostArray:
         """Return each label's class index: (n,) integers."""
@@ -244,8 +287,14 @@ class OneHot:
 
     def decode(self, rows: Any) -> host.HostArray:
         """Return the label of each row's largest entry, or of each class index: (n,)."""
-        given = registry.to_host(rows)
-        indices = given.argmax(axis=1) if given.ndim == 2 else given
+        given, K = registry.to_host(rows), len(self.classes)
+        fits = given.ndim == 2 and given.shape[1] == K
+        if not fits and not (given.dtype.kind in "iu" and host.within(given.astype("int64"), K)):
+            raise ValueError(
+                f"OneHot: `rows` must have shape (n, {K}), or be class indices 0..{K - 1}, got "
+                f"shape {given.shape} of dtype {given.dtype}."
+            )
+        indices = given.argmax(axis=1) if fits else given
         return host.asarray(self.classes)[indices]
 
 

@@ -8,11 +8,10 @@ at 0. fan_in is m_in = m_{l-1} and fan_out is m = m_l.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from . import _checks
-from ._config import Described
+from ._config import Described, described
 from .backends import host
 
 
@@ -24,7 +23,7 @@ class Initializer(Described):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@described
 class Constant(Initializer):
     """Every weight equal: hidden neurons then stay identical through training."""
 
@@ -37,7 +36,7 @@ class Constant(Initializer):
         return 0.0 * rng.standard_normal(shape) + self.value
 
 
-@dataclass(frozen=True)
+@described
 class Uniform(Initializer):
     """U[-a, a]."""
 
@@ -50,7 +49,7 @@ class Uniform(Initializer):
         return rng.uniform(-self.a, self.a, shape)
 
 
-@dataclass(frozen=True)
+@described
 class Normal(Initializer):
     """N(mu, s^2)."""
 
@@ -67,7 +66,7 @@ class Normal(Initializer):
         return rng.normal(self.mu, self.s, shape)
 
 
-@dataclass(frozen=True)
+@described
 class Scaled(Initializer):
     """Zero mean and variance gain / fan, normal or uniform: U[-a, a] has variance a^2 / 3.
 
@@ -101,7 +100,7 @@ class Scaled(Initializer):
         return rng.normal(0.0, math.sqrt(variance), shape)
 
 
-@dataclass(frozen=True)
+@described
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times gain. Saxe et al. 1312.6120."""
 

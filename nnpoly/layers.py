@@ -10,11 +10,11 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from . import _checks, activations, initializers
-from ._config import Described
+from ._config import Described, described
 from .activations import Activation
 from .backends import host
 from .primitives import Array, Ops, Scalar
@@ -111,7 +111,7 @@ def _require_width(layer: Layer, expected: int, inputs: int) -> None:
         )
 
 
-@dataclass(frozen=True)
+@described
 class Dense(Layer):
     """Fully connected layer: h = sigma(x W^T + b).
 
@@ -157,7 +157,7 @@ class Dense(Layer):
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
         W = self.init(rng, (self.outputs, self.inputs))
-        return {"W": W, "b": 0.0 * W[:, 0]}
+        return {"W": W, "b": 0.0 * W[:, 0] + 0.0}  # + 0.0: no negative zeros
 
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
@@ -175,7 +175,7 @@ class Dense(Layer):
         return {"W": dW, "b": db}, d_below
 
 
-@dataclass(frozen=True)
+@described
 class Dropout(Layer):
     """Inverted dropout: in training each input is 0 with probability rate, else times 1/(1-rate).
 
@@ -209,7 +209,7 @@ class Dropout(Layer):
         return {}, _through(ops, dx, below)
 
 
-@dataclass(frozen=True)
+@described
 class _Normalised(Layer):
     """What LayerNorm and BatchNorm share: an affine map of normalised inputs, gain * x^ + shift."""
 
@@ -237,7 +237,7 @@ class _Normalised(Layer):
         return {"gain": (self.features,), "shift": (self.features,)}
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
-        zero = 0.0 * rng.standard_normal(self.features)
+        zero = host.asarray([0.0] * self.features)
         return {"gain": zero + 1.0, "shift": zero}
 
     def _stage(self, ops: Ops, params: Parameters, x: Array, normal: Array, scale: Array) -> Stage:
@@ -265,7 +265,7 @@ def _normalised_dx(ops: Ops, normal: Array, scale: Array, d: Array, axis: int) -
     return (d - mean - normal * along) * scale
 
 
-@dataclass(frozen=True)
+@described
 class LayerNorm(_Normalised):
     """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.
 
@@ -287,7 +287,7 @@ class LayerNorm(_Normalised):
         return self._gradients(ops, normal, delta), _through(ops, dx, below)
 
 
-@dataclass(frozen=True)
+@described
 class BatchNorm(_Normalised):
     """Normalise each feature over the batch, then gain * x^ + shift, then the activation.
 
@@ -337,7 +337,7 @@ class BatchNorm(_Normalised):
         return self._gradients(ops, normal, delta), _through(ops, dx, below)
 
 
-@dataclass(frozen=True)
+@described
 class Residual(Layer):
     """A block with a short cut: sigma(x + F(x)), where F is a chain of layers of equal ends.
 
@@ -360,7 +360,7 @@ class Residual(Layer):
 
     layers: Sequence[Layer]
     activation: Any = activations.identity
-    _width: int = field(init=False, repr=False, compare=False, default=0)
+    _width: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         layers = check_layers("Residual", self.layers)

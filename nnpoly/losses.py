@@ -14,11 +14,10 @@ Nothing overflows and no log(0) appears: loss and delta are finite for scores of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from . import _checks, activations
-from ._config import Described
+from ._config import Described, described
 from .primitives import Array, Ops
 
 OUTPUTS = ("identity", "sigmoid", "softmax", "step")
@@ -42,7 +41,7 @@ class Loss(Described):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@described
 class MSE(Loss):
     """Half the mean squared error, 1/(2n) sum_i ||y_i - f_i||^2, for the identity output.
 
@@ -59,7 +58,7 @@ class MSE(Loss):
         return loss, delta
 
 
-@dataclass(frozen=True)
+@described
 class Logistic(Loss):
     """Logistic loss of the sigmoid output; targets are 0 or 1, or probabilities between.
 
@@ -74,7 +73,7 @@ class Logistic(Loss):
         return loss, delta
 
 
-@dataclass(frozen=True)
+@described
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax output; targets are class indices or one-hot rows."""
 

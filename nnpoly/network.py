@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
-from . import _checks, activations, data, layers, losses
+from . import _checks, activations, data, initializers, layers, losses
 from .backends import Backend, host, registry
 from .backends.base import FLOATS
 from .layers import INFERENCE, Dense, Layer, Mode, Stage
@@ -107,16 +107,31 @@ class BoundLayer:
         Arrays by name, live where the library's arrays can be written into.
     """
 
+    layer: Layer
+    parameters: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+
     def __init__(self, layer: Layer, parameters: dict[str, Array], buffers: dict[str, Array]):
-        self.layer = layer
-        self.parameters = parameters
-        self.buffers = buffers
+        self.__dict__.update(
+            layer=layer,
+            parameters=MappingProxyType(parameters),
+            buffers=MappingProxyType(buffers),
+        )
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copy and pickle look for those before there are attributes
+            raise AttributeError(name)
         for source in (self.parameters, self.buffers):
             if name in source:
                 return source[name]
         return getattr(self.layer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"layers: `{name}` cannot be assigned, since it would change nothing. Write into the "
+            f"array, layers[i].{name}[...] = value, where the library allows it, or assign "
+            "Network.w, the vector of all parameters."
+        )
 
     def __repr__(self) -> str:
         return repr(self.layer)
@@ -185,7 +200,7 @@ class Network:
 
     def _settle(self, backend: str | Backend | None, device: Any, dtype: str) -> None:
         name = type(self).__name__
-        found, place = registry.resolve(backend, device)
+        found, place = registry.resolve(backend, device, name)
         dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
         found.check_dtype(name, dtype)
         self._place = data.Place(found, place, dtype)
@@ -226,7 +241,7 @@ class Network:
         """The floating type's name."""
         return self._place.dtype
 
-    @cached_property
+    @property
     def widths(self) -> list[int]:
         """[m_0, ..., m_L]: the input width, then the width of every weight (Dense) layer."""
         return [self._inputs, *(layer.outputs for layer in layers.dense_layers(self._chain))]
@@ -234,7 +249,7 @@ class Network:
     @property
     def depth(self) -> int:
         """L, the number of weight layers."""
-        return len(self.widths) - 1
+        return len(layers.dense_layers(self._chain))
 
     @property
     def layers(self) -> list[BoundLayer]:
@@ -283,6 +298,12 @@ class Network:
         state["_buffers"] = [_hosted(part) for part in self._buffers]
         return {**state, "place": (self.backend, str(self.device), self.dtype)}
 
+    def __copy__(self) -> Network:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        return self.copy()
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         backend, _, dtype = state.pop("place")
         self.__dict__.update(state)
@@ -306,7 +327,11 @@ class Network:
     def __call__(self, X: Any) -> Array:
         """Return the predictions f. X: (n, m_0). Returns (n, K)."""
         scores = self._forward(X, INFERENCE._replace(keep_pre=False), type(self).__name__)[-1].post
-        return losses.apply_output(self._ops, self.output, scores)
+        return self._apply_output(scores)
+
+    def _apply_output(self, scores: Array) -> Array:
+        with self._backend.scope(self._place.device):
+            return losses.apply_output(self._ops, self.output, scores)
 
     def trace(self, X: Any) -> Trace:
         """Return every pre- and post-activation of a forward pass. X: (n, m_0).
@@ -321,7 +346,7 @@ class Network:
         stages = self._forward(X, INFERENCE, "Network.trace")
         copy = self._backend.copy
         scores = stages[-1].pre
-        output = losses.apply_output(self._ops, self.output, scores)
+        output = self._apply_output(scores)
         pre = [copy(stage.pre) if stage.pre is stage.x else stage.pre for stage in stages]
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
@@ -339,7 +364,8 @@ class Network:
             Compute as in a training step: with dropout, and BatchNorm of the batch.
         """
         loss, stages, target = self._evaluate(X, y, training, "Network.loss")
-        value, _ = loss.value_and_delta(self._ops, stages[-1].post, target)
+        with self._backend.scope(self._place.device):
+            value, _ = loss.value_and_delta(self._ops, stages[-1].post, target)
         return self._backend.zero_dimensional(value)
 
     def gradients(self, X: Any, y: Any, *, training: bool = False) -> tuple[Array, Gradients]:
@@ -370,12 +396,10 @@ class Network:
         self, X: Any, y: Any, training: bool, where: str
     ) -> tuple[Loss, list[Stage], Array]:
         loss = losses.get(None, self.output, where)
-        n = len(X) if hasattr(X, "__len__") else 0
-        target = None
-        stages = self._forward(X, Mode(training, True, host.key(self.seed, 0)), where)
-        n = stages[-1].post.shape[0]
-        target = data.targets(where, self._place, y, loss, (n, self._outputs))
+        x = data.features(where, self._place, X, self._inputs)
+        target = data.targets(where, self._place, y, loss, (x.shape[0], self._outputs))
         data.require_labels(where, self._place, target, loss, self._outputs)
+        stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
         return loss, stages, target
 
     # Copies, files and text
@@ -391,9 +415,9 @@ class Network:
         >>> nn.MLP([2, 3, 1], output="identity").to(dtype="float64").w.dtype
         dtype('float64')
         """
-        stay = backend is None or registry.get(backend) is self._backend
-        target = self._backend if backend is None else registry.get(backend)
-        place = self.device if stay and device is None else target.device(device)
+        target = self._backend if backend is None else registry.get(backend, "Network.to")
+        stays = target is self._backend and device is None
+        place = self.device if stays else target.device(device)
         dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
         target.check_dtype("Network.to", dtype)
         moved = object.__new__(type(self))
@@ -515,8 +539,7 @@ class MLP(Network):
         >>> xor([[0, 0], [0, 1], [1, 0], [1, 1]])[:, 0]
         array([0., 1., 1., 0.])
         """
-        weights = [registry.to_host(W) for W in Ws]
-        biases = [registry.to_host(b) for b in bs]
+        weights, biases = _hosted_list("Ws", Ws), _hosted_list("bs", bs)
         widths = _widths_of(weights, biases)
         if dtype is None:
             dtype = str(weights[0].dtype) if weights[0].dtype.kind == "f" else "float64"
@@ -533,9 +556,19 @@ def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
         )
     sizes = [_checks.integer("MLP", f"widths[{l}]", m) for l, m in enumerate(widths)]
     sigma = activations.get(activation, "MLP")
-    chain = [Dense(m_in, m, sigma, init) for m_in, m in pairwise(sizes)]
+    draw = initializers.get(init, "MLP")
+    chain = [Dense(m_in, m, sigma, draw) for m_in, m in pairwise(sizes)]
     chain[-1] = replace(chain[-1], activation=activations.identity)
     return chain
+
+
+def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:
+    if not isinstance(arrays, Sequence) or isinstance(arrays, str):
+        came = type(arrays).__name__
+        raise ValueError(f"MLP.from_weights: `{name}` must be a list of arrays, got {came}.")
+    return [
+        data.on_host("MLP.from_weights", f"{name}[{l}]", array) for l, array in enumerate(arrays)
+    ]
 
 
 def _widths_of(weights: list[host.HostArray], biases: list[host.HostArray]) -> list[int]:
@@ -554,10 +587,6 @@ def _widths_of(weights: list[host.HostArray], biases: list[host.HostArray]) -> l
         if b.shape != W.shape[:1]:
             raise ValueError(
                 f"MLP.from_weights: `bs[{l}]` must have shape {W.shape[:1]}, got {b.shape}."
-            )
-        if W.dtype.kind not in data.REAL or b.dtype.kind not in data.REAL:
-            raise ValueError(
-                f"MLP.from_weights: layer {l} must hold real numbers, got {W.dtype}, {b.dtype}."
             )
         widths.append(W.shape[0])
     return widths

@@ -12,11 +12,11 @@ same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(ep
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar, TypeAlias
 
 from . import _checks
-from ._config import Described
+from ._config import Described, described
 from .primitives import Array, Ops, Scalar
 from .schedules import Schedule
 
@@ -24,7 +24,7 @@ Coefficients: TypeAlias = tuple[Scalar, ...]
 Moments: TypeAlias = tuple[Array, ...]
 
 
-@dataclass(frozen=True)
+@described
 class Optimizer(Described):
     """What every optimiser has.
 
@@ -99,7 +99,7 @@ class Optimizer(Described):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@described
 class SGD(Optimizer):
     """Gradient descent: w <- w - eta g.
 
@@ -134,7 +134,7 @@ class SGD(Optimizer):
         return w, (v,)
 
 
-@dataclass(frozen=True)
+@described
 class AdaGrad(Optimizer):
     """s <- s + g^2; w <- w - eta g / sqrt(s + eps). Duchi et al. 2011.
 
@@ -157,7 +157,7 @@ class AdaGrad(Optimizer):
         return w, (s,)
 
 
-@dataclass(frozen=True)
+@described
 class RMSProp(Optimizer):
     """s <- beta s + (1-beta) g^2; w <- w - eta g / sqrt(s + eps). Hinton's lecture 6e, 2012.
 
@@ -181,7 +181,7 @@ class RMSProp(Optimizer):
         return w, (s,)
 
 
-@dataclass(frozen=True)
+@described
 class _AdamLike(Optimizer):
     """The fields and moments of Adam and its relatives."""
 
@@ -208,7 +208,7 @@ class _AdamLike(Optimizer):
         return self.eps, self.eps_inside_sqrt
 
 
-@dataclass(frozen=True)
+@described
 class Adam(_AdamLike):
     """m <- b1 m + (1-b1) g; s <- b2 s + (1-b2) g^2; w <- w - eta m^ / sqrt(s^ + eps).
 
@@ -236,7 +236,7 @@ class Adam(_AdamLike):
         return w, tuple(moved)
 
 
-@dataclass(frozen=True)
+@described
 class AdamW(Adam):
     """Adam with decoupled weight decay: w <- w (1 - eta weight_decay), then Adam's update.
 
@@ -249,7 +249,7 @@ class AdamW(Adam):
     decoupled = True
 
 
-@dataclass(frozen=True)
+@described
 class NAdam(_AdamLike):
     """Adam whose m^ looks one step ahead.
 
@@ -273,7 +273,7 @@ class NAdam(_AdamLike):
         return w, tuple(moved)
 
 
-@dataclass(frozen=True)
+@described
 class AMSGrad(_AdamLike):
     """Adam that divides by the largest s so far: peak <- max(peak, s) takes the place of s.
 
@@ -295,7 +295,7 @@ class AMSGrad(_AdamLike):
         return w, tuple(moved)
 
 
-@dataclass(frozen=True)
+@described
 class Lion(Optimizer):
     """w <- w - eta sign(b1 m + (1-b1) g); m <- b2 m + (1-b2) g, with decoupled weight decay.
 

@@ -204,7 +204,7 @@ def dropout_scale(ops: Ops, x: Array, rate: float, key: Scalar, path: int) -> Ar
     xp, (n, m), device = ops.xp, x.shape, _device(x)
     rows = xp.arange(n, dtype=xp.int32, device=device)
     columns = xp.arange(m, dtype=xp.int32, device=device)
-    rows = _mix(_mix(rows + path) ^ key)
+    rows = _mix(_mix(_mix(rows) ^ path) ^ key)
     bits = _mix(rows[:, None] + _mix(columns + 1)[None, :])
     kept = (bits & 0xFFFFFF) >= int(rate * 0x1000000)
     return xp.astype(kept, x.dtype) * (1.0 / (1.0 - rate))

@@ -10,10 +10,9 @@ A schedule is called with the step t = 1, 2, ... on the host and returns a Pytho
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from . import _checks
-from ._config import Described
+from ._config import Described, described
 
 
 class Schedule(Described):
@@ -24,7 +23,7 @@ class Schedule(Described):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@described
 class StepDecay(Schedule):
     """eta * factor^floor((t - 1) / every)."""
 
@@ -43,7 +42,7 @@ class StepDecay(Schedule):
         return self.learning_rate * float(self.factor ** ((t - 1) // self.every))
 
 
-@dataclass(frozen=True)
+@described
 class Cosine(Schedule):
     """From eta to `final` along half a cosine in `steps` steps, then constant.
 

@@ -365,7 +365,7 @@ def parity_report(
     backends
         Names; None for every backend that is available here.
     dtypes
-        "float16", "float32", "float64".
+        "float32" and "float64", or one of them.
     steps
         Steps of each training run.
 
@@ -375,6 +375,7 @@ def parity_report(
         `rows`, one a backend, dtype and subject; errors in units of the bound (1 is the bound).
     """
     steps = _checks.integer("parity_report", "steps", steps)
+    dtypes = [_checks.choice("parity_report", "dtypes", d, ("float32", "float64")) for d in dtypes]
     names = registry.available() if backends is None else list(backends)
     rows: list[Row] = []
     for name in names:

@@ -26,7 +26,7 @@ Callback = Callable[["Trainer", "History"], bool | None]
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the parameters are those from before that epoch."""
+    """A loss or parameter became NaN or infinite; the parameters are those before that epoch."""
 
 
 @dataclass
@@ -288,8 +288,8 @@ class Trainer:
         Raises
         ------
         NonFiniteLossError
-            If a loss is NaN or infinite. As with Ctrl-C, the trainer is then as it was after the
-            last complete epoch.
+            If a loss or a parameter is NaN or infinite. As with Ctrl-C, the trainer is then as it
+            was after the last complete epoch.
         """
         epochs = _checks.integer("Trainer.fit", "epochs", epochs)
         batch_size = _checks.integer("Trainer.fit", "batch_size", batch_size)
@@ -336,15 +336,19 @@ class Trainer:
         for xb, yb in self._batches(x, y, batch_size, shuffle):
             batch_losses.append(self._advance(xb, yb))
             sizes.append(xb.shape[0])
-        values = self._fetch(batch_losses)
+        xp = self.network._backend.xp
+        # The last step shows in no loss of this epoch, so the parameters are looked at too.
+        *values, largest = self._fetch([*batch_losses, xp.max(xp.abs(self.network._w))])
         for step, value in enumerate(values, 1):
-            if not math.isfinite(value):
-                raise NonFiniteLossError(self._explain(value, step))
+            self._require_finite("the loss", value, step)
+        self._require_finite("a parameter", largest, len(values))
         return _mean(values, sizes)
 
-    def _explain(self, value: float, step: int) -> str:
-        return (
-            f"Trainer.fit: the loss became {value} in epoch {len(self.history) + 1}, step {step}. "
+    def _require_finite(self, what: str, value: float, step: int) -> None:
+        if math.isfinite(value):
+            return
+        raise NonFiniteLossError(
+            f"Trainer.fit: {what} became {value} in epoch {len(self.history) + 1}, step {step}. "
             "The parameters are those from before this epoch. Try a smaller learning rate, "
             "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
         )

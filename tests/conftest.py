@@ -10,6 +10,8 @@ import os
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+for library in ("OMP", "OPENBLAS", "MKL"):  # the tests' processes share the cores already
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 import sys
 from collections.abc import Callable

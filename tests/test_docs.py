@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def test_python_blocks_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_links_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not missing
+
+
+def test_benchmark_tables_come_from_the_evidence() -> None:
+    path = ROOT / "tests" / "benchmarks" / "table.py"
+    for page, content in runpy.run_path(str(path))["pages"]().items():
+        assert page.read_text() == content
 
 
 def _public() -> Iterator[tuple[str, object]]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-Generator: TypeAlias = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
 
@@ -34,8 +34,8 @@ def permutation(n: int, seed: int, *path: int) -> HostArray:
 
 def key(seed: int, t: int) -> int:
     """Return the signed 32-bit key of step t's random masks, hashed from seed and t."""
-    h = (seed ^ (seed >> 32)) & MASK
-    for word in (t & MASK, (t >> 32) & MASK, 0x9E3779B9):
+    h = 0x9E3779B9
+    for word in (seed & MASK, (seed >> 32) & MASK, t & MASK, (t >> 32) & MASK):
         h = ((h ^ word) * 0x7FEB352D) & MASK
         h = ((h ^ (h >> 15)) * 0x846CA68B) & MASK
         h ^= h >> 16
@@ -58,6 +58,12 @@ def orthonormal(matrix: HostArray) -> HostArray:
 def is_host(data: Any) -> bool:
     """Whether `data` already is a NumPy array or scalar."""
     return isinstance(data, np.ndarray | np.generic)
+
+
+def is_masked(data: Any) -> bool:
+    """Whether `data` is a masked array with masked values."""
+    subclassed = isinstance(data, np.ndarray) and type(data) is not np.ndarray
+    return subclassed and bool(np.ma.is_masked(data))
 
 
 def within(labels: HostArray, K: int) -> bool:

@@ -34,12 +34,12 @@ class Jax(Backend):
     def device(self, device: Any) -> Any:
         if device is None:
             return jnp.empty(0).device
-        if not isinstance(device, str):
+        if isinstance(device, jax.Device | jax.sharding.Sharding):
             return device
-        platform, _, number = device.partition(":")
+        platform, _, number = str(device).partition(":")
         try:
-            return jax.devices(platform)[int(number or 0)]
-        except (RuntimeError, IndexError, ValueError) as error:
+            return dict(enumerate(jax.devices(platform)))[int(number or 0)]
+        except (RuntimeError, KeyError, ValueError) as error:
             known = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
             raise ValueError(f"jax: `device` must be one of {known}, got {device!r}.") from error
 

@@ -73,7 +73,8 @@ def get(backend: str | Backend, where: str = "use_backend") -> Backend:
         try:
             _LOADED[name] = _FACTORIES[name]()
         except Exception as error:  # a broken installation raises whatever it likes
-            raise UnavailableError(f"{where}: backend {name!r} is not available: {error}") from error
+            reason = f"backend {name!r} is not available: {error}"
+            raise UnavailableError(f"{where}: {reason}") from error
     return _LOADED[name]
 
 

@@ -32,8 +32,10 @@ class Torch(Backend):
         try:
             resolved = torch.device(torch.get_default_device() if device is None else device)
             # An allocation, since only that tells whether the device is there; it also completes
-            # "cuda" to "cuda:0".
-            return torch.empty(0, device=resolved).device
+            # "cuda" to "cuda:0". What has no data ("meta") cannot be read back.
+            empty = torch.empty(0, device=resolved)
+            empty.cpu()
+            return empty.device
         except (RuntimeError, AssertionError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"torch: `device` {device!r} cannot be used: {reason}") from error

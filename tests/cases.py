@@ -1,0 +1,442 @@
+"""Cases for every primitive: arguments, and how far from the definition a result may be.
+
+A result agrees when ``|result - definition| <= UNITS * eps * sqrt(terms) * scale + tiny``. The
+definition is computed in float64, ``terms`` is the length of the sums, and ``scale`` is the size of
+what is added up, entry by entry: ``|x| @ |W|.T + |b|`` for a dense layer. ``tiny`` is the smallest
+normal number: JAX flushes what is below it. A copy has scale 0 and must be exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnpoly import activations
+from nnpoly.activations import GELU, Activation, GELUTanh, Sigmoid, SiLU, Tanh
+from nnpoly.backends.numpy import BLOCK
+
+UNITS = 8
+Array = np.ndarray
+Arguments = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a primitive; ``views`` among the arguments holds the shapes of the views."""
+
+    primitive: str
+    name: str
+    arguments: Arguments
+    terms: int
+
+    def scales(self, arguments: Arguments, results: list[Array]) -> list[Array]:
+        """Return a scale for each result, given the arguments and results in float64."""
+        scale = SCALES[self.primitive](results, **arguments)
+        return scale if isinstance(scale, list) else [scale]
+
+
+CASES: dict[str, list[Case]] = {}
+SCALES: dict[str, Callable[..., Any]] = {}
+
+
+def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
+    """Enter the cases that a generator yields as (name, terms, arguments)."""
+
+    def enter(generate: Callable[..., Iterator[tuple[str, int, Arguments]]]) -> None:
+        rng = np.random.default_rng(list(primitive.encode()))
+        SCALES[primitive] = scale
+        CASES[primitive] = [
+            Case(primitive, name, arguments, terms) for name, terms, arguments in generate(rng)
+        ]
+
+    return enter
+
+
+def exact(results: list[Array], **arguments: Any) -> list[float]:
+    """Return scale 0: nothing is rounded."""
+    return [0.0] * len(results)
+
+
+def relative(results: list[Array], **arguments: Any) -> list[Array]:
+    """Return the results' own magnitudes."""
+    return [np.abs(result) for result in results]
+
+
+# Activations
+
+LARGE = (5, 3277)  # BLOCK + 1 entries, so that one stands alone
+FAR = 40.0  # beyond it every activation and its derivative has reached its limit
+POSITIVE = np.array([1e-4, 1e-3, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 30.0, 1e4])
+WIDE = np.concatenate([-POSITIVE, [0.0], POSITIVE]).reshape(7, 3)
+
+
+def value_scale(activation, pre, value):
+    """GELU's exp(-z^2/2) magnifies a rounding of z; GELUTanh's 1 + tanh cancels for z < 0."""
+    if type(activation) is GELU:
+        return np.abs(value) * (1.0 + np.minimum(np.abs(pre), FAR) ** 2)
+    if type(activation) is GELUTanh:
+        return np.abs(value) + np.minimum(np.abs(pre), FAR)
+    return np.abs(value)
+
+
+def slope_scale(activation, pre, post):
+    """Slopes are accurate relatively, but for those where 1 - sigma or 1 - tanh^2 cancels."""
+    slope, z = np.abs(activation.derivative(pre, post)), np.minimum(np.abs(pre), FAR)
+    if type(activation) in (Sigmoid, Tanh, GELU):
+        return slope + 1.0
+    if type(activation) is SiLU:
+        return slope + 1.0 + z
+    if type(activation) is GELUTanh:
+        return slope + 1.0 + z / 2 + z**3 / 16
+    return slope
+
+
+def steepest(activation: Activation) -> float:
+    """Return a bound of |sigma'|: GELU's is 1.13."""
+    return 1.13 * max(1.0, abs(getattr(activation, "a", 1.0)))
+
+
+def activate_scale(results, pre, activation):
+    return value_scale(activation, pre, results[0])
+
+
+@cases("activate", activate_scale)
+def _activate(rng):
+    for name, activation in activations.BY_NAME.items():
+        yield f"{name}-wide", 1, {"pre": WIDE, "activation": activation}
+    pre = 3.0 * rng.standard_normal(LARGE)
+    yield "gelu-large", 1, {"pre": pre, "activation": activations.gelu}
+
+
+def activation_delta_scale(results, d_post, pre, post, activation):
+    return np.abs(d_post) * slope_scale(activation, pre, post)
+
+
+@cases("activation_delta", activation_delta_scale)
+def _activation_delta(rng):
+    d_post = rng.standard_normal(WIDE.shape)
+    for name, activation in activations.BY_NAME.items():
+        post = activation(WIDE)
+        yield name, 1, {"d_post": d_post, "pre": WIDE, "post": post, "activation": activation}
+    pre, d_post = 3.0 * rng.standard_normal(LARGE), rng.standard_normal(LARGE)
+    for activation in (activations.gelu, activations.sigmoid):  # one reads pre, one post
+        arguments = {"d_post": d_post, "pre": pre, "post": activation(pre)}
+        yield f"{activation}-large", 1, {**arguments, "activation": activation}
+
+
+def normal_cdf_scale(results, z):
+    return results[0] * (1.0 + np.minimum(np.abs(z), FAR) ** 2)
+
+
+@cases("normal_cdf", normal_cdf_scale)
+def _normal_cdf(rng):
+    yield "one", 1, {"z": np.array([-0.5])}
+    yield "wide", 1, {"z": WIDE}
+    yield "large", 1, {"z": 4.0 * rng.standard_normal(BLOCK + 1)}
+
+
+# Dense layers
+
+SHAPES = [(1, 13, 1), (31, 64, 17)]  # n, m_in, m
+MIDDLE = (7, 5, 3)
+
+
+def name_of(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)
+
+
+def dense_scale(results, x, W, b, activation, keep_pre=True):
+    pre, post = results
+    before = np.abs(x) @ np.abs(W.T) + np.abs(b)
+    return [before, steepest(activation) * before + value_scale(activation, pre, post)]
+
+
+def dense_arguments(rng, shape, activation):
+    n, m_in, m = shape
+    x, W, b = rng.standard_normal((n, m_in)), rng.standard_normal((m, m_in)), rng.standard_normal(m)
+    return {"x": x, "W": W, "b": b, "activation": activation}
+
+
+@cases("dense", dense_scale)
+def _dense(rng):
+    for shape in SHAPES:
+        yield name_of(shape), shape[1] + 1, dense_arguments(rng, shape, activations.tanh)
+    for name, activation in activations.BY_NAME.items():
+        arguments = dense_arguments(rng, MIDDLE, activation)
+        if name == "step":  # it jumps, so its argument must not be rounded
+            arguments |= {key: np.round(arguments[key]) for key in ("x", "W", "b")}
+        yield name, MIDDLE[1] + 1, arguments
+        yield f"{name}-drop-pre", MIDDLE[1] + 1, {**arguments, "keep_pre": False}
+    large = dense_arguments(rng, (LARGE[0], 5, LARGE[1]), activations.sigmoid)
+    yield "large-drop-pre", 6, {**large, "keep_pre": False}
+
+
+def dense_delta_scale(results, delta, W, pre, post, activation):
+    return np.abs(delta) @ np.abs(W) * slope_scale(activation, pre, post)
+
+
+def dense_delta_arguments(rng, shape, activation):
+    n, m_next, m = shape
+    delta, W = rng.standard_normal((n, m_next)), rng.standard_normal((m_next, m))
+    pre = 3.0 * rng.standard_normal((n, m))
+    post = activation(pre)
+    return {"delta": delta, "W": W, "pre": pre, "post": post, "activation": activation}
+
+
+@cases("dense_delta", dense_delta_scale)
+def _dense_delta(rng):
+    for shape in SHAPES:
+        yield name_of(shape), shape[1] + 1, dense_delta_arguments(rng, shape, activations.tanh)
+    for name, activation in activations.BY_NAME.items():
+        yield name, MIDDLE[1] + 1, dense_delta_arguments(rng, MIDDLE, activation)
+
+
+def dense_gradients_scale(results, delta, x, out=None):
+    return [np.abs(delta.T) @ np.abs(x), np.sum(np.abs(delta), axis=0)]
+
+
+@cases("dense_gradients", dense_gradients_scale)
+def _dense_gradients(rng):
+    for n, m_in, m in [*SHAPES, MIDDLE]:
+        arguments = {"delta": rng.standard_normal((n, m)), "x": rng.standard_normal((n, m_in))}
+        name = name_of((n, m_in, m))
+        yield name, n, arguments
+        yield f"{name}-out", n, {**arguments, "out": {"W": np.ones((m, m_in)), "b": np.ones(m)}}
+
+
+@cases("dropout_scale", relative)
+def _dropout_scale(rng):
+    for n, m, rate, key, path in (
+        (31, 17, 0.9, -(2**31), 2**31 - 1),
+        (7, 3, 0.2, 2**31 - 1, 1000004),
+        (7, 3, 0.5, 0, 0),
+        (7, 3, 0.0, 1, 1),
+    ):
+        x = rng.standard_normal((n, m))
+        yield f"{n}x{m}-{rate}", 1, {"x": x, "rate": rate, "key": key, "path": path}
+
+
+# Outputs and losses
+
+SCORES = [(1, 2), (7, 1), (3, 37)]  # n, K
+
+
+def score_cases(rng) -> Iterator[tuple[str, int, int, Array]]:
+    """Yield name, n, K and scores, also with a sample of +-1e4 (half precision sums no two)."""
+    for n, K in SCORES:
+        scores = 2.0 * rng.standard_normal((n, K))
+        yield f"{n}x{K}", n, K, scores
+        for far in (1e4, -1e4):
+            scores = scores.copy()
+            scores[0, :2] = [far, -far][:K]
+            yield f"{n}x{K}-{far:g}", n, K, scores
+
+
+def shift(scores: Array) -> Array:
+    return scores - np.max(scores, axis=1, keepdims=True)
+
+
+def softmax_scale(results, scores):
+    return results[0] * (1.0 + np.abs(shift(scores)))
+
+
+@cases("softmax", softmax_scale)
+def _softmax(rng):
+    for name, _, K, scores in score_cases(rng):
+        yield name, K, {"scores": scores}
+
+
+@cases("one_hot", exact)
+def _one_hot(rng):
+    for n, K in SCORES:
+        like = rng.standard_normal((n, K))
+        yield f"{n}x{K}-indices", 1, {"y": rng.integers(0, K, n), "like": like}
+        yield f"{n}x{K}-rows", 1, {"y": rng.random((n, K)), "like": like}
+
+
+def as_rows(y: Array, K: int) -> Array:
+    return np.eye(K)[y] if y.ndim == 1 else y
+
+
+def cross_entropy_scale(results, scores, y):
+    (n, K), shifted = scores.shape, shift(scores)
+    total = np.sum(np.exp(shifted), axis=1, keepdims=True)
+    f, target = np.exp(shifted) / total, as_rows(y, K)
+    loss = np.sum(target * (1.0 + np.log(total) + np.abs(shifted))) / n
+    return [loss, (f * (1.0 + np.abs(shifted)) + target) / n]
+
+
+@cases("cross_entropy", cross_entropy_scale)
+def _cross_entropy(rng):
+    for name, n, K, scores in score_cases(rng):
+        labels = rng.integers(0, K, n)
+        yield f"{name}-indices", n * K, {"scores": scores, "y": labels}
+        yield f"{name}-rows", n * K, {"scores": scores, "y": as_rows(labels, K)}
+    soft = rng.dirichlet(np.ones(37), 3)
+    yield "soft-rows", 111, {"scores": rng.standard_normal((3, 37)), "y": soft}
+
+
+def logistic_scale(results, scores, y):
+    n, small = len(scores), np.exp(-np.abs(scores))
+    parts = np.maximum(scores, 0.0) + np.abs(scores * y) + np.log1p(small)
+    f = np.where(scores >= 0, 1.0, small) / (1.0 + small)
+    return [np.sum(parts) / n, (f + np.abs(y)) / n]
+
+
+@cases("logistic", logistic_scale)
+def _logistic(rng):
+    for name, n, K, scores in score_cases(rng):
+        yield name, n * K, {"scores": scores, "y": 1.0 * rng.integers(0, 2, (n, K))}
+    scores, soft = rng.standard_normal((3, 37)), rng.random((3, 37))
+    yield "probabilities", 111, {"scores": scores, "y": soft}
+
+
+def squared_error_scale(results, scores, y):
+    n, difference = len(scores), np.abs(scores - y)
+    return [np.sum(difference**2) / (2 * n), difference / n]
+
+
+@cases("squared_error", squared_error_scale)
+def _squared_error(rng):
+    for n, K in SCORES:
+        scores, y = rng.standard_normal((n, K)), rng.standard_normal((n, K))
+        yield f"{n}x{K}", n * K, {"scores": scores, "y": y}
+
+
+# Data and the flat vector
+
+SIZES = (1, BLOCK + 1)
+
+
+@cases("gather", exact)
+def _gather(rng):
+    table = rng.standard_normal((13, 5))
+    yield "matrix", 1, {"x": table, "indices": rng.integers(0, 13, 7)}
+    yield "one-row", 1, {"x": table, "indices": np.array([12])}
+    yield "labels", 1, {"x": rng.integers(0, 9, 13), "indices": rng.permutation(13)}
+
+
+@cases("flatten", exact)
+def _flatten(rng):
+    shapes = [(3, 5), (3,), (1, 3), (1,)]
+    pieces = [rng.standard_normal(shape) for shape in shapes]
+    yield "new", 1, {"pieces": pieces}
+    yield "out", 1, {"pieces": pieces, "out": np.zeros(22), "views": shapes}
+    yield "one", 1, {"pieces": pieces[:1], "out": np.zeros(15), "views": shapes[:1]}
+
+
+@cases("clip_norm", relative)
+def _clip_norm(rng):
+    for size in SIZES:
+        g = rng.standard_normal(size)
+        yield f"{size}-clipped", size, {"g": g, "limit": 0.1}
+        yield f"{size}-kept", size, {"g": g, "limit": 1e3}
+    yield "zero", 1, {"g": np.zeros(7), "limit": 1.0}
+
+
+# Optimisers: a step's error is that of its numerator, whose two parts may cancel
+
+
+def vectors(rng, size: int, *moments: str) -> Arguments:
+    """Return w and g and moments; ``s`` and ``peak`` are squares."""
+    drawn = {name: rng.standard_normal(size) for name in ("w", "g", *moments)}
+    return drawn | {name: drawn[name] ** 2 for name in ("s", "peak") if name in moments}
+
+
+def by_size_and_root(rng, *moments: str) -> Iterator[tuple[str, Arguments, Arguments]]:
+    """Yield name, vectors, and an eps that matters, inside the root and outside."""
+    for size in SIZES:
+        for inside in (True, False):
+            root = {"eps": 1e-3, "eps_inside_sqrt": inside}
+            yield f"{size}-{'in' if inside else 'out'}side", vectors(rng, size, *moments), root
+
+
+def root_of(s: Array, eps: float, eps_inside_sqrt: bool) -> Array:
+    return np.sqrt(s + eps) if eps_inside_sqrt else np.sqrt(s) + eps
+
+
+def sgd_scale(results, w, g, learning_rate):
+    return np.abs(w) + learning_rate * np.abs(g)
+
+
+@cases("sgd", sgd_scale)
+def _sgd(rng):
+    for size in SIZES:
+        yield str(size), 1, {**vectors(rng, size), "learning_rate": 0.1}
+
+
+def momentum_scale(results, w, g, v, learning_rate, momentum, nesterov):
+    moved = momentum * np.abs(v) + np.abs(g)
+    direction = np.abs(g) + momentum * moved if nesterov else moved
+    return [np.abs(w) + learning_rate * direction, moved]
+
+
+@cases("momentum", momentum_scale)
+def _momentum(rng):
+    for size in SIZES:
+        for nesterov in (True, False):
+            rule = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": nesterov}
+            yield f"{size}-{nesterov}", 1, {**vectors(rng, size, "v"), **rule}
+
+
+def adaptive_scale(results, w, g, learning_rate, eps, eps_inside_sqrt, **others):
+    s = results[1]
+    step = learning_rate * np.abs(g) / root_of(s, eps, eps_inside_sqrt)
+    return [np.abs(w) + step, s]
+
+
+@cases("adagrad", adaptive_scale)
+def _adagrad(rng):
+    for name, arrays, root in by_size_and_root(rng, "s"):
+        yield name, 1, {**arrays, "learning_rate": 0.1, **root}
+
+
+@cases("rmsprop", adaptive_scale)
+def _rmsprop(rng):
+    for name, arrays, root in by_size_and_root(rng, "s"):
+        yield name, 1, {**arrays, "learning_rate": 0.1, "beta": 0.9, **root}
+
+
+def adam_scale(results, w, g, m, learning_rate, beta1, unbias_s, eps, eps_inside_sqrt, **others):
+    """Adam, NAdam and AMSGrad; the last result divides, which is s or AMSGrad's peak."""
+    moved = beta1 * np.abs(m) + (1.0 - beta1) * np.abs(g)
+    ahead = others.get("unbias_m", others.get("weight_m")) * moved
+    ahead = ahead + others.get("weight_g", 0.0) * np.abs(g)
+    step = learning_rate * ahead / root_of(results[-1] * unbias_s, eps, eps_inside_sqrt)
+    return [np.abs(w) + step, moved, *results[2:]]
+
+
+DECAYS = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99}
+
+
+@cases("adam", adam_scale)
+def _adam(rng):
+    for name, arrays, root in by_size_and_root(rng, "m", "s"):
+        yield name, 1, {**arrays, **DECAYS, "unbias_m": 10.0, "unbias_s": 100.0, **root}
+
+
+@cases("nadam", adam_scale)
+def _nadam(rng):
+    weights = {"weight_m": 4.7, "weight_g": 1.0, "unbias_s": 100.0}
+    for name, arrays, root in by_size_and_root(rng, "m", "s"):
+        yield name, 1, {**arrays, **DECAYS, **weights, **root}
+
+
+@cases("amsgrad", adam_scale)
+def _amsgrad(rng):
+    for name, arrays, root in by_size_and_root(rng, "m", "s", "peak"):
+        yield name, 1, {**arrays, **DECAYS, "unbias_m": 10.0, "unbias_s": 100.0, **root}
+
+
+def lion_scale(results, w, g, m, learning_rate, beta1, beta2):
+    return [np.abs(w) + learning_rate, beta2 * np.abs(m) + (1.0 - beta2) * np.abs(g)]
+
+
+@cases("lion", lion_scale)
+def _lion(rng):
+    for size in SIZES:
+        yield str(size), 1, {**vectors(rng, size, "m"), **DECAYS}
+    yield "zero", 1, {"w": np.ones(7), "g": np.zeros(7), "m": np.zeros(7), **DECAYS}

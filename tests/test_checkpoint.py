@@ -1,0 +1,403 @@
+"""Files: round trips bit for bit, atomic writing, and clear errors for what is no whole file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import nnpoly as nn
+from nnpoly import activations, initializers, schedules
+from nnpoly.backends import registry
+from nnpoly.layers import Layer
+from nnpoly.optimizers import BY_NAME
+
+host = registry.to_host
+FLOATS = ["float16", "float32", "float64"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+def everything(**options: Any) -> nn.Network:
+    """Return a network with every kind of layer, activations and initialisers with parameters."""
+    inner = [
+        nn.Dense(4, 5, activations.ELU(0.7), initializers.Uniform(0.3)),
+        nn.BatchNorm(5, eps=1e-3, activation=activations.LeakyReLU(0.2), momentum=0.3),
+        nn.Dense(5, 4, activations.Linear(-1.5), "orthogonal"),
+    ]
+    layers = [
+        nn.LayerNorm(3, eps=1e-4, activation="tanh"),
+        nn.Dense(3, 4, "gelu", initializers.Normal(0.1, 0.5)),
+        nn.Dropout(0.25),
+        nn.Residual(inner, activation="softplus"),
+        nn.BatchNorm(4),
+        nn.Dense(4, 2, init=initializers.Scaled(1.5, "in+out", uniform=True)),
+    ]
+    return nn.Network(layers, "softmax", seed=7, **options)
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(9, 3)).astype("float32"), rng.integers(0, 2, 9)
+
+
+def fit(t: nn.Trainer, epochs: int = 1) -> nn.Trainer:
+    t.fit(*data(), epochs=epochs, batch_size=4, validation=data())
+    return t
+
+
+def facts(net: nn.Network) -> list[Any]:
+    """Return all that a network is, its backend apart."""
+    layers = [bound.layer for bound in net.layers]
+    arrays = [net.w, *(b for layer in net.layers for b in layer.buffers.values())]
+    bits = [(host(a).tobytes(), str(host(a).dtype)) for a in arrays]
+    return [type(net), layers, net.output, net.dtype, net.seed, net.widths, bits]
+
+
+def state(t: nn.Trainer) -> list[Any]:
+    moments = [host(m).tobytes() for m in t._moments]
+    rest = [t.t, t.history, t.optimizer, t.loss, t.seed]
+    return [facts(t.network), moments, *rest]
+
+
+# Round trips
+
+
+def test_every_kind_of_layer_is_covered():
+    kinds = {type(bound.layer) for bound in everything().layers}
+    public = {value for value in vars(nn).values() if isinstance(value, type)}
+    assert kinds == {kind for kind in public if issubclass(kind, Layer)}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_networks_come_back_bit_for_bit(path, dtype):
+    net = fit(nn.Trainer(everything(dtype="float32"))).network.to(dtype=dtype)
+    net.save(path)
+    loaded = nn.load(path)
+    assert facts(loaded) == facts(net)
+    np.testing.assert_array_equal(loaded(data()[0]), net(data()[0]))
+
+
+@pytest.mark.parametrize("name", activations.BY_NAME)
+def test_every_activation_comes_back(path, name):
+    net = nn.MLP([2, 3, 1], name, "identity")
+    net.save(path)
+    assert nn.load(path).layers[0].activation == activations.BY_NAME[name]
+
+
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax", "step"])
+def test_mlps_come_back(path, output):
+    net = nn.MLP([2, 3, 2], output=output)
+    net.save(str(path))
+    assert facts(nn.load(str(path))) == facts(net)
+
+
+SCHEDULED = [schedules.StepDecay(0.01, every=2, factor=0.5), schedules.Cosine(0.01, 9, 1e-3, 2)]
+OPTIMIZERS = [
+    *(rule(0.01) for rule in BY_NAME.values()),
+    *(nn.Adam(schedule, eps_inside_sqrt=False, eps=1e-6) for schedule in SCHEDULED),
+    nn.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=0.1, clip_norm=0.5),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}")
+def test_resuming_is_going_on(path, optimizer):
+    t = fit(nn.Trainer(everything(), optimizer, seed=3), epochs=2)
+    t.save(path)
+    loaded = nn.Trainer.load(path)
+    assert state(loaded) == state(t)
+    assert state(fit(loaded, 2)) == state(fit(t, 2))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_trainers_keep_their_dtype(path, dtype):
+    net = nn.MLP([3, 4, 2], "tanh", dtype=dtype)
+    t = fit(nn.Trainer(net, nn.Adam(0.01, eps=1e-4)))
+    t.save(path)
+    assert state(fit(nn.Trainer.load(path))) == state(fit(t))
+
+
+def test_resuming_on_every_backend(path, backend_variant):
+    layers = [nn.Dense(3, 4), nn.BatchNorm(4, activation="tanh"), nn.Dropout(0.5), nn.Dense(4, 2)]
+    t = nn.Trainer(nn.Network(layers, "softmax", **backend_variant.place))
+    t.step(*data())
+    t.save(path)
+    loaded = nn.Trainer.load(path, **backend_variant.place)
+    assert loaded.network.device == t.network.device
+    assert state(loaded) == state(t)
+    for each in (t, loaded):
+        each.step(*data())
+    assert state(loaded) == state(t)
+
+
+def test_files_go_from_any_backend_to_any(path, backend_variant):
+    t = fit(nn.Trainer(everything()))
+    t.save(path)
+    there = nn.Trainer.load(path, **backend_variant.place)
+    assert there.network.backend == backend_variant.backend_name
+    there.save(path)
+    assert state(nn.Trainer.load(path, backend="numpy")) == state(t)
+
+
+def test_the_default_backend_is_used(path):
+    nn.MLP([2, 2]).save(path)
+    with nn.use_backend("torch"):
+        assert nn.load(path).backend == "torch"
+
+
+def test_a_trainers_file_is_a_networks_too(path):
+    t = fit(nn.Trainer(everything()))
+    t.save(path)
+    assert facts(nn.load(path)) == facts(t.network)
+
+
+# What is in a file
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata()["nnpoly"])
+
+
+def test_a_file_is_safetensors_and_json(path):
+    fit(nn.Trainer(everything())).save(path)
+    header = header_of(path)
+    assert (header["format"], header["version"]) == (1, nn.__version__)
+    arrays = safetensors.numpy.load_file(path)
+    assert {name.partition("/")[0] for name in arrays} == {"w", "moment", "buffer"}
+
+
+def test_nothing_is_pickled(path, monkeypatch):
+    def refuse(*args: Any, **options: Any) -> None:
+        raise AssertionError("pickle was used")
+
+    for name in ("dump", "dumps", "load", "loads", "Pickler", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    fit(nn.Trainer(everything())).save(path)
+    nn.Trainer.load(path)
+
+
+def test_only_nnpolys_own_objects_can_be_saved(path):
+    @dataclasses.dataclass(frozen=True)
+    class Odd(nn.Adam):
+        extra: Any = None
+
+    t = nn.Trainer(nn.MLP([2, 2]), Odd(extra=object()))
+    with pytest.raises(TypeError, match=r"save: <object .* cannot be written to a file"):
+        t.save(path)
+    assert not path.exists()
+
+
+# Atomic writing
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_failure_while_writing_leaves_the_old_file(path, function, monkeypatch):
+    def fail(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    net = nn.MLP([2, 3, 2])
+    net.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(OSError, match="No space left"):
+            nn.MLP([5, 6]).save(path)
+    assert facts(nn.load(path)) == facts(net)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_saving_again_replaces_the_file(path):
+    nn.MLP([2, 3, 2]).save(path)
+    nn.MLP([5, 6]).save(path)
+    assert nn.load(path).widths == [5, 6]
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_files_have_the_users_usual_permissions(path):
+    nn.MLP([2, 2]).save(path)
+    usual = path.with_name("usual")
+    usual.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+
+
+SAVE_FOR_EVER = """
+    import itertools, sys
+    import nnpoly as nn
+
+    net = nn.MLP([200, 300, 2])
+    for k in itertools.count():
+        net.w = net.w * 0.0 + k
+        net.save(sys.argv[1])
+        print(k, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_saving(path):
+    """Whenever it is killed, the file is one whole save or another."""
+    command = [sys.executable, "-c", textwrap.dedent(SAVE_FOR_EVER), str(path)]
+    for lines in (1, 4, 7):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(lines):
+                child.stdout.readline()
+            child.send_signal(signal.SIGKILL)
+            printed = [lines - 1, *map(int, child.stdout.read().split())]
+        w = nn.load(path).w
+        assert w.min() == w.max()
+        assert printed[-1] <= w[0] <= printed[-1] + 1
+
+
+# Files that are none
+
+
+def assert_refused(path: Path, *parts: str) -> None:
+    for load in (nn.load, nn.Trainer.load):
+        with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
+            load(path)
+        for part in (str(path), *parts):
+            assert part in str(caught.value)
+
+
+def test_files_of_others(path):
+    path.write_bytes(b"")
+    assert_refused(path)
+    path.write_text("This is a text, and long enough for a header.")
+    assert_refused(path)
+    safetensors.numpy.save_file({"w": np.ones(3)}, path)
+    assert_refused(path, "a safetensors file, but not nnpoly's")
+    safetensors.numpy.save_file({"w": np.ones(3)}, path, {"format": "pt"})
+    assert_refused(path, "a safetensors file, but not nnpoly's")
+
+
+def test_truncated_files(path):
+    fit(nn.Trainer(everything())).save(path)
+    whole = path.read_bytes()
+    for size in {*range(0, len(whole), 97), *range(10), len(whole) - 1}:
+        path.write_bytes(whole[:size])
+        assert_refused(path)
+
+
+def rewritten(path: Path, change: Any) -> None:
+    """Save a trainer and change its header."""
+    fit(nn.Trainer(nn.MLP([3, 4, 2]))).save(path)
+    header = header_of(path)
+    change(header)
+    arrays = safetensors.numpy.load_file(path)
+    safetensors.numpy.save_file(arrays, path, {"nnpoly": json.dumps(header)})
+
+
+def test_files_of_newer_versions(path):
+    rewritten(path, lambda header: header.update(format=2, version="9.1"))
+    assert_refused(path, "nnpoly 9.1, which is newer. Upgrade nnpoly")
+
+
+def layer_of(header: dict[str, Any]) -> dict[str, Any]:
+    return header["network"]["layers"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda header: header.pop("format"), "it lacks 'format'"),
+        (lambda header: header.pop("network"), "it lacks 'network'"),
+        (lambda header: header["network"].pop("seed"), "it lacks 'seed'"),
+        (lambda header: header["network"].update(dtype="float64"), "its w has shape (26,) of"),
+        (lambda header: header["network"].update(dtype="int8"), "`dtype` must be one of"),
+        (lambda header: layer_of(header).update(type="Conv"), "knows no 'Conv'"),
+        (lambda header: layer_of(header).update(inputs=-3), "`inputs` must be an integer >= 1"),
+        (lambda header: layer_of(header).update(inputs=2), "its w has shape (26,)"),
+        (lambda header: layer_of(header).update(colour="red"), "colour"),
+    ],
+)
+def test_damaged_headers(path, change, part):
+    rewritten(path, change)
+    assert_refused(path, part)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda header: header.pop("t"), "it lacks 't'"),
+        (lambda header: header.update(t=-1), "`t` must be an integer >= 0"),
+        (lambda header: header.update(optimizer=header["loss"]), "must be an optimiser"),
+        (lambda header: header["optimizer"].update(type="AMSGrad"), "it lacks 'moment/peak'"),
+        (lambda header: header.update(history={"los": []}), "los"),
+        (lambda header: header.update(loss={"type": "MSE"}), "needs output='identity'"),
+    ],
+)
+def test_damaged_trainers(path, change, part):
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
+        nn.Trainer.load(path)
+    assert part in str(caught.value)
+    nn.load(path)  # the network in it is whole
+
+
+def test_flipped_bits_in_the_header(path):
+    """Whichever bit of the header flips, the file is refused by name, or loads."""
+    fit(nn.Trainer(nn.MLP([3, 4, 2]))).save(path)
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    refused = 0
+    for place in range(end):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            nn.Trainer.load(path)
+        except ValueError as error:
+            assert str(error).startswith(f"load: {path} cannot be read: ")  # noqa: PT017
+            refused += 1
+    assert refused > end / 2
+
+
+# Paths
+
+
+def test_networks_are_no_trainers(path):
+    nn.MLP([2, 2]).save(path)
+    with pytest.raises(ValueError, match=r"^Trainer\.load: .* Use nn\.load, then nn\.Trainer") as e:
+        nn.Trainer.load(path)
+    assert str(path) in str(e.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    for load in (nn.load, nn.Trainer.load):
+        for missing in (tmp_path / "none", tmp_path):
+            with pytest.raises(FileNotFoundError, match=f"load: `path` {missing} is no file"):
+                load(missing)
+    net = nn.MLP([2, 2])
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'none'}, which is no folder. Make"):
+        net.save(tmp_path / "none" / "model")
+    with pytest.raises(IsADirectoryError, match=f"save: `path` {tmp_path} is a folder"):
+        net.save(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_backends_faults_are_not_the_files(path):
+    nn.MLP([2, 2]).save(path)
+    with pytest.raises(ValueError, match=r"^MLP: `backend` must be one of"):
+        nn.load(path, backend="abacus")
+
+
+def test_safetensors_is_asked_for(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"needs safetensors: pip install nnpoly\[save\]"):
+        nn.MLP([2, 2]).save(path)
