@@ -14,7 +14,8 @@ from ._info import show_config
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .network import MLP, Network
+from .mlp import MLP
+from .network import Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
 

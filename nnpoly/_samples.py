@@ -9,7 +9,8 @@ import numpy as np
 
 from . import activations
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .network import MLP, Network
+from .mlp import MLP
+from .network import Network
 from .optimizers import SGD, Adam, AdamW, Optimizer
 
 Samples = list[tuple[Any, ...]]

@@ -19,7 +19,8 @@ from . import _checks
 from ._config import construct, describe
 from .backends import host, registry
 from .backends.base import FLOATS
-from .network import MLP, Network
+from .mlp import MLP
+from .network import Network
 from .training import History, State, Trainer
 
 FORMAT = 1

@@ -26,7 +26,8 @@ import numpy as np
 from . import testing
 from ._info import show_config
 from .backends import Backend, registry
-from .network import MLP, Network
+from .mlp import MLP
+from .network import Network
 from .optimizers import Adam
 from .schedules import Cosine
 from .training import History, NonFiniteLossError, Trainer

@@ -441,7 +441,7 @@ def _require_eps(optimizer: Optimizer, dtype: str) -> None:
     eps = getattr(optimizer, "eps", 1.0)
     if eps and not float(host.asarray(eps, dtype)):
         raise ValueError(
-            f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}, so it would divide by 0. "
+            f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
             "Use eps=1e-4 or more, or a float32 network."
         )
 

@@ -151,6 +151,11 @@ TRAINERS: list[Refusal] = [
     (lambda: nn.Trainer(NET, loss="huber"), "Trainer", "`loss` must be one of cross_entropy, "),
     (lambda: nn.Trainer(NET, loss="mse"), "Trainer", "`loss` MSE needs output='identity', but"),
     (lambda: nn.Trainer(NET, seed=-1), "Trainer", "`seed` must be an integer >= 0, got -1."),
+    (
+        lambda: nn.Trainer(NET.to(dtype="float16")),
+        "Trainer",
+        "has eps=1e-08, which is 0 in float16",
+    ),
     (lambda: nn.Trainer(STEPPED), "Trainer", "Train with a smooth one (sigmoid, tanh) or relu"),
     (
         lambda: STEPPED.gradients(np.zeros((5, 3)), [0] * 5),

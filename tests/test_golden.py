@@ -20,7 +20,7 @@ with np.load(FILE) as archive:
 META = json.loads(str(GOLDEN["meta"]))
 OPTIMISED = sorted({key.split("/")[1] for key in GOLDEN if key.startswith("opt/")})
 
-# Sums are up to 8 long, and each of up to 4 layers adds its own rounding forward and back: 4 units of
+# Sums are up to 8 long, and each of up to 4 layers adds its rounding forward and back: 4 units of
 # eps sqrt(8), on the scale of an array's largest entry, are twice what was seen on any backend.
 UNITS = 4
 TERMS = 8

@@ -32,9 +32,12 @@ class CuPy(Backend):
         return isinstance(array, cupy.ndarray)
 
     def device(self, device: Any) -> Any:
-        chosen = cupy.cuda.Device(device)
         count = cupy.cuda.runtime.getDeviceCount()
-        if not 0 <= chosen.id < count:
+        try:
+            chosen = cupy.cuda.Device(device)
+        except (TypeError, ValueError):
+            chosen = None
+        if chosen is None or not 0 <= chosen.id < count:
             raise ValueError(f"cupy: `device` must be an integer in [0, {count}), got {device!r}.")
         return chosen
 
