@@ -341,8 +341,12 @@ def _clip_norm(rng):
 
 
 def vectors(rng, size: int, *moments: str) -> Arguments:
-    """Return w and g and moments; ``s`` and ``peak`` are squares."""
+    """Return w and g and moments; ``s`` and ``peak`` are squares.
+
+    Entries are above 0.1, so that (1 - beta) g^2 is a normal number in half precision too.
+    """
     drawn = {name: rng.standard_normal(size) for name in ("w", "g", *moments)}
+    drawn = {name: x + 0.1 * np.sign(x) for name, x in drawn.items()}
     return drawn | {name: drawn[name] ** 2 for name in ("s", "peak") if name in moments}
 
 

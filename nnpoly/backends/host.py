@@ -15,6 +15,7 @@ HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
+_SHUFFLES = 0x73687566  # keeps the shuffles' numbers apart from the weights', keyed by (seed, layer)
 
 
 def entropy() -> int:
@@ -27,9 +28,9 @@ def generator(seed: int, *path: int) -> Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
 
 
-def permutation(n: int, seed: int, *path: int) -> HostArray:
-    """Return the numbers 0..n-1 in an order that depends on seed and path alone."""
-    return generator(seed, *path).permutation(n)
+def permutation(n: int, seed: int, epoch: int) -> HostArray:
+    """Return the numbers 0..n-1 in an order that depends on seed and epoch alone."""
+    return generator(seed, _SHUFFLES, epoch).permutation(n)
 
 
 def key(seed: int, t: int) -> int:
