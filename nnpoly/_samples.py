@@ -19,7 +19,7 @@ _TRAINABLE = [a for a in activations.BY_NAME.values() if a.differentiable]
 
 def _vectors(rng: np.random.Generator, signs: str) -> list[Any]:
     """Return vectors (P,): signed for 's', positive for 'p'."""
-    drawn = [rng.normal(size=20011) for _ in signs]
+    drawn = [rng.normal(size=65537) for _ in signs]
     return [np.abs(v) if s == "p" else v for v, s in zip(drawn, signs, strict=True)]
 
 

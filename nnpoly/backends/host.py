@@ -15,7 +15,7 @@ HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
-_SHUFFLES = 0x73687566  # keeps the shuffles' numbers apart from the weights', keyed by (seed, layer)
+_SHUFFLES = 0x73687566  # keeps shuffles apart from the weights of (seed, layer)
 
 
 def entropy() -> int:

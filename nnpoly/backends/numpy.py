@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ from ..activations import Activation, Identity, ReLU, Tanh
 from ..primitives import Array, Ops, implements
 from .base import Backend
 
-# Element-wise chains run over blocks that stay in the second-level cache: 64 KiB in float32.
-BLOCK = 16384
+# Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
+# arithmetic of a block takes far longer than the call.
+BLOCK = 65536
 
 
 class Arena(Ops):
@@ -232,25 +234,43 @@ def _normal_cdf_block(z: Array, q: Array) -> None:
     q += upper
 
 
-def _scaled_step(w: Array, direction: Array, learning_rate: float) -> None:
-    direction *= learning_rate
-    w -= direction
+def _temporary(ops: Ops, w: Array) -> Array:
+    """Return room for a block of w."""
+    shape = (min(w.size, BLOCK),)
+    scratch = ops.scratch(shape, w.dtype)
+    return np.empty(shape, w.dtype) if scratch is None else scratch
 
 
-def _invert_root(s: Array, eps: float, eps_inside_sqrt: bool) -> Array:
-    """Overwrite s by the root that a step divides by."""
+def _root(s: Array, eps: float, eps_inside_sqrt: bool, out: Array) -> Array:
+    """Write the root that a step divides by."""
     if eps_inside_sqrt:
-        s += eps
-        return np.sqrt(s, out=s)
-    np.sqrt(s, out=s)
-    s += eps
-    return s
+        np.add(s, eps, out=out)
+        return np.sqrt(out, out=out)
+    np.sqrt(s, out=out)
+    out += eps
+    return out
+
+
+def _descend(w: Array, direction: Array, root: Array, learning_rate: float) -> None:
+    """Overwrite w by w - learning_rate * direction / root, and the root by the step."""
+    np.divide(direction, root, out=root)
+    root *= learning_rate
+    w -= root
+
+
+def _decay_square(s: Array, g: Array, beta: float, out: Array) -> None:
+    """Overwrite s by beta s + (1 - beta) g^2."""
+    np.multiply(g, g, out=out)
+    out *= 1.0 - beta
+    s *= beta
+    s += out
 
 
 @implements("sgd", "numpy")
 def _sgd(ops: Ops, w: Array, g: Array, learning_rate: float) -> Array:
+    room = _temporary(ops, w)
     for w_part, g_part in _blocks(w, g):
-        w_part -= learning_rate * g_part
+        w_part -= np.multiply(g_part, learning_rate, out=room[: w_part.size])
     return w
 
 
@@ -264,15 +284,18 @@ def _momentum(
     momentum: float,
     nesterov: bool,
 ) -> tuple[Array, Array]:
+    room = _temporary(ops, w)
     for w_part, g_part, v_part in _blocks(w, g, v):
+        step = room[: w_part.size]
         v_part *= momentum
         v_part += g_part
-        direction = momentum * v_part
         if nesterov:
-            direction += g_part
+            np.multiply(v_part, momentum, out=step)
+            step += g_part
+            step *= learning_rate
         else:
-            direction = v_part.copy()
-        _scaled_step(w_part, direction, learning_rate)
+            np.multiply(v_part, learning_rate, out=step)
+        w_part -= step
     return w, v
 
 
@@ -286,10 +309,11 @@ def _adagrad(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array]:
+    room = _temporary(ops, w)
     for w_part, g_part, s_part in _blocks(w, g, s):
-        s_part += g_part * g_part
-        root = _invert_root(s_part.copy(), eps, eps_inside_sqrt)
-        _scaled_step(w_part, np.divide(g_part, root, out=root), learning_rate)
+        part = room[: w_part.size]
+        s_part += np.multiply(g_part, g_part, out=part)
+        _descend(w_part, g_part, _root(s_part, eps, eps_inside_sqrt, part), learning_rate)
     return w, s
 
 
@@ -304,22 +328,20 @@ def _rmsprop(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array]:
+    room = _temporary(ops, w)
     for w_part, g_part, s_part in _blocks(w, g, s):
-        _decay_square(s_part, g_part, beta)
-        root = _invert_root(s_part.copy(), eps, eps_inside_sqrt)
-        _scaled_step(w_part, np.divide(g_part, root, out=root), learning_rate)
+        part = room[: w_part.size]
+        _decay_square(s_part, g_part, beta, part)
+        _descend(w_part, g_part, _root(s_part, eps, eps_inside_sqrt, part), learning_rate)
     return w, s
 
 
-def _decay_square(s: Array, g: Array, beta: float) -> None:
-    """Overwrite s by beta s + (1 - beta) g^2."""
-    square = g * g
-    square *= 1.0 - beta
-    s *= beta
-    s += square
+def _wide(w: Array, *rest: Any) -> bool:
+    """Whether eps can be divided by the bias correction: in half precision it would be lost."""
+    return bool(w.dtype.itemsize > 2)
 
 
-@implements("adam", "numpy")
+@implements("adam", "numpy", guard=_wide)
 def _adam(
     ops: Ops,
     w: Array,
@@ -334,10 +356,15 @@ def _adam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
+    # sqrt(c s + eps) = sqrt(c) sqrt(s + eps / c): the correction c joins eps and the learning rate.
+    scale = math.sqrt(unbias_s)
+    eps /= unbias_s if eps_inside_sqrt else scale
+    learning_rate *= unbias_m / scale
+    room = _temporary(ops, w)
     for w_part, g_part, m_part, s_part in _blocks(w, g, m, s):
+        part = room[: w_part.size]
         m_part *= beta1
-        m_part += (1.0 - beta1) * g_part
-        _decay_square(s_part, g_part, beta2)
-        root = _invert_root(s_part * unbias_s, eps, eps_inside_sqrt)
-        _scaled_step(w_part, np.divide(m_part, root, out=root), learning_rate * unbias_m)
+        m_part += np.multiply(g_part, 1.0 - beta1, out=part)
+        _decay_square(s_part, g_part, beta2, part)
+        _descend(w_part, m_part, _root(s_part, eps, eps_inside_sqrt, part), learning_rate)
     return w, m, s
