@@ -174,9 +174,12 @@ def test_eps_stands_inside_the_root_by_default(kind):
 
 
 def test_amsgrad_remembers_the_largest_s():
-    """After one large gradient it steps less than Adam, and equals it while s only grows."""
-    assert np.array_equal(
-        minimise(EXACT["amsgrad"], constant, 9), minimise(EXACT["adam"], constant, 9)
+    """After one large gradient it steps less than Adam, and equals it while s only grows.
+
+    To rounding: on NumPy Adam has an implementation that orders its factors in its own way.
+    """
+    np.testing.assert_allclose(
+        minimise(EXACT["amsgrad"], constant, 9), minimise(EXACT["adam"], constant, 9), rtol=1e-14
     )
 
     def fading(kind: type[Optimizer]) -> float:
