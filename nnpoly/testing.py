@@ -119,7 +119,9 @@ def _run(
     """Yield every comparison of a training run, in the order of the computation."""
     name, dtype = subject.backend.name, subject.dtype
     with subject.backend.widened(dtype), np.errstate(all="ignore"):
-        trainer = Trainer(_exact(subject, net), optimizer, loss)
+        # In float64 on the definitions, its parameters rounded to the dtype.
+        exact = net.to(dtype=dtype).to(REFERENCE, dtype="float64")
+        trainer = Trainer(exact, optimizer, loss)
         x, target = trainer._checked(X, y, "X", "y", "assert_parity")
         x = subject.rounded(x)
         target = target if target.dtype.kind in "iu" else subject.rounded(target)
@@ -131,13 +133,6 @@ def _run(
                 )
             for place, error in runs.advance():
                 yield Finding(name, dtype, step, place, error.array, error.units, error.detail)
-
-
-def _exact(subject: Subject, net: Network) -> Network:
-    """Return the network in float64 on the definitions, its parameters rounded to the dtype."""
-    exact = net.to(dtype=subject.dtype).to(REFERENCE, dtype="float64")
-    exact._adopt(exact._w, exact._buffers)
-    return exact
 
 
 def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[tuple[str, Error]]:
@@ -239,7 +234,7 @@ class _FreeRuns:
         self.spread = max(self.spread, abs(shadow - exact))
         units = abs(tested - exact) / (FREE_LIMIT * (self.spread + floor))
         detail = f" is {tested:.9g}, should be {exact:.9g}"
-        yield "free run", Error("loss", math.inf if math.isnan(units) else units, detail)
+        yield "free run", _free_error("loss", units, detail)
         yield from self._parameters()
 
     def _parameters(self) -> Iterator[tuple[str, Error]]:
@@ -251,10 +246,12 @@ class _FreeRuns:
             part = slice(slot.start, slot.stop)
             units = _rms(tested[part] - exact[part]) / bound
             place = f"free run, {_place(slot.layer, nets[0]._chain[slot.layer])}"
-            yield (
-                place,
-                Error(slot.name, math.inf if math.isnan(units) else units, " (root mean square)"),
-            )
+            yield place, _free_error(slot.name, units, " (root mean square)")
+
+
+def _free_error(array: str, units: float, detail: str) -> Error:
+    """Return the error of a free run; NaN counts as infinite."""
+    return Error(array, math.inf if math.isnan(units) else units, detail)
 
 
 def _rms(v: Any) -> float:

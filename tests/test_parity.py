@@ -13,6 +13,7 @@ import nnpoly as nn
 from nnpoly import activations
 from nnpoly.backends import get, registry
 from nnpoly.backends.numpy import NumPy
+from nnpoly.backends.reference import Reference
 from nnpoly.primitives import TABLE, Ops
 
 X = np.random.default_rng(1).normal(size=(24, 5))
@@ -207,6 +208,13 @@ def test_a_faulty_compiled_step_is_found() -> None:
     finally:
         del registry._FACTORIES["forgetful"]
         registry._LOADED.pop("forgetful")
+
+
+def test_the_reference_runs_definitions_only() -> None:
+    """In a compiled step too: else NumPy would be compared with itself."""
+    ops = Reference().compile(lambda ops: ops)()
+    for name, primitive in TABLE.items():
+        assert getattr(ops, name).func is primitive.definition
 
 
 # The report

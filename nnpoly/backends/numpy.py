@@ -25,8 +25,8 @@ class Arena(Ops):
     A step then allocates nothing, and touches no fresh pages, which cost as much as the arithmetic.
     """
 
-    def __init__(self) -> None:
-        super().__init__(xp, NumPy.name)
+    def __init__(self, backend: str) -> None:
+        super().__init__(xp, backend)
         self._arrays: list[Array] = []
         self._next = 0
 
@@ -69,7 +69,7 @@ class NumPy(Backend):
         return array
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        arena = Arena()
+        arena = Arena(self.name)
 
         def run(*arrays: Any) -> Any:
             arena.rewind()

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
-from ..primitives import Ops
 from .numpy import NumPy
 
 
 class Reference(NumPy):
-    """NumPy without its fast implementations; `net.to(Reference())` computes with definitions."""
+    """NumPy without its fast implementations, since none is registered under this name."""
 
     name = "reference"
     in_place = False
-
-    @cached_property
-    def ops(self) -> Ops:
-        """The definitions."""
-        return Ops(self.xp)
