@@ -1,0 +1,121 @@
+/* The processor: which ISAs it runs, which one is in use, and its floating-point control. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+struct isa {
+  const char *name;
+  int (*runs)(void);
+  const struct kernels *kernels[2]; /* by dtype */
+};
+
+static int always(void) { return 1; }
+
+/* __builtin_cpu_supports looks at the feature bits and, for the wide registers, at XCR0: whether
+ * the operating system saves them. */
+#if defined(__x86_64__)
+static int has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("fma");
+}
+
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+/* Best first. */
+static const struct isa ISAS[] = {
+#if defined(__x86_64__)
+    {"avx512", has_avx512, {&nnpoly_avx512_f32, &nnpoly_avx512_f64}},
+    {"avx2", has_avx2, {&nnpoly_avx2_f32, &nnpoly_avx2_f64}},
+    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64}},
+#elif defined(__aarch64__)
+    {"neon", always, {&nnpoly_neon_f32, &nnpoly_neon_f64}},
+#else
+    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64}},
+#endif
+};
+enum { COUNT = sizeof ISAS / sizeof ISAS[0] };
+
+static _Atomic(const struct isa *) in_use;
+
+static const struct isa *best(void) {
+  const struct isa *isa = ISAS;
+  while (!isa->runs()) isa++; /* the last one always does */
+  return isa;
+}
+
+static const struct isa *current(void) {
+  const struct isa *isa = atomic_load_explicit(&in_use, memory_order_acquire);
+  if (isa == NULL) {
+    isa = best();
+    atomic_store_explicit(&in_use, isa, memory_order_release);
+  }
+  return isa;
+}
+
+static const struct isa *find(const char *name) {
+  for (int i = 0; name != NULL && i < COUNT; i++)
+    if (strcmp(ISAS[i].name, name) == 0) return &ISAS[i];
+  return NULL;
+}
+
+const struct kernels *nnpoly_kernels(int dtype) { return current()->kernels[dtype]; }
+
+const char *nnpoly_isa(void) { return current()->name; }
+
+const char *nnpoly_isa_name(int index) {
+  return index >= 0 && index < COUNT ? ISAS[index].name : NULL;
+}
+
+int nnpoly_isa_runs(const char *name) {
+  const struct isa *isa = find(name);
+  return isa != NULL && isa->runs();
+}
+
+int nnpoly_set_isa(const char *name) {
+  const struct isa *isa = find(name);
+  if (isa == NULL || !isa->runs()) return NNPOLY_NO_ISA;
+  atomic_store_explicit(&in_use, isa, memory_order_release);
+  return NNPOLY_OK;
+}
+
+const char *nnpoly_compiler(void) {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "gcc " __VERSION__;
+#endif
+}
+
+uint64_t nnpoly_flush_denormals(void) {
+#if defined(__x86_64__)
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040u); /* flush to zero, denormals are zero */
+  return before;
+#elif defined(__aarch64__)
+  uint64_t before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" ::"r"(before | (UINT64_C(1) << 24))); /* flush to zero */
+  return before;
+#else
+  return 0;
+#endif
+}
+
+void nnpoly_restore_denormals(uint64_t before) {
+#if defined(__x86_64__)
+  _mm_setcsr((unsigned)before);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" ::"r"(before));
+#else
+  (void)before;
+#endif
+}

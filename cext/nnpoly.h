@@ -1,0 +1,151 @@
+/* nnpoly: the C core. This header is the contract; the Python side is nnpoly/backends/core.py.
+ *
+ * Arrays are dense and row-major, of the element type that `dtype` names; every pointer must be
+ * aligned to its element. An output may not overlap an input unless a comment says "in place".
+ * Functions check that, and refuse instead of computing; sizes may be 0. A shape comment (n, m)
+ * means n rows of m elements. Vectors of the library: x inputs, W weights, b bias, pre and post
+ * activations, delta = d loss / d pre.
+ *
+ * Results are bitwise the same for every number of threads, and for every ISA that has fused
+ * multiply-add (avx2, avx512, neon). Denormal numbers are read as 0 and written as 0.
+ *
+ * Functions may be called from any thread, and after fork(). While one call uses the workers, a
+ * call from another thread runs on that thread alone.
+ */
+#ifndef NNPOLY_H
+#define NNPOLY_H
+
+#include <stdint.h>
+
+/* The block between the marks is read by cffi: declarations only. */
+/* cffi: begin */
+
+/* What a function returns. Whatever it is not NNPOLY_OK, no output was written. */
+enum nnpoly_status {
+  NNPOLY_OK = 0,
+  NNPOLY_NO_MEMORY = 1,   /* the workspace could not be allocated */
+  NNPOLY_NULL = 2,        /* a required pointer is NULL, while its array is not empty */
+  NNPOLY_MISALIGNED = 3,  /* a pointer is not a multiple of the element's size */
+  NNPOLY_SHAPE = 4,       /* a size is negative, or an array has more bytes than memory can */
+  NNPOLY_OVERLAP = 5,     /* an output overlaps another argument */
+  NNPOLY_RANGE = 6,       /* an index is outside of the array, or a code is unknown */
+  NNPOLY_NO_ISA = 7       /* this processor, or this build, does not have that ISA */
+};
+
+enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1 };
+
+/* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. */
+enum nnpoly_activation {
+  NNPOLY_STEP = 0,       /* 1 if z >= 0 else 0          none */
+  NNPOLY_IDENTITY = 1,   /* z                           none */
+  NNPOLY_LINEAR = 2,     /* a z                         none */
+  NNPOLY_SIGMOID = 3,    /* 1 / (1 + exp(-z))           post */
+  NNPOLY_TANH = 4,       /* tanh z                      post */
+  NNPOLY_RELU = 5,       /* max(z, 0)                   post */
+  NNPOLY_LEAKY_RELU = 6, /* z if z > 0 else a z         pre  */
+  NNPOLY_ELU = 7,        /* z if z > 0 else a expm1(z)  pre  */
+  NNPOLY_SOFTPLUS = 8,   /* log(1 + exp(z))             pre  */
+  NNPOLY_SILU = 9,       /* z sigmoid(z)                pre  */
+  NNPOLY_GELU = 10,      /* z Phi(z)                    pre  */
+  NNPOLY_GELU_TANH = 11, /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
+  NNPOLY_EXP = 12,       /* exp(z), for the tests       post */
+  NNPOLY_ACTIVATIONS = 13
+};
+
+enum nnpoly_rule {
+  NNPOLY_SGD = 0,
+  NNPOLY_MOMENTUM = 1,
+  NNPOLY_NESTEROV = 2,
+  NNPOLY_ADAGRAD = 3,
+  NNPOLY_RMSPROP = 4,
+  NNPOLY_ADAM = 5,
+  NNPOLY_NADAM = 6,
+  NNPOLY_AMSGRAD = 7,
+  NNPOLY_LION = 8,
+  NNPOLY_RULES = 9
+};
+
+/* The machine. ISAs, best first: "avx512", "avx2", "neon", "baseline". */
+const char *nnpoly_isa(void);            /* the one in use */
+const char *nnpoly_isa_name(int index);  /* those of this build, best first; NULL after the last */
+int nnpoly_isa_runs(const char *name);   /* 1 if this processor can run it, else 0 */
+int nnpoly_set_isa(const char *name);    /* not while another thread computes */
+const char *nnpoly_compiler(void);       /* what built this: "gcc 12.2.0" */
+
+/* How many threads a call may use, the caller among them; at least 1. None is started before a
+ * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */
+int nnpoly_num_threads(void);
+int nnpoly_set_num_threads(int count);
+int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
+
+/* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,); pre, post: (n, m).
+ * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
+int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
+                 int64_t n, int64_t m_in, int64_t m, int activation, double a);
+
+/* out = (delta W) * sigma'. delta: (n, m_next), W: (m_next, m); read, out: (n, m).
+ * read is what sigma' reads: pre, post, or NULL for none. */
+int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *read, void *out,
+                       int64_t n, int64_t m_next, int64_t m, int activation, double a);
+
+/* dW = delta^T x and db = the columns' sums of delta. delta: (n, m), x: (n, m_in);
+ * dW: (m, m_in), db: (m,). */
+int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
+                           int64_t n, int64_t m, int64_t m_in);
+
+/* post = sigma(pre), `count` elements; in place if post is pre. */
+int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
+                    double a);
+
+/* out = d_post * sigma', `count` elements; in place if out is d_post. */
+int nnpoly_activation_delta(int dtype, const void *d_post, const void *read, void *out,
+                            int64_t count, int activation, double a);
+
+/* f = softmax of each row. scores, f: (n, K). */
+int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K);
+
+/* loss[0] = -1/n sum_ik y_ik log f_ik and delta = (f - y) / n, f = softmax of each row.
+ * scores, delta: (n, K). The target is `rows`, y: (n, K), or else `labels`: (n,), whose entries
+ * outside of 0..K-1 stand for a row of zeros. The other one is NULL. n must be positive. */
+int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
+                         void *delta, void *loss, int64_t n, int64_t K);
+
+/* loss[0] = 1/n sum_ik [max(z, 0) - z y + log(1 + exp(-|z|))] and delta = (sigmoid(z) - y) / n.
+ * scores z, y, delta: (n, K). n must be positive. */
+int nnpoly_logistic(int dtype, const void *scores, const void *y, void *delta, void *loss,
+                    int64_t n, int64_t K);
+
+/* loss[0] = 1/(2n) sum_ik (z - y)^2 and delta = (z - y) / n. scores z, y, delta: (n, K).
+ * n must be positive. */
+int nnpoly_squared_error(int dtype, const void *scores, const void *y, void *delta, void *loss,
+                         int64_t n, int64_t K);
+
+/* Row i of out = row indices[i] of x. x: (N, row_bytes) and out: (n, row_bytes), in bytes of any
+ * type. NNPOLY_RANGE if an index is outside of 0..N-1. */
+int nnpoly_gather(const void *x, const int64_t *indices, void *out, int64_t N, int64_t n,
+                  int64_t row_bytes);
+
+/* out = g * min(1, limit / ||g||), `count` elements; in place if out is g. */
+int nnpoly_clip_norm(int dtype, const void *g, void *out, int64_t count, double limit);
+
+/* One optimiser's step, in place, on flat vectors of `count` elements. With lr = learning_rate and
+ * root(s) = sqrt(s + eps) if eps_inside else sqrt(s) + eps:
+ *
+ *   SGD       w -= lr g
+ *   MOMENTUM  m = beta1 m + g; w -= lr m
+ *   NESTEROV  m = beta1 m + g; w -= lr (g + beta1 m)
+ *   ADAGRAD   s += g^2; w -= lr g / root(s)
+ *   RMSPROP   s = beta2 s + (1 - beta2) g^2; w -= lr g / root(s)
+ *   ADAM      m = beta1 m + (1 - beta1) g; s as RMSPROP; w -= lr weight_m m / root(unbias_s s)
+ *   NADAM     as ADAM, but w -= lr (weight_m m + weight_g g) / root(unbias_s s)
+ *   AMSGRAD   as ADAM, but peak = max(peak, s); w -= lr weight_m m / root(unbias_s peak)
+ *   LION      w -= lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g
+ *
+ * m, s and peak may be NULL where the rule does not name them. */
+int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s, void *peak,
+                  int64_t count, double learning_rate, double beta1, double beta2,
+                  double weight_m, double weight_g, double unbias_s, double eps, int eps_inside);
+
+/* cffi: end */
+
+#endif

@@ -1,0 +1,241 @@
+/* The pool: threads that wait for parts of a job.
+ *
+ * Each worker has a mailbox. The caller puts a job into the mailboxes of the workers that it wants,
+ * does part 0 itself, and waits until the mailboxes are empty again. A worker looks at its mailbox
+ * for SPIN_NS after its last job and then sleeps, so that an idle pool costs nothing.
+ *
+ * One call at a time has the workers; a call that finds them taken does all parts itself. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core.h"
+
+enum { MAX_WORKERS = 255, SPIN_NS = 100000, PAUSES = 32, SPARE = 8 };
+
+struct scratch {
+  void *memory;
+  size_t bytes;
+};
+
+struct worker {
+  _Alignas(64) atomic_int full; /* 1 while there is a job in this mailbox, or in progress */
+  atomic_int asleep;
+  part_function *part;
+  const void *job;
+  int index, parts;
+  struct scratch scratch;
+  pthread_mutex_t mutex;
+  pthread_cond_t wake;
+};
+
+static struct worker workers[MAX_WORKERS];
+static atomic_int started;                  /* workers[0..started-1] have a thread */
+static atomic_int wanted = 1;               /* threads a call may use, the caller among them */
+static struct scratch callers;              /* of the thread that has the workers */
+static pthread_mutex_t taken = PTHREAD_MUTEX_INITIALIZER; /* held by the call that has them */
+
+/* Scratch for calls that do not have the workers: a few are kept for the next. */
+static struct scratch spare[SPARE];
+static pthread_mutex_t spare_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Have at least `bytes` bytes, or return 0 and keep what there was. */
+static int reserve(struct scratch *scratch, size_t bytes) {
+  if (bytes <= scratch->bytes) return 1;
+  void *memory = NULL;
+  if (posix_memalign(&memory, 4096, bytes) != 0) return 0;
+  free(scratch->memory);
+  *scratch = (struct scratch){memory, bytes};
+  return 1;
+}
+
+/* Spin for a while, then sleep, until there is a job. */
+static void wait_for_job(struct worker *self) {
+  const int64_t until = now_ns() + SPIN_NS;
+  do {
+    for (int i = 0; i < PAUSES; i++) {
+      if (atomic_load_explicit(&self->full, memory_order_acquire)) return;
+      pause_briefly();
+    }
+  } while (now_ns() < until);
+  pthread_mutex_lock(&self->mutex);
+  atomic_store(&self->asleep, 1);
+  while (!atomic_load(&self->full)) pthread_cond_wait(&self->wake, &self->mutex);
+  atomic_store(&self->asleep, 0);
+  pthread_mutex_unlock(&self->mutex);
+}
+
+static void *work(void *argument) {
+  struct worker *self = argument;
+  nnpoly_flush_denormals();
+  for (;;) {
+    wait_for_job(self);
+    self->part(self->job, self->index, self->parts, self->scratch.memory);
+    atomic_store_explicit(&self->full, 0, memory_order_release);
+  }
+  return NULL;
+}
+
+static void post(struct worker *worker, part_function *part, const void *job, int index,
+                 int parts) {
+  worker->part = part;
+  worker->job = job;
+  worker->index = index;
+  worker->parts = parts;
+  /* Sequentially consistent, like the worker's `asleep`, then `full`: one of the two sees. */
+  atomic_store(&worker->full, 1);
+  if (atomic_load(&worker->asleep)) {
+    pthread_mutex_lock(&worker->mutex);
+    pthread_cond_signal(&worker->wake);
+    pthread_mutex_unlock(&worker->mutex);
+  }
+}
+
+static void wait_until_done(struct worker *worker) {
+  for (int spins = 1; atomic_load_explicit(&worker->full, memory_order_acquire); spins++) {
+    pause_briefly();
+    if (spins % 4096 == 0) sched_yield(); /* more threads than processors */
+  }
+}
+
+/* After fork the child has no workers; what they held is reused by those it starts. */
+static void before_fork(void) {
+  pthread_mutex_lock(&taken);
+  pthread_mutex_lock(&spare_mutex);
+}
+
+static void after_fork_in_parent(void) {
+  pthread_mutex_unlock(&spare_mutex);
+  pthread_mutex_unlock(&taken);
+}
+
+static void after_fork_in_child(void) {
+  atomic_store(&started, 0);
+  pthread_mutex_init(&spare_mutex, NULL);
+  pthread_mutex_init(&taken, NULL);
+}
+
+static void register_fork(void) {
+  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* Start one more worker, with every signal left to the program's own threads. */
+static int start(struct worker *worker) {
+  sigset_t all, before;
+  pthread_t thread;
+  atomic_store(&worker->full, 0);
+  atomic_store(&worker->asleep, 0);
+  pthread_mutex_init(&worker->mutex, NULL);
+  pthread_cond_init(&worker->wake, NULL);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int failed = pthread_create(&thread, NULL, work, worker);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!failed) pthread_detach(thread);
+  return !failed;
+}
+
+/* Have `count` workers with scratch; return whether it is so. The caller holds `taken`. */
+static int ready(int count, size_t bytes) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, register_fork);
+  for (int i = 0; i < count; i++) {
+    if (!reserve(&workers[i].scratch, bytes)) return 0;
+    if (i == atomic_load(&started)) {
+      if (!start(&workers[i])) return 0;
+      atomic_store(&started, i + 1);
+    }
+  }
+  return reserve(&callers, bytes);
+}
+
+static void run_with_workers(part_function *part, const void *job, int parts) {
+  for (int i = 1; i < parts; i++) post(&workers[i - 1], part, job, i, parts);
+  part(job, 0, parts, callers.memory);
+  for (int i = 1; i < parts; i++) wait_until_done(&workers[i - 1]);
+}
+
+/* Take the spare scratch that is large enough, or else any, or an empty one. */
+static struct scratch take_spare(size_t bytes) {
+  struct scratch found = {NULL, 0};
+  pthread_mutex_lock(&spare_mutex);
+  for (int i = 0; i < SPARE && found.bytes < bytes; i++) {
+    const struct scratch other = spare[i];
+    if (other.bytes > found.bytes) {
+      spare[i] = found;
+      found = other;
+    }
+  }
+  pthread_mutex_unlock(&spare_mutex);
+  return found;
+}
+
+static void return_spare(struct scratch scratch) {
+  pthread_mutex_lock(&spare_mutex);
+  for (int i = 0; i < SPARE; i++) {
+    if (spare[i].memory == NULL) {
+      spare[i] = scratch;
+      scratch.memory = NULL;
+      break;
+    }
+  }
+  pthread_mutex_unlock(&spare_mutex);
+  free(scratch.memory);
+}
+
+static int run_alone(part_function *part, const void *job, int parts, size_t bytes) {
+  struct scratch scratch = {NULL, 0};
+  if (bytes > 0) {
+    scratch = take_spare(bytes);
+    if (!reserve(&scratch, bytes)) {
+      return_spare(scratch);
+      return NNPOLY_NO_MEMORY;
+    }
+  }
+  for (int i = 0; i < parts; i++) part(job, i, parts, scratch.memory);
+  if (bytes > 0) return_spare(scratch);
+  return NNPOLY_OK;
+}
+
+int nnpoly_run(part_function *part, const void *job, int parts, size_t bytes) {
+  const uint64_t before = nnpoly_flush_denormals();
+  int status = NNPOLY_OK;
+  if (parts > 1 && pthread_mutex_trylock(&taken) == 0) {
+    const int helped = ready(parts - 1, bytes);
+    if (helped) run_with_workers(part, job, parts);
+    pthread_mutex_unlock(&taken);
+    if (!helped) status = run_alone(part, job, parts, bytes);
+  } else {
+    status = run_alone(part, job, parts, bytes);
+  }
+  nnpoly_restore_denormals(before);
+  return status;
+}
+
+int nnpoly_num_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
+
+int nnpoly_set_num_threads(int count) {
+  if (count < 1 || count > MAX_WORKERS + 1) return NNPOLY_RANGE;
+  atomic_store_explicit(&wanted, count, memory_order_relaxed);
+  return NNPOLY_OK;
+}
+
+int nnpoly_workers(void) { return atomic_load(&started); }
