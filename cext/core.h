@@ -50,6 +50,13 @@ struct update {
   int eps_inside;
 };
 
+struct dropout {
+  void *out; /* (n, m) */
+  int64_t m;
+  double rate;
+  uint32_t key, path;
+};
+
 /* Reductions add up chunks of this many elements (CHUNK_ROWS rows, for those by rows) each, so
  * that the result depends neither on the threads nor on the vectors' width. */
 #define CHUNK 4096
@@ -72,6 +79,7 @@ struct kernels {
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1);          /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
+  void (*dropout)(const struct dropout *, int64_t row0, int64_t row1);
 };
 
 #if defined(__x86_64__)

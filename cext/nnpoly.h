@@ -146,6 +146,11 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
                   int64_t count, double learning_rate, double beta1, double beta2,
                   double weight_m, double weight_g, double unbias_s, double eps, int eps_inside);
 
+/* Factors of inverted dropout, out: (n, m): 0 with probability `rate`, 0 <= rate < 1, and else
+ * 1/(1 - rate), drawn by a hash of (key, path, i, j). */
+int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
+                         int32_t path);
+
 /* cffi: end */
 
 #endif

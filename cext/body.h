@@ -1,0 +1,65 @@
+/* The kernels of one ISA and element type: included once by each file of isa/, which defines
+ *
+ *   BITS                                     32 or 64
+ *   ISA_AVX512, ISA_AVX2, ISA_NEON or none   see simd.h
+ *   TABLE                                    the name of the table that it exports
+ *
+ * The target is set here, around everything, so that every file is compiled with the same flags. */
+#include "core.h"
+
+#if defined(ISA_AVX512)
+#define TARGET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
+#elif defined(ISA_AVX2)
+#define TARGET "avx2,fma"
+#endif
+
+#if defined(TARGET)
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define SET_TARGET(isa) \
+  PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#else
+#define SET_TARGET(isa) PRAGMA(GCC target(isa))
+#endif
+/* The system's headers come before, since they do not want another target. */
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+SET_TARGET(TARGET)
+#endif
+
+#include "simd.h"
+
+#include "vmath.h"
+
+#include "activation.h"
+
+#include "gemm.h"
+
+#include "loss.h"
+
+#include "optim.h"
+
+#include "dropout.h"
+
+const struct kernels TABLE = {
+    .tile_rows = TILE_ROWS,
+    .tile_columns = TILE_COLUMNS,
+    .product_scratch = (A_SIZE + B_SIZE) * sizeof(real),
+    .row_scratch = 3 * VECTOR_BYTES,
+    .product = product,
+    .activate = activate,
+    .activation_delta = activation_delta,
+    .softmax = softmax,
+    .cross_entropy = cross_entropy,
+    .logistic = logistic,
+    .squared_error = squared_error,
+    .sum_of_squares = sum_of_squares,
+    .scale = scale,
+    .update = update,
+    .dropout = dropout,
+};
+
+#if defined(TARGET) && defined(__clang__)
+#pragma clang attribute pop
+#endif

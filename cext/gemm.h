@@ -1,0 +1,285 @@
+/* Matrix products, with the layer's element-wise part applied while a strip of C is in the cache.
+ *
+ * As in BLIS: B is packed into panels of TILE_COLUMNS columns, A a row tile at a time; a register
+ * tile of C takes one fused multiply-add an element for each k, in the order of k. So an element
+ * does not depend on how C is cut, nor on the vectors' width. The readable definition is
+ * nnpoly/primitives.py: dense, dense_delta, dense_gradients.
+ *
+ *   panel of B   (1 + kc, TILE_COLUMNS): what C starts from (the bias or zeros), then the rows
+ *                k0..k0+kc-1; columns beyond the matrix are zeros
+ *   tile of A    by rows (height, ROW_STRIDE) for FORWARD and DELTA, whose A is stored by rows, or
+ *                by columns (kc, COLUMN_STRIDE) for GRADIENT, whose A is stored transposed
+ */
+
+/* The tile's accumulators, two vectors of B and one of A fill the registers. */
+#if defined(ISA_AVX512)
+#define TILE_ROWS 14
+#elif defined(ISA_NEON)
+#define TILE_ROWS 12
+#else
+#define TILE_ROWS 6
+#endif
+enum {
+  TILE_VECTORS = 2,
+  TILE_COLUMNS = TILE_VECTORS * LANES,
+  BLOCK_K = BITS == 32 ? 384 : 192, /* a tile of A fits a third of 48 KiB ... */
+  BLOCK_N = 384,                    /* ... and the panels of B half a MiB or so */
+  ROW_STRIDE = BLOCK_K + 16,        /* not a power of two, whose rows would share cache sets */
+  COLUMN_STRIDE = 16,
+  A_SIZE = TILE_ROWS * ROW_STRIDE > BLOCK_K * COLUMN_STRIDE ? TILE_ROWS * ROW_STRIDE
+                                                            : BLOCK_K * COLUMN_STRIDE,
+  B_SIZE = (1 + BLOCK_K) * BLOCK_N
+};
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The length of equal blocks, of at most `most` and a multiple of `step`, that cover `whole`. */
+INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
+  const int64_t blocks = (whole + most - 1) / most;
+  if (blocks < 2) return whole;
+  return ((whole + blocks - 1) / blocks + step - 1) / step * step;
+}
+
+INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
+INLINE void store_up_to(real *p, vec x, int n) {
+  if (n >= LANES) store(p, x);
+  else store_part(p, x, n);
+}
+
+/* Packing */
+
+/* Rows i0..i0+rows-1 and columns k0..k0+kc-1 of A (M, K). Rows up to `height` become zeros. */
+static void pack_rows(const real *A, int64_t K, int64_t i0, int rows, int height, int64_t k0,
+                      int kc, real *tile) {
+  for (int i = 0; i < height; i++) {
+    const real *row = A + (i0 + i) * K + k0;
+    for (int k = 0; k < kc; k += LANES) /* what is written past kc stays within ROW_STRIDE */
+      store(tile + i * ROW_STRIDE + k, i < rows ? load_up_to(row + k, kc - k) : (vec){0});
+  }
+}
+
+/* Columns i0..i0+rows-1 and rows k0..k0+kc-1 of delta (K, M). What lies beyond them in the tile is
+ * arbitrary, and ends in elements of C that are not stored. sums, if any, gains the columns' sums,
+ * from zero at k0 = 0. */
+static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, int rows, int64_t k0,
+                         int kc, real *tile, real *sums) {
+  for (int v = 0; v < rows; v += LANES) {
+    const int64_t last_whole = K * M - LANES; /* a whole vector can be read up to here */
+    vec sum = sums != NULL && k0 > 0 ? load_up_to(sums + i0 + v, rows - v) : (vec){0};
+    for (int k = 0; k < kc; k++) {
+      const int64_t at = (k0 + k) * M + i0 + v;
+      const vec x = at <= last_whole ? load(delta + at) : load_up_to(delta + at, rows - v);
+      store(tile + k * COLUMN_STRIDE + v, x);
+      sum += x;
+    }
+    if (sums != NULL) store_up_to(sums + i0 + v, sum, rows - v);
+  }
+}
+
+/* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N). */
+static void pack_panels(const real *B, int64_t N, int64_t j0, int columns, int64_t k0, int kc,
+                        real *panels) {
+  const int64_t panel_size = (int64_t)(1 + kc) * TILE_COLUMNS;
+  for (int k = 0; k <= kc; k++) {
+    const real *row = B + (k0 + k - 1) * N + j0; /* row 0 of a panel is zeros */
+    real *to = panels + (int64_t)k * TILE_COLUMNS;
+    for (int j = 0; j < columns; j += TILE_COLUMNS, to += panel_size) {
+      for (int v = 0; v < TILE_COLUMNS; v += LANES) {
+        const int n = columns - j - v;
+        store(to + v, k == 0 || n <= 0 ? (vec){0} : load_up_to(row + j + v, n));
+      }
+    }
+  }
+}
+
+/* Columns k0.. and rows j0.. of W (N, K), transposed: LANES x LANES squares in the registers. */
+static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t j0, int columns,
+                            int64_t k0, int kc, real *panels) {
+  const int64_t panel_size = (int64_t)(1 + kc) * TILE_COLUMNS;
+  const int padded = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
+  for (int j = 0; j < padded; j += LANES) {
+    real *panel = panels + j / TILE_COLUMNS * panel_size + j % TILE_COLUMNS;
+    const int rows = columns - j < LANES ? columns - j : LANES; /* none or fewer, if not positive */
+    store(panel, rows <= 0 ? (vec){0} : load_up_to(bias + j0 + j, rows));
+    for (int k = 0; k < kc; k += LANES) {
+      const real *corner = W + (j0 + j) * K + k0 + k;
+      const int n = kc - k < LANES ? kc - k : LANES;
+      vec square[LANES];
+      if (rows == LANES && n == LANES) {
+UNROLL
+        for (int i = 0; i < LANES; i++) square[i] = load(corner + i * K);
+      } else {
+        for (int i = 0; i < LANES; i++)
+          square[i] = i < rows ? load_up_to(corner + i * K, n) : (vec){0};
+      }
+      transpose(square);
+      real *to = panel + (int64_t)(1 + k) * TILE_COLUMNS;
+      if (n == LANES) {
+UNROLL
+        for (int i = 0; i < LANES; i++) store(to + i * TILE_COLUMNS, square[i]);
+      } else {
+        for (int i = 0; i < n; i++) store(to + i * TILE_COLUMNS, square[i]);
+      }
+    }
+  }
+}
+
+/* The register tile */
+
+struct tile {
+  const real *A;
+  const real *B; /* a panel */
+  real *C;       /* (rows, columns), of a matrix whose rows are `stride` apart */
+  int64_t stride, kc;
+  int rows, columns;
+  int resume; /* add to C, instead of starting from the panel's first row */
+};
+
+INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile *t) {
+  const int last = (vectors - 1) * LANES; /* where the vector starts that may be partly outside */
+  const int64_t kc = t->kc;
+  const real *A = t->A, *B = t->B;
+  vec sum[TILE_ROWS][TILE_VECTORS];
+UNROLL
+  for (int i = 0; i < height; i++) {
+    const real *c = t->C + i * t->stride;
+    const int resume = t->resume && i < t->rows;
+    if (vectors == 2) sum[i][0] = resume ? load(c) : load(B);
+    sum[i][vectors - 1] = resume ? load_up_to(c + last, t->columns - last) : load(B + last);
+  }
+KEEP_LOOP
+  for (int64_t k = 0; k < kc; k++) {
+    B += TILE_COLUMNS;
+    vec b[TILE_VECTORS];
+    b[0] = load(B);
+    if (vectors == 2) b[1] = load(B + LANES);
+UNROLL
+    for (int i = 0; i < height; i++) {
+      const vec a = set1(A[by_rows ? i * ROW_STRIDE : i]);
+      sum[i][0] = fma_(a, b[0], sum[i][0]);
+      if (vectors == 2) sum[i][1] = fma_(a, b[1], sum[i][1]);
+    }
+    A += by_rows ? 1 : COLUMN_STRIDE;
+  }
+UNROLL
+  for (int i = 0; i < height; i++) {
+    real *c = t->C + i * t->stride;
+    if (i < t->rows) {
+      if (vectors == 2) store(c, sum[i][0]);
+      store_up_to(c + last, sum[i][vectors - 1], t->columns - last);
+    }
+  }
+}
+
+/* One copy for each even height. */
+INLINE void compute_height(int height, int vectors, int by_rows, const struct tile *t) {
+#define CASE(HEIGHT)                                    \
+  case HEIGHT:                                          \
+    compute_tile(HEIGHT, vectors, by_rows, t);          \
+    break;
+  switch (height) {
+    CASE(2)
+    CASE(4)
+    CASE(6)
+#if TILE_ROWS >= 12
+    CASE(8)
+    CASE(10)
+    CASE(12)
+#endif
+#if TILE_ROWS >= 14
+    CASE(14)
+#endif
+  }
+#undef CASE
+}
+
+static void wide_by_rows(int height, const struct tile *t) { compute_height(height, 2, 1, t); }
+static void wide_by_columns(int height, const struct tile *t) { compute_height(height, 2, 0, t); }
+static void narrow_by_rows(int height, const struct tile *t) { compute_height(height, 1, 1, t); }
+static void narrow_by_columns(int height, const struct tile *t) {
+  compute_height(height, 1, 0, t);
+}
+
+/* Columns j0..j0+columns-1 of the row tile that is packed in A. */
+static void compute_strip(const struct product *p, const real *A, const real *panels, int height,
+                          struct tile t, int columns) {
+  const int by_rows = p->form != GRADIENT;
+  for (int j = 0; j < columns; j += TILE_COLUMNS) {
+    t.A = A;
+    t.B = panels + (int64_t)(j / TILE_COLUMNS) * (1 + t.kc) * TILE_COLUMNS;
+    t.columns = columns - j < TILE_COLUMNS ? columns - j : TILE_COLUMNS;
+    if (t.columns > LANES)
+      (by_rows ? wide_by_rows : wide_by_columns)(height, &t);
+    else
+      (by_rows ? narrow_by_rows : narrow_by_columns)(height, &t);
+    t.C += TILE_COLUMNS;
+  }
+}
+
+/* The element-wise part, for `count` elements of C from `at` on. */
+static void finish(const struct product *p, int64_t at, int64_t count) {
+  real *C = (real *)p->C + at;
+  if (p->form == FORWARD && !(p->activation == NNPOLY_IDENTITY && p->post == p->C))
+    apply_sigma(p->activation, C, (real *)p->post + at, count, p->a);
+  if (p->form == DELTA && p->activation != NNPOLY_IDENTITY)
+    apply_slope(p->activation, C, p->read == NULL ? NULL : (const real *)p->read + at, C, count,
+                p->a);
+}
+
+static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t j0, int columns) {
+  if (columns == p->N) { /* whole rows follow each other */
+    finish(p, i0 * p->N, (int64_t)rows * columns);
+  } else {
+    for (int i = 0; i < rows; i++) finish(p, (i0 + i) * p->N + j0, columns);
+  }
+}
+
+static void pack_B(const struct product *p, int64_t j0, int columns, int64_t k0, int kc,
+                   real *panels) {
+  if (p->form == FORWARD)
+    pack_transposed(p->B, p->K, p->bias, j0, columns, k0, kc, panels);
+  else
+    pack_panels(p->B, p->N, j0, columns, k0, kc, panels);
+}
+
+static void pack_A(const struct product *p, int64_t i0, int rows, int height, int64_t k0, int kc,
+                   int want_sums, real *tile) {
+  if (p->form == GRADIENT)
+    pack_columns(p->A, p->K, p->M, i0, rows, k0, kc, tile, want_sums ? p->sums : NULL);
+  else
+    pack_rows(p->A, p->K, i0, rows, height, k0, kc, tile);
+}
+
+/* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
+static void multiply_block(const struct product *p, struct rect r, int64_t j0, int columns,
+                           int64_t k0, int kc, real *A, const real *panels) {
+  const int64_t step = balanced(r.i1 - r.i0, TILE_ROWS, 2);
+  for (int64_t i0 = r.i0; i0 < r.i1; i0 += step) {
+    const int rows = (int)smaller(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
+    /* The sums are of whole columns of delta: whoever has the first columns of dW adds them up. */
+    pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
+    const struct tile tile = {.C = (real *)p->C + i0 * p->N + j0,
+                              .stride = p->N,
+                              .kc = kc,
+                              .rows = rows,
+                              .resume = k0 > 0};
+    compute_strip(p, A, panels, height, tile, columns);
+    if (k0 + kc == p->K) finish_strip(p, i0, rows, j0, columns);
+  }
+}
+
+static void product(const struct product *p, struct rect r, void *scratch) {
+  real *A = scratch, *panels = A + A_SIZE;
+  const int64_t step_n = balanced(r.j1 - r.j0, BLOCK_N, TILE_COLUMNS);
+  const int64_t step_k = balanced(p->K, BLOCK_K, 16);
+  for (int64_t j0 = r.j0; j0 < r.j1; j0 += step_n) {
+    const int columns = (int)smaller(step_n, r.j1 - j0);
+    int64_t k0 = 0;
+    do { /* once at least: with K = 0, C is what it starts from */
+      const int kc = (int)smaller(step_k, p->K - k0);
+      pack_B(p, j0, columns, k0, kc, panels);
+      multiply_block(p, r, j0, columns, k0, kc, A, panels);
+      k0 += kc;
+    } while (k0 < p->K);
+  }
+}

@@ -1,0 +1,7 @@
+/* AVX2 and FMA, float32. */
+#if defined(__x86_64__)
+#define BITS 32
+#define ISA_AVX2
+#define TABLE nnpoly_avx2_f32
+#include "../body.h"
+#endif

@@ -1,0 +1,7 @@
+/* AVX-512: F, DQ, BW and VL, float32. */
+#if defined(__x86_64__)
+#define BITS 32
+#define ISA_AVX512
+#define TABLE nnpoly_avx512_f32
+#include "../body.h"
+#endif

@@ -1,0 +1,6 @@
+/* Any processor: on x86-64, SSE2, float32. */
+#if !defined(__aarch64__)
+#define BITS 32
+#define TABLE nnpoly_baseline_f32
+#include "../body.h"
+#endif

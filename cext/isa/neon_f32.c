@@ -1,0 +1,7 @@
+/* ARMv8, float32. */
+#if defined(__aarch64__)
+#define BITS 32
+#define ISA_NEON
+#define TABLE nnpoly_neon_f32
+#include "../body.h"
+#endif

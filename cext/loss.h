@@ -1,0 +1,185 @@
+/* Softmax and the losses. A row's sum runs over its K outputs in order, with LANES rows side by
+ * side in a vector; other sums have SUM_LANES lanes, whatever the vector's width. So the results
+ * are the same for every ISA that has fused multiply-add. */
+
+enum { SUM_LANES = 16, SUM_VECTORS = SUM_LANES / LANES };
+
+/* Transpose rows (rows, K), rows <= LANES, into columns (K, LANES); absent rows are zeros. */
+static void to_columns(const real *rows, int count, int64_t K, real *columns) {
+  for (int64_t k = 0; k < K; k += LANES) {
+    const int n = (int)smaller(LANES, K - k);
+    vec square[LANES];
+    for (int i = 0; i < LANES; i++)
+      square[i] = i < count ? load_up_to(rows + i * K + k, n) : (vec){0};
+    transpose(square);
+    for (int i = 0; i < n; i++) store(columns + (k + i) * LANES, square[i]);
+  }
+}
+
+static void to_rows(const real *columns, int count, int64_t K, real *rows) {
+  for (int64_t k = 0; k < K; k += LANES) {
+    const int n = (int)smaller(LANES, K - k);
+    vec square[LANES];
+    for (int i = 0; i < LANES; i++)
+      square[i] = i < n ? load(columns + (k + i) * LANES) : (vec){0};
+    transpose(square);
+    for (int i = 0; i < count; i++) store_up_to(rows + i * K + k, square[i], n);
+  }
+}
+
+/* Of columns (K, LANES): subtract each row's maximum. */
+static void shift_by_maximum(real *columns, int64_t K) {
+  vec highest = load(columns);
+  for (int64_t k = 1; k < K; k++) highest = at_least(load(columns + k * LANES), highest);
+  for (int64_t k = 0; k < K; k++) store(columns + k * LANES, load(columns + k * LANES) - highest);
+}
+
+/* exps = exp(columns), both (K, LANES); returns the rows' sums. */
+static vec exp_and_sum(const real *columns, real *exps, int64_t K) {
+  vec sum = {0};
+  for (int64_t k = 0; k < K; k++) {
+    const vec e = exp_decay(load(columns + k * LANES));
+    store(exps + k * LANES, e);
+    sum += e;
+  }
+  return sum;
+}
+
+static void softmax(const void *scores, void *f, int64_t row0, int64_t row1, int64_t K,
+                    void *scratch) {
+  real *columns = scratch;
+  for (int64_t row = row0; row < row1; row += LANES) {
+    const int count = (int)smaller(LANES, row1 - row);
+    to_columns((const real *)scores + row * K, count, K, columns);
+    shift_by_maximum(columns, K);
+    const vec sum = exp_and_sum(columns, columns, K);
+    for (int64_t k = 0; k < K; k++)
+      store(columns + k * LANES, load(columns + k * LANES) / sum);
+    to_rows(columns, count, K, (real *)f + row * K);
+  }
+}
+
+/* targets (K, LANES) of the rows from `row` on. */
+static void fetch_targets(const struct loss *job, int64_t row, int count, real *targets) {
+  const int64_t K = job->K;
+  if (job->y != NULL) {
+    to_columns((const real *)job->y + row * K, count, K, targets);
+    return;
+  }
+  memset(targets, 0, (size_t)K * LANES * sizeof(real));
+  for (int i = 0; i < count; i++) {
+    const int64_t label = job->labels[row + i];
+    if (label >= 0 && label < K) targets[label * LANES + i] = 1;
+  }
+}
+
+static void cross_entropy(const struct loss *job, int64_t chunk, void *scratch) {
+  const int64_t K = job->K, row1 = smaller((chunk + 1) * CHUNK_ROWS, job->n);
+  real *columns = scratch, *exps = columns + K * LANES, *targets = exps + K * LANES;
+  const vec one_nth = set1((real)(1.0 / (double)job->n));
+  double total = 0;
+  for (int64_t row = chunk * CHUNK_ROWS; row < row1; row += LANES) {
+    const int count = (int)smaller(LANES, row1 - row);
+    to_columns((const real *)job->scores + row * K, count, K, columns);
+    fetch_targets(job, row, count, targets);
+    shift_by_maximum(columns, K);
+    const vec sum = exp_and_sum(columns, exps, K);
+    const vec inverse = (real)1 / sum, log_sum = log_positive(sum);
+    vec loss = {0};
+    for (int64_t k = 0; k < K; k++) {
+      const vec y = load(targets + k * LANES);
+      /* 0 log 0 = 0: the mask keeps out the -inf of an impossible class. */
+      const vec surprise = log_sum - load(columns + k * LANES);
+      loss += choose(less_equal(absolute(y), (vec){0}), (vec){0}, y * surprise);
+      store(exps + k * LANES, fma_(load(exps + k * LANES), inverse, -y) * one_nth);
+    }
+    to_rows(exps, count, K, (real *)job->delta + row * K);
+    for (int i = 0; i < count; i++) total += (double)loss[i];
+  }
+  job->partial[chunk] = total;
+}
+
+/* The loss and delta of one element; n times both. */
+INLINE vec logistic_element(vec z, vec y, vec *delta) {
+  const vec positive = choose(less_equal(z, (vec){0}), (vec){0}, z);
+  const vec small = exp_decay(-absolute(z)); /* in [0, 1]: no overflow for any score */
+  const vec inverse = (real)1 / ((real)1 + small);
+  *delta = choose(less(z, (vec){0}), small * inverse, inverse) - y;
+  return positive - z * y + log1p_unit(small);
+}
+
+INLINE vec squared_element(vec z, vec y, vec *delta) {
+  *delta = z - y;
+  return *delta * *delta * (real)0.5;
+}
+
+/* The lanes' sum, always paired in the same way. */
+static double tree_sum(const vec sums[SUM_VECTORS]) {
+  double lanes[SUM_LANES];
+  for (int v = 0; v < SUM_VECTORS; v++)
+    for (int i = 0; i < LANES; i++) lanes[v * LANES + i] = (double)sums[v][i];
+  for (int half = SUM_LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+enum element_loss { LOGISTIC, SQUARED };
+
+/* SUM_LANES elements. */
+INLINE void loss_block(enum element_loss kind, const real *z, const real *y, real *delta, vec scale,
+                       vec sums[SUM_VECTORS]) {
+UNROLL
+  for (int v = 0; v < SUM_VECTORS; v++) {
+    const vec zv = load(z + v * LANES), yv = load(y + v * LANES);
+    vec d;
+    sums[v] += kind == LOGISTIC ? logistic_element(zv, yv, &d) : squared_element(zv, yv, &d);
+    store(delta + v * LANES, d * scale);
+  }
+}
+
+INLINE void element_loss(enum element_loss kind, const struct loss *job, int64_t chunk) {
+  const int64_t start = chunk * CHUNK, count = smaller(CHUNK, job->n * job->K - start);
+  const real *z = (const real *)job->scores + start, *y = (const real *)job->y + start;
+  real *delta = (real *)job->delta + start;
+  const vec scale = set1((real)(1.0 / (double)job->n));
+  vec sums[SUM_VECTORS] = {{0}};
+  int64_t i = 0;
+  for (; i + SUM_LANES <= count; i += SUM_LANES)
+    loss_block(kind, z + i, y + i, delta + i, scale, sums);
+  if (i < count) { /* a last block, padded by scores and targets whose loss is 0 */
+    real z_last[SUM_LANES], y_last[SUM_LANES] = {0}, delta_last[SUM_LANES];
+    for (int j = 0; j < SUM_LANES; j++) {
+      const int inside = i + j < count;
+      z_last[j] = inside ? z[i + j] : kind == LOGISTIC ? (real)-1e4 : (real)0;
+      y_last[j] = inside ? y[i + j] : (real)0;
+    }
+    loss_block(kind, z_last, y_last, delta_last, scale, sums);
+    memcpy(delta + i, delta_last, (size_t)(count - i) * sizeof(real));
+  }
+  job->partial[chunk] = tree_sum(sums);
+}
+
+static void logistic(const struct loss *job, int64_t chunk) { element_loss(LOGISTIC, job, chunk); }
+static void squared_error(const struct loss *job, int64_t chunk) {
+  element_loss(SQUARED, job, chunk);
+}
+
+/* The gradient's norm. */
+static double sum_of_squares(const void *g, int64_t i0, int64_t i1) {
+  const real *x = (const real *)g + i0;
+  const int64_t count = i1 - i0;
+  vec sums[SUM_VECTORS] = {{0}};
+  for (int64_t i = 0; i < count; i += SUM_LANES) {
+    for (int v = 0; v < SUM_VECTORS; v++) {
+      const int64_t rest = count - i - v * LANES;
+      const vec part = rest > 0 ? load_up_to(x + i + v * LANES, (int)smaller(LANES, rest))
+                                : (vec){0};
+      sums[v] = fma_(part, part, sums[v]);
+    }
+  }
+  return tree_sum(sums);
+}
+
+static void scale(const void *g, void *out, int64_t i0, int64_t i1, double factor) {
+  apply_sigma(NNPOLY_LINEAR, (const real *)g + i0, (real *)out + i0, i1 - i0, factor);
+}

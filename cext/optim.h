@@ -1,0 +1,122 @@
+/* The optimisers' rules, on flat vectors: see nnpoly_update in nnpoly.h. */
+
+struct rates { /* the job's numbers, in every lane */
+  vec rate, beta1, rest1, beta2, rest2, weight_m, weight_g, unbias_s, eps;
+};
+
+INLINE struct rates rates_of(const struct update *u) {
+  return (struct rates){set1((real)u->learning_rate), set1((real)u->beta1),
+                        set1((real)(1.0 - u->beta1)),  set1((real)u->beta2),
+                        set1((real)(1.0 - u->beta2)),  set1((real)u->weight_m),
+                        set1((real)u->weight_g),       set1((real)u->unbias_s),
+                        set1((real)u->eps)};
+}
+
+/* LANES elements of the vectors; those that a rule does not name are not looked at. */
+struct state {
+  vec w, g, m, s, peak;
+};
+
+INLINE vec root(vec s, vec eps, int eps_inside) {
+  return eps_inside ? sqrt_(s + eps) : sqrt_(s) + eps;
+}
+
+INLINE vec decayed(vec old, vec beta, vec rest, vec value) { return fma_(beta, old, rest * value); }
+
+INLINE vec sign_of(vec x) { /* -1, 0 or 1; NaN passes */
+  const vec zero = {0};
+  const vec one = with_sign(set1(1), x);
+  return choose(less_equal(absolute(x), zero), zero, choose(less_equal(x, x), one, x));
+}
+
+INLINE void apply_rule(int rule, int eps_inside, const struct rates *r, struct state *x) {
+  vec direction;
+  if (rule >= NNPOLY_ADAM && rule <= NNPOLY_AMSGRAD)
+    x->m = decayed(x->m, r->beta1, r->rest1, x->g);
+  if (rule >= NNPOLY_RMSPROP && rule <= NNPOLY_AMSGRAD)
+    x->s = decayed(x->s, r->beta2, r->rest2, x->g * x->g);
+  switch (rule) {
+    case NNPOLY_MOMENTUM:
+      x->m = fma_(r->beta1, x->m, x->g);
+      direction = x->m;
+      break;
+    case NNPOLY_NESTEROV:
+      x->m = fma_(r->beta1, x->m, x->g);
+      direction = fma_(r->beta1, x->m, x->g);
+      break;
+    case NNPOLY_ADAGRAD:
+      x->s = fma_(x->g, x->g, x->s);
+      direction = x->g / root(x->s, r->eps, eps_inside);
+      break;
+    case NNPOLY_RMSPROP:
+      direction = x->g / root(x->s, r->eps, eps_inside);
+      break;
+    case NNPOLY_ADAM:
+      direction = r->weight_m * x->m / root(r->unbias_s * x->s, r->eps, eps_inside);
+      break;
+    case NNPOLY_NADAM:
+      direction = fma_(r->weight_m, x->m, r->weight_g * x->g) /
+                  root(r->unbias_s * x->s, r->eps, eps_inside);
+      break;
+    case NNPOLY_AMSGRAD:
+      x->peak = at_least(x->s, x->peak);
+      direction = r->weight_m * x->m / root(r->unbias_s * x->peak, r->eps, eps_inside);
+      break;
+    case NNPOLY_LION:
+      direction = sign_of(decayed(x->m, r->beta1, r->rest1, x->g));
+      x->m = decayed(x->m, r->beta2, r->rest2, x->g);
+      break;
+    default:
+      direction = x->g;
+  }
+  x->w = fma_(-r->rate, direction, x->w);
+}
+
+INLINE int uses_m(int rule) {
+  return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
+}
+INLINE int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD; }
+
+/* Elements i..i+n-1, n <= LANES. */
+INLINE void update_vector(int rule, int eps_inside, const struct update *u, const struct rates *r,
+                          int64_t i, int n) {
+  real *w = (real *)u->w + i, *m = (real *)u->m + i, *s = (real *)u->s + i;
+  real *peak = (real *)u->peak + i;
+  struct state x = {.w = load_up_to(w, n), .g = load_up_to((const real *)u->g + i, n)};
+  if (uses_m(rule)) x.m = load_up_to(m, n);
+  if (uses_s(rule)) x.s = load_up_to(s, n);
+  if (rule == NNPOLY_AMSGRAD) x.peak = load_up_to(peak, n);
+  apply_rule(rule, eps_inside, r, &x);
+  store_up_to(w, x.w, n);
+  if (uses_m(rule)) store_up_to(m, x.m, n);
+  if (uses_s(rule)) store_up_to(s, x.s, n);
+  if (rule == NNPOLY_AMSGRAD) store_up_to(peak, x.peak, n);
+}
+
+INLINE void update_range(int rule, int eps_inside, const struct update *u, int64_t i0,
+                         int64_t i1) {
+  const struct rates r = rates_of(u);
+  int64_t i = i0;
+  for (; i + LANES <= i1; i += LANES) update_vector(rule, eps_inside, u, &r, i, LANES);
+  if (i < i1) update_vector(rule, eps_inside, u, &r, i, (int)(i1 - i));
+}
+
+static void update(const struct update *u, int64_t i0, int64_t i1) {
+#define CASE(NAME)                                                   \
+  case NNPOLY_##NAME:                                                \
+    if (u->eps_inside) update_range(NNPOLY_##NAME, 1, u, i0, i1);    \
+    else update_range(NNPOLY_##NAME, 0, u, i0, i1);                  \
+    break;
+  switch (u->rule) {
+    CASE(SGD)
+    CASE(MOMENTUM)
+    CASE(NESTEROV)
+    CASE(ADAGRAD)
+    CASE(RMSPROP)
+    CASE(ADAM)
+    CASE(NADAM)
+    CASE(AMSGRAD)
+    CASE(LION)
+  }
+#undef CASE
+}

@@ -1,0 +1,202 @@
+/* Vectors of one ISA and element type: the only file that knows intrinsics.
+ *
+ * Parameters, defined by the including file:
+ *   BITS                                     32 or 64, the element type
+ *   ISA_AVX512, ISA_AVX2, ISA_NEON or none   none is GNU C's vectors of 16 bytes, for any processor
+ *
+ * What it offers: `real`, `vec` of LANES reals, `ivec` of as many integers, and below. Arithmetic
+ * is GNU C's: + - * / on vec, + << & | on ivec. No operation is contracted by the compiler
+ * (-ffp-contract=off), so the ISAs that have fma give the same bits.
+ */
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Before a loop whose length is a constant once inlined: so that its arrays become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#define KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#define KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
+
+#if BITS == 32
+typedef float real;
+typedef int32_t integer;
+#define X86(width, name) _mm##width##_##name##_ps
+#else
+typedef double real;
+typedef int64_t integer;
+#define X86(width, name) _mm##width##_##name##_pd
+#endif
+
+#if defined(ISA_AVX512)
+#define VECTOR_BYTES 64
+#elif defined(ISA_AVX2)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+enum { LANES = VECTOR_BYTES / sizeof(real) };
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef integer ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real unaligned_vec
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+INLINE vec load(const real *p) { return *(const unaligned_vec *)p; }
+INLINE void store(real *p, vec x) { *(unaligned_vec *)p = x; }
+INLINE vec set1(real x) { return x - (vec){0}; }
+INLINE ivec iset1(integer x) { return x - (ivec){0}; }
+
+/* fma_(a, b, c) = a b + c, rounded once where the ISA can. The comparisons are false for NaN.
+ * sqrt_: square roots. load_part, store_part: the first n of LANES elements; nothing else in memory
+ * is touched, and the lanes beyond are 0. */
+#if defined(ISA_AVX512)
+
+#if BITS == 32
+typedef __mmask16 mask;
+#else
+typedef __mmask8 mask;
+#endif
+INLINE vec fma_(vec a, vec b, vec c) { return X86(512, fmadd)(a, b, c); }
+INLINE vec sqrt_(vec x) { return X86(512, sqrt)(x); }
+#if BITS == 32
+INLINE mask less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+INLINE mask less_equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+#else
+INLINE mask less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+INLINE mask less_equal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+#endif
+INLINE vec choose(mask m, vec yes, vec no) { return X86(512, mask_blend)(m, no, yes); }
+INLINE mask first(int n) { return (mask)((1u << n) - 1u); }
+INLINE vec load_part(const real *p, int n) { return X86(512, maskz_loadu)(first(n), p); }
+INLINE void store_part(real *p, vec x, int n) { X86(512, mask_storeu)(p, first(n), x); }
+
+#else
+
+typedef ivec mask;
+INLINE mask less(vec a, vec b) { return a < b; }
+INLINE mask less_equal(vec a, vec b) { return a <= b; }
+
+#if defined(ISA_AVX2)
+INLINE vec fma_(vec a, vec b, vec c) { return X86(256, fmadd)(a, b, c); }
+INLINE vec sqrt_(vec x) { return X86(256, sqrt)(x); }
+INLINE vec choose(mask m, vec yes, vec no) { return X86(256, blendv)(no, yes, (vec)m); }
+INLINE __m256i first(int n) {
+  static const integer ones_then_zeros[2 * LANES] = {
+#if BITS == 32
+      -1, -1, -1, -1,
+#endif
+      -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i *)(ones_then_zeros + LANES - n));
+}
+INLINE vec load_part(const real *p, int n) { return X86(256, maskload)(p, first(n)); }
+INLINE void store_part(real *p, vec x, int n) { X86(256, maskstore)(p, first(n), x); }
+#else
+INLINE vec choose(mask m, vec yes, vec no) {
+  return (vec)((m & (ivec)yes) | (~m & (ivec)no));
+}
+INLINE vec load_part(const real *p, int n) {
+  vec x = {0};
+  for (int i = 0; i < n; i++) x[i] = p[i];
+  return x;
+}
+INLINE void store_part(real *p, vec x, int n) {
+  for (int i = 0; i < n; i++) p[i] = x[i];
+}
+#if defined(ISA_NEON) && BITS == 32
+INLINE vec fma_(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+INLINE vec sqrt_(vec x) { return vsqrtq_f32(x); }
+#elif defined(ISA_NEON)
+INLINE vec fma_(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
+INLINE vec sqrt_(vec x) { return vsqrtq_f64(x); }
+#else
+INLINE vec fma_(vec a, vec b, vec c) { return a * b + c; }
+#if defined(__x86_64__)
+INLINE vec sqrt_(vec x) { return X86(, sqrt)(x); }
+#else
+INLINE vec sqrt_(vec x) {
+  for (int i = 0; i < LANES; i++) x[i] = (real)sqrt(x[i]);
+  return x;
+}
+#endif
+#endif
+#endif
+
+#endif
+
+/* Limits that NaN passes, and of equal zeros returns either. */
+INLINE vec at_most(vec x, vec limit) {
+#if defined(ISA_AVX512)
+  return X86(512, min)(limit, x); /* the second operand, if one is NaN */
+#else
+  return choose(less(limit, x), limit, x);
+#endif
+}
+
+INLINE vec at_least(vec x, vec limit) {
+#if defined(ISA_AVX512)
+  return X86(512, max)(limit, x);
+#else
+  return choose(less(x, limit), limit, x);
+#endif
+}
+
+INLINE vec absolute(vec x) {
+  return (vec)((ivec)x & ~((integer)((uint64_t)1 << (BITS - 1)) - (ivec){0}));
+}
+
+/* The magnitude of x with the sign of s. */
+INLINE vec with_sign(vec x, vec s) {
+  const ivec sign = (integer)((uint64_t)1 << (BITS - 1)) - (ivec){0};
+  return (vec)(((ivec)x & ~sign) | ((ivec)s & sign));
+}
+
+/* The lower and the upper halves of a and b, interleaved: a0 b0 a1 b1 ... */
+#if VECTOR_BYTES * 8 / BITS == 16
+#define LOW_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VECTOR_BYTES * 8 / BITS == 8
+#define LOW_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#elif VECTOR_BYTES * 8 / BITS == 4
+#define LOW_HALVES 0, 4, 1, 5
+#define HIGH_HALVES 2, 6, 3, 7
+#else
+#define LOW_HALVES 0, 2
+#define HIGH_HALVES 1, 3
+#endif
+#if defined(__clang__)
+INLINE vec zip_low(vec a, vec b) { return __builtin_shufflevector(a, b, LOW_HALVES); }
+INLINE vec zip_high(vec a, vec b) { return __builtin_shufflevector(a, b, HIGH_HALVES); }
+#else
+INLINE vec zip_low(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){LOW_HALVES}); }
+INLINE vec zip_high(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){HIGH_HALVES}); }
+#endif
+#undef LOW_HALVES
+#undef HIGH_HALVES
+
+/* Transpose a square of LANES rows in place: each of log2(LANES) rounds zips row i with row
+ * i + LANES/2. */
+INLINE void transpose(vec rows[LANES]) {
+UNROLL
+  for (int round = 1; round < LANES; round *= 2) {
+    vec zipped[LANES];
+UNROLL
+    for (int i = 0; i < LANES / 2; i++) {
+      zipped[2 * i] = zip_low(rows[i], rows[i + LANES / 2]);
+      zipped[2 * i + 1] = zip_high(rows[i], rows[i + LANES / 2]);
+    }
+UNROLL
+    for (int i = 0; i < LANES; i++) rows[i] = zipped[i];
+  }
+}

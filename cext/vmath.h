@@ -1,0 +1,216 @@
+/* exp, log and their relatives, on vectors. Polynomials are minimax fits in the power basis; each
+ * comment gives the interval and the relative error. Bounds in units in the last place (ulp) are
+ * measured by tests/test_core_math.py. NaN passes through all of them. */
+
+#if BITS == 32
+#define MANTISSA 23
+#define BIAS 127
+#define LN2_HIGH 0.693359375f /* the product with an exponent is exact */
+#define LN2_LOW -2.12194440e-4f
+#define SMALLEST_EXPONENT -87.33654f /* exp is a normal number from here ... */
+#define LARGEST_EXPONENT 88.72283f   /* ... to here */
+#define HALF_OF_THE_BITS 0xfff
+#else
+#define MANTISSA 52
+#define BIAS 1023
+#define LN2_HIGH 6.93145751953125E-1
+#define LN2_LOW 1.42860682030941723212E-6
+#define SMALLEST_EXPONENT -708.3964185322641
+#define LARGEST_EXPONENT 709.782712893384
+#define HALF_OF_THE_BITS 0x7ffffff
+#endif
+#define SHIFTER ((real)((uint64_t)3 << (MANTISSA - 1))) /* adding it rounds to an integer */
+
+/* sum_i c[i] x^i, by Horner's rule. */
+#define POLYNOMIAL(x, c) polynomial(x, c, (int)(sizeof(c) / sizeof((c)[0])))
+INLINE vec polynomial(vec x, const real *c, int terms) {
+  vec sum = set1(c[terms - 1]);
+UNROLL
+  for (int i = terms - 2; i >= 0; i--) sum = fma_(sum, x, set1(c[i]));
+  return sum;
+}
+
+/* x = n ln 2 + r with |r| <= ln(2)/2; `em1` is expm1(r), `n` is in the low bits of `shifted`. */
+struct power {
+  vec em1;
+  ivec shifted;
+};
+
+INLINE struct power reduced(vec x, vec low) {
+  static const real Q[] = { /* (expm1(r) - r) / r^2 */
+#if BITS == 32
+      0.50000000134658092001f, 0.16666666681623231402f, 0.041666464925285905408f, /* 2^-30.9 */
+      0.0083333109254809008349f, 0.001393364999630925043f, 0.00019890990824673653848f
+#else
+      0.5, 0.16666666666666670991, 0.041666666666666669755, /* 2^-60.8 */
+      0.0083333333333261351258, 0.0013888888888883748305, 0.00019841269874820625271,
+      0.000024801587325547741216, 2.755725540020642443e-6, 2.7557273643110295328e-7,
+      2.5105217004720745164e-8, 2.0914686968086877233e-9
+#endif
+  };
+  const vec shifted = fma_(x, set1((real)1.44269504088896340736), set1(SHIFTER));
+  const vec n = shifted - SHIFTER;
+  vec r = fma_(n, set1(-LN2_HIGH), x);
+  r = fma_(n, set1(-LN2_LOW), r) + low;
+  return (struct power){fma_(r * r, POLYNOMIAL(r, Q), r), (ivec)shifted};
+}
+
+/* 2^(n + more); n + more must be the exponent of a normal number. */
+INLINE vec two_to(struct power p, int more) {
+  return (vec)((p.shifted + (integer)(BIAS + more)) << MANTISSA);
+}
+
+/* exp(x) where it is a normal number: SMALLEST_EXPONENT <= x and x <= 88 (709 in float64). */
+INLINE vec exp_bounded(vec x) {
+  const struct power p = reduced(x, (vec){0});
+  const vec scale = two_to(p, 0);
+  return fma_(p.em1, scale, scale);
+}
+
+/* exp(x) for x <= 0: 0 where it would be a denormal number. */
+INLINE vec exp_decay(vec x) {
+  const vec lowest = set1(SMALLEST_EXPONENT);
+  return choose(less(x, lowest), (vec){0}, exp_bounded(at_least(x, lowest)));
+}
+
+/* exp(x), for every x. */
+INLINE vec exp_full(vec x) {
+  const vec lowest = set1(SMALLEST_EXPONENT), highest = set1(LARGEST_EXPONENT);
+  const struct power p = reduced(at_least(x, lowest), (vec){0});
+  /* n may be 128, whose power overflows though the result does not: add it to the exponent. */
+  vec y = (vec)((ivec)((real)1 + p.em1) + (p.shifted << MANTISSA));
+  y = choose(less(x, lowest), (vec){0}, y);
+  return choose(less_equal(x, highest), y, x * (real)INFINITY);
+}
+
+/* expm1(x) for x whose exp is bounded (see exp_bounded). */
+INLINE vec expm1_bounded(vec x) {
+  const struct power p = reduced(x, (vec){0});
+  const vec scale = two_to(p, 0);
+  return fma_(p.em1, scale, scale - (real)1);
+}
+
+/* log((1 + s) / (1 - s)) = 2 s + s^3 L(s^2), |s| <= 1/3. */
+INLINE vec log_ratio(vec s) {
+  static const real L[] = {
+#if BITS == 32
+      0.6666666732087150329f, 0.39999706206824966181f, 0.28592364795197616486f, /* 2^-31 */
+      0.21706460997192692301f, 0.23224921771214581712f
+#else
+      0.66666666666666666886, 0.39999999999999521998, 0.28571428571600264262, /* 2^-62.7 */
+      0.22222222198216112517, 0.18181819899267958975, 0.15384543917753164533,
+      0.13335179661515710271, 0.11734265179376593114, 0.10845291032779812769,
+      0.074916394606732655717, 0.15631534707431224485
+#endif
+  };
+  const vec square = s * s;
+  return fma_(s * square, POLYNOMIAL(square, L), s + s);
+}
+
+/* log(1 + u) for 0 <= u <= 1. */
+INLINE vec log1p_unit(vec u) { return log_ratio(u / (u + (real)2)); }
+
+/* log(v) for a positive normal number v; inf and NaN pass. */
+INLINE vec log_positive(vec v) {
+  /* v = 2^e m, sqrt(1/2) <= m < sqrt(2): subtracting the root's bits makes the exponent e. */
+  const ivec root_half = (ivec)set1((real)0.70710678118654752440);
+  const ivec e = ((ivec)v - root_half) >> MANTISSA;
+  const vec m = (vec)((ivec)v - (e << MANTISSA));
+  /* The integer e as a real, by the shifter's bits. */
+  const vec exponent = (vec)((ivec)set1(SHIFTER) + e) - SHIFTER;
+  const vec log_m = log_ratio((m - (real)1) / (m + (real)1));
+  const vec y = fma_(exponent, set1(LN2_HIGH), fma_(exponent, set1(LN2_LOW), log_m));
+  return choose(less(v, set1((real)INFINITY)), y, v);
+}
+
+INLINE vec sigmoid(vec x) {
+  /* Beyond these limits the result is 1, or a denormal number, which is written as 0. */
+  const vec y = at_most(at_least(-x, set1(-40)), set1(BITS == 32 ? 88 : 709));
+  return (real)1 / ((real)1 + exp_bounded(y));
+}
+
+/* x sigmoid(y), for x that is not below -FURTHEST. Where y < 0 it is x exp(y) / (1 + exp(y)), whose
+ * exp may be a denormal number though the product is not: it is scaled up and down again. */
+#define FURTHEST (BITS == 32 ? 95 : 720)
+INLINE vec times_sigmoid(vec x, vec y) {
+  const struct power p = reduced(at_least(-absolute(y), set1(-FURTHEST)), (vec){0});
+  const vec scale = two_to(p, 24), down = set1((real)(1.0 / (1 << 24)));
+  const vec scaled = fma_(p.em1, scale, scale);
+  const vec numerator = choose(less(y, (vec){0}), x * scaled * down, x);
+  return numerator / fma_(scaled, down, set1(1));
+}
+
+INLINE vec tanh_(vec x) {
+  const vec twice = at_most(absolute(x + x), set1(40)); /* 1 - tanh(20) is below half an ulp */
+  const vec em1 = expm1_bounded(twice);
+  return with_sign(em1 / (em1 + (real)2), x);
+}
+
+INLINE vec softplus(vec x) {
+  const vec positive = choose(less_equal(x, (vec){0}), (vec){0}, x);
+  return positive + log1p_unit(exp_decay(-absolute(x)));
+}
+
+/* The tail of the normal distribution, Phi(-u) = q(u) exp(-u^2/2) for u >= 0. */
+struct tail {
+  vec u;     /* min(|z|, where z Phi(z) becomes a denormal number) */
+  vec q;     /* q(u) */
+  vec power; /* exp(-u^2/2) / scale, between 0.7 and 1.5 */
+  vec scale; /* a power of two */
+};
+
+INLINE struct tail normal_tail(vec z) {
+  static const real H[] = { /* q(u) (u + c), a polynomial in t = (u - c) / (u + c) */
+#if BITS == 32
+#define CENTRE 3
+      0.72908369066529552641f, -0.50933199024130006777f, 0.23001767971296402887f, /* 2^-29.7 */
+      -0.047262727689357138048f, -0.010462311157907834228f, 0.0069696895431712497345f,
+      0.0010241576682239033728f, -0.0010338913481372115583f, -0.0002444839420897951212f,
+      0.00013282590865159357407f, 0.000055174623938396319249f
+#else
+#define CENTRE 4
+      0.75528513041575149327, -0.60789664197189210759, 0.38713740074221454099, /* 2^-57.9 */
+      -0.1865218579596572468, 0.060396574890936560689, -0.0075401889667267915747,
+      -0.0034796923673935951504, 0.0016308184575887011911, 0.00013334431240964573657,
+      -0.00023109493516945901442, -1.9082584797734331084e-6, 0.00003514468605300346296,
+      7.1666632452210311862e-7, -5.9201733230161029169e-6, -6.2969656058158233297e-7,
+      1.0215540371961015335e-6, 2.7180452962592835767e-7, -1.5496491742247450468e-7,
+      -8.5408418156851249779e-8, 1.3280797787310327843e-8, 1.961961086135555974e-8,
+      1.9182770203733402626e-9, -2.5220994578780735364e-9, -7.2624198104095792964e-10
+#endif
+  };
+  const vec u = at_most(absolute(z), set1((real)(BITS == 32 ? 13.2 : 37.63)));
+  const vec inverse = (real)1 / (u + (real)CENTRE);
+  const vec t = fma_(inverse, set1(-2 * CENTRE), set1(1));
+  /* u^2 = high^2, which is exact, + (u - high) (u + high). */
+  const vec high = (vec)((ivec)u & ~iset1(HALF_OF_THE_BITS));
+  const vec low = (real)-0.5 * ((u - high) * (u + high));
+  const struct power p = reduced((real)-0.5 * (high * high), low);
+  return (struct tail){u, POLYNOMIAL(t, H) * inverse, (real)1 + p.em1, two_to(p, 0)};
+#undef CENTRE
+}
+
+/* z Phi(z) = max(z, 0) - u Phi(-u), u = |z|. */
+INLINE vec gelu(vec z) {
+  const struct tail tail = normal_tail(z);
+  const vec positive = choose(less_equal(z, (vec){0}), (vec){0}, z);
+  return positive - (tail.u * tail.q * tail.power) * tail.scale;
+}
+
+/* Phi(z) + z phi(z): at -u it is exp(-u^2/2) (q(u) - u / sqrt(2 pi)), and 1 minus that at u. */
+INLINE vec gelu_slope(vec z) {
+  const struct tail tail = normal_tail(z);
+  const vec density = fma_(tail.u, set1((real)-0.39894228040143267794), tail.q);
+  const vec below = density * tail.power * tail.scale;
+  return choose(less(z, (vec){0}), below, (real)1 - below);
+}
+
+#undef MANTISSA
+#undef BIAS
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef SMALLEST_EXPONENT
+#undef LARGEST_EXPONENT
+#undef HALF_OF_THE_BITS
+#undef SHIFTER
+#undef POLYNOMIAL
