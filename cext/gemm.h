@@ -171,34 +171,39 @@ UNROLL
   }
 }
 
-/* One copy for each even height. */
-INLINE void compute_height(int height, int vectors, int by_rows, const struct tile *t) {
-#define CASE(HEIGHT)                                    \
-  case HEIGHT:                                          \
-    compute_tile(HEIGHT, vectors, by_rows, t);          \
-    break;
-  switch (height) {
-    CASE(2)
-    CASE(4)
-    CASE(6)
+/* One copy for each even height, one or two vectors, and either way of packing A. */
+#define COPIES(HEIGHT)                                                                           \
+  static void narrow_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 0, t); }   \
+  static void narrow_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 1, t); }      \
+  static void wide_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 0, t); }     \
+  static void wide_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 1, t); }
+#define ENTRIES(HEIGHT)                                      \
+  {{narrow_columns_##HEIGHT, narrow_rows_##HEIGHT},          \
+   {wide_columns_##HEIGHT, wide_rows_##HEIGHT}}
+COPIES(2)
+COPIES(4)
+COPIES(6)
 #if TILE_ROWS >= 12
-    CASE(8)
-    CASE(10)
-    CASE(12)
+COPIES(8)
+COPIES(10)
+COPIES(12)
 #endif
 #if TILE_ROWS >= 14
-    CASE(14)
+COPIES(14)
 #endif
-  }
-#undef CASE
-}
 
-static void wide_by_rows(int height, const struct tile *t) { compute_height(height, 2, 1, t); }
-static void wide_by_columns(int height, const struct tile *t) { compute_height(height, 2, 0, t); }
-static void narrow_by_rows(int height, const struct tile *t) { compute_height(height, 1, 1, t); }
-static void narrow_by_columns(int height, const struct tile *t) {
-  compute_height(height, 1, 0, t);
-}
+/* [height / 2 - 1][vectors - 1][by_rows] */
+static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][2])(const struct tile *) = {
+    ENTRIES(2), ENTRIES(4), ENTRIES(6),
+#if TILE_ROWS >= 12
+    ENTRIES(8), ENTRIES(10), ENTRIES(12),
+#endif
+#if TILE_ROWS >= 14
+    ENTRIES(14),
+#endif
+};
+#undef COPIES
+#undef ENTRIES
 
 /* Columns j0..j0+columns-1 of the row tile that is packed in A. */
 static void compute_strip(const struct product *p, const real *A, const real *panels, int height,
@@ -208,10 +213,7 @@ static void compute_strip(const struct product *p, const real *A, const real *pa
     t.A = A;
     t.B = panels + (int64_t)(j / TILE_COLUMNS) * (1 + t.kc) * TILE_COLUMNS;
     t.columns = columns - j < TILE_COLUMNS ? columns - j : TILE_COLUMNS;
-    if (t.columns > LANES)
-      (by_rows ? wide_by_rows : wide_by_columns)(height, &t);
-    else
-      (by_rows ? narrow_by_rows : narrow_by_columns)(height, &t);
+    TILES[height / 2 - 1][t.columns > LANES][by_rows](&t);
     t.C += TILE_COLUMNS;
   }
 }
