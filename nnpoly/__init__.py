@@ -11,6 +11,7 @@ from .backends import host as _host  # noqa: F401  # isort: skip
 
 from . import activations, callbacks, initializers, losses, schedules
 from ._info import show_config
+from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
@@ -53,6 +54,7 @@ __all__ = [
     "losses",
     "one_hot",
     "schedules",
+    "set_num_threads",
     "show_config",
     "testing",
     "use_backend",

@@ -9,7 +9,7 @@ from .backends import registry
 
 
 def config() -> dict[str, str]:
-    """Return versions, and every backend with its version and device, or why it is missing."""
+    """Return versions, every backend with its version and device or why it is missing, the C core."""
     from . import __version__
 
     rows = {
@@ -17,12 +17,16 @@ def config() -> dict[str, str]:
         "Python": f"{platform.python_version()} on {platform.machine()} {sys.platform}",
     }
     for name, state in registry.backends().items():
-        rows[name] = registry.get(name).version() if state else str(state)
+        if state:
+            backend = registry.get(name)
+            rows |= {name: backend.version(), **backend.details()}
+        else:
+            rows[name] = str(state)
     return rows
 
 
 def show_config() -> None:
-    """Print versions and backends: what to quote in a bug report.
+    """Print versions, backends and the C core: what to quote in a bug report.
 
     Examples
     --------
@@ -31,6 +35,7 @@ def show_config() -> None:
     nnpoly  0.1.0
     Python  3...
     numpy   2...
+    C core  ...
     """
     for name, value in config().items():
         print(f"{name:<6}  {value}")

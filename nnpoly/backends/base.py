@@ -107,6 +107,13 @@ class Backend:
         """
         return partial(function, self.ops)
 
+    def set_num_threads(self, count: int) -> None:
+        """Use so many threads in kernels of our own; the library's have their own switches."""
+
     def version(self) -> str:
         """Return the library's version and what it computes on."""
         raise NotImplementedError
+
+    def details(self) -> dict[str, str]:
+        """Return what else `show_config` should say, by name."""
+        return {}

@@ -1,9 +1,14 @@
-"""NumPy: the host's own arrays, with in-place implementations of what training spends time on."""
+"""NumPy: the host's own arrays, with in-place implementations of what training spends time on.
+
+Where the C core was built, its implementations stand before those of this file (`core.py`).
+"""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -51,8 +56,9 @@ class NumPy(Backend):
     name = "numpy"
     in_place = True
 
-    def __init__(self) -> None:
+    def __init__(self, core: ModuleType | None = None, core_absent: str = "not asked for") -> None:
         self.xp = xp
+        self._core, self._core_absent = core, core_absent
 
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray | np.generic)
@@ -80,13 +86,28 @@ class NumPy(Backend):
     def zero_dimensional(self, value: Any) -> Array:
         return np.asarray(value)
 
+    def set_num_threads(self, count: int) -> None:
+        if self._core is not None:
+            self._core.set_num_threads(count)
+
     def version(self) -> str:
         return np.__version__
 
+    def details(self) -> dict[str, str]:
+        absent = f"none: {self._core_absent}"
+        return {"C core": absent if self._core is None else self._core.describe()}
+
 
 def load() -> Backend:
-    """Return the backend."""
-    return NumPy()
+    """Return the backend, with the C core's implementations where it was built."""
+    if os.environ.get("NNPOLY_ISA") == "none":
+        return NumPy(None, "NNPOLY_ISA is none")
+    try:
+        from . import core
+    except ImportError as error:
+        return NumPy(None, f"not built when nnpoly was installed, or broken ({error})")
+    core.start()
+    return NumPy(core)
 
 
 def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
