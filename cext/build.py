@@ -25,8 +25,8 @@ from setuptools._distutils.sysconfig import customize_compiler
 MODULE = "nnpoly._core"
 HERE = Path(__file__).resolve().parent
 
-# No contraction: a fused multiply-add stands where the source says so, and nowhere else, which makes
-# the results equal on every processor that has it. Neither errno nor traps are looked at.
+# No contraction: a fused multiply-add stands where the source says so, and nowhere else, so that
+# the results are equal on every processor that has it. Neither errno nor traps are looked at.
 COMPILE = [
     *("-std=gnu11", "-O3", "-g0", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
@@ -88,8 +88,8 @@ def wanted() -> bool:
     except NoCompiler as reason:
         if os.environ.get("NNPOLY_REQUIRE_C") == "1":
             raise SystemExit(
-                f"nnpoly: NNPOLY_REQUIRE_C=1, but the C core cannot be built: {reason}. Install a C "
-                "compiler and Python's headers, or point CC to one; without NNPOLY_REQUIRE_C the "
+                f"nnpoly: NNPOLY_REQUIRE_C=1, but the C core cannot be built: {reason}. Install a "
+                "C compiler and Python's headers, or point CC to one; without NNPOLY_REQUIRE_C the "
                 "package is built without the core."
             ) from None
         print(

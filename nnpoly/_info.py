@@ -9,7 +9,7 @@ from .backends import registry
 
 
 def config() -> dict[str, str]:
-    """Return versions, every backend with its version and device or why it is missing, the C core."""
+    """Return versions, every backend with its device or why it is missing, and the C core."""
     from . import __version__
 
     rows = {

@@ -47,7 +47,8 @@ def set_num_threads(count: int) -> None:
 
 def describe() -> str:
     """Return the ISA, the threads and the compiler."""
-    isa, compiler = (ffi.string(text).decode() for text in (lib.nnpoly_isa(), lib.nnpoly_compiler()))
+    isa = ffi.string(lib.nnpoly_isa()).decode()
+    compiler = ffi.string(lib.nnpoly_compiler()).decode()
     threads = lib.nnpoly_num_threads()
     return f"{isa}, {threads} thread{'s' * (threads > 1)}, compiled by {compiler}"
 
@@ -201,9 +202,7 @@ def _accepts_dense_delta(
         and _floats(delta, W)
         and delta.ndim == W.ndim == 2
         and delta.shape[1] == W.shape[0]
-        and _accepts_read(
-            _read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype
-        )
+        and _accepts_read(_read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype)
     )
 
 
@@ -220,9 +219,7 @@ def _dense_delta(
     return out
 
 
-def _accepts_gradients(
-    delta: Array, x: Array, out: Mapping[str, Array] | None = None
-) -> bool:
+def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
     if not (_floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
     if out is None:
@@ -320,7 +317,7 @@ def _gather(ops: Ops, x: Array, indices: Array) -> Array:
     out = np.empty((n, *x.shape[1:]), x.dtype)
     arguments = _pointer(x), _pointer("int64_t[]", indices), _pointer(out)
     status = lib.nnpoly_gather(*arguments, rows, n, x.nbytes // rows)
-    if status == lib.NNPOLY_RANGE:  # negative indices count from the end; NumPy knows, and complains
+    if status == lib.NNPOLY_RANGE:  # negative ones count from the end; NumPy knows
         return x.take(indices, axis=0)
     _check(status)
     return out
@@ -352,13 +349,8 @@ def _updates(moments: int) -> Callable[..., bool]:
 
 def _update(
     rule: int,
-    w: Array,
-    g: Array,
+    arrays: tuple[Array, ...],
     learning_rate: float,
-    *,
-    m: Array = None,
-    s: Array = None,
-    peak: Array = None,
     beta1: float = 0.0,
     beta2: float = 0.0,
     weight_m: float = 0.0,
@@ -367,15 +359,15 @@ def _update(
     eps: float = 0.0,
     inside: bool = False,
 ) -> None:
-    places = (ffi.NULL if array is None else _pointer(array) for array in (w, g, m, s, peak))
-    betas, weights = (beta1, beta2), (weight_m, weight_g, unbias_s)
-    numbers = learning_rate, *betas, *weights, eps, inside
-    _check(lib.nnpoly_update(_code(w), rule, *places, w.size, *numbers))
+    """Update the arrays w, g, m, s, peak, of which those that the rule does not name are None."""
+    places = (ffi.NULL if array is None else _pointer(array) for array in arrays)
+    numbers = learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps, inside
+    _check(lib.nnpoly_update(_code(arrays[0]), rule, *places, arrays[0].size, *numbers))
 
 
 @implements("sgd", "numpy", guard=_updates(0))
 def _sgd(ops: Ops, w: Array, g: Array, learning_rate: float) -> Array:
-    _update(lib.NNPOLY_SGD, w, g, learning_rate)
+    _update(lib.NNPOLY_SGD, (w, g, None, None, None), learning_rate)
     return w
 
 
@@ -390,7 +382,7 @@ def _momentum(
     nesterov: bool,
 ) -> tuple[Array, Array]:
     rule = lib.NNPOLY_NESTEROV if nesterov else lib.NNPOLY_MOMENTUM
-    _update(rule, w, g, learning_rate, m=v, beta1=momentum)
+    _update(rule, (w, g, v, None, None), learning_rate, momentum)
     return w, v
 
 
@@ -398,7 +390,8 @@ def _momentum(
 def _adagrad(
     ops: Ops, w: Array, g: Array, s: Array, learning_rate: float, eps: float, eps_inside_sqrt: bool
 ) -> tuple[Array, Array]:
-    _update(lib.NNPOLY_ADAGRAD, w, g, learning_rate, s=s, eps=eps, inside=eps_inside_sqrt)
+    arrays = w, g, None, s, None
+    _update(lib.NNPOLY_ADAGRAD, arrays, learning_rate, eps=eps, inside=eps_inside_sqrt)
     return w, s
 
 
@@ -413,8 +406,8 @@ def _rmsprop(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array]:
-    rest = {"eps": eps, "inside": eps_inside_sqrt}
-    _update(lib.NNPOLY_RMSPROP, w, g, learning_rate, s=s, beta2=beta, **rest)
+    arrays = w, g, None, s, None
+    _update(lib.NNPOLY_RMSPROP, arrays, learning_rate, beta2=beta, eps=eps, inside=eps_inside_sqrt)
     return w, s
 
 
@@ -433,9 +426,8 @@ def _adam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
-    rest = {"unbias_s": unbias_s, "eps": eps, "inside": eps_inside_sqrt}
-    moments = {"m": m, "s": s, "beta1": beta1, "beta2": beta2}
-    _update(lib.NNPOLY_ADAM, w, g, learning_rate, **moments, weight_m=unbias_m, **rest)
+    numbers = learning_rate, beta1, beta2, unbias_m, 0.0, unbias_s, eps, eps_inside_sqrt
+    _update(lib.NNPOLY_ADAM, (w, g, m, s, None), *numbers)
     return w, m, s
 
 
@@ -455,10 +447,8 @@ def _nadam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
-    rest = {"unbias_s": unbias_s, "eps": eps, "inside": eps_inside_sqrt}
-    moments = {"m": m, "s": s, "beta1": beta1, "beta2": beta2}
-    weights = {"weight_m": weight_m, "weight_g": weight_g}
-    _update(lib.NNPOLY_NADAM, w, g, learning_rate, **moments, **weights, **rest)
+    numbers = learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps, eps_inside_sqrt
+    _update(lib.NNPOLY_NADAM, (w, g, m, s, None), *numbers)
     return w, m, s
 
 
@@ -478,9 +468,8 @@ def _amsgrad(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array, Array]:
-    rest = {"unbias_s": unbias_s, "eps": eps, "inside": eps_inside_sqrt}
-    moments = {"m": m, "s": s, "peak": peak, "beta1": beta1, "beta2": beta2}
-    _update(lib.NNPOLY_AMSGRAD, w, g, learning_rate, **moments, weight_m=unbias_m, **rest)
+    numbers = learning_rate, beta1, beta2, unbias_m, 0.0, unbias_s, eps, eps_inside_sqrt
+    _update(lib.NNPOLY_AMSGRAD, (w, g, m, s, peak), *numbers)
     return w, m, s, peak
 
 
@@ -488,5 +477,5 @@ def _amsgrad(
 def _lion(
     ops: Ops, w: Array, g: Array, m: Array, learning_rate: float, beta1: float, beta2: float
 ) -> tuple[Array, Array]:
-    _update(lib.NNPOLY_LION, w, g, learning_rate, m=m, beta1=beta1, beta2=beta2)
+    _update(lib.NNPOLY_LION, (w, g, m, None, None), learning_rate, beta1, beta2)
     return w, m
