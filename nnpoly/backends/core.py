@@ -180,7 +180,8 @@ def _accepts_dense(
 def _dense(
     ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
 ) -> tuple[Array, Array]:
-    (n, m_in), m = x.shape, W.shape[0]
+    n, m_in = x.shape
+    m = W.shape[0]
     post = _new(ops, (n, m), x.dtype)
     pre = None
     if type(activation) is Identity:
@@ -210,7 +211,8 @@ def _accepts_dense_delta(
 def _dense_delta(
     ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
 ) -> Array:
-    n, (m_next, m) = delta.shape[0], W.shape
+    n = delta.shape[0]
+    m_next, m = W.shape
     out, read = _new(ops, (n, m), delta.dtype), _read(activation, pre, post)
     read_place = ffi.NULL if read is None else _pointer(read)
     arguments = _pointer(delta), _pointer(W), read_place, _pointer(out), n, m_next, m
@@ -226,14 +228,15 @@ def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None =
         return x.shape[1] > 0
     W, b = out["W"], out["b"]
     shapes = W.shape == (delta.shape[1], x.shape[1]) and b.shape == (delta.shape[1],)
-    return shapes and W.size > 0 and _readable(delta.dtype, W, b) and _writable(W, b)
+    return bool(shapes and W.size > 0) and _readable(delta.dtype, W, b) and _writable(W, b)
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
 def _dense_gradients(
     ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
 ) -> tuple[Array, Array]:
-    n, m, m_in = *delta.shape, x.shape[1]
+    n, m = delta.shape
+    m_in = x.shape[1]
     if out is None:
         out = {"W": np.empty((m, m_in), x.dtype), "b": np.empty(m, x.dtype)}
     W, b = out["W"], out["b"]
