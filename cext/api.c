@@ -67,8 +67,9 @@ static int known(int activation) { return activation >= 0 && activation < NNPOLY
 
 /* Parts */
 
-/* Below these a part takes about as long as waking a thread. */
-#define PART_PRODUCT ((int64_t)1 << 18) /* multiply-adds */
+/* Below these a part takes about as long as waking a thread, and fetching what another one left in
+ * its cache. */
+#define PART_PRODUCT ((int64_t)1 << 20) /* multiply-adds */
 #define PART_ELEMENTS ((int64_t)1 << 14)
 #define PART_BYTES ((int64_t)1 << 18)
 

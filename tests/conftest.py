@@ -24,6 +24,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import plain  # noqa: F401  registers the backend "plain"
 import strict  # noqa: F401  registers the backend "strict"
 
 from nnpoly.backends import Backend, get, registry
@@ -71,6 +72,7 @@ class Variant:
 VARIANTS = [
     Variant("numpy", "numpy"),
     Variant("numpy-readonly-strided", "numpy", readonly=True),
+    Variant("plain", "plain"),
     Variant("strict", "strict"),
     Variant("strict-device1", "strict", "device1"),
     Variant("strict-device2", "strict", "device2"),
@@ -97,7 +99,7 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(
     params=[
-        _marked(v) for v in VARIANTS if v.id in ("numpy", "strict-device1", "torch", "jax", "cupy")
+        _marked(v) for v in VARIANTS if v.id in ("numpy", "plain", "strict-device1", "torch", "jax", "cupy")
     ]
 )
 def backend_variant(request: pytest.FixtureRequest) -> Variant:

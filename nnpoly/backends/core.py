@@ -16,6 +16,7 @@ from .. import _threads, activations
 from .._core import ffi, lib
 from ..activations import Activation, Identity
 from ..primitives import Array, Ops, implements
+from . import numpy as _numpy  # noqa: F401  its implementations first: the last are tried first
 
 VARIABLE = "NNPOLY_ISA"
 
@@ -225,10 +226,12 @@ def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None =
     if not (_floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
     if out is None:
-        return x.shape[1] > 0
+        return bool(x.shape[1] > 0)
     W, b = out["W"], out["b"]
-    shapes = W.shape == (delta.shape[1], x.shape[1]) and b.shape == (delta.shape[1],)
-    return bool(shapes and W.size > 0) and _readable(delta.dtype, W, b) and _writable(W, b)
+    m, m_in = delta.shape[1], x.shape[1]
+    if W.shape != (m, m_in) or b.shape != (m,) or m_in == 0:
+        return False
+    return _readable(x.dtype, W, b) and _writable(W, b)
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
