@@ -55,7 +55,7 @@ def reference(case: Case, dtype: str) -> tuple[list[Any], list[Any]]:
     factor = UNITS * float(floats.eps) * np.sqrt(case.terms)
     scales = case.scales(arguments, results)
     tiny = float(floats.tiny)
-    return results, [factor * scale + tiny * (np.max(scale) > 0) for scale in scales]
+    return results, [factor * scale + tiny * np.any(scale > 0) for scale in scales]
 
 
 def is_traced(primitive: str, name: str, value: Any) -> bool:

@@ -83,6 +83,18 @@ VARIANTS = [
 ]
 
 
+def built_core() -> Any:
+    """Return the C core's module; skip the tests where it is not in use, unless it must be."""
+    if os.environ.get("NNPOLY_ISA") == "none":
+        pytest.skip("NNPOLY_ISA is none", allow_module_level=True)
+    if os.environ.get("NNPOLY_REQUIRE_C") != "1":
+        pytest.importorskip("nnpoly._core", reason="the C core was not built")
+    get("numpy")
+    from nnpoly.backends import core
+
+    return core
+
+
 def _marked(variant: Variant) -> Any:
     marks = []
     if variant.backend_name == "cupy":
@@ -99,7 +111,9 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(
     params=[
-        _marked(v) for v in VARIANTS if v.id in ("numpy", "plain", "strict-device1", "torch", "jax", "cupy")
+        _marked(v)
+        for v in VARIANTS
+        if v.id in ("numpy", "plain", "strict-device1", "torch", "jax", "cupy")
     ]
 )
 def backend_variant(request: pytest.FixtureRequest) -> Variant:

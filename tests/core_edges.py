@@ -1,0 +1,100 @@
+"""Further cases for the C core: shapes on every edge of its tiles, blocks, chunks and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cases
+import numpy as np
+from cases import Case
+
+from nnpoly import activations
+
+# Vectors have 2 to 16 lanes, register tiles up to 14 rows and 2 vectors; K is cut at 384 and 192,
+# N at 384. At (130, 260, 130) two threads take part.
+NEAR_TILES = [1, 2, 3, 5, 6, 7, 8, 13, 14, 15, 16, 17, 28, 29, 31, 32, 33, 64, 65]
+PRODUCTS = [
+    *((n, 5, 3) for n in NEAR_TILES),
+    *((3, K, 5) for K in NEAR_TILES),
+    *((3, 5, m) for m in NEAR_TILES),
+    *((5, K, 7) for K in (191, 192, 193, 383, 384, 385, 400, 769)),
+    *((5, 7, m) for m in (383, 384, 385, 401, 769)),
+    *((0, 5, 3), (29, 31, 37), (61, 127, 67), (130, 260, 130), (257, 64, 257), (64, 400, 401)),
+]
+COUNTS = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 4095, 4096, 4097, 32768, 40001]
+SCORES = [
+    *((n, 10) for n in (1, 2, 7, 8, 15, 16, 17, 63, 64, 65, 129)),
+    *((3, K) for K in (1, 2, 7, 8, 9, 15, 16, 17, 33, 1000)),
+    *((700, 61), (4097, 9)),
+]
+RULES = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "nadam", "amsgrad", "lion"]
+
+
+def case(primitive: str, shape: tuple[int, ...], terms: int, arguments: dict) -> Case:
+    return Case(primitive, "x".join(map(str, shape)), arguments, max(1, terms))
+
+
+def products(rng: np.random.Generator) -> Iterator[Case]:
+    for shape in PRODUCTS:
+        n, m_in, m = shape
+        arguments = cases.dense_arguments(rng, shape, activations.tanh)
+        yield case("dense", shape, m_in + 1, arguments)
+        arguments = cases.dense_delta_arguments(rng, shape, activations.tanh)
+        yield case("dense_delta", shape, m_in + 1, arguments)
+        delta, x = rng.standard_normal((n, m)), rng.standard_normal((n, m_in))
+        out = {"W": np.ones((m, m_in)), "b": np.ones(m)}
+        yield case("dense_gradients", shape, n, {"delta": delta, "x": x, "out": out})
+
+
+def element_by_element(rng: np.random.Generator) -> Iterator[Case]:
+    for count in COUNTS:
+        z, d = 3.0 * rng.standard_normal(count), rng.standard_normal(count)
+        for activation in (activations.gelu, activations.relu):
+            post = activation(z)
+            yield case("activate", (count,), 1, {"pre": z, "activation": activation})
+            arguments = {"d_post": d, "pre": z, "post": post, "activation": activation}
+            yield case("activation_delta", (count,), 1, arguments)
+        yield case("clip_norm", (count,), count, {"g": 0.5 * d, "limit": 0.1})
+
+
+def losses(rng: np.random.Generator) -> Iterator[Case]:
+    for n, K in SCORES:
+        scores, soft = 2.0 * rng.standard_normal((n, K)), rng.random((n, K))
+        yield case("softmax", (n, K), K, {"scores": scores})
+        yield case("logistic", (n, K), n * K, {"scores": scores, "y": soft})
+        yield case("squared_error", (n, K), n * K, {"scores": scores, "y": soft})
+        yield case("cross_entropy", (n, K), n * K, {"scores": scores, "y": soft})
+        labels = rng.integers(0, K, n)
+        yield case("cross_entropy", (n, K, 0), n * K, {"scores": scores, "y": labels})
+
+
+def rest(rng: np.random.Generator) -> Iterator[Case]:
+    for n, m in ((0, 3), (1, 1), (33, 17), (301, 128)):
+        arguments = {"x": rng.random((n, m)), "rate": 0.3, "key": 5, "path": 7}
+        yield case("dropout_scale", (n, m), 1, arguments)
+    for N, n, m in ((5, 0, 3), (1, 9, 1), (300, 1000, 200)):
+        x, indices = rng.random((N, m)), rng.integers(0, N, n)
+        yield case("gather", (N, n, m), 1, {"x": x, "indices": indices})
+
+
+def updates(rng: np.random.Generator) -> Iterator[Case]:
+    """The optimisers' own cases, cut to every length."""
+    for rule in RULES:
+        long = [c for c in cases.CASES[rule] if c.arguments["w"].size > max(COUNTS)]
+        for like in long:
+            for count in COUNTS:
+                arguments = {
+                    name: value[:count] if isinstance(value, np.ndarray) else value
+                    for name, value in like.arguments.items()
+                }
+                yield Case(rule, f"{like.name}-{count}", arguments, 1)
+
+
+def edges() -> dict[str, list[Case]]:
+    """Return all of them, by primitive."""
+    rng = np.random.default_rng(3)
+    found: dict[str, list[Case]] = {}
+    for generate in (products, element_by_element, losses, rest, updates):
+        for one in generate(rng):
+            found.setdefault(one.primitive, []).append(one)
+    return found
