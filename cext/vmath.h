@@ -67,10 +67,19 @@ INLINE vec exp_bounded(vec x) {
   return fma_(p.em1, scale, scale);
 }
 
+/* exp(x) 2^24 for -FURTHEST <= x <= 0: a normal number, where exp(x) need not be one. */
+#define FURTHEST (BITS == 32 ? 95 : 720)
+INLINE vec exp_scaled(vec x) {
+  const struct power p = reduced(x, (vec){0});
+  const vec scale = two_to(p, 24);
+  return fma_(p.em1, scale, scale);
+}
+INLINE vec scaled_down(vec x) { return x * (real)(1.0 / (1 << 24)); }
+
 /* exp(x) for x <= 0: 0 where it would be a denormal number. */
 INLINE vec exp_decay(vec x) {
   const vec lowest = set1(SMALLEST_EXPONENT);
-  return choose(less(x, lowest), (vec){0}, exp_bounded(at_least(x, lowest)));
+  return choose(less(x, lowest), (vec){0}, scaled_down(exp_scaled(at_least(x, lowest))));
 }
 
 /* exp(x), for every x. */
@@ -90,8 +99,9 @@ INLINE vec expm1_bounded(vec x) {
   return fma_(p.em1, scale, scale - (real)1);
 }
 
-/* log((1 + s) / (1 - s)) = 2 s + s^3 L(s^2), |s| <= 1/3. */
-INLINE vec log_ratio(vec s) {
+/* log((1 + s) / (1 - s)) = 2 s + s^3 L(s^2), |s| <= 1/3; of 2 s, which may be a normal number though
+ * s is not. */
+INLINE vec log_ratio(vec twice) {
   static const real L[] = {
 #if BITS == 32
       0.6666666732087150329f, 0.39999706206824966181f, 0.28592364795197616486f, /* 2^-31 */
@@ -103,12 +113,12 @@ INLINE vec log_ratio(vec s) {
       0.074916394606732655717, 0.15631534707431224485
 #endif
   };
-  const vec square = s * s;
-  return fma_(s * square, POLYNOMIAL(square, L), s + s);
+  const vec s = (real)0.5 * twice, square = s * s;
+  return fma_(s * square, POLYNOMIAL(square, L), twice);
 }
 
 /* log(1 + u) for 0 <= u <= 1. */
-INLINE vec log1p_unit(vec u) { return log_ratio(u / (u + (real)2)); }
+INLINE vec log1p_unit(vec u) { return log_ratio((u + u) / (u + (real)2)); }
 
 /* log(v) for a positive normal number v; inf and NaN pass. */
 INLINE vec log_positive(vec v) {
@@ -118,7 +128,8 @@ INLINE vec log_positive(vec v) {
   const vec m = (vec)((ivec)v - (e << MANTISSA));
   /* The integer e as a real, by the shifter's bits. */
   const vec exponent = (vec)((ivec)set1(SHIFTER) + e) - SHIFTER;
-  const vec log_m = log_ratio((m - (real)1) / (m + (real)1));
+  const vec above = m - (real)1;
+  const vec log_m = log_ratio((above + above) / (m + (real)1));
   const vec y = fma_(exponent, set1(LN2_HIGH), fma_(exponent, set1(LN2_LOW), log_m));
   return choose(less(v, set1((real)INFINITY)), y, v);
 }
@@ -130,14 +141,11 @@ INLINE vec sigmoid(vec x) {
 }
 
 /* x sigmoid(y), for x that is not below -FURTHEST. Where y < 0 it is x exp(y) / (1 + exp(y)), whose
- * exp may be a denormal number though the product is not: it is scaled up and down again. */
-#define FURTHEST (BITS == 32 ? 95 : 720)
+ * exp may be a denormal number though the product is not. */
 INLINE vec times_sigmoid(vec x, vec y) {
-  const struct power p = reduced(at_least(-absolute(y), set1(-FURTHEST)), (vec){0});
-  const vec scale = two_to(p, 24), down = set1((real)(1.0 / (1 << 24)));
-  const vec scaled = fma_(p.em1, scale, scale);
-  const vec numerator = choose(less(y, (vec){0}), x * scaled * down, x);
-  return numerator / fma_(scaled, down, set1(1));
+  const vec scaled = exp_scaled(at_least(-absolute(y), set1(-FURTHEST)));
+  const vec numerator = choose(less(y, (vec){0}), scaled_down(x * scaled), x);
+  return numerator / ((real)1 + scaled_down(scaled));
 }
 
 INLINE vec tanh_(vec x) {
