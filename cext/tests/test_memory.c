@@ -1,0 +1,230 @@
+/* Every function of the core on arrays between guard pages, with inputs that must not be written:
+ * for each ISA that runs here, both types, one thread and two, and either end of the arrays.
+ * Results are compared with loops in double. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guarded.h"
+#include "nnpoly.h"
+
+/* The configuration that is being tested. */
+static const char *isa;
+static int dtype, threads;
+static enum side side;
+
+static void fail(const char *what, double got, double want) {
+  fprintf(stderr, "%s, float%d, %d threads, %s: %s: got %.17g, want %.17g\n", isa,
+          dtype == NNPOLY_FLOAT32 ? 32 : 64, threads, side == AT_START ? "start" : "end", what, got,
+          want);
+  exit(1);
+}
+
+static void ok(const char *what, int status) {
+  if (status != NNPOLY_OK) fail(what, status, NNPOLY_OK);
+}
+
+static double get(const void *array, int64_t i) {
+  return dtype == NNPOLY_FLOAT32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+static void set(void *array, int64_t i, double value) {
+  if (dtype == NNPOLY_FLOAT32)
+    ((float *)array)[i] = (float)value;
+  else
+    ((double *)array)[i] = value;
+}
+
+static void *room(int64_t count) {
+  return guarded((size_t)count * (dtype == NNPOLY_FLOAT32 ? 4 : 8), side);
+}
+
+/* Uniform in [low, low + 1), the same in every run. */
+static double draw(double low) {
+  static uint64_t state = 88172645463325252u;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return low + (double)(state >> 11) / 9007199254740992.0;
+}
+
+static void *filled(int64_t count, double low) {
+  void *array = room(count);
+  for (int64_t i = 0; i < count; i++) set(array, i, draw(low));
+  return array;
+}
+
+static void *input(int64_t count) {
+  void *array = filled(count, -0.5);
+  guarded_read_only(array);
+  return array;
+}
+
+/* `scale` is the size of what was added up, of `terms` terms. */
+static void near(const char *what, double got, double want, double terms, double scale) {
+  const double eps = dtype == NNPOLY_FLOAT32 ? 1.2e-7 : 2.3e-16;
+  if (!(fabs(got - want) <= 8 * eps * sqrt(terms + 1) * (scale + fabs(want)))) fail(what, got, want);
+}
+
+static double sigma(int activation, double z) {
+  switch (activation) {
+    case NNPOLY_RELU: return z > 0 ? z : 0;
+    case NNPOLY_GELU: return z * erfc(-z / sqrt(2)) / 2;
+    case NNPOLY_TANH: return tanh(z);
+    default: return z;
+  }
+}
+
+static double slope_of_tanh(double post) { return 1 - post * post; }
+
+static void products(int64_t n, int64_t m_in, int64_t m) {
+  const void *x = input(n * m_in), *W = input(m * m_in), *b = input(m), *delta = input(n * m);
+  const void *read = input(n * m_in);
+  void *pre = room(n * m), *post = room(n * m), *out = room(n * m_in);
+  void *dW = room(m * m_in), *db = room(m);
+  ok("dense", nnpoly_dense(dtype, x, W, b, pre, post, n, m_in, m, NNPOLY_GELU, 0));
+  for (int64_t i = 0; i < n * m; i++) {
+    double sum = get(b, i % m);
+    for (int64_t k = 0; k < m_in; k++) sum += get(x, i / m * m_in + k) * get(W, i % m * m_in + k);
+    near("pre", get(pre, i), sum, (double)m_in, 1);
+    near("post", get(post, i), sigma(NNPOLY_GELU, sum), (double)m_in, 1);
+  }
+  ok("dense", nnpoly_dense(dtype, x, W, b, NULL, post, n, m_in, m, NNPOLY_IDENTITY, 0));
+  for (int64_t i = 0; i < n * m; i++) near("post", get(post, i), get(pre, i), 0, 0);
+  ok("delta", nnpoly_dense_delta(dtype, delta, W, read, out, n, m, m_in, NNPOLY_TANH, 0));
+  for (int64_t i = 0; i < n * m_in; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < m; k++) sum += get(delta, i / m_in * m + k) * get(W, k * m_in + i % m_in);
+    near("delta", get(out, i), sum * slope_of_tanh(get(read, i)), (double)m, 1);
+  }
+  if (m_in == 0) return;
+  ok("gradients", nnpoly_dense_gradients(dtype, delta, x, dW, db, n, m, m_in));
+  for (int64_t i = 0; i < m * m_in; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++) sum += get(delta, k * m + i / m_in) * get(x, k * m_in + i % m_in);
+    near("dW", get(dW, i), sum, (double)n, 1);
+  }
+  for (int64_t j = 0; j < m; j++) {
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++) sum += get(delta, k * m + j);
+    near("db", get(db, j), sum, (double)n, 1);
+  }
+}
+
+static void elements(int64_t count) {
+  const void *z = input(count), *d = input(count);
+  void *out = room(count), *again = filled(count, -0.5);
+  for (int activation = 0; activation < NNPOLY_ACTIVATIONS; activation++) {
+    ok("activate", nnpoly_activate(dtype, z, out, count, activation, 0.5));
+    ok("in place", nnpoly_activate(dtype, again, again, count, activation, 0.5));
+    ok("slope", nnpoly_activation_delta(dtype, d, z, out, count, activation, 0.5));
+  }
+  ok("relu", nnpoly_activate(dtype, z, out, count, NNPOLY_RELU, 0));
+  for (int64_t i = 0; i < count; i++)
+    near("relu", get(out, i), sigma(NNPOLY_RELU, get(z, i)), 0, 0);
+  ok("clip", nnpoly_clip_norm(dtype, z, out, count, 0.125));
+  double squares = 0;
+  for (int64_t i = 0; i < count; i++) squares += get(z, i) * get(z, i);
+  const double factor = squares > 0.125 * 0.125 ? 0.125 / sqrt(squares) : 1;
+  for (int64_t i = 0; i < count; i++) near("clip", get(out, i), factor * get(z, i), 16, 0);
+}
+
+static void updates(int64_t count) {
+  const void *g = input(count);
+  void *w = filled(count, 0), *m = filled(count, 0), *s = filled(count, 0.5);
+  void *peak = filled(count, 0.5), *before = room(count);
+  for (int rule = 0; rule < NNPOLY_RULES; rule++) {
+    for (int64_t i = 0; i < count; i++) set(before, i, get(w, i));
+    ok("update", nnpoly_update(dtype, rule, w, g, m, s, peak, count, 0.25, 0.5, 0.75, 1.5, 0.5,
+                               1.25, 0.125, rule % 2));
+    for (int64_t i = 0; rule == NNPOLY_SGD && i < count; i++)
+      near("sgd", get(w, i), get(before, i) - 0.25 * get(g, i), 1, 1);
+  }
+}
+
+static void losses(int64_t n, int64_t K) {
+  const void *scores = input(n * K), *y = input(n * K);
+  int64_t *labels = guarded((size_t)n * sizeof(int64_t), side);
+  for (int64_t i = 0; i < n; i++) labels[i] = i % (K + 1) - (i % 5 == 4);
+  guarded_read_only(labels);
+  void *f = room(n * K), *delta = room(n * K), *loss = room(1);
+  ok("softmax", nnpoly_softmax(dtype, scores, f, n, K));
+  ok("labels", nnpoly_cross_entropy(dtype, scores, labels, NULL, delta, loss, n, K));
+  double want = 0;
+  for (int64_t i = 0; i < n; i++) {
+    double total = 0;
+    for (int64_t k = 0; k < K; k++) total += exp(get(scores, i * K + k));
+    for (int64_t k = 0; k < K; k++) {
+      const double p = exp(get(scores, i * K + k)) / total;
+      near("f", get(f, i * K + k), p, (double)K, 0);
+      near("delta", get(delta, i * K + k), (p - (labels[i] == k)) / (double)n, (double)K,
+           1 / (double)n);
+      if (labels[i] == k) want -= log(p) / (double)n;
+    }
+  }
+  near("loss", get(loss, 0), want, (double)(n * K), 0);
+  ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, delta, loss, n, K));
+  ok("logistic", nnpoly_logistic(dtype, scores, y, delta, loss, n, K));
+  ok("squares", nnpoly_squared_error(dtype, scores, y, delta, loss, n, K));
+  want = 0;
+  for (int64_t i = 0; i < n * K; i++)
+    want += pow(get(scores, i) - get(y, i), 2) / (2 * (double)n);
+  near("squares", get(loss, 0), want, (double)(n * K), 0);
+}
+
+static void data(int64_t N, int64_t n, int64_t row) {
+  char *x = guarded((size_t)(N * row), side), *out = guarded((size_t)(n * row), side);
+  int64_t *indices = guarded((size_t)n * sizeof(int64_t), side);
+  for (int64_t i = 0; i < N * row; i++) x[i] = (char)(i % 127);
+  for (int64_t i = 0; i < n; i++) indices[i] = (i * 7 + 3) % N;
+  guarded_read_only(x);
+  guarded_read_only(indices);
+  ok("gather", nnpoly_gather(x, indices, out, N, n, row));
+  for (int64_t i = 0; i < n; i++)
+    if (row > 0 && memcmp(out + i * row, x + indices[i] * row, (size_t)row) != 0)
+      fail("gather", (double)i, 0);
+  ok("dropout", nnpoly_dropout_scale(dtype, room(n * row), n, row, 0.5, -5, 7));
+}
+
+static void test_configuration(void) {
+  static const int64_t shapes[][3] = {
+      {1, 1, 1},    {0, 3, 2},     {3, 0, 2},     {3, 2, 0},     {2, 13, 17},   {7, 15, 33},
+      {13, 16, 31}, {14, 17, 32},  {15, 31, 65},  {29, 33, 7},   {6, 193, 8},   {5, 385, 9},
+      {3, 400, 5},  {385, 5, 3},   {3, 5, 401},   {130, 131, 129}};
+  static const int64_t counts[] = {0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 4095, 4097, 33000};
+  static const int64_t scores[][2] = {{1, 1}, {3, 2}, {15, 7}, {16, 8}, {17, 9}, {65, 16},
+                                      {4, 17}, {3, 1000}, {700, 61}};
+  static const int64_t tables[][3] = {{5, 0, 3}, {5, 9, 0}, {3, 8, 1}, {40, 900, 700}};
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    products(shapes[i][0], shapes[i][1], shapes[i][2]);
+    guarded_free_all();
+  }
+  for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    elements(counts[i]);
+    updates(counts[i]);
+    guarded_free_all();
+  }
+  for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
+    losses(scores[i][0], scores[i][1]);
+    guarded_free_all();
+  }
+  for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+    data(tables[i][0], tables[i][1], tables[i][2]);
+    guarded_free_all();
+  }
+}
+
+int main(void) {
+  for (int i = 0; (isa = nnpoly_isa_name(i)) != NULL; i++) {
+    if (!nnpoly_isa_runs(isa)) continue;
+    ok("isa", nnpoly_set_isa(isa));
+    for (dtype = NNPOLY_FLOAT32; dtype <= NNPOLY_FLOAT64; dtype++) {
+      for (threads = 1; threads <= 2; threads++) {
+        ok("threads", nnpoly_set_num_threads(threads));
+        for (side = AT_START; side <= AT_END; side++) test_configuration();
+      }
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,88 @@
+/* Many threads that compute at once, with and without the workers, and fork among them. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nnpoly.h"
+
+enum { N = 160, M = 160, CALLERS = 4, ROUNDS = 30 };
+
+static float x[N * M], W[M * M], b[M], expected[N * M];
+
+static void require(int condition, const char *what) {
+  if (!condition) {
+    fprintf(stderr, "test_pool: %s\n", what);
+    exit(1);
+  }
+}
+
+/* Two parts of a product, and a loss whose scratch depends on its size. */
+static int right(void) {
+  float *post = malloc(sizeof expected), *delta = malloc(sizeof expected), loss;
+  int64_t labels[N] = {0};
+  int same = nnpoly_dense(NNPOLY_FLOAT32, x, W, b, NULL, post, N, M, M, NNPOLY_TANH, 0) == 0;
+  same &= memcmp(post, expected, sizeof expected) == 0;
+  same &= nnpoly_cross_entropy(NNPOLY_FLOAT32, post, labels, NULL, delta, &loss, N, M) == 0;
+  free(post);
+  free(delta);
+  return same;
+}
+
+static void *compute(void *argument) {
+  (void)argument;
+  for (int i = 0; i < ROUNDS; i++) require(right(), "a thread computes something else");
+  return NULL;
+}
+
+static void test_threads(void) {
+  pthread_t callers[CALLERS];
+  for (int i = 0; i < CALLERS; i++)
+    require(pthread_create(&callers[i], NULL, compute, NULL) == 0, "pthread_create");
+  for (int i = 0; i < CALLERS; i++) pthread_join(callers[i], NULL);
+}
+
+static void test_fork(void) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int no_workers = nnpoly_workers() == 0, same = right(), some = nnpoly_workers() > 0;
+    _exit(no_workers && same && some ? 0 : 1);
+  }
+  int status = -1;
+  require(child > 0 && waitpid(child, &status, 0) == child, "fork");
+  require(status == 0, "the child computes something else");
+  require(right(), "the parent computes something else");
+}
+
+/* The thread sanitizer does not follow a child that starts threads. */
+#if defined(__SANITIZE_THREAD__)
+enum { FORKS = 0 };
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+enum { FORKS = 0 };
+#else
+enum { FORKS = 1 };
+#endif
+#else
+enum { FORKS = 1 };
+#endif
+
+int main(void) {
+  for (int i = 0; i < N * M; i++) x[i] = (float)(i % 17) / 17, W[i % (M * M)] = (float)(i % 13) / 99;
+  require(nnpoly_num_threads() == 1 && nnpoly_workers() == 0, "a worker before its time");
+  nnpoly_dense(NNPOLY_FLOAT32, x, W, b, NULL, expected, N, M, M, NNPOLY_TANH, 0);
+  require(nnpoly_workers() == 0, "a worker, though one thread is wanted");
+  require(nnpoly_set_num_threads(0) == NNPOLY_RANGE, "no thread at all");
+  require(nnpoly_set_num_threads(1000) == NNPOLY_RANGE, "too many threads");
+  for (int threads = 4; threads >= 2; threads--) {
+    require(nnpoly_set_num_threads(threads) == NNPOLY_OK, "set_num_threads");
+    require(right(), "several threads compute something else");
+    test_threads();
+    if (FORKS) test_fork();
+  }
+  require(nnpoly_workers() > 0, "no worker");
+  return 0;
+}
