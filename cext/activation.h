@@ -1,17 +1,17 @@
 /* Every activation beside its derivative; then the loops over arrays. `a` is the parameter. */
 
 /* Call F(name) for each activation. */
-#define EACH_ACTIVATION(F)                                                                      \
-  F(STEP) F(IDENTITY) F(LINEAR) F(SIGMOID) F(TANH) F(RELU) F(LEAKY_RELU) F(ELU) F(SOFTPLUS)      \
+// clang-format off
+#define EACH_ACTIVATION(F)                                                                  \
+  F(STEP) F(IDENTITY) F(LINEAR) F(SIGMOID) F(TANH) F(RELU) F(LEAKY_RELU) F(ELU) F(SOFTPLUS) \
   F(SILU) F(GELU) F(GELU_TANH) F(EXP)
+// clang-format on
 
 /* The argument of GELU_TANH's sigmoid, 2 sqrt(2/pi) (z + 0.044715 z^3), and its derivative. */
 #define SCALE ((real)1.59576912160573071176)
 #define CUBIC ((real)0.044715)
 INLINE vec gelu_tanh_inner(vec z) { return SCALE * z * fma_(z * z, set1(CUBIC), set1(1)); }
-INLINE vec gelu_tanh_inner_slope(vec z) {
-  return SCALE * fma_(z * z, set1(3 * CUBIC), set1(1));
-}
+INLINE vec gelu_tanh_inner_slope(vec z) { return SCALE * fma_(z * z, set1(3 * CUBIC), set1(1)); }
 #undef SCALE
 #undef CUBIC
 
@@ -78,8 +78,7 @@ INLINE void sigma_loop(int activation, const real *pre, real *post, int64_t coun
   for (; i + LANES <= count; i += LANES)
     store(post + i, sigma(activation, load(pre + i), parameter));
   const int rest = (int)(count - i);
-  if (rest > 0)
-    store_part(post + i, sigma(activation, load_part(pre + i, rest), parameter), rest);
+  if (rest > 0) store_part(post + i, sigma(activation, load_part(pre + i, rest), parameter), rest);
 }
 
 INLINE void slope_loop(int activation, const real *d_post, const real *read, real *out,
@@ -99,10 +98,8 @@ INLINE void slope_loop(int activation, const real *d_post, const real *read, rea
 
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 static void apply_sigma(int activation, const real *pre, real *post, int64_t count, double a) {
-#define CASE(NAME)                                                   \
-  case NNPOLY_##NAME:                                                \
-    sigma_loop(NNPOLY_##NAME, pre, post, count, (real)a);            \
-    break;
+#define CASE(NAME) \
+  case NNPOLY_##NAME: sigma_loop(NNPOLY_##NAME, pre, post, count, (real)a); break;
   switch (activation) { EACH_ACTIVATION(CASE) }
 #undef CASE
 }
@@ -110,10 +107,8 @@ static void apply_sigma(int activation, const real *pre, real *post, int64_t cou
 /* out = d_post * sigma'(read), `count` elements; in place if out is d_post. */
 static void apply_slope(int activation, const real *d_post, const real *read, real *out,
                         int64_t count, double a) {
-#define CASE(NAME)                                                   \
-  case NNPOLY_##NAME:                                                \
-    slope_loop(NNPOLY_##NAME, d_post, read, out, count, (real)a);    \
-    break;
+#define CASE(NAME) \
+  case NNPOLY_##NAME: slope_loop(NNPOLY_##NAME, d_post, read, out, count, (real)a); break;
   switch (activation) { EACH_ACTIVATION(CASE) }
 #undef CASE
 }

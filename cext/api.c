@@ -54,13 +54,13 @@ static int check_arrays(int64_t size, const struct argument *arguments, int coun
 
 static int64_t size_of(int dtype) { return dtype == NNPOLY_FLOAT64 ? 8 : 4; }
 
-#define CHECK(dtype, ...)                                                                        \
-  do {                                                                                           \
-    if ((dtype) != NNPOLY_FLOAT32 && (dtype) != NNPOLY_FLOAT64) return NNPOLY_RANGE;             \
-    const struct argument arguments_[] = {__VA_ARGS__};                                          \
-    const int status_ = check_arrays(size_of(dtype), arguments_,                                 \
-                                     (int)(sizeof arguments_ / sizeof arguments_[0]));           \
-    if (status_ != NNPOLY_OK) return status_;                                                    \
+#define CHECK(dtype, ...)                                                                          \
+  do {                                                                                             \
+    if ((dtype) != NNPOLY_FLOAT32 && (dtype) != NNPOLY_FLOAT64) return NNPOLY_RANGE;               \
+    const struct argument arguments_[] = {__VA_ARGS__};                                            \
+    const int status_ =                                                                            \
+        check_arrays(size_of(dtype), arguments_, (int)(sizeof arguments_ / sizeof arguments_[0])); \
+    if (status_ != NNPOLY_OK) return status_;                                                      \
   } while (0)
 
 static int known(int activation) { return activation >= 0 && activation < NNPOLY_ACTIVATIONS; }
@@ -212,8 +212,7 @@ int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int a
                     double a) {
   if (!known(activation)) return NNPOLY_RANGE;
   CHECK(dtype, {INPUT, pre, count, 1}, {OUTPUT | IN_PLACE, post, count, 1});
-  const struct element_job job = {
-      nnpoly_kernels(dtype), pre, NULL, post, count, activation, a};
+  const struct element_job job = {nnpoly_kernels(dtype), pre, NULL, post, count, activation, a};
   return nnpoly_run(activate_part, &job, parts_for(count, PART_ELEMENTS), 0);
 }
 
@@ -232,8 +231,7 @@ int nnpoly_activation_delta(int dtype, const void *d_post, const void *read, voi
         {OUTPUT | IN_PLACE, out, count, 1});
   if (read != NULL && read == out) return count > 0 ? NNPOLY_OVERLAP : NNPOLY_OK;
   if (read == NULL && activation > NNPOLY_LINEAR && count > 0) return NNPOLY_NULL;
-  const struct element_job job = {
-      nnpoly_kernels(dtype), d_post, read, out, count, activation, a};
+  const struct element_job job = {nnpoly_kernels(dtype), d_post, read, out, count, activation, a};
   return nnpoly_run(activation_delta_part, &job, parts_for(count, PART_ELEMENTS), 0);
 }
 
@@ -392,8 +390,8 @@ static void norm_part(const void *argument, int index, int parts, void *scratch)
   const struct range r = cut(job->chunks, index, parts, 1);
   (void)scratch;
   for (int64_t chunk = r.start; chunk < r.stop; chunk++)
-    job->partial[chunk] = job->kernels->sum_of_squares(
-        job->g, chunk * CHUNK, least((chunk + 1) * CHUNK, job->count));
+    job->partial[chunk] =
+        job->kernels->sum_of_squares(job->g, chunk * CHUNK, least((chunk + 1) * CHUNK, job->count));
 }
 
 static void scale_part(const void *argument, int index, int parts, void *scratch) {
@@ -435,8 +433,8 @@ static void update_part(const void *argument, int index, int parts, void *scratc
 }
 
 int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s, void *peak,
-                  int64_t count, double learning_rate, double beta1, double beta2,
-                  double weight_m, double weight_g, double unbias_s, double eps, int eps_inside) {
+                  int64_t count, double learning_rate, double beta1, double beta2, double weight_m,
+                  double weight_g, double unbias_s, double eps, int eps_inside) {
   if (rule < 0 || rule >= NNPOLY_RULES) return NNPOLY_RANGE;
   const int has_m = rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
   const int has_s = rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD;

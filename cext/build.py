@@ -81,12 +81,15 @@ def _run(command: list[str]) -> None:
 
 def wanted() -> bool:
     """Whether to build the core; decided by a probe, and by the two environment variables."""
+    required = os.environ.get("NNPOLY_REQUIRE_C") == "1"
     if os.environ.get("NNPOLY_NO_C") == "1":
+        if required:
+            raise SystemExit("nnpoly: NNPOLY_NO_C=1 and NNPOLY_REQUIRE_C=1 contradict; unset one.")
         return False
     try:
         probe()
     except NoCompiler as reason:
-        if os.environ.get("NNPOLY_REQUIRE_C") == "1":
+        if required:
             raise SystemExit(
                 f"nnpoly: NNPOLY_REQUIRE_C=1, but the C core cannot be built: {reason}. Install a "
                 "C compiler and Python's headers, or point CC to one; without NNPOLY_REQUIRE_C the "

@@ -62,15 +62,15 @@ struct dropout {
 #define CHUNK 4096
 #define CHUNK_ROWS 64
 
-/* The kernels of one ISA and element type. Ranges are half-open, in elements unless it says rows. */
+/* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named. */
 struct kernels {
-  int tile_rows, tile_columns;  /* of the register tile: where a product is best cut */
-  size_t product_scratch;       /* bytes that `product` needs */
-  size_t row_scratch;           /* bytes a column that `softmax` and `cross_entropy` need */
+  int tile_rows, tile_columns; /* of the register tile: where a product is best cut */
+  size_t product_scratch;      /* bytes that `product` needs */
+  size_t row_scratch;          /* bytes a column that `softmax` and `cross_entropy` need */
   void (*product)(const struct product *, struct rect, void *scratch);
   void (*activate)(const void *pre, void *post, int64_t i0, int64_t i1, int activation, double a);
-  void (*activation_delta)(const void *d_post, const void *read, void *out, int64_t i0,
-                           int64_t i1, int activation, double a);
+  void (*activation_delta)(const void *d_post, const void *read, void *out, int64_t i0, int64_t i1,
+                           int activation, double a);
   void (*softmax)(const void *scores, void *f, int64_t row0, int64_t row1, int64_t K,
                   void *scratch);
   void (*cross_entropy)(const struct loss *, int64_t chunk, void *scratch); /* CHUNK_ROWS rows */

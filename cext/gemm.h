@@ -26,8 +26,8 @@ enum {
   BLOCK_N = 384,                    /* ... and the panels of B half a MiB or so */
   ROW_STRIDE = BLOCK_K + 16,        /* not a power of two, whose rows would share cache sets */
   COLUMN_STRIDE = 16,
-  A_SIZE = TILE_ROWS * ROW_STRIDE > BLOCK_K * COLUMN_STRIDE ? TILE_ROWS * ROW_STRIDE
-                                                            : BLOCK_K * COLUMN_STRIDE,
+  A_SIZE = TILE_ROWS * ROW_STRIDE > BLOCK_K *COLUMN_STRIDE ? TILE_ROWS * ROW_STRIDE
+                                                           : BLOCK_K * COLUMN_STRIDE,
   B_SIZE = (1 + BLOCK_K) * BLOCK_N
 };
 
@@ -42,8 +42,10 @@ INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
 
 INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
 INLINE void store_up_to(real *p, vec x, int n) {
-  if (n >= LANES) store(p, x);
-  else store_part(p, x, n);
+  if (n >= LANES)
+    store(p, x);
+  else
+    store_part(p, x, n);
 }
 
 /* Packing */
@@ -106,7 +108,7 @@ static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t 
       const int n = kc - k < LANES ? kc - k : LANES;
       vec square[LANES];
       if (rows == LANES && n == LANES) {
-UNROLL
+        UNROLL
         for (int i = 0; i < LANES; i++) square[i] = load(corner + i * K);
       } else {
         for (int i = 0; i < LANES; i++)
@@ -115,7 +117,7 @@ UNROLL
       transpose(square);
       real *to = panel + (int64_t)(1 + k) * TILE_COLUMNS;
       if (n == LANES) {
-UNROLL
+        UNROLL
         for (int i = 0; i < LANES; i++) store(to + i * TILE_COLUMNS, square[i]);
       } else {
         for (int i = 0; i < n; i++) store(to + i * TILE_COLUMNS, square[i]);
@@ -140,20 +142,20 @@ INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile
   const int64_t kc = t->kc;
   const real *A = t->A, *B = t->B;
   vec sum[TILE_ROWS][TILE_VECTORS];
-UNROLL
+  UNROLL
   for (int i = 0; i < height; i++) {
     const real *c = t->C + i * t->stride;
     const int resume = t->resume && i < t->rows;
     if (vectors == 2) sum[i][0] = resume ? load(c) : load(B);
     sum[i][vectors - 1] = resume ? load_up_to(c + last, t->columns - last) : load(B + last);
   }
-KEEP_LOOP
+  KEEP_LOOP
   for (int64_t k = 0; k < kc; k++) {
     B += TILE_COLUMNS;
     vec b[TILE_VECTORS];
     b[0] = load(B);
     if (vectors == 2) b[1] = load(B + LANES);
-UNROLL
+    UNROLL
     for (int i = 0; i < height; i++) {
       const vec a = set1(A[by_rows ? i * ROW_STRIDE : i]);
       sum[i][0] = fma_(a, b[0], sum[i][0]);
@@ -161,7 +163,7 @@ UNROLL
     }
     A += by_rows ? 1 : COLUMN_STRIDE;
   }
-UNROLL
+  UNROLL
   for (int i = 0; i < height; i++) {
     real *c = t->C + i * t->stride;
     if (i < t->rows) {
@@ -172,14 +174,15 @@ UNROLL
 }
 
 /* One copy for each even height, one or two vectors, and either way of packing A. */
-#define COPIES(HEIGHT)                                                                           \
-  static void narrow_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 0, t); }   \
-  static void narrow_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 1, t); }      \
-  static void wide_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 0, t); }     \
+#define COPIES(HEIGHT)                                                                         \
+  static void narrow_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 0, t); } \
+  static void narrow_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 1, t); }    \
+  static void wide_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 0, t); }   \
   static void wide_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 1, t); }
-#define ENTRIES(HEIGHT)                                      \
-  {{narrow_columns_##HEIGHT, narrow_rows_##HEIGHT},          \
-   {wide_columns_##HEIGHT, wide_rows_##HEIGHT}}
+#define ENTRIES(HEIGHT)                                                                            \
+  {                                                                                                \
+    {narrow_columns_##HEIGHT, narrow_rows_##HEIGHT}, { wide_columns_##HEIGHT, wide_rows_##HEIGHT } \
+  }
 COPIES(2)
 COPIES(4)
 COPIES(6)
@@ -194,9 +197,9 @@ COPIES(14)
 
 /* [height / 2 - 1][vectors - 1][by_rows] */
 static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][2])(const struct tile *) = {
-    ENTRIES(2), ENTRIES(4), ENTRIES(6),
+    ENTRIES(2),  ENTRIES(4),  ENTRIES(6),
 #if TILE_ROWS >= 12
-    ENTRIES(8), ENTRIES(10), ENTRIES(12),
+    ENTRIES(8),  ENTRIES(10), ENTRIES(12),
 #endif
 #if TILE_ROWS >= 14
     ENTRIES(14),

@@ -20,8 +20,7 @@ static void to_rows(const real *columns, int count, int64_t K, real *rows) {
   for (int64_t k = 0; k < K; k += LANES) {
     const int n = (int)smaller(LANES, K - k);
     vec square[LANES];
-    for (int i = 0; i < LANES; i++)
-      square[i] = i < n ? load(columns + (k + i) * LANES) : (vec){0};
+    for (int i = 0; i < LANES; i++) square[i] = i < n ? load(columns + (k + i) * LANES) : (vec){0};
     transpose(square);
     for (int i = 0; i < count; i++) store_up_to(rows + i * K + k, square[i], n);
   }
@@ -53,8 +52,7 @@ static void softmax(const void *scores, void *f, int64_t row0, int64_t row1, int
     to_columns((const real *)scores + row * K, count, K, columns);
     shift_by_maximum(columns, K);
     const vec sum = exp_and_sum(columns, columns, K);
-    for (int64_t k = 0; k < K; k++)
-      store(columns + k * LANES, load(columns + k * LANES) / sum);
+    for (int64_t k = 0; k < K; k++) store(columns + k * LANES, load(columns + k * LANES) / sum);
     to_rows(columns, count, K, (real *)f + row * K);
   }
 }
@@ -128,7 +126,7 @@ enum element_loss { LOGISTIC, SQUARED };
 /* SUM_LANES elements. */
 INLINE void loss_block(enum element_loss kind, const real *z, const real *y, real *delta, vec scale,
                        vec sums[SUM_VECTORS]) {
-UNROLL
+  UNROLL
   for (int v = 0; v < SUM_VECTORS; v++) {
     const vec zv = load(z + v * LANES), yv = load(y + v * LANES);
     vec d;
@@ -172,8 +170,8 @@ static double sum_of_squares(const void *g, int64_t i0, int64_t i1) {
   for (int64_t i = 0; i < count; i += SUM_LANES) {
     for (int v = 0; v < SUM_VECTORS; v++) {
       const int64_t rest = count - i - v * LANES;
-      const vec part = rest > 0 ? load_up_to(x + i + v * LANES, (int)smaller(LANES, rest))
-                                : (vec){0};
+      const vec part =
+          rest > 0 ? load_up_to(x + i + v * LANES, (int)smaller(LANES, rest)) : (vec){0};
       sums[v] = fma_(part, part, sums[v]);
     }
   }

@@ -23,13 +23,13 @@
 /* What a function returns. Whatever it is not NNPOLY_OK, no output was written. */
 enum nnpoly_status {
   NNPOLY_OK = 0,
-  NNPOLY_NO_MEMORY = 1,   /* the workspace could not be allocated */
-  NNPOLY_NULL = 2,        /* a required pointer is NULL, while its array is not empty */
-  NNPOLY_MISALIGNED = 3,  /* a pointer is not a multiple of the element's size */
-  NNPOLY_SHAPE = 4,       /* a size is negative, or an array has more bytes than memory can */
-  NNPOLY_OVERLAP = 5,     /* an output overlaps another argument */
-  NNPOLY_RANGE = 6,       /* an index is outside of the array, or a code is unknown */
-  NNPOLY_NO_ISA = 7       /* this processor, or this build, does not have that ISA */
+  NNPOLY_NO_MEMORY = 1,  /* the workspace could not be allocated */
+  NNPOLY_NULL = 2,       /* a required pointer is NULL, while its array is not empty */
+  NNPOLY_MISALIGNED = 3, /* a pointer is not a multiple of the element's size */
+  NNPOLY_SHAPE = 4,      /* a size is negative, or an array has more bytes than memory can */
+  NNPOLY_OVERLAP = 5,    /* an output overlaps another argument */
+  NNPOLY_RANGE = 6,      /* an index is outside of the array, or a code is unknown */
+  NNPOLY_NO_ISA = 7      /* this processor, or this build, does not have that ISA */
 };
 
 enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1 };
@@ -66,11 +66,11 @@ enum nnpoly_rule {
 };
 
 /* The machine. ISAs, best first: "avx512", "avx2", "neon", "baseline". */
-const char *nnpoly_isa(void);            /* the one in use */
-const char *nnpoly_isa_name(int index);  /* those of this build, best first; NULL after the last */
-int nnpoly_isa_runs(const char *name);   /* 1 if this processor can run it, else 0 */
-int nnpoly_set_isa(const char *name);    /* not while another thread computes */
-const char *nnpoly_compiler(void);       /* what built this: "gcc 12.2.0" */
+const char *nnpoly_isa(void);           /* the one in use */
+const char *nnpoly_isa_name(int index); /* those of this build, best first; NULL after the last */
+int nnpoly_isa_runs(const char *name);  /* 1 if this processor can run it, else 0 */
+int nnpoly_set_isa(const char *name);   /* not while another thread computes */
+const char *nnpoly_compiler(void);      /* what built this: "gcc 12.2.0" */
 
 /* How many threads a call may use, the caller among them; at least 1. None is started before a
  * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */
@@ -143,8 +143,8 @@ int nnpoly_clip_norm(int dtype, const void *g, void *out, int64_t count, double 
  *
  * m, s and peak may be NULL where the rule does not name them. */
 int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s, void *peak,
-                  int64_t count, double learning_rate, double beta1, double beta2,
-                  double weight_m, double weight_g, double unbias_s, double eps, int eps_inside);
+                  int64_t count, double learning_rate, double beta1, double beta2, double weight_m,
+                  double weight_g, double unbias_s, double eps, int eps_inside);
 
 /* Factors of inverted dropout, out: (n, m): 0 with probability `rate`, 0 <= rate < 1, and else
  * 1/(1 - rate), drawn by a hash of (key, path, i, j). */

@@ -5,11 +5,10 @@ struct rates { /* the job's numbers, in every lane */
 };
 
 INLINE struct rates rates_of(const struct update *u) {
-  return (struct rates){set1((real)u->learning_rate), set1((real)u->beta1),
-                        set1((real)(1.0 - u->beta1)),  set1((real)u->beta2),
-                        set1((real)(1.0 - u->beta2)),  set1((real)u->weight_m),
-                        set1((real)u->weight_g),       set1((real)u->unbias_s),
-                        set1((real)u->eps)};
+  return (struct rates){
+      set1((real)u->learning_rate), set1((real)u->beta1),         set1((real)(1.0 - u->beta1)),
+      set1((real)u->beta2),         set1((real)(1.0 - u->beta2)), set1((real)u->weight_m),
+      set1((real)u->weight_g),      set1((real)u->unbias_s),      set1((real)u->eps)};
 }
 
 /* LANES elements of the vectors; those that a rule does not name are not looked at. */
@@ -31,8 +30,7 @@ INLINE vec sign_of(vec x) { /* -1, 0 or 1; NaN passes */
 
 INLINE void apply_rule(int rule, int eps_inside, const struct rates *r, struct state *x) {
   vec direction;
-  if (rule >= NNPOLY_ADAM && rule <= NNPOLY_AMSGRAD)
-    x->m = decayed(x->m, r->beta1, r->rest1, x->g);
+  if (rule >= NNPOLY_ADAM && rule <= NNPOLY_AMSGRAD) x->m = decayed(x->m, r->beta1, r->rest1, x->g);
   if (rule >= NNPOLY_RMSPROP && rule <= NNPOLY_AMSGRAD)
     x->s = decayed(x->s, r->beta2, r->rest2, x->g * x->g);
   switch (rule) {
@@ -48,9 +46,7 @@ INLINE void apply_rule(int rule, int eps_inside, const struct rates *r, struct s
       x->s = fma_(x->g, x->g, x->s);
       direction = x->g / root(x->s, r->eps, eps_inside);
       break;
-    case NNPOLY_RMSPROP:
-      direction = x->g / root(x->s, r->eps, eps_inside);
-      break;
+    case NNPOLY_RMSPROP: direction = x->g / root(x->s, r->eps, eps_inside); break;
     case NNPOLY_ADAM:
       direction = r->weight_m * x->m / root(r->unbias_s * x->s, r->eps, eps_inside);
       break;
@@ -66,8 +62,7 @@ INLINE void apply_rule(int rule, int eps_inside, const struct rates *r, struct s
       direction = sign_of(decayed(x->m, r->beta1, r->rest1, x->g));
       x->m = decayed(x->m, r->beta2, r->rest2, x->g);
       break;
-    default:
-      direction = x->g;
+    default: direction = x->g;
   }
   x->w = fma_(-r->rate, direction, x->w);
 }
@@ -93,8 +88,7 @@ INLINE void update_vector(int rule, int eps_inside, const struct update *u, cons
   if (rule == NNPOLY_AMSGRAD) store_up_to(peak, x.peak, n);
 }
 
-INLINE void update_range(int rule, int eps_inside, const struct update *u, int64_t i0,
-                         int64_t i1) {
+INLINE void update_range(int rule, int eps_inside, const struct update *u, int64_t i0, int64_t i1) {
   const struct rates r = rates_of(u);
   int64_t i = i0;
   for (; i + LANES <= i1; i += LANES) update_vector(rule, eps_inside, u, &r, i, LANES);
@@ -102,10 +96,12 @@ INLINE void update_range(int rule, int eps_inside, const struct update *u, int64
 }
 
 static void update(const struct update *u, int64_t i0, int64_t i1) {
-#define CASE(NAME)                                                   \
-  case NNPOLY_##NAME:                                                \
-    if (u->eps_inside) update_range(NNPOLY_##NAME, 1, u, i0, i1);    \
-    else update_range(NNPOLY_##NAME, 0, u, i0, i1);                  \
+#define CASE(NAME)                               \
+  case NNPOLY_##NAME:                            \
+    if (u->eps_inside)                           \
+      update_range(NNPOLY_##NAME, 1, u, i0, i1); \
+    else                                         \
+      update_range(NNPOLY_##NAME, 0, u, i0, i1); \
     break;
   switch (u->rule) {
     CASE(SGD)

@@ -34,9 +34,9 @@ struct worker {
 };
 
 static struct worker workers[MAX_WORKERS];
-static atomic_int started;                  /* workers[0..started-1] have a thread */
-static atomic_int wanted = 1;               /* threads a call may use, the caller among them */
-static struct scratch callers;              /* of the thread that has the workers */
+static atomic_int started;     /* workers[0..started-1] have a thread */
+static atomic_int wanted = 1;  /* threads a call may use, the caller among them */
+static struct scratch callers; /* of the thread that has the workers */
 static pthread_mutex_t taken = PTHREAD_MUTEX_INITIALIZER; /* held by the call that has them */
 
 /* Scratch for calls that do not have the workers: a few are kept for the next. */

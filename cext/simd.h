@@ -102,9 +102,7 @@ INLINE __m256i first(int n) {
 INLINE vec load_part(const real *p, int n) { return X86(256, maskload)(p, first(n)); }
 INLINE void store_part(real *p, vec x, int n) { X86(256, maskstore)(p, first(n), x); }
 #else
-INLINE vec choose(mask m, vec yes, vec no) {
-  return (vec)((m & (ivec)yes) | (~m & (ivec)no));
-}
+INLINE vec choose(mask m, vec yes, vec no) { return (vec)((m & (ivec)yes) | (~m & (ivec)no)); }
 INLINE vec load_part(const real *p, int n) {
   vec x = {0};
   for (int i = 0; i < n; i++) x[i] = p[i];
@@ -188,15 +186,15 @@ INLINE vec zip_high(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){HIGH_H
 /* Transpose a square of LANES rows in place: each of log2(LANES) rounds zips row i with row
  * i + LANES/2. */
 INLINE void transpose(vec rows[LANES]) {
-UNROLL
+  UNROLL
   for (int round = 1; round < LANES; round *= 2) {
     vec zipped[LANES];
-UNROLL
+    UNROLL
     for (int i = 0; i < LANES / 2; i++) {
       zipped[2 * i] = zip_low(rows[i], rows[i + LANES / 2]);
       zipped[2 * i + 1] = zip_high(rows[i], rows[i + LANES / 2]);
     }
-UNROLL
+    UNROLL
     for (int i = 0; i < LANES; i++) rows[i] = zipped[i];
   }
 }

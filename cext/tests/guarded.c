@@ -30,8 +30,8 @@ static void require(int condition, const char *what) {
 void *guarded(size_t bytes, enum side side) {
   require(count < MOST, "guarded: too many arrays");
   const size_t inner = (bytes + page() - 1) / page() * page() + (bytes == 0 ? page() : 0);
-  char *base = mmap(NULL, inner + 2 * page(), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *base =
+      mmap(NULL, inner + 2 * page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   require(base != MAP_FAILED, "mmap");
   require(mprotect(base, page(), PROT_NONE) == 0, "mprotect");
   require(mprotect(base + page() + inner, page(), PROT_NONE) == 0, "mprotect");

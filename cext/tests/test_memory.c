@@ -64,7 +64,8 @@ static void *input(int64_t count) {
 /* `scale` is the size of what was added up, of `terms` terms. */
 static void near(const char *what, double got, double want, double terms, double scale) {
   const double eps = dtype == NNPOLY_FLOAT32 ? 1.2e-7 : 2.3e-16;
-  if (!(fabs(got - want) <= 8 * eps * sqrt(terms + 1) * (scale + fabs(want)))) fail(what, got, want);
+  if (!(fabs(got - want) <= 8 * eps * sqrt(terms + 1) * (scale + fabs(want))))
+    fail(what, got, want);
 }
 
 static double sigma(int activation, double z) {
@@ -95,14 +96,16 @@ static void products(int64_t n, int64_t m_in, int64_t m) {
   ok("delta", nnpoly_dense_delta(dtype, delta, W, read, out, n, m, m_in, NNPOLY_TANH, 0));
   for (int64_t i = 0; i < n * m_in; i++) {
     double sum = 0;
-    for (int64_t k = 0; k < m; k++) sum += get(delta, i / m_in * m + k) * get(W, k * m_in + i % m_in);
+    for (int64_t k = 0; k < m; k++)
+      sum += get(delta, i / m_in * m + k) * get(W, k * m_in + i % m_in);
     near("delta", get(out, i), sum * slope_of_tanh(get(read, i)), (double)m, 1);
   }
   if (m_in == 0) return;
   ok("gradients", nnpoly_dense_gradients(dtype, delta, x, dW, db, n, m, m_in));
   for (int64_t i = 0; i < m * m_in; i++) {
     double sum = 0;
-    for (int64_t k = 0; k < n; k++) sum += get(delta, k * m + i / m_in) * get(x, k * m_in + i % m_in);
+    for (int64_t k = 0; k < n; k++)
+      sum += get(delta, k * m + i / m_in) * get(x, k * m_in + i % m_in);
     near("dW", get(dW, i), sum, (double)n, 1);
   }
   for (int64_t j = 0; j < m; j++) {
@@ -168,8 +171,7 @@ static void losses(int64_t n, int64_t K) {
   ok("logistic", nnpoly_logistic(dtype, scores, y, delta, loss, n, K));
   ok("squares", nnpoly_squared_error(dtype, scores, y, delta, loss, n, K));
   want = 0;
-  for (int64_t i = 0; i < n * K; i++)
-    want += pow(get(scores, i) - get(y, i), 2) / (2 * (double)n);
+  for (int64_t i = 0; i < n * K; i++) want += pow(get(scores, i) - get(y, i), 2) / (2 * (double)n);
   near("squares", get(loss, 0), want, (double)(n * K), 0);
 }
 
@@ -188,13 +190,13 @@ static void data(int64_t N, int64_t n, int64_t row) {
 }
 
 static void test_configuration(void) {
-  static const int64_t shapes[][3] = {
-      {1, 1, 1},    {0, 3, 2},     {3, 0, 2},     {3, 2, 0},     {2, 13, 17},   {7, 15, 33},
-      {13, 16, 31}, {14, 17, 32},  {15, 31, 65},  {29, 33, 7},   {6, 193, 8},   {5, 385, 9},
-      {3, 400, 5},  {385, 5, 3},   {3, 5, 401},   {130, 131, 129}};
+  static const int64_t shapes[][3] = {{1, 1, 1},    {0, 3, 2},   {3, 0, 2},    {3, 2, 0},
+                                      {2, 13, 17},  {7, 15, 33}, {13, 16, 31}, {14, 17, 32},
+                                      {15, 31, 65}, {29, 33, 7}, {6, 193, 8},  {5, 385, 9},
+                                      {3, 400, 5},  {385, 5, 3}, {3, 5, 401},  {130, 131, 129}};
   static const int64_t counts[] = {0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 4095, 4097, 33000};
-  static const int64_t scores[][2] = {{1, 1}, {3, 2}, {15, 7}, {16, 8}, {17, 9}, {65, 16},
-                                      {4, 17}, {3, 1000}, {700, 61}};
+  static const int64_t scores[][2] = {{1, 1},   {3, 2},  {15, 7},   {16, 8},  {17, 9},
+                                      {65, 16}, {4, 17}, {3, 1000}, {700, 61}};
   static const int64_t tables[][3] = {{5, 0, 3}, {5, 9, 0}, {3, 8, 1}, {40, 900, 700}};
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     products(shapes[i][0], shapes[i][1], shapes[i][2]);

@@ -71,7 +71,8 @@ enum { FORKS = 1 };
 #endif
 
 int main(void) {
-  for (int i = 0; i < N * M; i++) x[i] = (float)(i % 17) / 17, W[i % (M * M)] = (float)(i % 13) / 99;
+  for (int i = 0; i < N * M; i++)
+    x[i] = (float)(i % 17) / 17, W[i % (M * M)] = (float)(i % 13) / 99;
   require(nnpoly_num_threads() == 1 && nnpoly_workers() == 0, "a worker before its time");
   nnpoly_dense(NNPOLY_FLOAT32, x, W, b, NULL, expected, N, M, M, NNPOLY_TANH, 0);
   require(nnpoly_workers() == 0, "a worker, though one thread is wanted");
