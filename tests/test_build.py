@@ -96,6 +96,7 @@ def test_a_required_core_is_an_error(build, monkeypatch):
 
 def test_the_core_can_be_declined(build, monkeypatch):
     monkeypatch.setenv("NNPOLY_NO_C", "1")
+    monkeypatch.delenv("NNPOLY_REQUIRE_C", raising=False)
     assert not build.wanted()
 
 

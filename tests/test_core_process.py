@@ -136,8 +136,9 @@ def test_interrupt():
     """Ctrl-C ends a computation in Python, and the next one is right."""
     code = LARGE + (
         "import sys\n"
-        "nn.set_num_threads(2); before = large(); print('ready', flush=True)\n"
+        "nn.set_num_threads(2); before = large()\n"
         "try:\n"
+        "    print('ready', flush=True)\n"
         "    while True: large()\n"
         "except KeyboardInterrupt:\n"
         "    print(np.array_equal(before, large()))"

@@ -23,12 +23,14 @@ class Remote:
         The contestant.
     threads : int
         How many it may use.
+    script : str
+        The program that answers.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, script: str = "worker.py") -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("worker.py"), name],
+            [sys.executable, Path(__file__).with_name(script), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,212 @@
+"""One contestant of kernels.py in a process of its own: NumPy, torch or nnpoly.
+
+A kernel is `name:shape[:activation]`, as `kernels.KERNELS` lists them; shapes are n x m_in x m for
+products, a number of elements for activations. Every contestant writes into memory that it already
+has wherever its library can.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from worker import answer, calibrate, private_stdout, timed
+
+THREADS = int(os.environ["OMP_NUM_THREADS"])
+
+
+class Arrays:
+    """The inputs of a kernel, equal for every contestant."""
+
+    def __init__(self, kernel: str) -> None:
+        self.name, shape, *rest = kernel.split(":")
+        self.sizes = [int(size) for size in shape.split("x")]
+        self.activation = rest[0] if rest else "identity"
+        rng = np.random.default_rng(0)
+
+        def draw(*sizes: int) -> np.ndarray:
+            return rng.standard_normal(sizes, dtype=np.float32)
+
+        if len(self.sizes) == 3:
+            n, m_in, m = self.sizes
+            self.x, self.W, self.b, self.delta = draw(n, m_in), draw(m, m_in), draw(m), draw(n, m)
+        else:
+            self.x, self.delta = draw(*self.sizes), draw(*self.sizes)
+
+
+Kernel = Callable[[], Any]
+
+
+def by_numpy(a: Arrays) -> Kernel:
+    """Build the kernel as NumPy code with preallocated results."""
+    from scipy.special import expit, ndtr
+
+    if a.name == "dense":
+        post = np.empty((a.sizes[0], a.sizes[2]), np.float32)
+
+        def dense() -> Any:
+            np.dot(a.x, a.W.T, out=post)
+            np.add(post, a.b, out=post)
+            return np.maximum(post, 0.0, out=post)
+
+        return dense
+    if a.name == "delta":
+        d_post, passes = np.empty_like(a.x), np.empty(a.x.shape, np.bool_)
+
+        def delta() -> Any:
+            np.dot(a.delta, a.W, out=d_post)
+            np.greater(a.x, 0.0, out=passes)
+            return np.multiply(d_post, passes, out=d_post)
+
+        return delta
+    if a.name == "gradients":
+        dW, db = np.empty_like(a.W), np.empty_like(a.b)
+
+        def gradients() -> Any:
+            np.add.reduce(a.delta, axis=0, out=db)
+            return np.dot(a.delta.T, a.x, out=dW)
+
+        return gradients
+    z, out, room = a.x, np.empty_like(a.x), np.empty_like(a.x)
+
+    def elu() -> Any:
+        np.expm1(np.minimum(z, 0.0, out=out), out=out)
+        return np.maximum(z, out, out=out)
+
+    def gelu_slope() -> Any:
+        np.exp(np.multiply(np.multiply(z, z, out=room), -0.5, out=room), out=room)
+        np.multiply(np.multiply(room, z, out=room), 0.3989423, out=room)
+        return np.multiply(np.add(ndtr(z, out=out), room, out=out), a.delta, out=out)
+
+    def tanh_slope() -> Any:
+        np.subtract(1.0, np.multiply(z, z, out=out), out=out)
+        return np.multiply(out, a.delta, out=out)
+
+    return {
+        ("sigma", "relu"): lambda: np.maximum(z, 0.0, out=out),
+        ("sigma", "sigmoid"): lambda: expit(z, out=out),
+        ("sigma", "tanh"): lambda: np.tanh(z, out=out),
+        ("sigma", "elu"): elu,
+        ("sigma", "softplus"): lambda: np.logaddexp(z, 0.0, out=out),
+        ("sigma", "silu"): lambda: np.multiply(z, expit(z, out=out), out=out),
+        ("sigma", "gelu"): lambda: np.multiply(z, ndtr(z, out=out), out=out),
+        ("slope", "tanh"): tanh_slope,
+        ("slope", "gelu"): gelu_slope,
+    }[a.name, a.activation]
+
+
+def by_torch(a: Arrays) -> Kernel:
+    """Build the kernel as eager torch without autograd."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.set_grad_enabled(False)
+    x, d = torch.from_numpy(a.x), torch.from_numpy(a.delta)
+    F, aten = torch.nn.functional, torch.ops.aten
+    if len(a.sizes) == 3:
+        W, b = torch.from_numpy(a.W), torch.from_numpy(a.b)
+        dW, db = torch.empty_like(W), torch.empty_like(b)
+
+        def gradients() -> Any:
+            torch.sum(d, 0, out=db)
+            return torch.mm(d.T, x, out=dW)
+
+        return {
+            "dense": lambda: torch.relu_(F.linear(x, W, b)),
+            "delta": lambda: aten.threshold_backward(d @ W, x, 0),
+            "gradients": gradients,
+        }[a.name]
+    out = torch.empty_like(x)
+    return {
+        ("sigma", "relu"): lambda: torch.clamp_min(x, 0.0, out=out),
+        ("sigma", "sigmoid"): lambda: torch.sigmoid(x, out=out),
+        ("sigma", "tanh"): lambda: torch.tanh(x, out=out),
+        ("sigma", "elu"): lambda: aten.elu.out(x, out=out),
+        ("sigma", "softplus"): lambda: aten.softplus.out(x, out=out),
+        ("sigma", "silu"): lambda: aten.silu.out(x, out=out),
+        ("sigma", "gelu"): lambda: aten.gelu.out(x, out=out),
+        ("slope", "tanh"): lambda: aten.tanh_backward.grad_input(d, x, grad_input=out),
+        ("slope", "gelu"): lambda: aten.gelu_backward.grad_input(d, x, grad_input=out),
+    }[a.name, a.activation]
+
+
+def by_nnpoly(a: Arrays) -> Kernel:
+    """Build the kernel as the library runs it inside a training step, dispatch included."""
+    import nnpoly as nn
+    from nnpoly.backends import get
+
+    nn.set_num_threads(THREADS)
+    relu = nn.activations.relu
+    if a.name == "dense":
+        return get("numpy").compile(lambda ops: ops.dense(a.x, a.W, a.b, relu, False)[1])
+    if a.name == "delta":
+        return get("numpy").compile(lambda ops: ops.dense_delta(a.delta, a.W, None, a.x, relu))
+    if a.name == "gradients":
+        out = {"W": np.empty_like(a.W), "b": np.empty_like(a.b)}
+        return get("numpy").compile(lambda ops: ops.dense_gradients(a.delta, a.x, out)[0])
+    sigma = nn.activations.get(a.activation)
+    if a.name == "sigma":
+        return get("numpy").compile(lambda ops: ops.activate(a.x, sigma))
+
+    # The slope multiplies its argument in place, so it gets a new one; the copy is timed, too.
+    d = np.empty_like(a.delta)
+
+    def slope(ops: Any) -> Any:
+        np.copyto(d, a.delta)
+        return ops.activation_delta(d, a.x, a.x, sigma)
+
+    return get("numpy").compile(slope)
+
+
+CONTESTANTS = {"numpy": by_numpy, "torch": by_torch, "nnpoly": by_nnpoly}
+
+
+class Timed:
+    """A kernel with the interface that `worker` times."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.step = kernel
+
+    def wait(self) -> None:
+        """Nothing runs on after a step."""
+
+
+class Worker:
+    """Answers requests about one contestant, a key of CONTESTANTS."""
+
+    def __init__(self, name: str) -> None:
+        self.build = CONTESTANTS[name]
+        self.timed: Timed | None = None
+
+    def versions(self) -> dict[str, Any]:
+        """Say nothing: kernels.py reads the versions from the installed packages."""
+        return {"versions": {}}
+
+    def prepare(self, kernel: str) -> dict[str, Any]:
+        """Build a kernel; return some of its result, to be compared, and how many make a block."""
+        self.timed = Timed(self.build(Arrays(kernel)))
+        result = np.asarray(self.timed.step()).reshape(-1).astype(float)
+        values = [*result[:: max(1, result.size // 97)].tolist(), float(np.abs(result).sum())]
+        return {"values": values, "steps": calibrate(self.timed)}
+
+    def block(self, steps: int) -> dict[str, Any]:
+        """Time a block, after a tenth as many untimed calls that warm the caches."""
+        timed(self.timed, steps // 10)
+        return {"us": timed(self.timed, steps) / steps * 1e6}
+
+
+def main() -> None:
+    """Reply to each line of stdin until it ends."""
+    pipe, worker = private_stdout(), Worker(sys.argv[1])
+    print(json.dumps(answer(worker.versions)), file=pipe)
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(answer(getattr(worker, request.pop("do")), **request)), file=pipe)
+
+
+if __name__ == "__main__":
+    main()
