@@ -25,7 +25,7 @@ INLINE vec sigma(int activation, vec z, vec a) {
     case NNPOLY_RELU: return choose(less_equal(z, zero), zero, z);
     case NNPOLY_LEAKY_RELU: return choose(less(zero, z), z, a * z);
     case NNPOLY_ELU: {
-      const vec below = a * expm1_bounded(at_least(at_most(z, zero), set1(-87)));
+      const vec below = a * expm1_bounded(at_least(z, set1(-87))); /* not looked at for z > 0 */
       return choose(less(zero, z), z, below);
     }
     case NNPOLY_SOFTPLUS: return softplus(z);

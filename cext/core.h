@@ -62,7 +62,8 @@ struct dropout {
 #define CHUNK 4096
 #define CHUNK_ROWS 64
 
-/* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named. */
+/* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named.
+ */
 struct kernels {
   int tile_rows, tile_columns; /* of the register tile: where a product is best cut */
   size_t product_scratch;      /* bytes that `product` needs */

@@ -38,6 +38,9 @@ typedef int64_t integer;
 #define X86(width, name) _mm##width##_##name##_pd
 #endif
 
+#if defined(ISA_AVX512) || defined(ISA_AVX2) || defined(ISA_NEON)
+#define HAS_FMA
+#endif
 #if defined(ISA_AVX512)
 #define VECTOR_BYTES 64
 #elif defined(ISA_AVX2)

@@ -9,7 +9,6 @@
 #define LN2_LOW -2.12194440e-4f
 #define SMALLEST_EXPONENT -87.33654f /* exp is a normal number from here ... */
 #define LARGEST_EXPONENT 88.72283f   /* ... to here */
-#define HALF_OF_THE_BITS 0xfff
 #else
 #define MANTISSA 52
 #define BIAS 1023
@@ -17,7 +16,6 @@
 #define LN2_LOW 1.42860682030941723212E-6
 #define SMALLEST_EXPONENT -708.3964185322641
 #define LARGEST_EXPONENT 709.782712893384
-#define HALF_OF_THE_BITS 0x7ffffff
 #endif
 #define SHIFTER ((real)((uint64_t)3 << (MANTISSA - 1))) /* adding it rounds to an integer */
 
@@ -30,19 +28,18 @@ INLINE vec polynomial(vec x, const real *c, int terms) {
   return sum;
 }
 
-/* x = n ln 2 + r with |r| <= ln(2)/2; `em1` is expm1(r), `n` is in the low bits of `shifted`. */
+/* exp(x) = (1 + em1) scale / 2^more: x = n ln 2 + r with |r| <= ln(2)/2, em1 = expm1(r) and scale =
+ * 2^(n + more), whose exponent must be that of a normal number. */
 struct power {
-  vec em1;
-  ivec shifted;
+  vec em1, scale;
 };
 
-INLINE struct power reduced(vec x, vec low) {
+/* exp(x + low), where low is small against x's last place, or NULL. */
+INLINE struct power split_power(vec x, const vec *low, int more) {
   static const real Q[] = {/* (expm1(r) - r) / r^2 */
 #if BITS == 32
-                           0.50000000134658092001f,   0.16666666681623231402f,
-                           0.041666464925285905408f, /* 2^-30.9 */
-                           0.0083333109254809008349f, 0.001393364999630925043f,
-                           0.00019890990824673653848f
+                           0.5f, 0.16666576698987695783f, 0.041666554617204574203f, /* 2^-25.4 */
+                           0.0083631790527225773704f, 0.0013926183587713494542f
 #else
                            0.5,
                            0.16666666666666670991,
@@ -57,33 +54,30 @@ INLINE struct power reduced(vec x, vec low) {
                            2.0914686968086877233e-9
 #endif
   };
-  const vec shifted = fma_(x, set1((real)1.44269504088896340736), set1(SHIFTER));
-  const vec n = shifted - SHIFTER;
+  /* Adding the shifter rounds to an integer, and leaves n + BIAS + more in the lowest bits. */
+  const real shifter = SHIFTER + BIAS + (real)more;
+  const vec shifted = fma_(x, set1((real)1.44269504088896340736), set1(shifter));
+  const vec n = shifted - shifter;
   vec r = fma_(n, set1(-LN2_HIGH), x);
-  r = fma_(n, set1(-LN2_LOW), r) + low;
-  return (struct power){fma_(r * r, POLYNOMIAL(r, Q), r), (ivec)shifted};
-}
-
-/* 2^(n + more); n + more must be the exponent of a normal number. */
-INLINE vec two_to(struct power p, int more) {
-  return (vec)((p.shifted + (integer)(BIAS + more)) << MANTISSA);
+  r = fma_(n, set1(-LN2_LOW), r);
+  if (low != NULL) r += *low;
+  return (struct power){fma_(r * r, POLYNOMIAL(r, Q), r), (vec)((ivec)shifted << MANTISSA)};
 }
 
 /* exp(x) where it is a normal number: SMALLEST_EXPONENT <= x and x <= 88 (709 in float64). */
 INLINE vec exp_bounded(vec x) {
-  const struct power p = reduced(x, (vec){0});
-  const vec scale = two_to(p, 0);
-  return fma_(p.em1, scale, scale);
+  const struct power p = split_power(x, NULL, 0);
+  return fma_(p.em1, p.scale, p.scale);
 }
 
 /* exp(x) 2^24 for -FURTHEST <= x <= 0: a normal number, where exp(x) need not be one. */
 #define FURTHEST (BITS == 32 ? 95 : 720)
 INLINE vec exp_scaled(vec x) {
-  const struct power p = reduced(x, (vec){0});
-  const vec scale = two_to(p, 24);
-  return fma_(p.em1, scale, scale);
+  const struct power p = split_power(x, NULL, 24);
+  return fma_(p.em1, p.scale, p.scale);
 }
-INLINE vec scaled_down(vec x) { return x * (real)(1.0 / (1 << 24)); }
+#define DOWN ((real)(1.0 / (1 << 24)))
+INLINE vec scaled_down(vec x) { return x * DOWN; }
 
 /* exp(x) for x <= 0: 0 where it would be a denormal number. */
 INLINE vec exp_decay(vec x) {
@@ -94,18 +88,17 @@ INLINE vec exp_decay(vec x) {
 /* exp(x), for every x. */
 INLINE vec exp_full(vec x) {
   const vec lowest = set1(SMALLEST_EXPONENT), highest = set1(LARGEST_EXPONENT);
-  const struct power p = reduced(at_least(x, lowest), (vec){0});
   /* n may be 128, whose power overflows though the result does not: add it to the exponent. */
-  vec y = (vec)((ivec)((real)1 + p.em1) + (p.shifted << MANTISSA));
+  const struct power p = split_power(at_least(x, lowest), NULL, -BIAS);
+  vec y = (vec)((ivec)((real)1 + p.em1) + (ivec)p.scale);
   y = choose(less(x, lowest), (vec){0}, y);
   return choose(less_equal(x, highest), y, x * (real)INFINITY);
 }
 
 /* expm1(x) for x whose exp is bounded (see exp_bounded). */
 INLINE vec expm1_bounded(vec x) {
-  const struct power p = reduced(x, (vec){0});
-  const vec scale = two_to(p, 0);
-  return fma_(p.em1, scale, scale - (real)1);
+  const struct power p = split_power(x, NULL, 0);
+  return fma_(p.em1, p.scale, p.scale - (real)1);
 }
 
 /* log((1 + s) / (1 - s)) = 2 s + s^3 L(s^2), |s| <= 1/3; of 2 s, which may be a normal number
@@ -145,27 +138,41 @@ INLINE vec log_positive(vec v) {
 
 INLINE vec sigmoid(vec x) {
   /* Beyond these limits the result is 1, or a denormal number, which is written as 0. */
-  const vec y = at_most(at_least(-x, set1(-40)), set1(BITS == 32 ? 88 : 709));
-  return (real)1 / ((real)1 + exp_bounded(y));
+  const vec y = at_most(at_least(x, set1(BITS == 32 ? -88 : -709)), set1(40));
+  return (real)1 / ((real)1 + exp_bounded(-y));
 }
 
 /* x sigmoid(y), for x that is not below -FURTHEST. Where y < 0 it is x exp(y) / (1 + exp(y)), whose
  * exp may be a denormal number though the product is not. */
 INLINE vec times_sigmoid(vec x, vec y) {
-  const vec scaled = exp_scaled(at_least(-absolute(y), set1(-FURTHEST)));
+  const vec scaled = exp_scaled(at_least(with_sign(y, set1(-1)), set1(-FURTHEST)));
   const vec numerator = choose(less(y, (vec){0}), scaled_down(x * scaled), x);
-  return numerator / ((real)1 + scaled_down(scaled));
+  return numerator / fma_(scaled, set1(DOWN), set1(1));
 }
 
+#if BITS == 32
+INLINE vec tanh_(vec x) {
+  /* tanh(x) / x = P(x^2) / R(x^2) to 2^-25.5 for |x| <= 9, from where on tanh rounds to +-1. */
+  static const real P[] = {0.99999997958003971f, 0.13381016713446444f, 0.0034955774031803552f,
+                           2.0608905978400399e-5f, 1.3354422664605958e-8f};
+  static const real R[] = {1, 0.46714332344539601f, 0.025876941623993869f, 0.00032856172412463439f,
+                           7.7764591693016715e-7f};
+  const vec near =
+      at_most(at_least(x, set1(-9.4f)), set1(9.4f)); /* the quotient is above 1 there */
+  const vec square = near * near;
+  const vec y = near * POLYNOMIAL(square, P) / POLYNOMIAL(square, R);
+  return at_most(at_least(y, set1(-1)), set1(1));
+}
+#else
 INLINE vec tanh_(vec x) {
   const vec twice = at_most(absolute(x + x), set1(40)); /* 1 - tanh(20) is below half an ulp */
   const vec em1 = expm1_bounded(twice);
   return with_sign(em1 / (em1 + (real)2), x);
 }
+#endif
 
 INLINE vec softplus(vec x) {
-  const vec positive = choose(less_equal(x, (vec){0}), (vec){0}, x);
-  return positive + log1p_unit(exp_decay(-absolute(x)));
+  return at_least(x, (vec){0}) + log1p_unit(exp_decay(with_sign(x, set1(-1))));
 }
 
 /* The tail of the normal distribution, Phi(-u) = q(u) exp(-u^2/2) for u >= 0. */
@@ -176,17 +183,26 @@ struct tail {
   vec scale; /* a power of two */
 };
 
-INLINE struct tail normal_tail(vec z) {
-  static const real H[] = {
-      /* q(u) (u + c), a polynomial in t = (u - c) / (u + c) */
-#if BITS == 32
-#define CENTRE 3
-      0.72908369066529552641f,    -0.50933199024130006777f,   0.23001767971296402887f, /* 2^-29.7 */
-      -0.047262727689357138048f,  -0.010462311157907834228f,  0.0069696895431712497345f,
-      0.0010241576682239033728f,  -0.0010338913481372115583f, -0.0002444839420897951212f,
-      0.00013282590865159357407f, 0.000055174623938396319249f
+/* u^2 - square, for square = u^2 rounded. */
+INLINE vec rest_of_square(vec u, vec square) {
+#if defined(HAS_FMA)
+  return fma_(u, u, -square);
 #else
+  const vec high = (vec)((ivec)u & -((integer)1 << (MANTISSA / 2 + 1))), low = u - high;
+  return (high * high - square) + (high + high) * low + low * low;
+#endif
+}
+
+INLINE struct tail normal_tail(vec z) {
 #define CENTRE 4
+  static const real H[] = {
+  /* q(u) (u + c), a polynomial in t = (u - c) / (u + c) */
+#if BITS == 32
+      0.75528513779015617648f,    -0.60789663797501707596f,  0.38713670964541549445f, /* 2^-26.4 */
+      -0.18652213412835209308f,   0.060406856944945739868f,  -0.0075330302777059764948f,
+      -0.0035302550009191883426f, 0.0015786117481859861652f, 0.00021318903790836158935f,
+      -0.00011517947565421166532f
+#else
       0.75528513041575149327,     -0.60789664197189210759,
       0.38713740074221454099, /* 2^-57.9 */
       -0.1865218579596572468,     0.060396574890936560689,
@@ -205,19 +221,16 @@ INLINE struct tail normal_tail(vec z) {
   const vec u = at_most(absolute(z), set1((real)(BITS == 32 ? 13.2 : 37.63)));
   const vec inverse = (real)1 / (u + (real)CENTRE);
   const vec t = fma_(inverse, set1(-2 * CENTRE), set1(1));
-  /* u^2 = high^2, which is exact, + (u - high) (u + high). */
-  const vec high = (vec)((ivec)u & ~iset1(HALF_OF_THE_BITS));
-  const vec low = (real)-0.5 * ((u - high) * (u + high));
-  const struct power p = reduced((real)-0.5 * (high * high), low);
-  return (struct tail){u, POLYNOMIAL(t, H) * inverse, (real)1 + p.em1, two_to(p, 0)};
+  const vec square = u * u, low = (real)-0.5 * rest_of_square(u, square);
+  const struct power p = split_power((real)-0.5 * square, &low, 0);
+  return (struct tail){u, POLYNOMIAL(t, H) * inverse, (real)1 + p.em1, p.scale};
 #undef CENTRE
 }
 
 /* z Phi(z) = max(z, 0) - u Phi(-u), u = |z|. */
 INLINE vec gelu(vec z) {
   const struct tail tail = normal_tail(z);
-  const vec positive = choose(less_equal(z, (vec){0}), (vec){0}, z);
-  return positive - (tail.u * tail.q * tail.power) * tail.scale;
+  return at_least(z, (vec){0}) - (tail.u * tail.q * tail.power) * tail.scale;
 }
 
 /* Phi(z) + z phi(z): at -u it is exp(-u^2/2) (q(u) - u / sqrt(2 pi)), and 1 minus that at u. */
@@ -234,6 +247,5 @@ INLINE vec gelu_slope(vec z) {
 #undef LN2_LOW
 #undef SMALLEST_EXPONENT
 #undef LARGEST_EXPONENT
-#undef HALF_OF_THE_BITS
 #undef SHIFTER
 #undef POLYNOMIAL
