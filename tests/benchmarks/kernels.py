@@ -24,6 +24,7 @@ from typing import Any
 
 from remote import Remote
 from step import cpu
+from table import rate
 
 CONTESTANTS = ["nnpoly", "numpy", "torch"]
 SHAPES = [
@@ -90,20 +91,6 @@ def agree(values: list[float], right: list[float]) -> bool:
         for value, want in zip(values, right, strict=True)
     )
     return close and abs(total - right_total) <= TOLERANCE * right_total
-
-
-def operations(kernel: str) -> int:
-    """Return a product's floating-point operations, or the number of elements."""
-    return math.prod(map(int, kernel.split(":")[1].split("x"))) * (2 if "x" in kernel else 1)
-
-
-def rate(row: dict[str, Any], best: float | None) -> str:
-    """Return GFLOP/s with the share of the peak, or nanoseconds an element."""
-    us = median(row["us"])
-    if "x" not in row["kernel"].split(":")[1]:
-        return f"{1e3 * us / operations(row['kernel']):.3f} ns"
-    gflops = operations(row["kernel"]) / us / 1e3
-    return f"{gflops:.0f}" + (f" ({100 * gflops / best:.0f} %)" if best else "")
 
 
 def line(rows: list[dict[str, Any]], best: float | None) -> str:

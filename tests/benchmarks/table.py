@@ -1,12 +1,14 @@
-"""Write the tables of README.md and docs/benchmarks/step.md from docs/benchmarks/step.json.
+"""Write the tables of README.md and docs/benchmarks from the evidence beside them.
 
-``python tests/benchmarks/step.py --json docs/benchmarks/step.json``, then
-``python tests/benchmarks/table.py``.
+``python tests/benchmarks/step.py --json docs/benchmarks/step.json``,
+``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
+with 2, then ``python tests/benchmarks/table.py``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,8 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-EVIDENCE = ROOT / "docs" / "benchmarks" / "step.json"
+FOLDER = ROOT / "docs" / "benchmarks"
+EVIDENCE = FOLDER / "step.json"
 
 
 def render(document: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> str:
@@ -49,6 +52,60 @@ def times(row: dict[str, Any]) -> str:
     return f"{min(row['us']):,.0f} / {median(row['us']):,.0f}" if row["us"] else row["fault"]
 
 
+def kernel_table(document: dict[str, Any]) -> str:
+    """Return a Markdown table: a kernel a line; the contestants' rates, and their times over ours.
+
+    Parameters
+    ----------
+    document
+        What kernels.py wrote.
+    """
+    rows = document["rows"]
+    contestants = list(dict.fromkeys(row["contestant"] for row in rows))
+    heads = [*contestants, *(f"x {name}" for name in contestants[1:])]
+    lines = ["| kernel | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    for kernel in dict.fromkeys(row["kernel"] for row in rows):
+        own, *others = (row for row in rows if row["kernel"] == kernel)
+        cells = [rate(row, document["peak"]) for row in (own, *others)]
+        cells += [f"{median(row['us']) / median(own['us']):.2f}" for row in others]
+        lines.append(f"| {kernel.replace(':', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rate(row: dict[str, Any], peak: float | None) -> str:
+    """Return GFLOP/s with the share of the peak, or nanoseconds an element.
+
+    Parameters
+    ----------
+    row
+        Of one contestant and kernel; its name is `name:n x m_in x m` or `name:elements:function`.
+    peak
+        The processor's, in GFLOP/s.
+    """
+    sizes = [int(size) for size in row["kernel"].split(":")[1].split("x")]
+    us = median(row["us"])
+    if len(sizes) == 1:
+        return f"{1e3 * us / sizes[0]:.3f} ns"
+    gflops = 2e-3 * math.prod(sizes) / us
+    return f"{gflops:.0f}" + (f" ({100 * gflops / peak:.0f} %)" if peak else "")
+
+
+def setting_of(document: dict[str, Any]) -> str:
+    """Return what was measured where, a property a line."""
+    return "\n".join(f"- {name}: {value}" for name, value in document["setting"].items())
+
+
+def kernel_page() -> tuple[Path, str]:
+    """Return the kernels' page as the evidence makes it."""
+    page = FOLDER / "kernels.md"
+    text = page.read_text()
+    for threads in (1, 2):
+        document = json.loads((FOLDER / f"kernels-{threads}.json").read_text())
+        text = inserted(text, f"setting {threads}", setting_of(document))
+        text = inserted(text, f"threads {threads}", kernel_table(document))
+    return page, text
+
+
 def inserted(text: str, marker: str, table: str) -> str:
     """Return the text with the table between the marker's lines."""
     pattern = rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)"
@@ -58,11 +115,10 @@ def inserted(text: str, marker: str, table: str) -> str:
 def pages() -> dict[Path, str]:
     """Return the pages as the evidence makes them."""
     document = json.loads(EVIDENCE.read_text())
-    setting = "\n".join(f"- {name}: {value}" for name, value in document["setting"].items())
     readme, page = ROOT / "README.md", EVIDENCE.with_suffix(".md")
-    text = inserted(page.read_text(), "setting", setting)
+    text = inserted(page.read_text(), "setting", setting_of(document))
     text = inserted(text, "ratios", render(document, ratio))
-    return {
+    return dict([kernel_page()]) | {
         readme: inserted(readme.read_text(), "ratios", render(document, ratio)),
         page: inserted(text, "times", render(document, times)),
     }
