@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import _checks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VARIABLE = "NNPOLY_NUM_THREADS"
 MOST = 256
@@ -55,6 +58,8 @@ def default() -> int:
 
 def available_cpus() -> int:
     """Return how many CPUs the process may use: its affinity, and its control groups' quotas."""
+    from pathlib import Path  # here, since `import nnpoly` does without it
+
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min([count, *(int(quota) for quota in _quotas(Path("/")))]))
@@ -74,10 +79,12 @@ def _quotas(root: Path) -> Iterator[float]:
             read, top = _quota_v1, root / "sys/fs/cgroup" / controllers
         else:
             continue
-        group = Path(path.lstrip("/"))
+        group = top / path.lstrip("/")
         for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
             try:
-                yield from read(top / folder)
+                yield from read(folder)
             except (OSError, ValueError):
                 continue  # no quota there, or not for us to read
 

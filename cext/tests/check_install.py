@@ -13,6 +13,7 @@ from nnpoly.backends import get
 
 
 def main() -> int:
+    """Return the exit status."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 2))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
