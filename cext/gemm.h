@@ -11,11 +11,11 @@
  *                by columns (kc, COLUMN_STRIDE) for GRADIENT, whose A is stored transposed
  */
 
-/* The tile's accumulators, two vectors of B and one of A fill the registers. */
+/* The tile's accumulators, two vectors of B and what is read of A fill the registers. */
 #if defined(ISA_AVX512)
 #define TILE_ROWS 14
 #elif defined(ISA_NEON)
-#define TILE_ROWS 12
+#define TILE_ROWS 10
 #else
 #define TILE_ROWS 6
 #endif
@@ -186,23 +186,23 @@ INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile
 COPIES(2)
 COPIES(4)
 COPIES(6)
-#if TILE_ROWS >= 12
+#if TILE_ROWS >= 10
 COPIES(8)
 COPIES(10)
-COPIES(12)
 #endif
 #if TILE_ROWS >= 14
+COPIES(12)
 COPIES(14)
 #endif
 
 /* [height / 2 - 1][vectors - 1][by_rows] */
 static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][2])(const struct tile *) = {
     ENTRIES(2),  ENTRIES(4),  ENTRIES(6),
-#if TILE_ROWS >= 12
-    ENTRIES(8),  ENTRIES(10), ENTRIES(12),
+#if TILE_ROWS >= 10
+    ENTRIES(8),  ENTRIES(10),
 #endif
 #if TILE_ROWS >= 14
-    ENTRIES(14),
+    ENTRIES(12), ENTRIES(14),
 #endif
 };
 #undef COPIES
