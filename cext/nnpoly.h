@@ -151,6 +151,55 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path);
 
+/* A plan: a training step of a chain of dense layers as one call, and many steps as one. It calls
+ * the functions above in the order in which they would be called one by one, so the bits are the
+ * same. A plan is used by one thread at a time. */
+struct nnpoly_layer {
+  int64_t inputs, outputs;
+  int activation; /* of the last layer: NNPOLY_IDENTITY */
+  double a;
+};
+
+enum nnpoly_loss { NNPOLY_CROSS_ENTROPY = 0, NNPOLY_LOGISTIC = 1, NNPOLY_SQUARED_ERROR = 2 };
+
+struct nnpoly_training {
+  int dtype, depth;                  /* depth: the number of layers, at least 1 */
+  const struct nnpoly_layer *layers; /* (depth,); copied */
+  int loss, rule, eps_inside;
+  double beta1, beta2, eps;
+  double clip_norm;    /* 0 for none */
+  double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule */
+};
+
+/* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update. */
+struct nnpoly_state {
+  void *w, *m, *s, *peak;
+};
+
+/* What one step alone decides. As in nnpoly_update. */
+struct nnpoly_rates {
+  double learning_rate, weight_m, weight_g, unbias_s;
+};
+
+typedef struct nnpoly_plan nnpoly_plan;
+nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
+void nnpoly_plan_free(nnpoly_plan *plan);
+int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
+
+/* One step on a batch. x: (n, inputs); the target is labels: (n,), or y: (n, outputs), the other
+ * one NULL. loss[0] is the loss before the step. */
+int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                     const int64_t *labels, const void *y, int64_t n,
+                     const struct nnpoly_rates *rates, void *loss);
+
+/* Steps over the n rows order[0..n-1] of X, labels and Y (N rows), a batch each; the last batch may
+ * be smaller. rates, losses: one a step. It starts with step done[0], returns when all are done or
+ * limit_ns nanoseconds have passed, and leaves in done[0] how many are done by then. */
+int nnpoly_plan_steps(nnpoly_plan *plan, const struct nnpoly_state *state, const void *X,
+                      const int64_t *labels, const void *Y, int64_t N, const int64_t *order,
+                      int64_t n, int64_t batch, const struct nnpoly_rates *rates, void *losses,
+                      int64_t limit_ns, int64_t *done);
+
 /* cffi: end */
 
 #endif

@@ -176,7 +176,7 @@ class Trainer:
         plan = _Plan(
             net._chain, net._layout, net._views, self.loss, self.optimizer, self._scratch()
         )
-        self._step = net._backend.compile(partial(_training_step, plan))
+        self._training = net._backend.training(plan, partial(_training_step, plan))
 
     def _scratch(self) -> Scratch:
         net = self.network
@@ -188,7 +188,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a picklable state: arrays from the host; the compiled step is made anew."""
-        state = {k: v for k, v in self.__dict__.items() if k != "_step"}
+        state = {k: v for k, v in self.__dict__.items() if k != "_training"}
         return {**state, "_moments": tuple(registry.to_host(m) for m in self._moments)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -241,7 +241,7 @@ class Trainer:
         key = host.key(self.seed, t) if self._random else 0
         c = self.optimizer.coefficients(t)
         with net._backend.scope(net._place.device):
-            loss, w, self._moments, buffers = self._step(
+            loss, w, self._moments, buffers = self._training.step(
                 net._w, self._moments, net._buffers, x, y, c, key
             )
         net._adopt(w, buffers)
@@ -331,18 +331,47 @@ class Trainer:
             record.validation_loss.extend(validation)
 
     def _run_epoch(self, x: Array, y: Array, batch_size: int, shuffle: bool) -> float:
-        sizes: list[int] = []
-        batch_losses: list[Array] = []
-        for xb, yb in self._batches(x, y, batch_size, shuffle):
-            batch_losses.append(self._advance(xb, yb))
-            sizes.append(xb.shape[0])
-        xp = self.network._backend.xp
+        blocks = list(_blocks(x.shape[0], batch_size))
+        order = host.permutation(x.shape[0], self.seed, len(self.history)) if shuffle else None
+        values = self._steps_at_once(x, y, batch_size, order, len(blocks))
+        pending = [] if values else self._steps(x, y, blocks, order)
         # The last step shows in no loss of this epoch, so the parameters are looked at too.
-        *values, largest = self._fetch([*batch_losses, xp.max(xp.abs(self.network._w))])
+        xp = self.network._backend.xp
+        *fetched, largest = self._fetch([*pending, xp.max(xp.abs(self.network._w))])
+        values = values or fetched
         for step, value in enumerate(values, 1):
             self._require_finite("the loss", value, step)
         self._require_finite("a parameter", largest, len(values))
-        return _mean(values, sizes)
+        return _mean(values, [rows.stop - rows.start for rows in blocks])
+
+    def _steps_at_once(
+        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None, steps: int
+    ) -> list[float] | None:
+        """Return the losses of an epoch that the backend takes as a whole; None if it does not."""
+        if self._training.epoch is None:
+            return None
+        rows = host.arange(x.shape[0]) if order is None else order
+        coefficients = [self.optimizer.coefficients(self.t + 1 + i) for i in range(steps)]
+        losses = self._training.epoch(
+            self.network._w, self._moments, x, y, rows, batch_size, coefficients
+        )
+        if losses is None:
+            return None
+        self.t += steps
+        return [float(loss) for loss in losses]
+
+    def _steps(
+        self, x: Array, y: Array, blocks: Sequence[slice], order: host.HostArray | None
+    ) -> list[Array]:
+        """Return the losses of an epoch that is taken step by step."""
+        net = self.network
+        if order is None:
+            batches = ((x[rows, ...], y[rows, ...]) for rows in blocks)
+        else:
+            indices = net._place.integers("Trainer.fit", "order", order)
+            gather = net._ops.gather
+            batches = ((gather(x, indices[rows]), gather(y, indices[rows])) for rows in blocks)
+        return [self._advance(xb, yb) for xb, yb in batches]
 
     def _require_finite(self, what: str, value: float, step: int) -> None:
         if math.isfinite(value):
@@ -352,19 +381,6 @@ class Trainer:
             "The parameters are those from before this epoch. Try a smaller learning rate, "
             "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
         )
-
-    def _batches(
-        self, x: Array, y: Array, batch_size: int, shuffle: bool
-    ) -> Iterator[tuple[Array, Array]]:
-        n, net = x.shape[0], self.network
-        if not shuffle:
-            for rows in _blocks(n, batch_size):
-                yield x[rows, ...], y[rows, ...]
-            return
-        order = host.permutation(n, self.seed, len(self.history))
-        indices = net._place.integers("Trainer.fit", "order", order)
-        for rows in _blocks(n, batch_size):
-            yield net._ops.gather(x, indices[rows]), net._ops.gather(y, indices[rows])
 
     def _fetch(self, values: list[Array]) -> list[float]:
         """Return 0-d arrays as floats, waiting for the device once."""

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..primitives import Array, Ops
 from . import host
 
 FLOATS = ("float16", "float32", "float64")
 _NO_SCOPE = nullcontext()
+
+
+class Training(NamedTuple):
+    """How a backend takes training steps.
+
+    Attributes
+    ----------
+    step
+        `step(w, moments, buffers, x, y, coefficients, key)`; w and the moments are given away.
+        Returns the loss and the new w, moments and buffers.
+    epoch
+        None, or `epoch(w, moments, x, y, order, batch, coefficients)`: a step in place for each
+        batch of the rows `order`; returns the losses, or None for data that it cannot take.
+    path
+        What runs, in words.
+    """
+
+    step: Callable[..., Any]
+    epoch: Callable[..., Any] | None
+    path: str
 
 
 class Backend:
@@ -109,6 +129,14 @@ class Backend:
 
     def set_num_threads(self, count: int) -> None:
         """Use so many threads in kernels of our own; the library's have their own switches."""
+
+    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+        """Return how this backend takes the training steps of a plan.
+
+        `plan` has the network's chain, the loss and the optimiser; `step(ops, w, moments, buffers,
+        x, y, coefficients, key)` is the step itself, pure in its arrays.
+        """
+        return Training(self.compile(step), None, "the library's own operations")
 
     def version(self) -> str:
         """Return the library's version and what it computes on."""

@@ -33,6 +33,11 @@ def permutation(n: int, seed: int, epoch: int) -> HostArray:
     return generator(seed, _SHUFFLES, epoch).permutation(n)
 
 
+def arange(n: int) -> HostArray:
+    """Return the numbers 0..n-1 in order."""
+    return np.arange(n)
+
+
 def key(seed: int, t: int) -> int:
     """Return the signed 32-bit key of step t's random masks, hashed from seed and t."""
     h = 0x9E3779B9

@@ -17,7 +17,7 @@ import numpy as np
 from .. import _normal
 from ..activations import Activation, Identity, ReLU, Tanh
 from ..primitives import Array, Ops, implements
-from .base import Backend
+from .base import Backend, Training
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
 # arithmetic of a block takes far longer than the call.
@@ -82,6 +82,15 @@ class NumPy(Backend):
             return function(arena, *arrays)
 
         return run
+
+    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+        one_by_one = self.compile(step)
+        if self._core is None:
+            return Training(one_by_one, None, f"op by op: no C core ({self._core_absent})")
+        from .plan import offer
+
+        dtype = plan.scratch.flat.dtype
+        return offer(plan.chain, plan.loss, plan.optimizer, dtype, one_by_one)
 
     def zero_dimensional(self, value: Any) -> Array:
         return np.asarray(value)

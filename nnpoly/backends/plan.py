@@ -1,0 +1,204 @@
+"""Training steps of dense networks in one call of the C core, and epochs in a few.
+
+A plan calls the same kernels in the same order as the step that it stands for, so every result has
+the same bits. Where it cannot stand for a step, `offer` says why, and the step runs op by op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .. import losses, optimizers
+from .._core import ffi, lib
+from ..layers import Dense, Layer
+from ..losses import Loss
+from ..optimizers import Coefficients, Moments, Optimizer
+from ..primitives import Array
+from .base import Training
+from .core import CODES, FLOAT32, FLOAT64, INT64, WRITABLE, _check, _parameter, _pointer, _readable
+
+LOSSES = {
+    losses.CrossEntropy: lib.NNPOLY_CROSS_ENTROPY,
+    losses.Logistic: lib.NNPOLY_LOGISTIC,
+    losses.MSE: lib.NNPOLY_SQUARED_ERROR,
+}
+
+# Of each rule: its code, and the fields of nnpoly_rates that `Optimizer.coefficients` holds.
+FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s"]
+RATE, ADAM = ["learning_rate"], ["learning_rate", "weight_m", "unbias_s"]
+RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
+    optimizers.SGD: (lib.NNPOLY_SGD, RATE),
+    optimizers.AdaGrad: (lib.NNPOLY_ADAGRAD, RATE),
+    optimizers.RMSProp: (lib.NNPOLY_RMSPROP, RATE),
+    optimizers.Adam: (lib.NNPOLY_ADAM, ADAM),
+    optimizers.AdamW: (lib.NNPOLY_ADAM, ADAM),
+    optimizers.NAdam: (lib.NNPOLY_NADAM, FIELDS),
+    optimizers.AMSGrad: (lib.NNPOLY_AMSGRAD, ADAM),
+    optimizers.Lion: (lib.NNPOLY_LION, RATE),
+}
+
+SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
+
+
+def declined(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: np.dtype[Any]) -> str:
+    """Return why no plan stands for these, or nothing if one does."""
+    if dtype not in (FLOAT32, FLOAT64):
+        return f"{dtype} is not float32 or float64"
+    for layer in chain:
+        if type(layer) is not Dense:
+            return f"{type(layer).__name__} layers run op by op"
+        if type(layer.activation) not in CODES:
+            return f"{layer.activation} is not an activation of the C core"
+    if type(loss) not in LOSSES or type(optimizer) not in RULES:
+        return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
+    if optimizer.weight_decay and not optimizer.decoupled:
+        return "weight_decay as an L2 penalty runs op by op"
+    return ""
+
+
+def offer(
+    chain: Sequence[Layer],
+    loss: Loss,
+    optimizer: Optimizer,
+    dtype: np.dtype[Any],
+    one_by_one: Callable[..., Any],
+) -> Training:
+    """Return the training that a plan takes, or `one_by_one` with the reason."""
+    if reason := declined(chain, loss, optimizer, dtype):
+        return Training(one_by_one, None, f"op by op: {reason}")
+    plan = Plan(chain, loss, optimizer, dtype, one_by_one)
+    return Training(plan.step, plan.epoch, "one call of the C core a step, and for epochs of steps")
+
+
+class Plan:
+    """A network, loss and optimiser as the C core's plan.
+
+    Batches that C cannot read are left to `one_by_one`, the same step op by op.
+    """
+
+    def __init__(
+        self,
+        chain: Sequence[Layer],
+        loss: Loss,
+        optimizer: Optimizer,
+        dtype: np.dtype[Any],
+        one_by_one: Callable[..., Any],
+    ) -> None:
+        self._dtype, self._one_by_one = dtype, one_by_one
+        self._moments = optimizer.moments
+        self._classes = loss.labels == "classes"
+        rule, self._fields = _rule(optimizer)
+        self._plan = _new_plan(chain, loss, optimizer, dtype, rule)
+        self._lock = Lock()  # a plan is used by one thread at a time
+        self._state = ffi.new("struct nnpoly_state *")
+        self._stateful: tuple[Array, Array] = (None, None)  # whose places it has
+        self._rates = ffi.new("struct nnpoly_rates *", {"unbias_s": 1.0})
+
+    def step(
+        self,
+        w: Array,
+        moments: Moments,
+        buffers: Any,
+        x: Array,
+        y: Array,
+        c: Coefficients,
+        key: Any,
+    ) -> tuple[Array, Array, Moments, Any]:
+        """Take one step: the arguments and results of `training._training_step`."""
+        target = self._target(x, y)
+        if target is None or not self._adopt(w, moments):
+            return self._one_by_one(w, moments, buffers, x, y, c, key)  # type: ignore[no-any-return]
+        loss = np.empty((), self._dtype)
+        with self._lock:
+            for field, value in zip(self._fields, c, strict=True):
+                setattr(self._rates, field, value)
+            arguments = _pointer(x), *target, len(x), self._rates, _pointer(loss)
+            _check(lib.nnpoly_plan_step(self._plan, self._state, *arguments))
+        return loss, w, moments, buffers
+
+    def epoch(
+        self,
+        w: Array,
+        moments: Moments,
+        x: Array,
+        y: Array,
+        order: Array,
+        batch: int,
+        coefficients: Sequence[Coefficients],
+    ) -> Array:
+        """Take a step for each batch of the rows `order`; return the losses, or None if declined.
+
+        coefficients: the optimiser's, a step an entry.
+        """
+        target = self._target(x, y)
+        if target is None or not self._adopt(w, moments):
+            return None
+        steps = len(coefficients)
+        rates = np.tile([0.0, 0.0, 0.0, 1.0], (steps, 1))
+        rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
+        values, done = np.empty(steps, self._dtype), ffi.new("int64_t *")
+        rows = _pointer("int64_t[]", order), len(order), batch
+        per_step = _pointer("struct nnpoly_rates[]", rates), _pointer(values)
+        data = self._plan, self._state, _pointer(x), *target, len(x), *rows, *per_step
+        while done[0] < steps:
+            with self._lock:
+                _check(lib.nnpoly_plan_steps(*data, SLICE_NS, done))
+        return values
+
+    def _target(self, x: Array, y: Array) -> tuple[Any, Any] | None:
+        """Return C's labels and y, one of them NULL; None if it cannot read the batch."""
+        if not _readable(self._dtype, x):
+            return None
+        if self._classes and y.ndim == 1:
+            return (_pointer("int64_t[]", y), ffi.NULL) if _readable(INT64, y) else None
+        return (ffi.NULL, _pointer(y)) if _readable(self._dtype, y) else None
+
+    def _adopt(self, w: Array, moments: Moments) -> bool:
+        """Have C's state point to w and the moments; remembered while they stay the same."""
+        if self._stateful[0] is w and self._stateful[1] is moments:
+            return True
+        arrays = {"w": w, **dict(zip(self._moments, moments, strict=True))}
+        if "v" in arrays:
+            arrays["m"] = arrays.pop("v")
+        for array in arrays.values():
+            if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
+                return False
+        for name in ("w", "m", "s", "peak"):
+            place = _pointer(arrays[name]) if name in arrays else ffi.NULL
+            setattr(self._state, name, place)
+        self._stateful = w, moments
+        return True
+
+
+def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
+    code, columns = RULES[type(optimizer)]
+    if isinstance(optimizer, optimizers.SGD) and optimizer.momentum:
+        code = lib.NNPOLY_NESTEROV if optimizer.nesterov else lib.NNPOLY_MOMENTUM
+    return code, columns
+
+
+def _new_plan(
+    chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: np.dtype[Any], rule: int
+) -> Any:
+    layers = ffi.new("struct nnpoly_layer[]", len(chain))
+    for place, layer in zip(layers, chain, strict=True):
+        assert isinstance(layer, Dense)
+        place.inputs, place.outputs = layer.inputs, layer.outputs
+        place.activation, place.a = CODES[type(layer.activation)], _parameter(layer.activation)
+    training = ffi.new("struct nnpoly_training *")
+    training.dtype, training.depth, training.layers = int(dtype is FLOAT64), len(chain), layers
+    training.loss, training.rule = LOSSES[type(loss)], rule
+    training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))
+    training.beta2 = getattr(optimizer, "beta2", getattr(optimizer, "beta", 0.0))
+    training.eps = getattr(optimizer, "eps", 0.0)
+    training.eps_inside = getattr(optimizer, "eps_inside_sqrt", False)
+    training.clip_norm = optimizer.clip_norm or 0.0
+    training.weight_decay = optimizer.weight_decay
+    plan = lib.nnpoly_plan_new(training)
+    if plan == ffi.NULL:
+        raise MemoryError("C core: memory for the plan of a training step could not be allocated.")
+    return ffi.gc(plan, lib.nnpoly_plan_free)

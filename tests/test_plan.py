@@ -1,0 +1,235 @@
+"""Plans: training steps in one call of the C core have the bits of steps taken op by op."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import built_core
+
+import nnpoly as nn
+
+core = built_core()
+lib = core.lib
+
+rng = np.random.default_rng(5)
+X = rng.normal(size=(101, 6)).astype("f4")
+CLASSES = rng.integers(0, 3, 101)
+ROWS = rng.random((101, 3)).astype("f4")
+SHARES = ROWS / ROWS.sum(axis=1, keepdims=True)
+
+OPTIMIZERS = [
+    nn.SGD(0.1),
+    nn.SGD(0.1, momentum=0.9),
+    nn.SGD(0.1, momentum=0.9, nesterov=True),
+    nn.AdaGrad(0.1),
+    nn.RMSProp(0.01, eps_inside_sqrt=False),
+    nn.Adam(nn.schedules.Cosine(0.01, 20)),
+    nn.Adam(0.01, clip_norm=0.1),
+    nn.AdamW(0.01),
+    nn.NAdam(0.01),
+    nn.AMSGrad(0.01),
+    nn.Lion(1e-3, weight_decay=0.1),
+]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    threads = lib.nnpoly_num_threads()
+    yield
+    lib.nnpoly_set_num_threads(threads)
+
+
+def trainer(
+    optimizer: Any = None, output: str = "softmax", dtype: str = "float32", activation: Any = "tanh"
+) -> nn.Trainer:
+    net = nn.MLP([6, 17, 8, 3], activation, output, dtype=dtype, seed=1)
+    return nn.Trainer(net, optimizer or nn.Adam(0.01))
+
+
+def op_by_op(made: nn.Trainer) -> nn.Trainer:
+    """Return the same trainer without its plan."""
+    plan = made._training.step.__self__
+    made._training = made._training._replace(step=plan._one_by_one, epoch=None)
+    return made
+
+
+def state(made: nn.Trainer) -> list[bytes]:
+    """Return the bits of what training changes; a negative zero is a zero."""
+    arrays = [made.network.w, *made._moments]
+    return [(array + 0).tobytes() for array in arrays]
+
+
+def run(made: nn.Trainer, y: np.ndarray, steps: int = 5) -> list[Any]:
+    sizes = [32, 1, 101, 32, 7]
+    losses = [float(made.step(X[: sizes[t % 5]], y[: sizes[t % 5]])) for t in range(steps)]
+    return [losses, *state(made)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda rule: repr(rule)[:60])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_optimiser_has_the_same_bits(optimizer, dtype):
+    planned, plain = trainer(optimizer, dtype=dtype), op_by_op(trainer(optimizer, dtype=dtype))
+    assert planned._training.epoch is not None
+    assert run(planned, CLASSES) == run(plain, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("output", "y"),
+    [("softmax", CLASSES), ("softmax", SHARES), ("sigmoid", ROWS), ("identity", ROWS)],
+)
+def test_every_loss_has_the_same_bits(output, y):
+    assert run(trainer(output=output), y) == run(op_by_op(trainer(output=output)), y)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [sigma for name, sigma in nn.activations.BY_NAME.items() if name != "step"]
+    + [nn.activations.LeakyReLU(0.3), nn.activations.ELU(0.5)],
+    ids=repr,
+)
+def test_every_activation_has_the_same_bits(activation):
+    planned, plain = trainer(activation=activation), op_by_op(trainer(activation=activation))
+    assert run(planned, CLASSES) == run(plain, CLASSES)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("y", [CLASSES, SHARES], ids=["classes", "rows"])
+def test_an_epoch_call_has_the_bits_of_its_steps(shuffle, y):
+    made = [trainer(), op_by_op(trainer())]
+    for each in made:
+        each.fit(X, y, epochs=3, batch_size=16, shuffle=shuffle)
+    assert state(made[0]) == state(made[1])
+    assert made[0].history == made[1].history
+    assert made[0].t == made[1].t == 21
+
+
+def test_threads_do_not_change_a_bit():
+    found = []
+    for threads in (1, 2, 3):
+        nn.set_num_threads(threads)
+        net = nn.MLP([60, 300, 200, 10], "gelu", seed=0)
+        made = nn.Trainer(net)
+        data = np.random.default_rng(0).normal(size=(256, 60)).astype("f4")
+        made.fit(data, np.arange(256) % 10, epochs=2, batch_size=128)
+        found.append(state(made))
+    assert found[0] == found[1] == found[2]
+    assert lib.nnpoly_workers() > 0
+
+
+def test_batches_that_c_cannot_read_are_taken_op_by_op():
+    """Strided inputs reach the step as they are; NumPy rounds their products differently."""
+    planned, plain = trainer(), trainer()
+    wide = np.repeat(X, 2, axis=1)[:, ::2]
+    assert not wide.flags.c_contiguous
+    for _ in range(3):
+        planned.step(X, CLASSES)
+        plain.step(wide, CLASSES)
+    np.testing.assert_allclose(plain.network.w, planned.network.w, atol=1e-5)
+
+
+DECLINED = [
+    (nn.Network([nn.Dense(6, 4), nn.Dropout(0.1), nn.Dense(4, 3)], "softmax"), None, "Dropout"),
+    (nn.Network([nn.Dense(6, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax"), None, "LayerNorm"),
+    (nn.Network([nn.Dense(6, 4), nn.BatchNorm(4), nn.Dense(4, 3)], "softmax"), None, "BatchNorm"),
+    (nn.MLP([6, 4, 3], dtype="float16"), nn.Adam(eps=1e-3), "float16"),
+    (nn.MLP([6, 4, 3]), nn.Adam(weight_decay=0.1), "weight_decay"),
+]
+
+
+@pytest.mark.parametrize(("net", "optimizer", "reason"), DECLINED, ids=[r for *_, r in DECLINED])
+def test_what_a_plan_declines_runs_op_by_op(net, optimizer, reason):
+    made = nn.Trainer(net, optimizer)
+    assert made._training.epoch is None
+    assert made._training.path.startswith("op by op: ")
+    assert reason in made._training.path
+    assert made.fit(X, CLASSES, epochs=2).loss[1] > 0
+
+
+def test_without_the_core():
+    net = nn.MLP([6, 4, 3], backend="plain")
+    assert nn.Trainer(net)._training.path.startswith("op by op: no C core")
+
+
+def test_a_trainer_is_pickled_with_its_plan_made_anew():
+    made = trainer()
+    made.fit(X, CLASSES, epochs=1)
+    again = pickle.loads(pickle.dumps(made))
+    for each in (made, again):
+        each.fit(X, CLASSES, epochs=1)
+    assert state(made) == state(again)
+
+
+def test_assigned_parameters_are_used():
+    made = trainer()
+    made.step(X, CLASSES)
+    made.network.w = np.zeros_like(made.network.w)
+    assert float(made.step(X, CLASSES)) == pytest.approx(np.log(3))
+
+
+def test_a_failing_epoch_leaves_everything_as_it_was():
+    made = trainer(nn.SGD(1e300))
+    before = state(made)
+    with pytest.raises(nn.NonFiniteLossError, match="epoch 1, step"):
+        made.fit(X, CLASSES, epochs=2)
+    assert state(made) == before
+    assert made.t == 0
+
+
+def test_two_threads_may_share_a_trainer():
+    """Their steps come one after the other, in any order; nothing breaks."""
+    made = trainer(nn.SGD(1e-6))
+    workers = [Thread(target=run, args=(made, CLASSES, 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert np.isfinite(made.network.w).all()
+
+
+def test_interrupting_an_epoch_is_quick_and_leaves_the_epoch_before():
+    code = (
+        "import time, numpy as np, nnpoly as nn\n"
+        "X = np.random.default_rng(0).normal(size=(200000, 16)).astype('f4')\n"
+        "y = np.arange(200000) % 3\n"
+        "made = nn.Trainer(nn.MLP([16, 64, 3], seed=0)); made.fit(X[:64], y[:64], epochs=1)\n"
+        "before = made.network.w.copy()\n"
+        "try:\n"
+        "    print('ready', flush=True)\n"
+        "    made.fit(X, y, epochs=1, batch_size=1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(time.time(), np.array_equal(before, made.network.w), made.t, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    sent = time.time()
+    os.kill(process.pid, signal.SIGINT)
+    answer, _ = process.communicate(timeout=60)
+    when, same, steps = answer.split()
+    assert float(when) - sent < 1.0  # 0.05 s and a snapshot on an idle machine
+    assert (same, steps) == ("True", "2")
+
+
+def test_plans_refuse_what_is_unsound():
+    ffi = core.ffi
+    layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": 3, "activation": 1}] * 2)
+    good = {"dtype": 0, "depth": 1, "layers": layers, "loss": 0, "rule": 0}
+    plan = lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good))
+    assert plan != ffi.NULL
+    assert lib.nnpoly_plan_bytes(plan) == 4 * 9
+    lib.nnpoly_plan_free(plan)
+    lib.nnpoly_plan_free(ffi.NULL)
+    for change in ({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}):
+        assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good | change)) == ffi.NULL
+    assert lib.nnpoly_plan_new(ffi.NULL) == ffi.NULL
