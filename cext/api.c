@@ -69,7 +69,7 @@ static int known(int activation) { return activation >= 0 && activation < NNPOLY
 
 /* Below these a part takes about as long as waking a thread, and fetching what another one left in
  * its cache. */
-#define PART_PRODUCT ((int64_t)1 << 20) /* multiply-adds */
+#define PART_PRODUCT ((int64_t)1 << 19) /* multiply-adds */
 #define PART_ELEMENTS ((int64_t)1 << 14)
 #define PART_BYTES ((int64_t)1 << 18)
 
@@ -304,6 +304,12 @@ static int run_loss(int dtype, struct loss_job *job, int64_t per_chunk, int64_t 
   else
     *(float *)loss = (float)mean;
   return NNPOLY_OK;
+}
+
+int nnpoly_labels_within(const int64_t *labels, int64_t n, int64_t K) {
+  int within = 1;
+  for (int64_t i = 0; i < n; i++) within &= labels[i] >= 0 && labels[i] < K;
+  return within;
 }
 
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,

@@ -101,6 +101,9 @@ int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int a
 int nnpoly_activation_delta(int dtype, const void *d_post, const void *read, void *out,
                             int64_t count, int activation, double a);
 
+/* 1 if all of labels: (n,) are in 0..K-1, else 0. */
+int nnpoly_labels_within(const int64_t *labels, int64_t n, int64_t K);
+
 /* f = softmax of each row. scores, f: (n, K). */
 int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K);
 

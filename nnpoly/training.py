@@ -229,11 +229,12 @@ class Trainer:
         yb
             Targets: (n, K), or (n,) class indices, or (n,) for a single output.
         """
-        net = self.network
-        x = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
-        shape = (x.shape[0], net._outputs)
-        y = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
-        return net._backend.zero_dimensional(self._advance(x, y))
+        net, takes = self.network, self._training.takes
+        if takes is None or not takes(xb, yb):
+            xb = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
+            shape = (xb.shape[0], net._outputs)
+            yb = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
+        return net._backend.zero_dimensional(self._advance(xb, yb))
 
     def _advance(self, x: Array, y: Array) -> Array:
         """Take one step on checked arrays."""

@@ -221,6 +221,25 @@ def test_interrupting_an_epoch_is_quick_and_leaves_the_epoch_before():
     assert (same, steps) == ("True", "2")
 
 
+def test_bad_batches_are_refused_as_ever():
+    made = trainer()
+    before = state(made)
+    for xb, yb, message in [
+        (X, CLASSES + 1, "class indices 0..2"),
+        (X, CLASSES - 1, "class indices 0..2"),
+        (X[:, :5].copy(), CLASSES, "must have shape"),
+        (X[:0], CLASSES[:0], "at least one sample"),
+        (X, CLASSES[:5], "must have shape"),
+        (X.astype(complex), CLASSES, "real numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            made.step(xb, yb)
+    assert state(made) == before
+    assert made.t == 0
+    for xb, yb in [(X.tolist(), CLASSES), (X.astype("f8"), CLASSES.astype("i4")), (X, SHARES)]:
+        assert float(made.step(xb, yb)) > 0
+
+
 def test_plans_refuse_what_is_unsound():
     ffi = core.ffi
     layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": 3, "activation": 1}] * 2)

@@ -27,11 +27,15 @@ class Training(NamedTuple):
         batch of the rows `order`; returns the losses, or None for data that it cannot take.
     path
         What runs, in words.
+    takes
+        None, or `takes(x, y)`: whether the step can have these as they are, shapes, types and
+        labels included, so that nothing else need look at them.
     """
 
     step: Callable[..., Any]
     epoch: Callable[..., Any] | None
     path: str
+    takes: Callable[[Any, Any], bool] | None = None
 
 
 class Backend:
