@@ -216,6 +216,24 @@ class Trainer:
 
     # Steps
 
+    def summary(self) -> str:
+        """Return the network's table, the loss, the optimiser, and how a step is taken.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> net = nn.Network([nn.Dense(2, 4), nn.Dropout(0.1), nn.Dense(4, 3)], "softmax")
+        >>> print(nn.Trainer(net).summary().splitlines()[-1])
+        steps      op by op: ...
+        """
+        rows = {
+            "loss": type(self.loss).__name__,
+            "optimizer": repr(self.optimizer),
+            "steps": self._training.path,
+        }
+        lines = [f"{name:<9}  {value}" for name, value in rows.items()]
+        return "\n".join([self.network.summary(), *lines])
+
     def step(self, xb: Any, yb: Any) -> Array:
         """Take one step on a batch and return its loss before the step, a 0-d array.
 

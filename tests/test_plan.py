@@ -152,7 +152,16 @@ def test_what_a_plan_declines_runs_op_by_op(net, optimizer, reason):
     assert made._training.epoch is None
     assert made._training.path.startswith("op by op: ")
     assert reason in made._training.path
+    assert made.summary().splitlines()[-1] == f"steps      {made._training.path}"
     assert made.fit(X, CLASSES, epochs=2).loss[1] > 0
+
+
+def test_summary_says_what_runs():
+    *table, loss, optimizer, steps = trainer().summary().splitlines()
+    assert table == trainer().network.summary().splitlines()
+    assert loss == "loss       CrossEntropy"
+    assert optimizer.startswith("optimizer  Adam(")
+    assert steps == "steps      one call of the C core a step, and for many steps of an epoch"
 
 
 def test_without_the_core():

@@ -189,6 +189,42 @@ static void data(int64_t N, int64_t n, int64_t row) {
   ok("dropout", nnpoly_dropout_scale(dtype, room(n * row), n, row, 0.5, -5, 7));
 }
 
+/* Steps one by one and all at once: the same bits. */
+static void plans(int64_t n, int64_t batch) {
+  const struct nnpoly_layer layers[] = {{5, 33, NNPOLY_GELU, 0}, {33, 7, NNPOLY_IDENTITY, 0}};
+  const struct nnpoly_training training = {
+      dtype, 2, layers, NNPOLY_CROSS_ENTROPY, NNPOLY_ADAM, 1, 0.9, 0.999, 1e-8, 0.5, 0.01};
+  enum { P = 5 * 33 + 33 + 33 * 7 + 7, STEPS = 40 };
+  const void *X = input(n * 5);
+  int64_t *labels = guarded((size_t)n * sizeof *labels, side);
+  int64_t *order = guarded((size_t)n * sizeof *order, side);
+  for (int64_t i = 0; i < n; i++) labels[i] = i % 7, order[i] = i;
+  guarded_read_only(labels);
+  guarded_read_only(order);
+  struct nnpoly_state states[2];
+  for (int i = 0; i < 2; i++)
+    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), NULL};
+  memcpy(states[1].w, states[0].w, P * (dtype == NNPOLY_FLOAT32 ? 4 : 8));
+  struct nnpoly_rates rates[STEPS];
+  for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1};
+  void *losses = room((n - 1) / batch + 1), *loss = room(1);
+  nnpoly_plan *plan = nnpoly_plan_new(&training);
+  int64_t done = 0;
+  while (done * batch < n)
+    ok("steps", nnpoly_plan_steps(plan, &states[0], X, labels, NULL, n, order, n, batch, rates,
+                                  losses, 0, &done));
+  for (int64_t t = 0; t < done; t++) {
+    const int64_t start = t * batch, size = n - start < batch ? n - start : batch;
+    const char *x = (const char *)X + start * 5 * (dtype == NNPOLY_FLOAT32 ? 4 : 8);
+    ok("step", nnpoly_plan_step(plan, &states[1], x, labels + start, NULL, size, &rates[t], loss));
+    if (get(loss, 0) != get(losses, t)) fail("loss", get(losses, t), get(loss, 0));
+  }
+  for (int64_t i = 0; i < P; i++)
+    if (get(states[0].w, i) != get(states[1].w, i))
+      fail("w", get(states[0].w, i), get(states[1].w, i));
+  nnpoly_plan_free(plan);
+}
+
 static void test_configuration(void) {
   static const int64_t shapes[][3] = {{1, 1, 1},    {0, 3, 2},   {3, 0, 2},    {3, 2, 0},
                                       {2, 13, 17},  {7, 15, 33}, {13, 16, 31}, {14, 17, 32},
@@ -209,6 +245,10 @@ static void test_configuration(void) {
   }
   for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
     losses(scores[i][0], scores[i][1]);
+    guarded_free_all();
+  }
+  for (int64_t batch = 1; batch <= 16; batch += 5) {
+    plans(31, batch);
     guarded_free_all();
   }
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
