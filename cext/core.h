@@ -62,6 +62,9 @@ struct dropout {
 #define CHUNK 4096
 #define CHUNK_ROWS 64
 
+/* api.c: whether layers follow each other, with known activations. */
+int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
+
 /* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named.
  */
 struct kernels {

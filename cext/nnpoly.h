@@ -184,6 +184,12 @@ struct nnpoly_rates {
   double learning_rate, weight_m, weight_g, unbias_s;
 };
 
+/* f = the output of a chain of dense layers. w: the flat vector of its parameters, W then b, layer
+ * by layer; x: (n, inputs); f: (n, outputs). output: an activation, which is applied to the last
+ * layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
+int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
+                   const void *x, void *f, int64_t n, int output);
+
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
 void nnpoly_plan_free(nnpoly_plan *plan);

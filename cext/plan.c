@@ -31,15 +31,9 @@ static int reads_nothing(int activation) { return activation <= NNPOLY_LINEAR; }
 
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
-  if (t->rule < 0 || t->rule >= NNPOLY_RULES || t->depth < 1 || t->layers == NULL) return 0;
+  if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < NNPOLY_CROSS_ENTROPY || t->loss > NNPOLY_SQUARED_ERROR) return 0;
-  for (int l = 0; l < t->depth; l++) {
-    const struct nnpoly_layer *layer = &t->layers[l];
-    if (layer->inputs < 1 || layer->outputs < 1) return 0;
-    if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
-    if (layer->activation < 0 || layer->activation >= NNPOLY_EXP) return 0;
-    if (l > 0 && layer->inputs != t->layers[l - 1].outputs) return 0;
-  }
+  if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
 }
 

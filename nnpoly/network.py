@@ -136,6 +136,9 @@ class BoundLayer:
         return repr(self.layer)
 
 
+_NOT_KEPT = ("_remembered", "_prediction", "_place")  # in a pickle: made anew where they are needed
+
+
 class Network:
     """A chain of layers and an output, with parameters on one backend.
 
@@ -292,7 +295,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a picklable state: arrays from the host, no views."""
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_remembered", "_place")}
+        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
         state["_w"] = registry.to_host(self._w)
         state["_buffers"] = [_hosted(part) for part in self._buffers]
         return {**state, "place": (self.backend, str(self.device), self.dtype)}
@@ -319,12 +322,22 @@ class Network:
                 self._ops, self._chain, self._views(self._w), self._buffers, x, mode
             )
 
+    def _predicted(self, X: Any, output: str) -> Array:
+        """Return the backend's own forward pass, or None where it has none for this."""
+        if "_prediction" not in self.__dict__:
+            self._prediction = self._backend.prediction(self._chain, self.dtype)
+        return self._prediction and self._prediction(self._w, X, output)
+
     def scores(self, X: Any) -> Array:
         """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
+        if (scores := self._predicted(X, "identity")) is not None:
+            return scores
         return self._forward(X, INFERENCE._replace(keep_pre=False), "Network.scores")[-1].post
 
     def __call__(self, X: Any) -> Array:
         """Return the predictions f. X: (n, m_0). Returns (n, K)."""
+        if (f := self._predicted(X, self.output)) is not None:
+            return f
         scores = self._forward(X, INFERENCE._replace(keep_pre=False), type(self).__name__)[-1].post
         return self._apply_output(scores)
 
@@ -421,7 +434,8 @@ class Network:
         target.check_dtype("Network.to", dtype)
         moved = object.__new__(type(self))
         moved.__dict__.update(self.__dict__, _place=data.Place(target, place, dtype))
-        moved.__dict__.pop("_remembered", None)
+        for name in ("_remembered", "_prediction"):
+            moved.__dict__.pop(name, None)
         moved._w = moved._from_host(registry.to_host(self._w))
         moved._buffers = moved._place_buffers(self._buffers)
         return moved

@@ -249,6 +249,65 @@ def test_bad_batches_are_refused_as_ever():
         assert float(made.step(xb, yb)) > 0
 
 
+# Prediction
+
+
+def layer_by_layer(net: nn.Network, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    trace = net.trace(x)
+    return trace.scores, trace.output
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax", "step"])
+def test_a_prediction_has_the_bits_of_its_layers(output, dtype):
+    net = nn.MLP([6, 33, 17, 5], "gelu", output, dtype=dtype)
+    wide = np.random.default_rng(1).normal(size=(700, 6)).astype(dtype)
+    for n in (1, 2, 63, 64, 127, 128, 129, 700):
+        scores, f = layer_by_layer(net, wide[:n])
+        for threads in (1, 2, 3):
+            nn.set_num_threads(threads)
+            assert net._predicted(wide[:n], output) is not None
+            assert np.array_equal(net.scores(wide[:n]), scores)
+            assert np.array_equal(net(wide[:n]), f)
+
+
+def test_large_predictions_use_threads():
+    net = nn.MLP([64, 256, 10], seed=0)
+    wide = np.random.default_rng(1).normal(size=(3000, 64)).astype("f4")
+    found = []
+    for threads in (1, 2, 3):
+        nn.set_num_threads(threads)
+        found.append(net(wide))
+    assert lib.nnpoly_workers() > 0
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+def test_what_a_prediction_cannot_take_goes_through_the_layers():
+    net = nn.MLP([6, 8, 3], seed=0)
+    want = net(X)
+    for same in (X.tolist(), X.astype("f8"), np.repeat(X, 2, axis=1)[:, ::2], np.asfortranarray(X)):
+        assert net._predicted(same, "softmax") is None
+        np.testing.assert_allclose(net(same), want, rtol=1e-5, atol=1e-6)
+    few = nn.MLP([600, 2000, 3], seed=0)
+    assert few._predicted(np.ones((2, 600), "f4"), "softmax") is None
+    assert few(np.ones((2, 600), "f4")).shape == (2, 3)
+    assert nn.MLP([6, 8, 3], dtype="float16")._predicted(X, "softmax") is None
+    with pytest.raises(ValueError, match="at least one sample"):
+        net(X[:0])
+    with pytest.raises(ValueError, match="must have shape"):
+        net(X[:, :5].copy())
+
+
+def test_predictions_follow_the_parameters():
+    net = nn.MLP([6, 8, 3], seed=0)
+    copied = [pickle.loads(pickle.dumps(net)), net.copy()]
+    for each in [net, *copied]:
+        each(X)
+        each.w = np.zeros_like(each.w)
+        np.testing.assert_allclose(each(X), 1 / 3, rtol=1e-6)
+
+
 def test_plans_refuse_what_is_unsound():
     ffi = core.ffi
     layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": 3, "activation": 1}] * 2)

@@ -142,6 +142,13 @@ class Backend:
         """
         return Training(self.compile(step), None, "the library's own operations")
 
+    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
+        """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.
+
+        It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.
+        """
+        return None
+
     def version(self) -> str:
         """Return the library's version and what it computes on."""
         raise NotImplementedError

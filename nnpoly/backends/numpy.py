@@ -92,6 +92,13 @@ class NumPy(Backend):
         dtype = plan.scratch.flat.dtype
         return offer(plan.chain, plan.loss, plan.optimizer, dtype, one_by_one)
 
+    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
+        if self._core is None:
+            return None
+        from .plan import prediction
+
+        return prediction(chain, np.dtype(dtype))
+
     def zero_dimensional(self, value: Any) -> Array:
         return np.asarray(value)
 

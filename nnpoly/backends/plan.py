@@ -1,4 +1,4 @@
-"""Training steps of dense networks in one call of the C core, and epochs in a few.
+"""Training steps of dense networks in one call of the C core, epochs in a few, and predictions.
 
 A plan calls the same kernels in the same order as the step that it stands for, so every result has
 the same bits. Where it cannot stand for a step, `offer` says why, and the step runs op by op.
@@ -44,8 +44,8 @@ RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
 SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
 
 
-def declined(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: np.dtype[Any]) -> str:
-    """Return why no plan stands for these, or nothing if one does."""
+def _declines_layers(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
+    """Return why C cannot take these layers, or nothing if it can."""
     if dtype not in (FLOAT32, FLOAT64):
         return f"{dtype} is not float32 or float64"
     for layer in chain:
@@ -53,11 +53,16 @@ def declined(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: np
             return f"{type(layer).__name__} layers run op by op"
         if type(layer.activation) not in CODES:
             return f"{layer.activation} is not an activation of the C core"
+    return ""
+
+
+def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: Any) -> str:
+    """Return why no plan stands for these, or nothing if one does."""
     if type(loss) not in LOSSES or type(optimizer) not in RULES:
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
     if optimizer.weight_decay and not optimizer.decoupled:
         return "weight_decay as an L2 penalty runs op by op"
-    return ""
+    return _declines_layers(chain, dtype)
 
 
 def offer(
@@ -68,7 +73,7 @@ def offer(
     one_by_one: Callable[..., Any],
 ) -> Training:
     """Return the training that a plan takes, or `one_by_one` with the reason."""
-    if reason := declined(chain, loss, optimizer, dtype):
+    if reason := _declines(chain, loss, optimizer, dtype):
         return Training(one_by_one, None, f"op by op: {reason}")
     plan = Plan(chain, loss, optimizer, dtype, one_by_one)
     path = "one call of the C core a step, and for many steps of an epoch"
@@ -92,9 +97,10 @@ class Plan:
         self._dtype, self._one_by_one = dtype, one_by_one
         self._moments = optimizer.moments
         self._labels = loss.labels
-        self._inputs, self._outputs = _ends(chain)
+        layers = _layers_of(chain)
+        self._inputs, self._outputs = layers[0].inputs, layers[len(chain) - 1].outputs
         rule, self._fields = _rule(optimizer)
-        self._plan = _new_plan(chain, loss, optimizer, dtype, rule)
+        self._plan = _new_plan(layers, loss, optimizer, dtype, rule)
         self._taken: tuple[Any, Any, Any] = (None, None, None)  # a batch that `takes` has looked at
         self._lock = Lock()  # a plan is used by one thread at a time
         self._state = ffi.new("struct nnpoly_state *")
@@ -195,13 +201,6 @@ class Plan:
         return True
 
 
-def _ends(chain: Sequence[Layer]) -> tuple[int, int]:
-    first, last = chain[0], chain[-1]
-    assert isinstance(first, Dense)
-    assert isinstance(last, Dense)
-    return first.inputs, last.outputs
-
-
 def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
     code, columns = RULES[type(optimizer)]
     if isinstance(optimizer, optimizers.SGD) and optimizer.momentum:
@@ -209,16 +208,21 @@ def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
     return code, columns
 
 
-def _new_plan(
-    chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: np.dtype[Any], rule: int
-) -> Any:
+def _layers_of(chain: Sequence[Layer]) -> Any:
+    """Return C's table of Dense layers."""
     layers = ffi.new("struct nnpoly_layer[]", len(chain))
     for place, layer in zip(layers, chain, strict=True):
         assert isinstance(layer, Dense)
         place.inputs, place.outputs = layer.inputs, layer.outputs
         place.activation, place.a = CODES[type(layer.activation)], _parameter(layer.activation)
+    return layers
+
+
+def _new_plan(
+    layers: Any, loss: Loss, optimizer: Optimizer, dtype: np.dtype[Any], rule: int
+) -> Any:
     training = ffi.new("struct nnpoly_training *")
-    training.dtype, training.depth, training.layers = int(dtype is FLOAT64), len(chain), layers
+    training.dtype, training.depth, training.layers = int(dtype is FLOAT64), len(layers), layers
     training.loss, training.rule = LOSSES[type(loss)], rule
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))
     training.beta2 = getattr(optimizer, "beta2", getattr(optimizer, "beta", 0.0))
@@ -230,3 +234,43 @@ def _new_plan(
     if plan == ffi.NULL:
         raise MemoryError("C core: memory for the plan of a training step could not be allocated.")
     return ffi.gc(plan, lib.nnpoly_plan_free)
+
+
+OUTPUTS = {
+    "identity": lib.NNPOLY_IDENTITY,
+    "sigmoid": lib.NNPOLY_SIGMOID,
+    "step": lib.NNPOLY_STEP,
+    "softmax": lib.NNPOLY_ACTIVATIONS,
+}
+FEW_ROWS, LITTLE_WORK = 128, 1 << 20
+
+
+def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array] | None:
+    """Return the forward pass of these layers as one call of the C core, or None."""
+    return None if _declines_layers(chain, dtype) else Prediction(chain, dtype)
+
+
+class Prediction:
+    """A forward pass in one call; its bits are those of the layers one by one."""
+
+    def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+        self._layers, self._dtype = _layers_of(chain), dtype
+        self._inputs, self._outputs = self._layers[0].inputs, self._layers[len(chain) - 1].outputs
+        self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in self._layers)
+        self._head = int(dtype is FLOAT64), self._layers, len(chain)
+
+    def __call__(self, w: Array, x: Array, output: str) -> Array:
+        """Return f: (n, K), or None for an x that C cannot read as it is.
+
+        Threads take different rows, so a few rows of a large network are also left to the layers
+        one by one, whose threads share the columns.
+        """
+        if not _readable(self._dtype, x, w) or x.ndim != 2 or x.shape[1] != self._inputs:
+            return None
+        n = len(x)
+        if n == 0 or (n < FEW_ROWS and n * self._parameters > LITTLE_WORK):
+            return None
+        f = np.empty((n, self._outputs), self._dtype)
+        places = _pointer(w), _pointer(x), _pointer(f)
+        _check(lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output]))
+        return f
