@@ -110,5 +110,16 @@ class Contestant(ABC):
             The batch's loss before the step.
         """
 
+    def steps(self, count: int) -> None:
+        """Take `count` steps; one by one, unless a contestant has a call for many.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        """
+        for _ in range(count):
+            self.step()
+
     def wait(self) -> None:  # noqa: B027
         """Wait until every step taken so far is done: nothing to do for eager CPU libraries."""

@@ -22,7 +22,7 @@ from remote import Remote
 from worker import CONTESTANTS
 
 REFERENCE = "numpy"  # always runs
-DEFAULTS = ["nnpoly", "torch", "torch-compile", "jax"]
+DEFAULTS = ["nnpoly", "nnpoly-fit", "torch", "torch-compile", "jax"]
 TOLERANCE = 1e-4
 
 

@@ -73,7 +73,7 @@ def kernel_table(document: dict[str, Any]) -> str:
 
 
 def rate(row: dict[str, Any], peak: float | None) -> str:
-    """Return GFLOP/s with the share of the peak, or nanoseconds an element.
+    """Return GFLOP/s with the share of the peak, nanoseconds an element, or a prediction's time.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ def rate(row: dict[str, Any], peak: float | None) -> str:
     """
     sizes = [int(size) for size in row["kernel"].split(":")[1].split("x")]
     us = median(row["us"])
+    if row["kernel"].startswith("predict"):
+        return f"{us:.1f} us"
     if len(sizes) == 1:
         return f"{1e3 * us / sizes[0]:.3f} ns"
     gflops = 2e-3 * math.prod(sizes) / us

@@ -18,6 +18,7 @@ from problem import Contestant, Problem
 CONTESTANTS = {
     "numpy": ("by_numpy", "Numpy"),
     "nnpoly": ("by_nnpoly", "Nnpoly"),
+    "nnpoly-fit": ("by_nnpoly", "NnpolyFit"),
     "nnpoly-torch": ("by_nnpoly", "NnpolyTorch"),
     "nnpoly-jax": ("by_nnpoly", "NnpolyJax"),
     "torch": ("by_torch", "Torch"),
@@ -129,8 +130,7 @@ def timed(contestant: Contestant, steps: int) -> float:
         Seconds until the last of them was done.
     """
     start = perf_counter()
-    for _ in range(steps):
-        contestant.step()
+    contestant.steps(steps)
     contestant.wait()
     return perf_counter() - start
 
