@@ -425,6 +425,19 @@ int nnpoly_clip_norm(int dtype, const void *g, void *out, int64_t count, double 
 
 /* Optimisers and dropout */
 
+static void add_scaled_part(const void *argument, int index, int parts, void *scratch) {
+  const struct element_job *job = argument;
+  const struct range r = cut(job->count, index, parts, STEP_ELEMENTS);
+  (void)scratch;
+  job->kernels->add_scaled(job->out, job->in, r.start, r.stop, job->a);
+}
+
+int nnpoly_add_scaled(int dtype, void *g, const void *w, int64_t count, double factor) {
+  CHECK(dtype, {OUTPUT, g, count, 1}, {INPUT, w, count, 1});
+  const struct element_job job = {nnpoly_kernels(dtype), w, NULL, g, count, NNPOLY_LINEAR, factor};
+  return nnpoly_run(add_scaled_part, &job, parts_for(count, PART_ELEMENTS), 0);
+}
+
 struct update_job {
   struct update update;
   const struct kernels *kernels;

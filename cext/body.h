@@ -56,6 +56,7 @@ const struct kernels TABLE = {
     .squared_error = squared_error,
     .sum_of_squares = sum_of_squares,
     .scale = scale,
+    .add_scaled = add_scaled,
     .update = update,
     .dropout = dropout,
 };

@@ -82,6 +82,7 @@ struct kernels {
   void (*squared_error)(const struct loss *, int64_t chunk);                /* CHUNK elements */
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1);          /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
+  void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
   void (*dropout)(const struct dropout *, int64_t row0, int64_t row1);
 };

@@ -131,6 +131,9 @@ int nnpoly_gather(const void *x, const int64_t *indices, void *out, int64_t N, i
 /* out = g * min(1, limit / ||g||), `count` elements; in place if out is g. */
 int nnpoly_clip_norm(int dtype, const void *g, void *out, int64_t count, double limit);
 
+/* g += factor w, in place; `count` elements. */
+int nnpoly_add_scaled(int dtype, void *g, const void *w, int64_t count, double factor);
+
 /* One optimiser's step, in place, on flat vectors of `count` elements. With lr = learning_rate and
  * root(s) = sqrt(s + eps) if eps_inside else sqrt(s) + eps:
  *
@@ -171,7 +174,8 @@ struct nnpoly_training {
   int loss, rule, eps_inside;
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
-  double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule */
+  double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
+  int decoupled;       /* else g += weight_decay w, after clipping */
 };
 
 /* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update. */

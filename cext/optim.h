@@ -1,5 +1,15 @@
 /* The optimisers' rules, on flat vectors: see nnpoly_update in nnpoly.h. */
 
+/* g += factor w: rounded twice, as the penalty is where it is added op by op. */
+static void add_scaled(void *g, const void *w, int64_t i0, int64_t i1, double factor) {
+  const vec scale = set1((real)factor);
+  for (int64_t i = i0; i < i1; i += LANES) {
+    real *to = (real *)g + i;
+    const int n = (int)smaller(LANES, i1 - i);
+    store_up_to(to, load_up_to(to, n) + scale * load_up_to((const real *)w + i, n), n);
+  }
+}
+
 struct rates { /* the job's numbers, in every lane */
   vec rate, beta1, rest1, beta2, rest2, weight_m, weight_g, unbias_s, eps;
 };

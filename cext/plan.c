@@ -188,7 +188,9 @@ static int descend(nnpoly_plan *plan, const struct nnpoly_state *state,
   int status = NNPOLY_OK;
   if (t->clip_norm > 0)
     status = nnpoly_clip_norm(t->dtype, plan->gradient, plan->gradient, P, t->clip_norm);
-  if (status == NNPOLY_OK && t->weight_decay > 0)
+  if (status == NNPOLY_OK && t->weight_decay > 0 && !t->decoupled)
+    status = nnpoly_add_scaled(t->dtype, plan->gradient, state->w, P, t->weight_decay);
+  if (status == NNPOLY_OK && t->weight_decay > 0 && t->decoupled)
     status = nnpoly_activate(t->dtype, state->w, state->w, P, NNPOLY_LINEAR,
                              1.0 - rates->learning_rate * t->weight_decay);
   if (status != NNPOLY_OK) return status;

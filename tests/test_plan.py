@@ -39,6 +39,8 @@ OPTIMIZERS = [
     nn.NAdam(0.01),
     nn.AMSGrad(0.01),
     nn.Lion(1e-3, weight_decay=0.1),
+    nn.SGD(0.1, weight_decay=0.1, clip_norm=0.5),
+    nn.Adam(0.01, weight_decay=0.1),
 ]
 
 
@@ -142,7 +144,6 @@ DECLINED = [
     (nn.Network([nn.Dense(6, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax"), None, "LayerNorm"),
     (nn.Network([nn.Dense(6, 4), nn.BatchNorm(4), nn.Dense(4, 3)], "softmax"), None, "BatchNorm"),
     (nn.MLP([6, 4, 3], dtype="float16"), nn.Adam(eps=1e-3), "float16"),
-    (nn.MLP([6, 4, 3]), nn.Adam(weight_decay=0.1), "weight_decay"),
 ]
 
 

@@ -137,6 +137,10 @@ static void updates(int64_t count) {
   const void *g = input(count);
   void *w = filled(count, 0), *m = filled(count, 0), *s = filled(count, 0.5);
   void *peak = filled(count, 0.5), *before = room(count);
+  for (int64_t i = 0; i < count; i++) set(before, i, get(w, i));
+  ok("decay", nnpoly_add_scaled(dtype, w, g, count, 0.5));
+  for (int64_t i = 0; i < count; i++)
+    near("decay", get(w, i), get(before, i) + 0.5 * get(g, i), 1, 0);
   for (int rule = 0; rule < NNPOLY_RULES; rule++) {
     for (int64_t i = 0; i < count; i++) set(before, i, get(w, i));
     ok("update", nnpoly_update(dtype, rule, w, g, m, s, peak, count, 0.25, 0.5, 0.75, 1.5, 0.5,
@@ -192,8 +196,16 @@ static void data(int64_t N, int64_t n, int64_t row) {
 /* Steps one by one and all at once: the same bits. */
 static void plans(int64_t n, int64_t batch) {
   const struct nnpoly_layer layers[] = {{5, 33, NNPOLY_GELU, 0}, {33, 7, NNPOLY_IDENTITY, 0}};
-  const struct nnpoly_training training = {
-      dtype, 2, layers, NNPOLY_CROSS_ENTROPY, NNPOLY_ADAM, 1, 0.9, 0.999, 1e-8, 0.5, 0.01};
+  const struct nnpoly_training training = {.dtype = dtype,
+                                           .depth = 2,
+                                           .layers = layers,
+                                           .loss = NNPOLY_CROSS_ENTROPY,
+                                           .rule = NNPOLY_ADAM,
+                                           .beta1 = 0.9,
+                                           .beta2 = 0.999,
+                                           .eps = 1e-8,
+                                           .clip_norm = 0.5,
+                                           .weight_decay = 0.01};
   enum { P = 5 * 33 + 33 + 33 * 7 + 7, STEPS = 40 };
   const void *X = input(n * 5);
   int64_t *labels = guarded((size_t)n * sizeof *labels, side);

@@ -60,8 +60,6 @@ def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: A
     """Return why no plan stands for these, or nothing if one does."""
     if type(loss) not in LOSSES or type(optimizer) not in RULES:
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
-    if optimizer.weight_decay and not optimizer.decoupled:
-        return "weight_decay as an L2 penalty runs op by op"
     return _declines_layers(chain, dtype)
 
 
@@ -229,7 +227,7 @@ def _new_plan(
     training.eps = getattr(optimizer, "eps", 0.0)
     training.eps_inside = getattr(optimizer, "eps_inside_sqrt", False)
     training.clip_norm = optimizer.clip_norm or 0.0
-    training.weight_decay = optimizer.weight_decay
+    training.weight_decay, training.decoupled = optimizer.weight_decay, optimizer.decoupled
     plan = lib.nnpoly_plan_new(training)
     if plan == ffi.NULL:
         raise MemoryError("C core: memory for the plan of a training step could not be allocated.")
