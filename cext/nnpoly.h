@@ -178,9 +178,10 @@ struct nnpoly_training {
   int decoupled;       /* else g += weight_decay w, after clipping */
 };
 
-/* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update. */
+/* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update; g
+ * receives the gradient. */
 struct nnpoly_state {
-  void *w, *m, *s, *peak;
+  void *w, *g, *m, *s, *peak;
 };
 
 /* What one step alone decides. As in nnpoly_update. */

@@ -18,7 +18,6 @@ struct nnpoly_plan {
   int64_t rows; /* for how many there is room */
   struct results *results;
   char *deltas[2];  /* (rows, widest) each: a layer's, and that of the layer below */
-  char *gradient;   /* (parameters,) */
   char *x, *target; /* a gathered batch: (rows, inputs), and labels or (rows, outputs) */
   int64_t bytes;
 };
@@ -55,7 +54,7 @@ static void free_batch(nnpoly_plan *plan) {
   for (int i = 0; i < 2; i++) free(plan->deltas[i]), plan->deltas[i] = NULL;
   free(plan->x), plan->x = NULL;
   free(plan->target), plan->target = NULL;
-  plan->bytes = plan->parameters * plan->size;
+  plan->bytes = 0;
   plan->rows = 0;
 }
 
@@ -107,10 +106,10 @@ nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training) {
     plan->parameters += (layers[l].inputs + 1) * layers[l].outputs;
     if (layers[l].outputs > plan->widest) plan->widest = layers[l].outputs;
   }
-  if (layers != NULL && plan->results != NULL) plan->gradient = take(plan, plan->parameters);
-  if (plan->gradient == NULL) {
-    plan->training.depth = plan->results == NULL ? 0 : plan->training.depth;
-    nnpoly_plan_free(plan);
+  if (layers == NULL || plan->results == NULL) {
+    free(plan->results);
+    free(layers);
+    free(plan);
     return NULL;
   }
   return plan;
@@ -120,7 +119,6 @@ void nnpoly_plan_free(nnpoly_plan *plan) {
   if (plan == NULL) return;
   free_batch(plan);
   free(plan->results);
-  free(plan->gradient);
   free((void *)plan->training.layers);
   free(plan);
 }
@@ -156,13 +154,13 @@ static int differentiate_loss(nnpoly_plan *plan, const int64_t *labels, const vo
 }
 
 /* The gradient of all layers, from the last one's delta in deltas[0]. */
-static int backward(nnpoly_plan *plan, const char *w, const char *x, int64_t n) {
+static int backward(nnpoly_plan *plan, const char *w, char *g, const char *x, int64_t n) {
   const struct nnpoly_training *t = &plan->training;
   int64_t end = plan->parameters;
   for (int l = t->depth - 1, above = 0; l >= 0; l--, above = 1 - above) {
     const struct nnpoly_layer *layer = &t->layers[l];
     const int64_t start = end - (layer->inputs + 1) * layer->outputs;
-    char *dW = plan->gradient + start * plan->size;
+    char *dW = g + start * plan->size;
     char *db = dW + layer->inputs * layer->outputs * plan->size;
     const void *below = l > 0 ? plan->results[l - 1].post : x;
     int status = nnpoly_dense_gradients(t->dtype, plan->deltas[above], below, dW, db, n,
@@ -186,17 +184,16 @@ static int descend(nnpoly_plan *plan, const struct nnpoly_state *state,
   const struct nnpoly_training *t = &plan->training;
   const int64_t P = plan->parameters;
   int status = NNPOLY_OK;
-  if (t->clip_norm > 0)
-    status = nnpoly_clip_norm(t->dtype, plan->gradient, plan->gradient, P, t->clip_norm);
+  if (t->clip_norm > 0) status = nnpoly_clip_norm(t->dtype, state->g, state->g, P, t->clip_norm);
   if (status == NNPOLY_OK && t->weight_decay > 0 && !t->decoupled)
-    status = nnpoly_add_scaled(t->dtype, plan->gradient, state->w, P, t->weight_decay);
+    status = nnpoly_add_scaled(t->dtype, state->g, state->w, P, t->weight_decay);
   if (status == NNPOLY_OK && t->weight_decay > 0 && t->decoupled)
     status = nnpoly_activate(t->dtype, state->w, state->w, P, NNPOLY_LINEAR,
                              1.0 - rates->learning_rate * t->weight_decay);
   if (status != NNPOLY_OK) return status;
-  return nnpoly_update(t->dtype, t->rule, state->w, plan->gradient, state->m, state->s, state->peak,
-                       P, rates->learning_rate, t->beta1, t->beta2, rates->weight_m,
-                       rates->weight_g, rates->unbias_s, t->eps, t->eps_inside);
+  return nnpoly_update(t->dtype, t->rule, state->w, state->g, state->m, state->s, state->peak, P,
+                       rates->learning_rate, t->beta1, t->beta2, rates->weight_m, rates->weight_g,
+                       rates->unbias_s, t->eps, t->eps_inside);
 }
 
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
@@ -207,7 +204,7 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
   int status = reserve_batch(plan, n);
   if (status == NNPOLY_OK) status = forward(plan, state->w, x, n);
   if (status == NNPOLY_OK) status = differentiate_loss(plan, labels, y, n, plan->deltas[0], loss);
-  if (status == NNPOLY_OK) status = backward(plan, state->w, x, n);
+  if (status == NNPOLY_OK) status = backward(plan, state->w, state->g, x, n);
   return status == NNPOLY_OK ? descend(plan, state, rates) : status;
 }
 

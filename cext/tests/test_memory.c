@@ -215,7 +215,7 @@ static void plans(int64_t n, int64_t batch) {
   guarded_read_only(order);
   struct nnpoly_state states[2];
   for (int i = 0; i < 2; i++)
-    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), NULL};
+    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), room(P), NULL};
   memcpy(states[1].w, states[0].w, P * (dtype == NNPOLY_FLOAT32 ? 4 : 8));
   struct nnpoly_rates rates[STEPS];
   for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1};

@@ -89,8 +89,8 @@ class NumPy(Backend):
             return Training(one_by_one, None, f"op by op: no C core ({self._core_absent})")
         from .plan import offer
 
-        dtype = plan.scratch.flat.dtype
-        return offer(plan.chain, plan.loss, plan.optimizer, dtype, one_by_one)
+        gradient = plan.scratch.flat
+        return offer(plan.chain, plan.loss, plan.optimizer, gradient, one_by_one)
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         if self._core is None:

@@ -67,13 +67,16 @@ def offer(
     chain: Sequence[Layer],
     loss: Loss,
     optimizer: Optimizer,
-    dtype: np.dtype[Any],
+    gradient: Array,
     one_by_one: Callable[..., Any],
 ) -> Training:
-    """Return the training that a plan takes, or `one_by_one` with the reason."""
-    if reason := _declines(chain, loss, optimizer, dtype):
+    """Return the training that a plan takes, or `one_by_one` with the reason.
+
+    gradient: (P,), overwritten by every step.
+    """
+    if reason := _declines(chain, loss, optimizer, gradient.dtype):
         return Training(one_by_one, None, f"op by op: {reason}")
-    plan = Plan(chain, loss, optimizer, dtype, one_by_one)
+    plan = Plan(chain, loss, optimizer, gradient, one_by_one)
     path = "one call of the C core a step, and for many steps of an epoch"
     return Training(plan.step, plan.epoch, path, plan.takes)
 
@@ -89,10 +92,11 @@ class Plan:
         chain: Sequence[Layer],
         loss: Loss,
         optimizer: Optimizer,
-        dtype: np.dtype[Any],
+        gradient: Array,
         one_by_one: Callable[..., Any],
     ) -> None:
-        self._dtype, self._one_by_one = dtype, one_by_one
+        self._gradient, self._one_by_one = gradient, one_by_one
+        self._dtype = dtype = gradient.dtype
         self._moments = optimizer.moments
         self._labels = loss.labels
         layers = _layers_of(chain)
@@ -186,13 +190,14 @@ class Plan:
         """Have C's state point to w and the moments; remembered while they stay the same."""
         if self._stateful[0] is w and self._stateful[1] is moments:
             return True
-        arrays = {"w": w, **dict(zip(self._moments, moments, strict=True))}
+        named = dict(zip(self._moments, moments, strict=True))
+        arrays = {"w": w, "g": self._gradient, **named}
         if "v" in arrays:
             arrays["m"] = arrays.pop("v")
         for array in arrays.values():
             if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
                 return False
-        for name in ("w", "m", "s", "peak"):
+        for name in ("w", "g", "m", "s", "peak"):
             place = _pointer(arrays[name]) if name in arrays else ffi.NULL
             setattr(self._state, name, place)
         self._stateful = w, moments
