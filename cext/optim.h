@@ -85,8 +85,9 @@ INLINE int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AM
 /* Elements i..i+n-1, n <= LANES. */
 INLINE void update_vector(int rule, int eps_inside, const struct update *u, const struct rates *r,
                           int64_t i, int n) {
-  real *w = (real *)u->w + i, *m = (real *)u->m + i, *s = (real *)u->s + i;
-  real *peak = (real *)u->peak + i;
+  real *w = (real *)u->w + i;
+  real *m = uses_m(rule) ? (real *)u->m + i : NULL, *s = uses_s(rule) ? (real *)u->s + i : NULL;
+  real *peak = rule == NNPOLY_AMSGRAD ? (real *)u->peak + i : NULL;
   struct state x = {.w = load_up_to(w, n), .g = load_up_to((const real *)u->g + i, n)};
   if (uses_m(rule)) x.m = load_up_to(m, n);
   if (uses_s(rule)) x.s = load_up_to(s, n);
