@@ -121,7 +121,8 @@ def load() -> Backend:
     try:
         from . import core
     except ImportError as error:
-        return NumPy(None, f"not built when nnpoly was installed, or broken ({error})")
+        reason = f"not built when nnpoly was installed, or broken ({error})"
+        return NumPy(None, f"{reason}; install gcc or clang, then nnpoly again")
     core.start()
     return NumPy(core)
 
