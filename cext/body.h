@@ -34,11 +34,11 @@ SET_TARGET(TARGET)
 
 #include "activation.h"
 
-#include "gemm.h"
-
 #include "loss.h"
 
 #include "optim.h"
+
+#include "gemm.h"
 
 #include "dropout.h"
 

@@ -27,28 +27,44 @@ struct product {
   void *sums;       /* (M,), GRADIENT: the columns' sums of delta */
   int activation;
   double a;
+  const int64_t *rows; /* row i of x is stored at rows[i], and not at i; or NULL */
+  /* GRADIENT: what follows once an element is complete, or NULL. C and the sums are then parts of
+   * update->g, at these places. */
+  const struct update *update;
+  int64_t C_at, sums_at;
 };
 
 struct rect { /* rows i0..i1-1 and columns j0..j1-1 of C */
   int64_t i0, i1, j0, j1;
 };
 
+/* A loss is the sum of at most MOST_CHUNKS partial ones, of chunk_rows rows each, so that it
+ * depends neither on the threads nor on the vectors' width. */
+enum { MOST_CHUNKS = 64, CHUNK_STEP = 16 };
+
 struct loss {
-  const void *scores;    /* (n, K) */
-  const void *y;         /* (n, K), or NULL where labels are given */
-  const int64_t *labels; /* (n,) or NULL */
-  void *delta;           /* (n, K) */
-  double *partial;       /* one a chunk: its part of n times the loss */
-  int64_t n, K;
+  int kind;                    /* enum nnpoly_loss */
+  const void *scores;          /* (n, K) */
+  const void *y;               /* (n, K), or NULL where labels are given */
+  const int64_t *labels;       /* (n,) or NULL */
+  void *delta;                 /* (n, K) */
+  int64_t n, K, chunk_rows;    /* chunk_rows: a multiple of CHUNK_STEP, see nnpoly_cut_loss */
+  double partial[MOST_CHUNKS]; /* n times the loss of each chunk's rows */
 };
 
 struct update {
   int rule;
   void *w, *m, *s, *peak; /* (count,) */
-  const void *g;          /* (count,) */
+  void *g;                /* (count,) */
   double learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps;
   int eps_inside;
+  double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
 };
+
+static inline int uses_m(int rule) {
+  return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
+}
+static inline int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD; }
 
 struct dropout {
   void *out; /* (n, m) */
@@ -57,12 +73,12 @@ struct dropout {
   uint32_t key, path;
 };
 
-/* Reductions add up chunks of this many elements (CHUNK_ROWS rows, for those by rows) each, so
- * that the result depends neither on the threads nor on the vectors' width. */
-#define CHUNK 4096
-#define CHUNK_ROWS 64
+/* Sums over a vector add up chunks of this many elements, for the same reason. */
+enum { CHUNK = 4096 };
 
-/* api.c: whether layers follow each other, with known activations. */
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* predict.c: whether layers follow each other, with known activations. */
 int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
 
 /* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named.
@@ -77,10 +93,11 @@ struct kernels {
                            int activation, double a);
   void (*softmax)(const void *scores, void *f, int64_t row0, int64_t row1, int64_t K,
                   void *scratch);
-  void (*cross_entropy)(const struct loss *, int64_t chunk, void *scratch); /* CHUNK_ROWS rows */
-  void (*logistic)(const struct loss *, int64_t chunk);                     /* CHUNK elements */
-  void (*squared_error)(const struct loss *, int64_t chunk);                /* CHUNK elements */
-  double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1);          /* one chunk */
+  /* Write delta, and return the rows' n times loss. */
+  double (*cross_entropy)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
+  double (*logistic)(const struct loss *, int64_t row0, int64_t row1);
+  double (*squared_error)(const struct loss *, int64_t row0, int64_t row1);
+  double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1); /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
@@ -109,5 +126,39 @@ void nnpoly_restore_denormals(uint64_t before);
  * cannot be allocated. */
 typedef void part_function(const void *job, int index, int parts, void *scratch);
 int nnpoly_run(part_function *part, const void *job, int parts, size_t bytes);
+
+/* share.c. How many parts: as many as there are threads, but none below so much work. Below these a
+ * part takes about as long as waking a thread, and fetching what another one left in its cache. */
+#define PART_PRODUCT ((int64_t)1 << 19) /* multiply-adds */
+#define PART_ELEMENTS ((int64_t)1 << 14)
+#define PART_BYTES ((int64_t)1 << 18)
+int nnpoly_parts(int64_t work, int64_t per_part);
+
+/* Elements are cut at multiples of a cache line, whatever the type; rows where vectors lie across
+ * them, at a few vectors. */
+#define STEP_ELEMENTS 16
+#define ROWS_STEP 64
+
+/* share.c: part `index` of 0..count-1, cut at multiples of `step`. */
+struct range {
+  int64_t start, stop;
+};
+struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step);
+
+/* share.c: a product; and a part of it, which may be called in a part of something larger. */
+int nnpoly_run_product(const struct kernels *, const struct product *);
+void nnpoly_product_part(const struct kernels *, const struct product *, int index, int parts,
+                         void *scratch);
+
+/* share.c: an optimiser's step on `count` elements. */
+int nnpoly_run_update(const struct kernels *, const struct update *, int64_t count);
+
+/* share.c: a loss's partial ones and delta; its chunk_rows, chosen by n alone; those of its rows
+ * row0..row1-1, cut at multiples of chunk_rows; its mean, once all partial ones are there. */
+int nnpoly_run_loss(const struct kernels *, struct loss *);
+void nnpoly_cut_loss(struct loss *);
+void nnpoly_loss_rows(const struct kernels *, struct loss *, int64_t row0, int64_t row1,
+                      void *scratch);
+void nnpoly_mean_loss(int dtype, const struct loss *, void *mean);
 
 #endif

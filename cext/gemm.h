@@ -31,8 +31,6 @@ enum {
   B_SIZE = (1 + BLOCK_K) * BLOCK_N
 };
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* The length of equal blocks, of at most `most` and a multiple of `step`, that cover `whole`. */
 INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
   const int64_t blocks = (whole + most - 1) / most;
@@ -40,21 +38,16 @@ INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
   return ((whole + blocks - 1) / blocks + step - 1) / step * step;
 }
 
-INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
-INLINE void store_up_to(real *p, vec x, int n) {
-  if (n >= LANES)
-    store(p, x);
-  else
-    store_part(p, x, n);
-}
-
 /* Packing */
 
+/* Where row i of x is stored. */
+INLINE int64_t place(const int64_t *rows, int64_t i) { return rows == NULL ? i : rows[i]; }
+
 /* Rows i0..i0+rows-1 and columns k0..k0+kc-1 of A (M, K). Rows up to `height` become zeros. */
-static void pack_rows(const real *A, int64_t K, int64_t i0, int rows, int height, int64_t k0,
-                      int kc, real *tile) {
+static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i0, int rows,
+                      int height, int64_t k0, int kc, real *tile) {
   for (int i = 0; i < height; i++) {
-    const real *row = A + (i0 + i) * K + k0;
+    const real *row = i < rows ? A + place(places, i0 + i) * K + k0 : A;
     for (int k = 0; k < kc; k += LANES) /* what is written past kc stays within ROW_STRIDE */
       store(tile + i * ROW_STRIDE + k, i < rows ? load_up_to(row + k, kc - k) : (vec){0});
   }
@@ -79,11 +72,11 @@ static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, in
 }
 
 /* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N). */
-static void pack_panels(const real *B, int64_t N, int64_t j0, int columns, int64_t k0, int kc,
-                        real *panels) {
+static void pack_panels(const real *B, const int64_t *places, int64_t N, int64_t j0, int columns,
+                        int64_t k0, int kc, real *panels) {
   const int64_t panel_size = (int64_t)(1 + kc) * TILE_COLUMNS;
   for (int k = 0; k <= kc; k++) {
-    const real *row = B + (k0 + k - 1) * N + j0; /* row 0 of a panel is zeros */
+    const real *row = k > 0 ? B + place(places, k0 + k - 1) * N + j0 : B; /* at first zeros */
     real *to = panels + (int64_t)k * TILE_COLUMNS;
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += panel_size) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
@@ -229,6 +222,8 @@ static void finish(const struct product *p, int64_t at, int64_t count) {
   if (p->form == DELTA && p->activation != NNPOLY_IDENTITY)
     apply_slope(p->activation, C, p->read == NULL ? NULL : (const real *)p->read + at, C, count,
                 p->a);
+  if (p->form == GRADIENT && p->update != NULL)
+    update(p->update, p->C_at + at, p->C_at + at + count);
 }
 
 static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t j0, int columns) {
@@ -244,7 +239,7 @@ static void pack_B(const struct product *p, int64_t j0, int columns, int64_t k0,
   if (p->form == FORWARD)
     pack_transposed(p->B, p->K, p->bias, j0, columns, k0, kc, panels);
   else
-    pack_panels(p->B, p->N, j0, columns, k0, kc, panels);
+    pack_panels(p->B, p->rows, p->N, j0, columns, k0, kc, panels);
 }
 
 static void pack_A(const struct product *p, int64_t i0, int rows, int height, int64_t k0, int kc,
@@ -252,7 +247,7 @@ static void pack_A(const struct product *p, int64_t i0, int rows, int height, in
   if (p->form == GRADIENT)
     pack_columns(p->A, p->K, p->M, i0, rows, k0, kc, tile, want_sums ? p->sums : NULL);
   else
-    pack_rows(p->A, p->K, i0, rows, height, k0, kc, tile);
+    pack_rows(p->A, p->rows, p->K, i0, rows, height, k0, kc, tile);
 }
 
 /* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
@@ -260,7 +255,7 @@ static void multiply_block(const struct product *p, struct rect r, int64_t j0, i
                            int64_t k0, int kc, real *A, const real *panels) {
   const int64_t step = balanced(r.i1 - r.i0, TILE_ROWS, 2);
   for (int64_t i0 = r.i0; i0 < r.i1; i0 += step) {
-    const int rows = (int)smaller(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
+    const int rows = (int)least(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
     /* The sums are of whole columns of delta: whoever has the first columns of dW adds them up. */
     pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
     const struct tile tile = {.C = (real *)p->C + i0 * p->N + j0,
@@ -269,7 +264,9 @@ static void multiply_block(const struct product *p, struct rect r, int64_t j0, i
                               .rows = rows,
                               .resume = k0 > 0};
     compute_strip(p, A, panels, height, tile, columns);
-    if (k0 + kc == p->K) finish_strip(p, i0, rows, j0, columns);
+    if (k0 + kc < p->K) continue;
+    finish_strip(p, i0, rows, j0, columns);
+    if (p->update != NULL && j0 == 0) update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
   }
 }
 
@@ -278,10 +275,10 @@ static void product(const struct product *p, struct rect r, void *scratch) {
   const int64_t step_n = balanced(r.j1 - r.j0, BLOCK_N, TILE_COLUMNS);
   const int64_t step_k = balanced(p->K, BLOCK_K, 16);
   for (int64_t j0 = r.j0; j0 < r.j1; j0 += step_n) {
-    const int columns = (int)smaller(step_n, r.j1 - j0);
+    const int columns = (int)least(step_n, r.j1 - j0);
     int64_t k0 = 0;
     do { /* once at least: with K = 0, C is what it starts from */
-      const int kc = (int)smaller(step_k, p->K - k0);
+      const int kc = (int)least(step_k, p->K - k0);
       pack_B(p, j0, columns, k0, kc, panels);
       multiply_block(p, r, j0, columns, k0, kc, A, panels);
       k0 += kc;

@@ -7,7 +7,7 @@ enum { SUM_LANES = 16, SUM_VECTORS = SUM_LANES / LANES };
 /* Transpose rows (rows, K), rows <= LANES, into columns (K, LANES); absent rows are zeros. */
 static void to_columns(const real *rows, int count, int64_t K, real *columns) {
   for (int64_t k = 0; k < K; k += LANES) {
-    const int n = (int)smaller(LANES, K - k);
+    const int n = (int)least(LANES, K - k);
     vec square[LANES];
     for (int i = 0; i < LANES; i++)
       square[i] = i < count ? load_up_to(rows + i * K + k, n) : (vec){0};
@@ -18,7 +18,7 @@ static void to_columns(const real *rows, int count, int64_t K, real *columns) {
 
 static void to_rows(const real *columns, int count, int64_t K, real *rows) {
   for (int64_t k = 0; k < K; k += LANES) {
-    const int n = (int)smaller(LANES, K - k);
+    const int n = (int)least(LANES, K - k);
     vec square[LANES];
     for (int i = 0; i < LANES; i++) square[i] = i < n ? load(columns + (k + i) * LANES) : (vec){0};
     transpose(square);
@@ -48,7 +48,7 @@ static void softmax(const void *scores, void *f, int64_t row0, int64_t row1, int
                     void *scratch) {
   real *columns = scratch;
   for (int64_t row = row0; row < row1; row += LANES) {
-    const int count = (int)smaller(LANES, row1 - row);
+    const int count = (int)least(LANES, row1 - row);
     to_columns((const real *)scores + row * K, count, K, columns);
     shift_by_maximum(columns, K);
     const vec sum = exp_and_sum(columns, columns, K);
@@ -71,13 +71,13 @@ static void fetch_targets(const struct loss *job, int64_t row, int count, real *
   }
 }
 
-static void cross_entropy(const struct loss *job, int64_t chunk, void *scratch) {
-  const int64_t K = job->K, row1 = smaller((chunk + 1) * CHUNK_ROWS, job->n);
+static double cross_entropy(const struct loss *job, int64_t row0, int64_t row1, void *scratch) {
+  const int64_t K = job->K;
   real *columns = scratch, *exps = columns + K * LANES, *targets = exps + K * LANES;
   const vec one_nth = set1((real)(1.0 / (double)job->n));
   double total = 0;
-  for (int64_t row = chunk * CHUNK_ROWS; row < row1; row += LANES) {
-    const int count = (int)smaller(LANES, row1 - row);
+  for (int64_t row = row0; row < row1; row += LANES) {
+    const int count = (int)least(LANES, row1 - row);
     to_columns((const real *)job->scores + row * K, count, K, columns);
     fetch_targets(job, row, count, targets);
     shift_by_maximum(columns, K);
@@ -94,7 +94,7 @@ static void cross_entropy(const struct loss *job, int64_t chunk, void *scratch) 
     to_rows(exps, count, K, (real *)job->delta + row * K);
     for (int i = 0; i < count; i++) total += (double)loss[i];
   }
-  job->partial[chunk] = total;
+  return total;
 }
 
 /* The loss and delta of one element; n times both. */
@@ -135,8 +135,9 @@ INLINE void loss_block(enum element_loss kind, const real *z, const real *y, rea
   }
 }
 
-INLINE void element_loss(enum element_loss kind, const struct loss *job, int64_t chunk) {
-  const int64_t start = chunk * CHUNK, count = smaller(CHUNK, job->n * job->K - start);
+/* Elements start..start+count-1. */
+INLINE double sum_elements(enum element_loss kind, const struct loss *job, int64_t start,
+                           int64_t count) {
   const real *z = (const real *)job->scores + start, *y = (const real *)job->y + start;
   real *delta = (real *)job->delta + start;
   const vec scale = set1((real)(1.0 / (double)job->n));
@@ -154,12 +155,23 @@ INLINE void element_loss(enum element_loss kind, const struct loss *job, int64_t
     loss_block(kind, z_last, y_last, delta_last, scale, sums);
     memcpy(delta + i, delta_last, (size_t)(count - i) * sizeof(real));
   }
-  job->partial[chunk] = tree_sum(sums);
+  return tree_sum(sums);
 }
 
-static void logistic(const struct loss *job, int64_t chunk) { element_loss(LOGISTIC, job, chunk); }
-static void squared_error(const struct loss *job, int64_t chunk) {
-  element_loss(SQUARED, job, chunk);
+INLINE double element_loss(enum element_loss kind, const struct loss *job, int64_t row0,
+                           int64_t row1) {
+  const int64_t stop = row1 * job->K;
+  double total = 0;
+  for (int64_t i = row0 * job->K; i < stop; i += CHUNK)
+    total += sum_elements(kind, job, i, least(CHUNK, stop - i));
+  return total;
+}
+
+static double logistic(const struct loss *job, int64_t row0, int64_t row1) {
+  return element_loss(LOGISTIC, job, row0, row1);
+}
+static double squared_error(const struct loss *job, int64_t row0, int64_t row1) {
+  return element_loss(SQUARED, job, row0, row1);
 }
 
 /* The gradient's norm. */
@@ -170,8 +182,7 @@ static double sum_of_squares(const void *g, int64_t i0, int64_t i1) {
   for (int64_t i = 0; i < count; i += SUM_LANES) {
     for (int v = 0; v < SUM_VECTORS; v++) {
       const int64_t rest = count - i - v * LANES;
-      const vec part =
-          rest > 0 ? load_up_to(x + i + v * LANES, (int)smaller(LANES, rest)) : (vec){0};
+      const vec part = rest > 0 ? load_up_to(x + i + v * LANES, (int)least(LANES, rest)) : (vec){0};
       sums[v] = fma_(part, part, sums[v]);
     }
   }

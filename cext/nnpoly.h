@@ -157,9 +157,8 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path);
 
-/* A plan: a training step of a chain of dense layers as one call, and many steps as one. It calls
- * the functions above in the order in which they would be called one by one, so the bits are the
- * same. A plan is used by one thread at a time. */
+/* A plan: a training step of a chain of dense layers as one call, and many steps as one. Its bits
+ * are those of the functions above, called one by one. A plan is used by one thread at a time. */
 struct nnpoly_layer {
   int64_t inputs, outputs;
   int activation; /* of the last layer: NNPOLY_IDENTITY */
@@ -206,13 +205,25 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
                      const int64_t *labels, const void *y, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
 
-/* Steps over the n rows order[0..n-1] of X, labels and Y (N rows), a batch each; the last batch may
- * be smaller. rates, losses: one a step. It starts with step done[0], returns when all are done or
- * limit_ns nanoseconds have passed, and leaves in done[0] how many are done by then. */
-int nnpoly_plan_steps(nnpoly_plan *plan, const struct nnpoly_state *state, const void *X,
-                      const int64_t *labels, const void *Y, int64_t N, const int64_t *order,
-                      int64_t n, int64_t batch, const struct nnpoly_rates *rates, void *losses,
-                      int64_t limit_ns, int64_t *done);
+/* Steps over the rows order[0..n-1] of X, labels and Y (N rows), a batch each; the last batch may
+ * be smaller. */
+struct nnpoly_epoch {
+  const void *X;
+  const int64_t *labels;
+  const void *Y;
+  int64_t N;
+  const int64_t *order; /* (n,) */
+  int64_t n, batch;
+  const struct nnpoly_rates *rates; /* one a step */
+  void *losses;                     /* one a step */
+  int64_t done;                     /* steps taken by now */
+};
+
+/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is.
+ * Returns when all are done, or limit_ns nanoseconds have passed and a step each time. Small
+ * networks are trained side by side, one a thread. */
+int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
+                 struct nnpoly_epoch *epochs, int count, int64_t limit_ns);
 
 /* cffi: end */
 

@@ -5,7 +5,7 @@ static void add_scaled(void *g, const void *w, int64_t i0, int64_t i1, double fa
   const vec scale = set1((real)factor);
   for (int64_t i = i0; i < i1; i += LANES) {
     real *to = (real *)g + i;
-    const int n = (int)smaller(LANES, i1 - i);
+    const int n = (int)least(LANES, i1 - i);
     store_up_to(to, load_up_to(to, n) + scale * load_up_to((const real *)w + i, n), n);
   }
 }
@@ -77,11 +77,6 @@ INLINE void apply_rule(int rule, int eps_inside, const struct rates *r, struct s
   x->w = fma_(-r->rate, direction, x->w);
 }
 
-INLINE int uses_m(int rule) {
-  return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
-}
-INLINE int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD; }
-
 /* Elements i..i+n-1, n <= LANES. */
 INLINE void update_vector(int rule, int eps_inside, const struct update *u, const struct rates *r,
                           int64_t i, int n) {
@@ -107,6 +102,8 @@ INLINE void update_range(int rule, int eps_inside, const struct update *u, int64
 }
 
 static void update(const struct update *u, int64_t i0, int64_t i1) {
+  if (u->penalty != 0) add_scaled(u->g, u->w, i0, i1, u->penalty);
+  if (u->keep != 1) scale(u->w, u->w, i0, i1, u->keep);
 #define CASE(NAME)                               \
   case NNPOLY_##NAME:                            \
     if (u->eps_inside)                           \

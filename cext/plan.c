@@ -1,26 +1,58 @@
-/* Plans: a training step of a chain of dense layers, and many steps, as one call. See nnpoly.h. */
+/* Plans: a training step of a chain of dense layers, and many steps, as one call. See nnpoly.h.
+ *
+ * A step has two ways, with the same bits. By rows, for small layers: each thread takes some rows
+ * of the batch through all layers, to the loss and back to the deltas; then, all deltas being
+ * there, some of each layer's gradient, with the optimiser's step on it. By products, for large
+ * ones, whose weights are worth packing once: all threads share each product in turn. Either way a
+ * layer's W changes only after the delta below has been computed from it. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "check.h"
 #include "core.h"
 
-/* One layer's results, (rows, outputs) each. pre is post where nothing reads it apart. */
+/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. pre is post
+ * where nothing reads it apart. By products, a delta is that of the layer two above, overwritten.
+ */
 struct results {
-  char *pre, *post;
+  char *pre, *post, *delta;
+  int64_t W_at, b_at;
 };
 
-struct nnpoly_plan {
-  struct nnpoly_training training; /* .layers: the plan's own copy */
-  int64_t size;                    /* of an element, in bytes */
-  int64_t parameters, widest;
-  int64_t rows; /* for how many there is room */
-  struct results *results;
-  char *deltas[2];  /* (rows, widest) each: a layer's, and that of the layer below */
-  char *x, *target; /* a gathered batch: (rows, inputs), and labels or (rows, outputs) */
-  int64_t bytes;
+/* Whether a short step is faster alone or shared depends on whether the other threads are awake and
+ * have a core each: so a few of every PERIOD steps are timed. */
+struct choice {
+  unsigned steps;
+  int64_t ns[2]; /* the fastest of those timed: alone, shared */
 };
+
+enum { PERIOD = 256, TRIALS = 4 };
+
+struct nnpoly_plan {
+  struct nnpoly_training training;     /* .layers: the plan's own copy */
+  int64_t size;                        /* of an element, in bytes */
+  int64_t parameters, widest, largest; /* of all; outputs of the widest layer; of the largest W */
+  int64_t rows;                        /* for how many there is room */
+  int by_rows;
+  struct results *results;
+  char *y;         /* a gathered target: (rows, outputs) */
+  int64_t *labels; /* or (rows,) */
+  int64_t bytes;
+  struct choice choice;
+};
+
+/* By rows every thread packs all weights: where a layer is little work, or weights are few beside
+ * the rows, that costs less than to exchange results between the threads at each product. */
+#define LITTLE_WORK ((int64_t)1 << 22) /* multiply-adds of a layer */
+#define MEDIUM_WORK ((int64_t)1 << 26)
+#define MANY_ROWS 256
+
+static int goes_by_rows(int64_t rows, int64_t largest) {
+  if (rows > MEDIUM_WORK || rows * largest > MEDIUM_WORK) return 0;
+  return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
+}
 
 static int reads_pre(int activation) {
   return activation >= NNPOLY_LEAKY_RELU && activation <= NNPOLY_GELU_TANH;
@@ -36,10 +68,18 @@ static int sound(const struct nnpoly_training *t) {
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
 }
 
-static void *take(nnpoly_plan *plan, int64_t elements) {
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Memory */
+
+static void *take(nnpoly_plan *plan, int64_t rows, int64_t columns, int64_t size) {
   void *memory = NULL;
   int64_t bytes;
-  if (__builtin_mul_overflow(elements, plan->size, &bytes) || bytes > INT64_MAX / 4) return NULL;
+  if (__builtin_mul_overflow(rows, columns * size, &bytes) || bytes > INT64_MAX / 4) return NULL;
   if (posix_memalign(&memory, 64, bytes > 0 ? (size_t)bytes : 64) != 0) return NULL;
   plan->bytes += bytes;
   return memory;
@@ -47,34 +87,42 @@ static void *take(nnpoly_plan *plan, int64_t elements) {
 
 static void free_batch(nnpoly_plan *plan) {
   for (int l = 0; l < plan->training.depth; l++) {
-    if (plan->results[l].pre != plan->results[l].post) free(plan->results[l].pre);
-    free(plan->results[l].post);
-    plan->results[l] = (struct results){NULL, NULL};
+    struct results *r = &plan->results[l];
+    if (r->pre != r->post) free(r->pre);
+    free(r->post);
+    if (plan->by_rows || l >= plan->training.depth - 2) free(r->delta);
+    r->pre = r->post = r->delta = NULL;
   }
-  for (int i = 0; i < 2; i++) free(plan->deltas[i]), plan->deltas[i] = NULL;
-  free(plan->x), plan->x = NULL;
-  free(plan->target), plan->target = NULL;
+  free(plan->y), plan->y = NULL;
+  free(plan->labels), plan->labels = NULL;
   plan->bytes = 0;
   plan->rows = 0;
 }
 
+static int64_t outputs_of(const nnpoly_plan *plan, int l) {
+  return plan->training.layers[l].outputs;
+}
+
 /* Room for batches of so many rows. */
-static int reserve_batch(nnpoly_plan *plan, int64_t rows) {
+static int reserve(nnpoly_plan *plan, int64_t rows) {
   const struct nnpoly_training *t = &plan->training;
   if (rows <= plan->rows) return NNPOLY_OK;
   free_batch(plan);
+  plan->by_rows = goes_by_rows(rows, plan->largest);
   int complete = 1;
-  for (int l = 0; l < t->depth; l++) {
+  for (int l = t->depth - 1; l >= 0; l--) {
     struct results *r = &plan->results[l];
-    r->post = take(plan, rows * t->layers[l].outputs);
-    r->pre = reads_pre(t->layers[l].activation) ? take(plan, rows * t->layers[l].outputs) : r->post;
-    complete &= r->post != NULL && r->pre != NULL;
+    const int64_t outputs = outputs_of(plan, l);
+    const int shares = !plan->by_rows && l < t->depth - 2;
+    r->post = take(plan, rows, outputs, plan->size);
+    r->pre = reads_pre(t->layers[l].activation) ? take(plan, rows, outputs, plan->size) : r->post;
+    r->delta = shares ? plan->results[l + 2].delta
+                      : take(plan, rows, plan->by_rows ? outputs : plan->widest, plan->size);
+    complete &= r->post != NULL && r->pre != NULL && r->delta != NULL;
   }
-  for (int i = 0; i < 2; i++) {
-    plan->deltas[i] = take(plan, rows * plan->widest);
-    complete &= plan->deltas[i] != NULL;
-  }
-  if (!complete) {
+  plan->y = take(plan, rows, outputs_of(plan, t->depth - 1), plan->size);
+  plan->labels = take(plan, rows, 1, sizeof *plan->labels);
+  if (!complete || plan->y == NULL || plan->labels == NULL) {
     free_batch(plan);
     return NNPOLY_NO_MEMORY;
   }
@@ -82,33 +130,33 @@ static int reserve_batch(nnpoly_plan *plan, int64_t rows) {
   return NNPOLY_OK;
 }
 
-/* Room for gathered batches of `rows` rows, which reserve_batch has been asked for. */
-static int reserve_gathered(nnpoly_plan *plan) {
-  const struct nnpoly_training *t = &plan->training;
-  if (plan->x != NULL) return NNPOLY_OK;
-  plan->x = take(plan, plan->rows * t->layers[0].inputs);
-  plan->target = take(plan, plan->rows * t->layers[t->depth - 1].outputs + 2 * plan->rows);
-  return plan->x != NULL && plan->target != NULL ? NNPOLY_OK : NNPOLY_NO_MEMORY;
+static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training) {
+  const size_t depth = (size_t)training->depth;
+  struct nnpoly_layer *layers = malloc(depth * sizeof *layers);
+  plan->training.layers = layers;
+  plan->results = calloc(depth, sizeof *plan->results);
+  if (layers == NULL || plan->results == NULL) return 0;
+  for (size_t l = 0; l < depth; l++) {
+    layers[l] = training->layers[l];
+    const int64_t weights = layers[l].inputs * layers[l].outputs;
+    plan->results[l].W_at = plan->parameters;
+    plan->results[l].b_at = plan->parameters + weights;
+    plan->parameters += weights + layers[l].outputs;
+    if (layers[l].outputs > plan->widest) plan->widest = layers[l].outputs;
+    if (weights > plan->largest) plan->largest = weights;
+  }
+  return 1;
 }
 
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training) {
   if (training == NULL || !sound(training)) return NULL;
   nnpoly_plan *plan = calloc(1, sizeof *plan);
   if (plan == NULL) return NULL;
-  const size_t depth = (size_t)training->depth;
-  struct nnpoly_layer *layers = malloc(depth * sizeof *layers);
-  plan->results = calloc(depth, sizeof *plan->results);
   plan->training = *training;
-  plan->training.layers = layers;
-  plan->size = training->dtype == NNPOLY_FLOAT64 ? 8 : 4;
-  for (size_t l = 0; layers != NULL && l < depth; l++) {
-    layers[l] = training->layers[l];
-    plan->parameters += (layers[l].inputs + 1) * layers[l].outputs;
-    if (layers[l].outputs > plan->widest) plan->widest = layers[l].outputs;
-  }
-  if (layers == NULL || plan->results == NULL) {
+  plan->size = size_of(training->dtype);
+  if (!copy_layers(plan, training)) {
     free(plan->results);
-    free(layers);
+    free((void *)plan->training.layers);
     free(plan);
     return NULL;
   }
@@ -125,75 +173,228 @@ void nnpoly_plan_free(nnpoly_plan *plan) {
 
 int64_t nnpoly_plan_bytes(const nnpoly_plan *plan) { return plan->bytes; }
 
-/* Every layer's results for a batch. */
-static int forward(nnpoly_plan *plan, const char *w, const char *x, int64_t n) {
+/* A step */
+
+struct step {
+  nnpoly_plan *plan;
+  const struct kernels *kernels;
+  const char *x;
+  const int64_t *rows; /* (n,): row i of the batch is row rows[i] of x; or NULL */
+  int64_t n;
+  struct loss loss;
+  struct update update;
+};
+
+static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_state *state,
+                               const struct nnpoly_rates *rates) {
   const struct nnpoly_training *t = &plan->training;
-  for (int l = 0; l < t->depth; l++) {
-    const struct nnpoly_layer *layer = &t->layers[l];
-    const struct results *r = &plan->results[l];
-    const char *b = w + layer->inputs * layer->outputs * plan->size;
-    const int status = nnpoly_dense(t->dtype, x, w, b, r->pre == r->post ? NULL : r->pre, r->post,
-                                    n, layer->inputs, layer->outputs, layer->activation, layer->a);
-    if (status != NNPOLY_OK) return status;
-    w = b + layer->outputs * plan->size;
-    x = r->post;
-  }
-  return NNPOLY_OK;
+  return (struct update){
+      .rule = t->rule,
+      .w = state->w,
+      .m = state->m,
+      .s = state->s,
+      .peak = state->peak,
+      .g = state->g,
+      .learning_rate = rates->learning_rate,
+      .beta1 = t->beta1,
+      .beta2 = t->beta2,
+      .weight_m = rates->weight_m,
+      .weight_g = rates->weight_g,
+      .unbias_s = rates->unbias_s,
+      .eps = t->eps,
+      .eps_inside = t->eps_inside,
+      .penalty = t->decoupled ? 0.0 : t->weight_decay,
+      .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+  };
 }
 
-static int differentiate_loss(nnpoly_plan *plan, const int64_t *labels, const void *y, int64_t n,
-                              void *delta, void *loss) {
-  const struct nnpoly_training *t = &plan->training;
-  const void *scores = plan->results[t->depth - 1].post;
-  const int64_t K = t->layers[t->depth - 1].outputs;
-  switch (t->loss) {
-    case NNPOLY_LOGISTIC: return nnpoly_logistic(t->dtype, scores, y, delta, loss, n, K);
-    case NNPOLY_SQUARED_ERROR: return nnpoly_squared_error(t->dtype, scores, y, delta, loss, n, K);
-    default: return nnpoly_cross_entropy(t->dtype, scores, labels, y, delta, loss, n, K);
+static struct loss loss_of(const nnpoly_plan *plan, const int64_t *labels, const void *y,
+                           int64_t n) {
+  const int last = plan->training.depth - 1;
+  struct loss loss = {.kind = plan->training.loss,
+                      .scores = plan->results[last].post,
+                      .y = y,
+                      .labels = labels,
+                      .delta = plan->results[last].delta,
+                      .n = n,
+                      .K = outputs_of(plan, last)};
+  nnpoly_cut_loss(&loss);
+  return loss;
+}
+
+static const char *parameters_at(const struct step *s, int64_t at) {
+  return (const char *)s->update.w + at * s->plan->size;
+}
+
+/* pre and post of layer l. */
+static struct product forward(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *r = &s->plan->results[l];
+  return (struct product){.form = FORWARD,
+                          .A = l > 0 ? s->plan->results[l - 1].post : s->x,
+                          .rows = l > 0 ? NULL : s->rows,
+                          .B = parameters_at(s, r->W_at),
+                          .C = r->pre,
+                          .M = s->n,
+                          .N = layer->outputs,
+                          .K = layer->inputs,
+                          .bias = parameters_at(s, r->b_at),
+                          .post = r->post,
+                          .activation = layer->activation,
+                          .a = layer->a};
+}
+
+/* The delta of layer l, from that of the layer above. */
+static struct product delta(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *r = &s->plan->results[l], *above = r + 1;
+  return (struct product){.form = DELTA,
+                          .A = above->delta,
+                          .B = parameters_at(s, above->W_at),
+                          .C = r->delta,
+                          .M = s->n,
+                          .N = layer->outputs,
+                          .K = outputs_of(s->plan, l + 1),
+                          .read = reads_nothing(layer->activation) ? NULL : r->pre,
+                          .activation = layer->activation,
+                          .a = layer->a};
+}
+
+/* dW and db of layer l, and the optimiser's step on W and b. With clipping that waits for all. */
+static struct product gradient(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *r = &s->plan->results[l];
+  char *g = s->update.g;
+  return (struct product){.form = GRADIENT,
+                          .A = r->delta,
+                          .B = l > 0 ? s->plan->results[l - 1].post : s->x,
+                          .rows = l > 0 ? NULL : s->rows,
+                          .C = g + r->W_at * s->plan->size,
+                          .M = layer->outputs,
+                          .N = layer->inputs,
+                          .K = s->n,
+                          .sums = g + r->b_at * s->plan->size,
+                          .update = s->plan->training.clip_norm > 0 ? NULL : &s->update,
+                          .C_at = r->W_at,
+                          .sums_at = r->b_at};
+}
+
+static size_t scratch_of(const nnpoly_plan *plan) {
+  const struct kernels *kernels = nnpoly_kernels(plan->training.dtype);
+  const size_t loss = (size_t)outputs_of(plan, plan->training.depth - 1) * kernels->row_scratch;
+  return loss > kernels->product_scratch ? loss : kernels->product_scratch;
+}
+
+static int clip_and_update(const struct step *s) {
+  const struct nnpoly_training *t = &s->plan->training;
+  const int64_t P = s->plan->parameters;
+  if (!(t->clip_norm > 0)) return NNPOLY_OK;
+  const int status = nnpoly_clip_norm(t->dtype, s->update.g, s->update.g, P, t->clip_norm);
+  return status == NNPOLY_OK ? nnpoly_run_update(s->kernels, &s->update, P) : status;
+}
+
+/* By rows */
+
+static void there_and_back(struct step *s, int64_t row0, int64_t row1, void *scratch) {
+  const int depth = s->plan->training.depth;
+  for (int l = 0; l < depth; l++) {
+    const struct product p = forward(s, l);
+    s->kernels->product(&p, (struct rect){row0, row1, 0, p.N}, scratch);
+  }
+  nnpoly_loss_rows(s->kernels, &s->loss, row0, row1, scratch);
+  for (int l = depth - 2; l >= 0; l--) {
+    const struct product p = delta(s, l);
+    s->kernels->product(&p, (struct rect){row0, row1, 0, p.N}, scratch);
   }
 }
 
-/* The gradient of all layers, from the last one's delta in deltas[0]. */
-static int backward(nnpoly_plan *plan, const char *w, char *g, const char *x, int64_t n) {
-  const struct nnpoly_training *t = &plan->training;
-  int64_t end = plan->parameters;
-  for (int l = t->depth - 1, above = 0; l >= 0; l--, above = 1 - above) {
-    const struct nnpoly_layer *layer = &t->layers[l];
-    const int64_t start = end - (layer->inputs + 1) * layer->outputs;
-    char *dW = g + start * plan->size;
-    char *db = dW + layer->inputs * layer->outputs * plan->size;
-    const void *below = l > 0 ? plan->results[l - 1].post : x;
-    int status = nnpoly_dense_gradients(t->dtype, plan->deltas[above], below, dW, db, n,
-                                        layer->outputs, layer->inputs);
-    if (status == NNPOLY_OK && l > 0) {
-      const struct nnpoly_layer *lower = &t->layers[l - 1];
-      const struct results *r = &plan->results[l - 1];
-      const void *read = reads_nothing(lower->activation) ? NULL : r->pre;
-      status = nnpoly_dense_delta(t->dtype, plan->deltas[above], w + start * plan->size, read,
-                                  plan->deltas[1 - above], n, layer->outputs, layer->inputs,
-                                  lower->activation, lower->a);
-    }
-    if (status != NNPOLY_OK) return status;
-    end = start;
-  }
-  return NNPOLY_OK;
+static void rows_part(const void *argument, int index, int parts, void *scratch) {
+  struct step *s = (struct step *)argument; /* each part writes its own of the partial losses */
+  const struct range r = nnpoly_cut(s->n, index, parts, s->loss.chunk_rows);
+  if (r.start < r.stop) there_and_back(s, r.start, r.stop, scratch);
 }
 
-static int descend(nnpoly_plan *plan, const struct nnpoly_state *state,
-                   const struct nnpoly_rates *rates) {
-  const struct nnpoly_training *t = &plan->training;
-  const int64_t P = plan->parameters;
+static void gradients_part(const void *argument, int index, int parts, void *scratch) {
+  const struct step *s = argument;
+  for (int l = s->plan->training.depth - 1; l >= 0; l--) {
+    const struct product p = gradient(s, l);
+    nnpoly_product_part(s->kernels, &p, index, parts, scratch);
+  }
+}
+
+/* On this thread, in a part of something larger. */
+static void step_alone(struct step *s, void *scratch) {
+  rows_part(s, 0, 1, scratch);
+  gradients_part(s, 0, 1, scratch);
+  clip_and_update(s); /* needs no scratch, so it cannot fail */
+}
+
+static void alone_part(const void *argument, int index, int parts, void *scratch) {
+  (void)index, (void)parts;
+  step_alone((struct step *)argument, scratch);
+}
+
+static int parts_by_rows(const nnpoly_plan *plan, int64_t n) {
+  return nnpoly_parts(3 * n * plan->parameters, PART_PRODUCT);
+}
+
+static int step_in_parts(struct step *s, int parts) {
+  if (parts == 1) return nnpoly_run(alone_part, s, 1, scratch_of(s->plan));
+  int status = nnpoly_run(rows_part, s, parts, scratch_of(s->plan));
+  if (status == NNPOLY_OK) status = nnpoly_run(gradients_part, s, parts, scratch_of(s->plan));
+  return status == NNPOLY_OK ? clip_and_update(s) : status;
+}
+
+static int step_by_rows(struct step *s) {
+  const int parts = parts_by_rows(s->plan, s->n);
+  if (parts == 1 || s->n * s->plan->largest > LITTLE_WORK) return step_in_parts(s, parts);
+  struct choice *choice = &s->plan->choice;
+  const unsigned turn = choice->steps++ % PERIOD;
+  if (turn >= 2 * TRIALS) return step_in_parts(s, choice->ns[1] < choice->ns[0] ? parts : 1);
+  const int shared = turn >= TRIALS;
+  const int64_t start = now_ns();
+  const int status = step_in_parts(s, shared ? parts : 1);
+  const int64_t ns = now_ns() - start;
+  choice->ns[shared] = turn % TRIALS == 0 ? ns : least(ns, choice->ns[shared]);
+  return status;
+}
+
+/* By products */
+
+static int step_by_products(struct step *s) {
+  const int depth = s->plan->training.depth;
   int status = NNPOLY_OK;
-  if (t->clip_norm > 0) status = nnpoly_clip_norm(t->dtype, state->g, state->g, P, t->clip_norm);
-  if (status == NNPOLY_OK && t->weight_decay > 0 && !t->decoupled)
-    status = nnpoly_add_scaled(t->dtype, state->g, state->w, P, t->weight_decay);
-  if (status == NNPOLY_OK && t->weight_decay > 0 && t->decoupled)
-    status = nnpoly_activate(t->dtype, state->w, state->w, P, NNPOLY_LINEAR,
-                             1.0 - rates->learning_rate * t->weight_decay);
-  if (status != NNPOLY_OK) return status;
-  return nnpoly_update(t->dtype, t->rule, state->w, state->g, state->m, state->s, state->peak, P,
-                       rates->learning_rate, t->beta1, t->beta2, rates->weight_m, rates->weight_g,
-                       rates->unbias_s, t->eps, t->eps_inside);
+  for (int l = 0; status == NNPOLY_OK && l < depth; l++) {
+    const struct product p = forward(s, l);
+    status = nnpoly_run_product(s->kernels, &p);
+  }
+  if (status == NNPOLY_OK) status = nnpoly_run_loss(s->kernels, &s->loss);
+  for (int l = depth - 1; status == NNPOLY_OK && l >= 0; l--) {
+    if (l > 0) {
+      const struct product below = delta(s, l - 1);
+      status = nnpoly_run_product(s->kernels, &below);
+    }
+    const struct product p = gradient(s, l);
+    if (status == NNPOLY_OK) status = nnpoly_run_product(s->kernels, &p);
+  }
+  return status == NNPOLY_OK ? clip_and_update(s) : status;
+}
+
+static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                       const int64_t *labels, const void *y, int64_t n, const void *losses,
+                       int64_t steps) {
+  const struct nnpoly_training *t = &plan->training;
+  const int64_t P = plan->parameters, K = outputs_of(plan, t->depth - 1);
+  if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
+  if (labels != NULL && t->loss != NNPOLY_CROSS_ENTROPY) return NNPOLY_NULL;
+  if ((uintptr_t)labels % sizeof *labels != 0) return NNPOLY_MISALIGNED;
+  CHECK(t->dtype, {OUTPUT, state->w, P, 1}, {OUTPUT, state->g, P, 1},
+        {OUTPUT, state->m, uses_m(t->rule) ? P : 0, 1},
+        {OUTPUT, state->s, uses_s(t->rule) ? P : 0, 1},
+        {OUTPUT, state->peak, t->rule == NNPOLY_AMSGRAD ? P : 0, 1},
+        {INPUT, x, n, t->layers[0].inputs}, {INPUT | OPTIONAL, y, n, K},
+        {OUTPUT, losses, steps, 1});
+  return NNPOLY_OK;
 }
 
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
@@ -201,51 +402,134 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
                      const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (n < 1) return NNPOLY_SHAPE;
-  int status = reserve_batch(plan, n);
-  if (status == NNPOLY_OK) status = forward(plan, state->w, x, n);
-  if (status == NNPOLY_OK) status = differentiate_loss(plan, labels, y, n, plan->deltas[0], loss);
-  if (status == NNPOLY_OK) status = backward(plan, state->w, state->g, x, n);
-  return status == NNPOLY_OK ? descend(plan, state, rates) : status;
-}
-
-static int64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* A step on the rows indices[0..n-1]. */
-static int gathered_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *X,
-                         const int64_t *labels, const void *Y, int64_t N, const int64_t *indices,
-                         int64_t n, const struct nnpoly_rates *rates, void *loss) {
-  const struct nnpoly_training *t = &plan->training;
-  const int64_t row = t->layers[0].inputs * plan->size;
-  const int64_t target_row =
-      labels != NULL ? (int64_t)sizeof *labels : t->layers[t->depth - 1].outputs * plan->size;
-  int status = nnpoly_gather(X, indices, plan->x, N, n, row);
-  if (status == NNPOLY_OK)
-    status = nnpoly_gather(labels != NULL ? (const void *)labels : Y, indices, plan->target, N, n,
-                           target_row);
+  int status = check_state(plan, state, x, labels, y, n, loss, 1);
+  if (status == NNPOLY_OK) status = reserve(plan, n);
   if (status != NNPOLY_OK) return status;
-  return nnpoly_plan_step(plan, state, plan->x, labels != NULL ? (int64_t *)plan->target : NULL,
-                          labels != NULL ? NULL : plan->target, n, rates, loss);
+  struct step s = {.plan = plan,
+                   .kernels = nnpoly_kernels(plan->training.dtype),
+                   .x = x,
+                   .n = n,
+                   .loss = loss_of(plan, labels, y, n),
+                   .update = update_of(plan, state, rates)};
+  status = plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
+  if (status == NNPOLY_OK) nnpoly_mean_loss(plan->training.dtype, &s.loss, loss);
+  return status;
 }
 
-int nnpoly_plan_steps(nnpoly_plan *plan, const struct nnpoly_state *state, const void *X,
-                      const int64_t *labels, const void *Y, int64_t N, const int64_t *order,
-                      int64_t n, int64_t batch, const struct nnpoly_rates *rates, void *losses,
-                      int64_t limit_ns, int64_t *done) {
-  if (plan == NULL || state == NULL || rates == NULL || order == NULL) return NNPOLY_NULL;
-  if (n < 1 || batch < 1) return NNPOLY_SHAPE;
-  const int64_t steps = (n - 1) / batch + 1, until = now_ns() + limit_ns;
-  int status = reserve_batch(plan, batch < n ? batch : n);
-  if (status == NNPOLY_OK) status = reserve_gathered(plan);
-  while (status == NNPOLY_OK && done[0] < steps) {
-    const int64_t start = done[0] * batch, rest = n - start;
-    status = gathered_step(plan, state, X, labels, Y, N, order + start, rest < batch ? rest : batch,
-                           &rates[done[0]], (char *)losses + done[0] * plan->size);
-    done[0] += status == NNPOLY_OK;
-    if (now_ns() >= until) break;
+/* Many steps */
+
+/* One epoch of nnpoly_train. */
+struct member {
+  nnpoly_plan *plan;
+  const struct nnpoly_state *state;
+  struct nnpoly_epoch *epoch;
+};
+
+static int64_t steps_of(const struct nnpoly_epoch *e) { return (e->n - 1) / e->batch + 1; }
+
+static int check_member(const struct member *m) {
+  const struct nnpoly_epoch *e = m->epoch;
+  if (m->plan == NULL || m->state == NULL || e->order == NULL || e->rates == NULL)
+    return NNPOLY_NULL;
+  if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
+  if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
+  for (int64_t i = 0; i < e->n; i++)
+    if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
+  const int status =
+      check_state(m->plan, m->state, e->X, e->labels, e->Y, e->N, e->losses, steps_of(e));
+  return status == NNPOLY_OK ? reserve(m->plan, least(e->batch, e->n)) : status;
+}
+
+/* The targets of the rows `order`, side by side. */
+static void gather(const struct member *m, const int64_t *order, int64_t n) {
+  const nnpoly_plan *plan = m->plan;
+  const int64_t row = outputs_of(plan, plan->training.depth - 1) * plan->size;
+  for (int64_t i = 0; i < n; i++) {
+    if (m->epoch->labels != NULL)
+      plan->labels[i] = m->epoch->labels[order[i]];
+    else
+      memcpy(plan->y + i * row, (const char *)m->epoch->Y + order[i] * row, (size_t)row);
   }
-  return status;
+}
+
+static struct step next_step(const struct member *m) {
+  const struct nnpoly_epoch *e = m->epoch;
+  const int64_t start = e->done * e->batch, n = least(e->batch, e->n - start);
+  const int has_labels = e->labels != NULL;
+  gather(m, e->order + start, n);
+  return (struct step){.plan = m->plan,
+                       .kernels = nnpoly_kernels(m->plan->training.dtype),
+                       .x = e->X,
+                       .rows = e->order + start,
+                       .n = n,
+                       .loss = loss_of(m->plan, has_labels ? m->plan->labels : NULL,
+                                       has_labels ? NULL : m->plan->y, n),
+                       .update = update_of(m->plan, m->state, &e->rates[e->done])};
+}
+
+static void complete(const struct member *m, const struct step *s) {
+  void *loss = (char *)m->epoch->losses + m->epoch->done * m->plan->size;
+  nnpoly_mean_loss(m->plan->training.dtype, &s->loss, loss);
+  m->epoch->done++;
+}
+
+struct race { /* members, whose steps are taken one a thread */
+  nnpoly_plan *const *plans;
+  const struct nnpoly_state *states;
+  struct nnpoly_epoch *epochs;
+  int count;
+  int64_t until;
+};
+
+static struct member member_of(const struct race *race, int i) {
+  return (struct member){race->plans[i], &race->states[i], &race->epochs[i]};
+}
+
+enum { STEPS_A_LOOK = 8 }; /* at the clock, which costs a tenth of the smallest step */
+
+static void race_part(const void *argument, int index, int parts, void *scratch) {
+  const struct race *race = argument;
+  for (int i = index; i < race->count; i += parts) {
+    const struct member m = member_of(race, i);
+    for (int64_t left = steps_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
+      struct step s = next_step(&m);
+      step_alone(&s, scratch);
+      complete(&m, &s);
+      if (taken % STEPS_A_LOOK == 0 && now_ns() >= race->until) return;
+    }
+  }
+}
+
+/* The members in turn, each step shared by the threads. */
+static int run_in_turn(const struct race *race) {
+  for (int i = 0; i < race->count; i++) {
+    const struct member m = member_of(race, i);
+    while (m.epoch->done < steps_of(m.epoch)) {
+      struct step s = next_step(&m);
+      const int status = m.plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
+      if (status != NNPOLY_OK) return status;
+      complete(&m, &s);
+      if (now_ns() >= race->until) return NNPOLY_OK;
+    }
+  }
+  return NNPOLY_OK;
+}
+
+int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
+                 struct nnpoly_epoch *epochs, int count, int64_t limit_ns) {
+  if (plans == NULL || states == NULL || epochs == NULL) return NNPOLY_NULL;
+  const struct race race = {plans, states, epochs, count, now_ns() + limit_ns};
+  size_t scratch = 0;
+  int small = 1;
+  for (int i = 0; i < count; i++) {
+    const struct member m = member_of(&race, i);
+    const int status = check_member(&m);
+    if (status != NNPOLY_OK) return status;
+    const size_t bytes = scratch_of(m.plan);
+    scratch = bytes > scratch ? bytes : scratch;
+    small &= m.plan->by_rows;
+  }
+  if (count == 1 && small) small = parts_by_rows(plans[0], epochs[0].batch) == 1;
+  if (!small) return run_in_turn(&race);
+  return nnpoly_run(race_part, &race, (int)least(count, nnpoly_num_threads()), scratch);
 }

@@ -201,3 +201,12 @@ INLINE void transpose(vec rows[LANES]) {
     for (int i = 0; i < LANES; i++) rows[i] = zipped[i];
   }
 }
+
+/* The first n elements, or all LANES if n is larger. */
+INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
+INLINE void store_up_to(real *p, vec x, int n) {
+  if (n >= LANES)
+    store(p, x);
+  else
+    store_part(p, x, n);
+}

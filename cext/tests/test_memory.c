@@ -193,9 +193,12 @@ static void data(int64_t N, int64_t n, int64_t row) {
   ok("dropout", nnpoly_dropout_scale(dtype, room(n * row), n, row, 0.5, -5, 7));
 }
 
-/* Steps one by one and all at once: the same bits. */
-static void plans(int64_t n, int64_t batch) {
-  const struct nnpoly_layer layers[] = {{5, 33, NNPOLY_GELU, 0}, {33, 7, NNPOLY_IDENTITY, 0}};
+/* Steps one by one, and all at once by two members that find the rows in the opposite order: the
+ * same bits. */
+static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width) {
+  enum { K = 7, MEMBERS = 2, STEPS = 40 };
+  const struct nnpoly_layer layers[] = {{inputs, width, NNPOLY_GELU, 0},
+                                        {width, K, NNPOLY_IDENTITY, 0}};
   const struct nnpoly_training training = {.dtype = dtype,
                                            .depth = 2,
                                            .layers = layers,
@@ -204,37 +207,52 @@ static void plans(int64_t n, int64_t batch) {
                                            .beta1 = 0.9,
                                            .beta2 = 0.999,
                                            .eps = 1e-8,
-                                           .clip_norm = 0.5,
+                                           .clip_norm = batch % 2 ? 0.5 : 0,
                                            .weight_decay = 0.01};
-  enum { P = 5 * 33 + 33 + 33 * 7 + 7, STEPS = 40 };
-  const void *X = input(n * 5);
+  const int64_t P = inputs * width + width + width * K + K, steps = (n - 1) / batch + 1;
+  const size_t size = dtype == NNPOLY_FLOAT32 ? 4 : 8, row = (size_t)inputs * size;
+  const char *X = input(n * inputs);
+  char *backwards = room(n * inputs);
   int64_t *labels = guarded((size_t)n * sizeof *labels, side);
+  int64_t *labels_backwards = guarded((size_t)n * sizeof *labels, side);
   int64_t *order = guarded((size_t)n * sizeof *order, side);
-  for (int64_t i = 0; i < n; i++) labels[i] = i % 7, order[i] = i;
+  for (int64_t i = 0; i < n; i++) {
+    labels[i] = labels_backwards[n - 1 - i] = i % K;
+    order[i] = n - 1 - i;
+    memcpy(backwards + (size_t)(n - 1 - i) * row, X + (size_t)i * row, row);
+  }
   guarded_read_only(labels);
+  guarded_read_only(labels_backwards);
   guarded_read_only(order);
-  struct nnpoly_state states[2];
-  for (int i = 0; i < 2; i++)
-    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), room(P), NULL};
-  memcpy(states[1].w, states[0].w, P * (dtype == NNPOLY_FLOAT32 ? 4 : 8));
+  guarded_read_only(backwards);
   struct nnpoly_rates rates[STEPS];
   for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1};
-  void *losses = room((n - 1) / batch + 1), *loss = room(1);
-  nnpoly_plan *plan = nnpoly_plan_new(&training);
-  int64_t done = 0;
-  while (done * batch < n)
-    ok("steps", nnpoly_plan_steps(plan, &states[0], X, labels, NULL, n, order, n, batch, rates,
-                                  losses, 0, &done));
-  for (int64_t t = 0; t < done; t++) {
-    const int64_t start = t * batch, size = n - start < batch ? n - start : batch;
-    const char *x = (const char *)X + start * 5 * (dtype == NNPOLY_FLOAT32 ? 4 : 8);
-    ok("step", nnpoly_plan_step(plan, &states[1], x, labels + start, NULL, size, &rates[t], loss));
-    if (get(loss, 0) != get(losses, t)) fail("loss", get(losses, t), get(loss, 0));
+  struct nnpoly_state states[MEMBERS + 1];
+  struct nnpoly_epoch epochs[MEMBERS];
+  nnpoly_plan *made[MEMBERS + 1];
+  for (int i = 0; i <= MEMBERS; i++) {
+    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), room(P), NULL};
+    memcpy(states[i].w, states[0].w, (size_t)P * size);
+    made[i] = nnpoly_plan_new(&training);
+    if (i < MEMBERS)
+      epochs[i] = (struct nnpoly_epoch){backwards, labels_backwards, NULL, n, order, n, batch,
+                                        rates,     room(steps),      0};
   }
-  for (int64_t i = 0; i < P; i++)
-    if (get(states[0].w, i) != get(states[1].w, i))
-      fail("w", get(states[0].w, i), get(states[1].w, i));
-  nnpoly_plan_free(plan);
+  while (epochs[0].done + epochs[1].done < 2 * steps)
+    ok("steps", nnpoly_train(made, states, epochs, MEMBERS, 0));
+  void *loss = room(1);
+  for (int64_t t = 0; t < steps; t++) {
+    const int64_t start = t * batch, rows = n - start < batch ? n - start : batch;
+    ok("step", nnpoly_plan_step(made[MEMBERS], &states[MEMBERS], X + (size_t)start * row,
+                                labels + start, NULL, rows, &rates[t], loss));
+    for (int i = 0; i < MEMBERS; i++)
+      if (get(loss, 0) != get(epochs[i].losses, t))
+        fail("loss", get(epochs[i].losses, t), get(loss, 0));
+  }
+  for (int i = 0; i <= MEMBERS; i++) {
+    if (memcmp(states[i].w, states[MEMBERS].w, (size_t)P * size) != 0) fail("w", i, MEMBERS);
+    nnpoly_plan_free(made[i]);
+  }
 }
 
 static void test_configuration(void) {
@@ -260,9 +278,13 @@ static void test_configuration(void) {
     guarded_free_all();
   }
   for (int64_t batch = 1; batch <= 16; batch += 5) {
-    plans(31, batch);
+    plans(31, batch, 5, 33);
     guarded_free_all();
   }
+  plans(200, 200, 130, 200); /* large enough for the second way of a step */
+  guarded_free_all();
+  plans(300, 300, 130, 130); /* and for two threads by rows */
+  guarded_free_all();
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
     data(tables[i][0], tables[i][1], tables[i][2]);
     guarded_free_all();

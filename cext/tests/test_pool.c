@@ -32,6 +32,33 @@ static int right(void) {
   return same;
 }
 
+/* Networks that are trained side by side, all alike. */
+static void test_training(void) {
+  enum { MEMBERS = 3, P = 9 * M, BATCH = 40 };
+  const struct nnpoly_layer layer = {8, M, NNPOLY_IDENTITY, 0};
+  const struct nnpoly_training training = {.depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
+  struct nnpoly_rates rates[N / BATCH];
+  static float w[MEMBERS][P], g[MEMBERS][P], losses[MEMBERS][N / BATCH];
+  int64_t labels[N], order[N];
+  for (int64_t i = 0; i < N; i++) labels[i] = i, order[i] = i;
+  for (int t = 0; t < N / BATCH; t++) rates[t] = (struct nnpoly_rates){0.1, 1, 0, 1};
+  nnpoly_plan *plans[MEMBERS];
+  struct nnpoly_state states[MEMBERS];
+  struct nnpoly_epoch epochs[MEMBERS];
+  memset(w, 0, sizeof w);
+  for (int i = 0; i < MEMBERS; i++) {
+    plans[i] = nnpoly_plan_new(&training);
+    states[i] = (struct nnpoly_state){.w = w[i], .g = g[i]};
+    epochs[i] = (struct nnpoly_epoch){x, labels, NULL, N, order, N, BATCH, rates, losses[i], 0};
+  }
+  require(nnpoly_train(plans, states, epochs, MEMBERS, INT64_MAX / 2) == 0, "nnpoly_train");
+  for (int i = 0; i < MEMBERS; i++) {
+    require(epochs[i].done == N / BATCH, "a member is not done");
+    require(memcmp(w[i], w[0], sizeof w[i]) == 0, "members differ");
+    nnpoly_plan_free(plans[i]);
+  }
+}
+
 static void *compute(void *argument) {
   (void)argument;
   for (int i = 0; i < ROUNDS; i++) require(right(), "a thread computes something else");
@@ -82,6 +109,7 @@ int main(void) {
     require(nnpoly_set_num_threads(threads) == NNPOLY_OK, "set_num_threads");
     require(right(), "several threads compute something else");
     test_threads();
+    test_training();
     if (FORKS) test_fork();
   }
   require(nnpoly_workers() > 0, "no worker");

@@ -151,14 +151,16 @@ class Plan:
         steps = len(coefficients)
         rates = np.tile([0.0, 0.0, 0.0, 1.0], (steps, 1))
         rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
-        values, done = np.empty(steps, self._dtype), ffi.new("int64_t *")
-        rows = _pointer("int64_t[]", order), len(order), batch
-        per_step = _pointer("struct nnpoly_rates[]", rates), _pointer(values)
-        data = self._plan, self._state, _pointer(x), *target, len(x), *rows, *per_step
-        while done[0] < steps:
+        losses = np.empty(steps, self._dtype)
+        epoch = ffi.new("struct nnpoly_epoch *")
+        epoch.X, (epoch.labels, epoch.Y), epoch.N = _pointer(x), target, len(x)
+        epoch.order, epoch.n, epoch.batch = _pointer("int64_t[]", order), len(order), batch
+        epoch.rates, epoch.losses = _pointer("struct nnpoly_rates[]", rates), _pointer(losses)
+        plans = ffi.new("nnpoly_plan *[]", [self._plan])
+        while epoch.done < steps:
             with self._lock:
-                _check(lib.nnpoly_plan_steps(*data, SLICE_NS, done))
-        return values
+                _check(lib.nnpoly_train(plans, self._state, epoch, 1, SLICE_NS))
+                return losses
 
     def takes(self, x: Array, y: Array) -> bool:
         """Whether the next step can have this batch as it is; remembers the place of y."""

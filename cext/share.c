@@ -1,0 +1,140 @@
+/* How work is shared: cut into parts for the threads, whose bits do not depend on the cuts. */
+#include <stdint.h>
+
+#include "core.h"
+
+int nnpoly_parts(int64_t work, int64_t per_part) {
+  const int64_t most = work / per_part;
+  return most < 2 ? 1 : (int)least(most, nnpoly_num_threads());
+}
+
+struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step) {
+  const int64_t steps = (count + step - 1) / step, each = steps / parts, more = steps % parts;
+  const int64_t first = index * each + least(index, more);
+  const int64_t length = each + (index < more);
+  return (struct range){least(first * step, count), least((first + length) * step, count)};
+}
+
+/* Products: a rectangle a part, cut into parts / across rows of `across` rectangles */
+
+static struct rect rectangle(const struct product *p, int columns_step, int across, int index,
+                             int parts) {
+  const struct range rows = nnpoly_cut(p->M, index / across, parts / across, 2);
+  const struct range columns = nnpoly_cut(p->N, index % across, across, columns_step);
+  return (struct rect){rows.start, rows.stop, columns.start, columns.stop};
+}
+
+/* How many of `parts` to lay across the columns: what costs the largest part the least, in
+ * multiply-adds for each k. To transpose an element costs about as much as 8, to copy one 2. */
+static int parts_across(const struct product *p, int columns_step, int parts) {
+  const int64_t packing_B = p->form == FORWARD ? 8 : 2, packing_A = 2;
+  int best = 1;
+  int64_t lowest = INT64_MAX;
+  for (int across = 1; across <= parts; across++) {
+    if (parts % across != 0) continue;
+    const struct rect r = rectangle(p, columns_step, across, 0, parts); /* the largest */
+    const int64_t cost = r.i1 * r.j1 + packing_B * r.j1 + packing_A * r.i1;
+    if (cost < lowest) {
+      lowest = cost;
+      best = across;
+    }
+  }
+  return best;
+}
+
+void nnpoly_product_part(const struct kernels *kernels, const struct product *p, int index,
+                         int parts, void *scratch) {
+  const int step = kernels->tile_columns;
+  const int across = parts > 1 ? parts_across(p, step, parts) : 1;
+  const struct rect r = rectangle(p, step, across, index, parts);
+  if (r.i0 < r.i1 && r.j0 < r.j1) kernels->product(p, r, scratch);
+}
+
+struct product_job {
+  const struct product *product;
+  const struct kernels *kernels;
+};
+
+static void product_part(const void *argument, int index, int parts, void *scratch) {
+  const struct product_job *job = argument;
+  nnpoly_product_part(job->kernels, job->product, index, parts, scratch);
+}
+
+int nnpoly_run_product(const struct kernels *kernels, const struct product *p) {
+  const struct product_job job = {p, kernels};
+  if (p->M == 0 || p->N == 0) return NNPOLY_OK;
+  const double work = (double)p->M * (double)p->N * (double)(p->K > 0 ? p->K : 1);
+  const int parts = nnpoly_parts(work < 1e18 ? (int64_t)work : INT64_MAX, PART_PRODUCT);
+  return nnpoly_run(product_part, &job, parts, kernels->product_scratch);
+}
+
+/* Losses: chunks of rows, at most MOST_CHUNKS whatever n, and their sums added up in order */
+
+static int64_t chunks_of(const struct loss *loss) {
+  return (loss->n + loss->chunk_rows - 1) / loss->chunk_rows;
+}
+
+void nnpoly_cut_loss(struct loss *loss) {
+  const int64_t rows = (loss->n + MOST_CHUNKS - 1) / MOST_CHUNKS;
+  loss->chunk_rows = (rows + CHUNK_STEP - 1) / CHUNK_STEP * CHUNK_STEP;
+}
+
+void nnpoly_loss_rows(const struct kernels *kernels, struct loss *loss, int64_t row0, int64_t row1,
+                      void *scratch) {
+  for (int64_t row = row0; row < row1; row += loss->chunk_rows) {
+    const int64_t stop = least(row + loss->chunk_rows, row1);
+    double *sum = &loss->partial[row / loss->chunk_rows];
+    switch (loss->kind) {
+      case NNPOLY_LOGISTIC: *sum = kernels->logistic(loss, row, stop); break;
+      case NNPOLY_SQUARED_ERROR: *sum = kernels->squared_error(loss, row, stop); break;
+      default: *sum = kernels->cross_entropy(loss, row, stop, scratch);
+    }
+  }
+}
+
+void nnpoly_mean_loss(int dtype, const struct loss *loss, void *mean) {
+  double sum = 0;
+  for (int64_t i = 0; i < chunks_of(loss); i++) sum += loss->partial[i];
+  if (dtype == NNPOLY_FLOAT64)
+    *(double *)mean = sum / (double)loss->n;
+  else
+    *(float *)mean = (float)(sum / (double)loss->n);
+}
+
+struct loss_job {
+  const struct kernels *kernels;
+  struct loss *loss;
+};
+
+static void loss_part(const void *argument, int index, int parts, void *scratch) {
+  const struct loss_job *job = argument;
+  const struct range r = nnpoly_cut(job->loss->n, index, parts, job->loss->chunk_rows);
+  nnpoly_loss_rows(job->kernels, job->loss, r.start, r.stop, scratch);
+}
+
+int nnpoly_run_loss(const struct kernels *kernels, struct loss *loss) {
+  const struct loss_job job = {kernels, loss};
+  nnpoly_cut_loss(loss);
+  return nnpoly_run(loss_part, &job, nnpoly_parts(loss->n * loss->K, PART_ELEMENTS),
+                    (size_t)loss->K * kernels->row_scratch);
+}
+
+/* Updates */
+
+struct update_job {
+  const struct kernels *kernels;
+  const struct update *update;
+  int64_t count;
+};
+
+static void update_part(const void *argument, int index, int parts, void *scratch) {
+  const struct update_job *job = argument;
+  const struct range r = nnpoly_cut(job->count, index, parts, STEP_ELEMENTS);
+  (void)scratch;
+  job->kernels->update(job->update, r.start, r.stop);
+}
+
+int nnpoly_run_update(const struct kernels *kernels, const struct update *update, int64_t count) {
+  const struct update_job job = {kernels, update, count};
+  return nnpoly_run(update_part, &job, nnpoly_parts(count, PART_ELEMENTS), 0);
+}
