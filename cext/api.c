@@ -132,12 +132,6 @@ static int run_loss(int dtype, struct loss *loss, void *mean) {
   return status;
 }
 
-int nnpoly_labels_within(const int64_t *labels, int64_t n, int64_t K) {
-  int within = 1;
-  for (int64_t i = 0; i < n; i++) within &= labels[i] >= 0 && labels[i] < K;
-  return within;
-}
-
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
                          void *delta, void *loss, int64_t n, int64_t K) {
   if (n < 1 || K < 1) return NNPOLY_SHAPE;

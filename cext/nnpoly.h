@@ -101,9 +101,6 @@ int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int a
 int nnpoly_activation_delta(int dtype, const void *d_post, const void *read, void *out,
                             int64_t count, int activation, double a);
 
-/* 1 if all of labels: (n,) are in 0..K-1, else 0. */
-int nnpoly_labels_within(const int64_t *labels, int64_t n, int64_t K);
-
 /* f = softmax of each row. scores, f: (n, K). */
 int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K);
 
@@ -199,8 +196,8 @@ nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: r
 void nnpoly_plan_free(nnpoly_plan *plan);
 int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
 
-/* One step on a batch. x: (n, inputs); the target is labels: (n,), or y: (n, outputs), the other
- * one NULL. loss[0] is the loss before the step. */
+/* One step on a batch. x: (n, inputs); the target is labels: (n,), all in 0..outputs-1, or y: (n,
+ * outputs), the other one NULL. loss[0] is the loss before the step. */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);

@@ -380,6 +380,12 @@ static int step_by_products(struct step *s) {
   return status == NNPOLY_OK ? clip_and_update(s) : status;
 }
 
+static int labels_within(const int64_t *labels, int64_t n, int64_t K) {
+  int within = 1;
+  for (int64_t i = 0; i < n; i++) within &= labels[i] >= 0 && labels[i] < K;
+  return within;
+}
+
 static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                        const int64_t *labels, const void *y, int64_t n, const void *losses,
                        int64_t steps) {
@@ -394,7 +400,7 @@ static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state
         {OUTPUT, state->peak, t->rule == NNPOLY_AMSGRAD ? P : 0, 1},
         {INPUT, x, n, t->layers[0].inputs}, {INPUT | OPTIONAL, y, n, K},
         {OUTPUT, losses, steps, 1});
-  return NNPOLY_OK;
+  return labels == NULL || labels_within(labels, n, K) ? NNPOLY_OK : NNPOLY_RANGE;
 }
 
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,

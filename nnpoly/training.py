@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import mul
 from typing import Any, NamedTuple
 
 from . import _checks, data, layers, losses
@@ -247,12 +248,24 @@ class Trainer:
         yb
             Targets: (n, K), or (n,) class indices, or (n,) for a single output.
         """
-        net, takes = self.network, self._training.takes
-        if takes is None or not takes(xb, yb):
-            xb = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
-            shape = (xb.shape[0], net._outputs)
-            yb = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
+        if (loss := self._quick_step(xb, yb)) is not None:
+            return loss
+        net = self.network
+        xb = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
+        shape = (xb.shape[0], net._outputs)
+        yb = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
         return net._backend.zero_dimensional(self._advance(xb, yb))
+
+    def _quick_step(self, xb: Any, yb: Any) -> Array:
+        """Take one step as the backend takes a batch as it came, and return its loss, or None."""
+        if self._training.quick is None:
+            return None
+        t = self.t + 1
+        c = self.optimizer.coefficients(t)
+        loss = self._training.quick(self.network._w, self._moments, xb, yb, c)
+        if loss is not None:
+            self.t = t
+        return loss
 
     def _advance(self, x: Array, y: Array) -> Array:
         """Take one step on checked arrays."""
@@ -350,40 +363,41 @@ class Trainer:
             record.validation_loss.extend(validation)
 
     def _run_epoch(self, x: Array, y: Array, batch_size: int, shuffle: bool) -> float:
-        blocks = list(_blocks(x.shape[0], batch_size))
-        order = host.permutation(x.shape[0], self.seed, len(self.history)) if shuffle else None
-        values = self._steps_at_once(x, y, batch_size, order, len(blocks))
-        pending = [] if values else self._steps(x, y, blocks, order)
+        n = x.shape[0]
+        order = host.permutation(n, self.seed, len(self.history)) if shuffle else None
+        values = self._steps_at_once(x, y, batch_size, order)
+        pending = [] if values else self._steps(x, y, batch_size, order)
         # The last step shows in no loss of this epoch, so the parameters are looked at too.
         xp = self.network._backend.xp
         *fetched, largest = self._fetch([*pending, xp.max(xp.abs(self.network._w))])
         values = values or fetched
-        for step, value in enumerate(values, 1):
-            self._require_finite("the loss", value, step)
-        self._require_finite("a parameter", largest, len(values))
-        return _mean(values, [rows.stop - rows.start for rows in blocks])
+        self._require_finite("the loss", values)
+        self._require_finite("a parameter", [largest], len(values))
+        sizes = [batch_size] * (len(values) - 1)
+        return _mean(values, [*sizes, n - sum(sizes)])
 
     def _steps_at_once(
-        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None, steps: int
+        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None
     ) -> list[float] | None:
         """Return the losses of an epoch that the backend takes as a whole; None if it does not."""
         if self._training.epoch is None:
             return None
         rows = host.arange(x.shape[0]) if order is None else order
-        coefficients = [self.optimizer.coefficients(self.t + 1 + i) for i in range(steps)]
+        steps = -(-x.shape[0] // batch_size)
+        coefficients = list(map(self.optimizer.coefficients, range(self.t + 1, self.t + 1 + steps)))
         losses = self._training.epoch(
             self.network._w, self._moments, x, y, rows, batch_size, coefficients
         )
         if losses is None:
             return None
         self.t += steps
-        return [float(loss) for loss in losses]
+        return losses.tolist()  # type: ignore[no-any-return]
 
     def _steps(
-        self, x: Array, y: Array, blocks: Sequence[slice], order: host.HostArray | None
+        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None
     ) -> list[Array]:
         """Return the losses of an epoch that is taken step by step."""
-        net = self.network
+        net, blocks = self.network, _blocks(x.shape[0], batch_size)
         if order is None:
             batches = ((x[rows, ...], y[rows, ...]) for rows in blocks)
         else:
@@ -392,9 +406,11 @@ class Trainer:
             batches = ((gather(x, indices[rows]), gather(y, indices[rows])) for rows in blocks)
         return [self._advance(xb, yb) for xb, yb in batches]
 
-    def _require_finite(self, what: str, value: float, step: int) -> None:
-        if math.isfinite(value):
+    def _require_finite(self, what: str, values: Sequence[float], first: int = 1) -> None:
+        """Refuse values, one a step from step `first` on, of which one is not finite."""
+        if all(map(math.isfinite, values)):
             return
+        step, value = next((i, v) for i, v in enumerate(values, first) if not math.isfinite(v))
         raise NonFiniteLossError(
             f"Trainer.fit: {what} became {value} in epoch {len(self.history) + 1}, step {step}. "
             "The parameters are those from before this epoch. Try a smaller learning rate, "
@@ -468,7 +484,7 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
     """Return the mean of batch means, weighted by the batches' sizes."""
-    return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
+    return math.fsum(map(mul, values, sizes)) / sum(sizes)
 
 
 def _require_eps(optimizer: Optimizer, dtype: str) -> None:

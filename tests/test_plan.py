@@ -139,6 +139,28 @@ def test_batches_that_c_cannot_read_are_taken_op_by_op():
     np.testing.assert_allclose(plain.network.w, planned.network.w, atol=1e-5)
 
 
+def test_misaligned_data_are_taken_op_by_op():
+    bytes_ = np.zeros(X.nbytes + 1, np.uint8)
+    shifted = bytes_[1:].view("f4").reshape(X.shape)
+    shifted[...] = X
+    assert not shifted.flags.aligned
+    made = [trainer(), trainer()]
+    for each, data in zip(made, (X, shifted), strict=True):
+        each.step(data, CLASSES)
+        each.fit(data, CLASSES, epochs=1)
+    np.testing.assert_allclose(made[0].network.w, made[1].network.w, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(101,), (101, 1)])
+def test_a_single_output_takes_its_targets_as_a_column_or_a_vector(shape):
+    y = ROWS[:, 0].copy().reshape(shape)
+    made = nn.Trainer(nn.MLP([6, 5, 1], output="identity"), nn.Adam(0.01))
+    assert made._training.quick(made.network._w, made._moments, X, y, (0.01, 1.0, 1.0)) is not None
+    wide = nn.Trainer(nn.MLP([6, 5, 3], output="identity"))
+    with pytest.raises(ValueError, match="yb"):
+        wide.step(X, np.ones(303, "f4"))
+
+
 DECLINED = [
     (nn.Network([nn.Dense(6, 4), nn.Dropout(0.1), nn.Dense(4, 3)], "softmax"), None, "Dropout"),
     (nn.Network([nn.Dense(6, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax"), None, "LayerNorm"),

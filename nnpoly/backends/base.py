@@ -27,15 +27,16 @@ class Training(NamedTuple):
         batch of the rows `order`; returns the losses, or None for data that it cannot take.
     path
         What runs, in words.
-    takes
-        None, or `takes(x, y)`: whether the step can have these as they are, shapes, types and
-        labels included, so that nothing else need look at them.
+    quick
+        None, or `quick(w, moments, x, y, coefficients)`: a step in place on a user's batch that
+        nobody has looked at; returns the loss, a 0-d array, or None where it cannot have the batch
+        as it is, or the batch is wrong.
     """
 
     step: Callable[..., Any]
     epoch: Callable[..., Any] | None
     path: str
-    takes: Callable[[Any, Any], bool] | None = None
+    quick: Callable[..., Any] | None = None
 
 
 class Backend:

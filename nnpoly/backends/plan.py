@@ -41,6 +41,7 @@ RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
     optimizers.Lion: (lib.NNPOLY_LION, RATE),
 }
 
+NULL = ffi.NULL
 SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
 
 
@@ -78,7 +79,7 @@ def offer(
         return Training(one_by_one, None, f"op by op: {reason}")
     plan = Plan(chain, loss, optimizer, gradient, one_by_one)
     path = "one call of the C core a step, and for many steps of an epoch"
-    return Training(plan.step, plan.epoch, path, plan.takes)
+    return Training(plan.step, plan.epoch, path, plan.quick)
 
 
 class Plan:
@@ -103,7 +104,6 @@ class Plan:
         self._inputs, self._outputs = layers[0].inputs, layers[len(chain) - 1].outputs
         rule, self._fields = _rule(optimizer)
         self._plan = _new_plan(layers, loss, optimizer, dtype, rule)
-        self._taken: tuple[Any, Any, Any] = (None, None, None)  # a batch that `takes` has looked at
         self._lock = Lock()  # a plan is used by one thread at a time
         self._state = ffi.new("struct nnpoly_state *")
         self._stateful: tuple[Array, Array] = (None, None)  # whose places it has
@@ -120,16 +120,27 @@ class Plan:
         key: Any,
     ) -> tuple[Array, Array, Moments, Any]:
         """Take one step: the arguments and results of `training._training_step`."""
-        target = self._target(x, y)
-        if target is None or not self._adopt(w, moments):
+        loss = self.quick(w, moments, x, y, c)
+        if loss is None:
             return self._one_by_one(w, moments, buffers, x, y, c, key)  # type: ignore[no-any-return]
-        loss = np.empty((), self._dtype)
-        with self._lock:
-            for field, value in zip(self._fields, c, strict=True):
-                setattr(self._rates, field, value)
-            arguments = _pointer(x), *target, len(x), self._rates, _pointer(loss)
-            _check(lib.nnpoly_plan_step(self._plan, self._state, *arguments))
         return loss, w, moments, buffers
+
+    def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
+        """Take one step in place on any batch; return its loss, or None if C cannot have it."""
+        if not (batch := self._batch(x, y)):
+            return None
+        loss, rates = np.empty((), self._dtype), self._rates
+        with self._lock:
+            if not self._adopt(w, moments):
+                return None
+            for field, value in zip(self._fields, c, strict=True):
+                setattr(rates, field, value)
+            status = lib.nnpoly_plan_step(self._plan, self._state, *batch, rates, _pointer(loss))
+        if status == 0:
+            return loss
+        if status == lib.NNPOLY_NO_MEMORY:
+            _check(status)
+        return None  # a wrong label or a misaligned array, of which Python has more to say
 
     def epoch(
         self,
@@ -145,48 +156,39 @@ class Plan:
 
         coefficients: the optimiser's, a step an entry.
         """
-        target = self._target(x, y)
-        if target is None or not self._adopt(w, moments):
+        all_rows = self._batch(x, y)
+        aligned = x.flags.aligned and y.flags.aligned
+        if all_rows is None or not aligned or not self._adopt(w, moments):
             return None
         steps = len(coefficients)
         rates = np.tile([0.0, 0.0, 0.0, 1.0], (steps, 1))
         rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
         losses = np.empty(steps, self._dtype)
         epoch = ffi.new("struct nnpoly_epoch *")
-        epoch.X, (epoch.labels, epoch.Y), epoch.N = _pointer(x), target, len(x)
+        epoch.X, epoch.labels, epoch.Y, epoch.N = all_rows
         epoch.order, epoch.n, epoch.batch = _pointer("int64_t[]", order), len(order), batch
         epoch.rates, epoch.losses = _pointer("struct nnpoly_rates[]", rates), _pointer(losses)
         plans = ffi.new("nnpoly_plan *[]", [self._plan])
         while epoch.done < steps:
             with self._lock:
                 _check(lib.nnpoly_train(plans, self._state, epoch, 1, SLICE_NS))
-                return losses
+        return losses
 
-    def takes(self, x: Array, y: Array) -> bool:
-        """Whether the next step can have this batch as it is; remembers the place of y."""
-        if not _readable(self._dtype, x) or x.ndim != 2 or x.shape[1] != self._inputs:
-            return False
-        target = None
-        if self._labels == "classes" and _readable(INT64, y) and y.shape == x.shape[:1]:
-            labels = _pointer("int64_t[]", y)
-            within = len(x) > 0 and lib.nnpoly_labels_within(labels, len(x), self._outputs)
-            target = (labels, ffi.NULL) if within else None
-        elif self._labels == "reals" and _readable(self._dtype, y):
-            shaped = len(x) > 0 and y.shape == (len(x), self._outputs)
-            target = (ffi.NULL, _pointer(y)) if shaped else None
-        self._taken = (x, y, target) if target else (None, None, None)
-        return target is not None
-
-    def _target(self, x: Array, y: Array) -> tuple[Any, Any] | None:
-        """Return C's labels and y, one of them NULL; None if it cannot read the batch."""
-        taken, self._taken = self._taken, (None, None, None)
-        if taken[0] is x and taken[1] is y:
-            return taken[2]  # type: ignore[no-any-return]
-        if not _readable(self._dtype, x):
+    def _batch(self, x: Any, y: Any) -> tuple[Any, Any, Any, int] | None:
+        """Return C's x, labels, y (one of the two NULL) and rows; None if it cannot read them."""
+        dtype = self._dtype
+        if type(x) is not np.ndarray or type(y) is not np.ndarray or x.dtype is not dtype:
             return None
-        if self._labels == "classes" and y.ndim == 1:
-            return (_pointer("int64_t[]", y), ffi.NULL) if _readable(INT64, y) else None
-        return (ffi.NULL, _pointer(y)) if _readable(self._dtype, y) else None
+        if len(shape := x.shape) != 2 or shape[1] != self._inputs or (n := shape[0]) == 0:
+            return None
+        try:  # what is not contiguous has no buffer; what is misaligned is refused in C
+            if y.dtype is INT64 and self._labels == "classes":
+                return (_pointer(x), _pointer("int64_t[]", y), NULL, n) if y.shape == (n,) else None
+            K = self._outputs
+            shaped = y.shape == (n, K) or (K == 1 and y.shape == (n,))
+            return (_pointer(x), NULL, _pointer(y), n) if shaped and y.dtype is dtype else None
+        except (ValueError, BufferError):
+            return None
 
     def _adopt(self, w: Array, moments: Moments) -> bool:
         """Have C's state point to w and the moments; remembered while they stay the same."""
