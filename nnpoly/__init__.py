@@ -14,6 +14,7 @@ from ._info import show_config
 from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
+from .ensemble import Ensemble
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .mlp import MLP
 from .network import Network
@@ -36,6 +37,7 @@ __all__ = [
     "BatchNorm",
     "Dense",
     "Dropout",
+    "Ensemble",
     "History",
     "LayerNorm",
     "Lion",

@@ -58,6 +58,29 @@ class State(NamedTuple):
     t: int
 
 
+class Batches(NamedTuple):
+    """What an epoch goes through: batches of `size` of the rows `order` of x and y."""
+
+    x: Array  # (N, m_0)
+    y: Array  # (N, K) or (N,)
+    order: host.HostArray | None  # (rows,); None for all rows in their order
+    size: int
+
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0]) if self.order is None else len(self.order)
+
+    @property
+    def steps(self) -> int:
+        return -(-self.rows // self.size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The size of every batch; the last one may be smaller."""
+        before = self.size * (self.steps - 1)
+        return [self.size] * (self.steps - 1) + [self.rows - before]
+
+
 class Scratch(NamedTuple):
     """A gradient buffer laid out like w, for backends that can be written into."""
 
@@ -325,86 +348,83 @@ class Trainer:
         """
         epochs = _checks.integer("Trainer.fit", "epochs", epochs)
         batch_size = _checks.integer("Trainer.fit", "batch_size", batch_size)
-        callbacks = _callables(callbacks)
+        callbacks = _callables(callbacks, "Trainer.fit")
         x, target = self._checked(X, y, "X", "y", "Trainer.fit")
         held_out = None
         if validation is not None:
-            held_out = self._checked(
-                *_pair(validation), "validation[0]", "validation[1]", "Trainer.fit"
-            )
+            held_out = self._checked_pair(validation, "Trainer.fit")
         history = History()
         with Progress(epochs, enabled=progress) as bar:
             for _ in range(epochs):
-                self._epoch(x, target, batch_size, shuffle, held_out, history)
+                order = self._order(x.shape[0]) if shuffle else None
+                self._epoch(Batches(x, target, order, batch_size), held_out, history)
                 bar.advance(history)
                 stops = [callback(self, history) for callback in callbacks]
                 if any(stops):
                     break
         return history
 
+    def _order(self, n: int) -> host.HostArray:
+        """Return the next epoch's order of the numbers 0..n-1."""
+        return host.permutation(n, self.seed, len(self.history))
+
     def _epoch(
-        self,
-        x: Array,
-        y: Array,
-        batch_size: int,
-        shuffle: bool,
-        held_out: tuple[Array, Array] | None,
-        history: History,
+        self, batches: Batches, held_out: tuple[Array, Array] | None, history: History
     ) -> None:
         before = self._snapshot()
         try:
-            loss = self._run_epoch(x, y, batch_size, shuffle)
-            validation = [] if held_out is None else [self._mean_loss(*held_out)]
+            begun = self._begin(batches)
+            if begun is not None:
+                self.network._backend.complete([begun])
+            losses = self._end(batches, begun, held_out)
         except BaseException:
             self._state = before
             raise
+        self._record(history, *losses)
+
+    def _begin(self, batches: Batches) -> Any:
+        """Return the epoch that the backend takes as a whole, or None."""
+        if self._training.begin is None:
+            return None
+        x, y, order, size = batches
+        rows = host.arange(x.shape[0]) if order is None else order
+        t = range(self.t + 1, self.t + 1 + batches.steps)
+        coefficients = [self.optimizer.coefficients(i) for i in t]
+        net = self.network
+        return self._training.begin(net._w, self._moments, x, y, rows, size, coefficients)
+
+    def _end(
+        self, batches: Batches, begun: Any, held_out: tuple[Array, Array] | None
+    ) -> tuple[float, list[float]]:
+        """Return the losses of an epoch, the validation's last, which this takes unless begun."""
+        pending = self._steps(batches) if begun is None else []
+        # The last step shows in no loss of this epoch, so the parameters are looked at too.
+        xp = self.network._backend.xp
+        *values, last = self._fetch([*pending, xp.max(xp.abs(self.network._w))])
+        if begun is not None:
+            self.t += batches.steps
+            values = begun.losses.tolist()
+        self._require_finite("the loss", values)
+        self._require_finite("a parameter", [last], len(values))
+        loss = _mean(values, batches.sizes)
+        return loss, [] if held_out is None else [self._mean_loss(*held_out)]
+
+    def _record(self, history: History, loss: float, validation: list[float]) -> None:
         for record in (self.history, history):
             record.loss.append(loss)
             record.validation_loss.extend(validation)
 
-    def _run_epoch(self, x: Array, y: Array, batch_size: int, shuffle: bool) -> float:
-        n = x.shape[0]
-        order = host.permutation(n, self.seed, len(self.history)) if shuffle else None
-        values = self._steps_at_once(x, y, batch_size, order)
-        pending = [] if values else self._steps(x, y, batch_size, order)
-        # The last step shows in no loss of this epoch, so the parameters are looked at too.
-        xp = self.network._backend.xp
-        *fetched, largest = self._fetch([*pending, xp.max(xp.abs(self.network._w))])
-        values = values or fetched
-        self._require_finite("the loss", values)
-        self._require_finite("a parameter", [largest], len(values))
-        sizes = [batch_size] * (len(values) - 1)
-        return _mean(values, [*sizes, n - sum(sizes)])
-
-    def _steps_at_once(
-        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None
-    ) -> list[float] | None:
-        """Return the losses of an epoch that the backend takes as a whole; None if it does not."""
-        if self._training.epoch is None:
-            return None
-        rows = host.arange(x.shape[0]) if order is None else order
-        steps = -(-x.shape[0] // batch_size)
-        coefficients = list(map(self.optimizer.coefficients, range(self.t + 1, self.t + 1 + steps)))
-        losses = self._training.epoch(
-            self.network._w, self._moments, x, y, rows, batch_size, coefficients
-        )
-        if losses is None:
-            return None
-        self.t += steps
-        return losses.tolist()  # type: ignore[no-any-return]
-
-    def _steps(
-        self, x: Array, y: Array, batch_size: int, order: host.HostArray | None
-    ) -> list[Array]:
-        """Return the losses of an epoch that is taken step by step."""
-        net, blocks = self.network, _blocks(x.shape[0], batch_size)
+    def _steps(self, batches: Batches) -> list[Array]:
+        """Take an epoch step by step, and return its losses."""
+        net, (x, y, order, size) = self.network, batches
+        blocks = _blocks(batches.rows, size)
         if order is None:
-            batches = ((x[rows, ...], y[rows, ...]) for rows in blocks)
+            pairs = ((x[rows, ...], y[rows, ...]) for rows in blocks)
         else:
             indices = net._place.integers("Trainer.fit", "order", order)
             gather = net._ops.gather
-            batches = ((gather(x, indices[rows]), gather(y, indices[rows])) for rows in blocks)
-        return [self._advance(xb, yb) for xb, yb in batches]
+            pairs = ((gather(x, indices[rows]), gather(y, indices[rows])) for rows in blocks)
+        return [self._advance(xb, yb) for xb, yb in pairs]
 
     def _require_finite(self, what: str, values: Sequence[float], first: int = 1) -> None:
         """Refuse values, one a step from step `first` on, of which one is not finite."""
@@ -440,6 +460,14 @@ class Trainer:
             values.append(value)
             sizes.append(scores.shape[0])
         return _mean(self._fetch(values), sizes)
+
+    def _checked_pair(self, validation: Any, where: str) -> tuple[Array, Array]:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise ValueError(
+                f"{where}: `validation` must be a pair (X, y), got {type(validation).__name__}."
+            )
+        X, y = validation
+        return self._checked(X, y, "validation[0]", "validation[1]", where)
 
     def _checked(self, X: Any, y: Any, X_name: str, y_name: str, where: str) -> tuple[Array, Array]:
         """Return data as the network's arrays after every check there is."""
@@ -497,18 +525,10 @@ def _require_eps(optimizer: Optimizer, dtype: str) -> None:
         )
 
 
-def _callables(callbacks: Any) -> Sequence[Callback]:
+def _callables(callbacks: Any, where: str) -> Sequence[Callback]:
     if not isinstance(callbacks, tuple | list) or not all(callable(c) for c in callbacks):
         raise ValueError(
-            f"Trainer.fit: `callbacks` must be a list of callables such as "
+            f"{where}: `callbacks` must be a list of callables such as "
             f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
         )
     return callbacks
-
-
-def _pair(validation: Any) -> tuple[Any, Any]:
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(
-            f"Trainer.fit: `validation` must be a pair (X, y), got {type(validation).__name__}."
-        )
-    return validation[0], validation[1]

@@ -61,7 +61,7 @@ def trainer(
 def op_by_op(made: nn.Trainer) -> nn.Trainer:
     """Return the same trainer without its plan."""
     plan = made._training.step.__self__
-    made._training = made._training._replace(step=plan._one_by_one, epoch=None)
+    made._training = made._training._replace(step=plan._one_by_one, begin=None)
     return made
 
 
@@ -81,7 +81,7 @@ def run(made: nn.Trainer, y: np.ndarray, steps: int = 5) -> list[Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimiser_has_the_same_bits(optimizer, dtype):
     planned, plain = trainer(optimizer, dtype=dtype), op_by_op(trainer(optimizer, dtype=dtype))
-    assert planned._training.epoch is not None
+    assert planned._training.begin is not None
     assert run(planned, CLASSES) == run(plain, CLASSES)
 
 
@@ -172,7 +172,7 @@ DECLINED = [
 @pytest.mark.parametrize(("net", "optimizer", "reason"), DECLINED, ids=[r for *_, r in DECLINED])
 def test_what_a_plan_declines_runs_op_by_op(net, optimizer, reason):
     made = nn.Trainer(net, optimizer)
-    assert made._training.epoch is None
+    assert made._training.begin is None
     assert made._training.path.startswith("op by op: ")
     assert reason in made._training.path
     assert made.summary().splitlines()[-1] == f"steps      {made._training.path}"

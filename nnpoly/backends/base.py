@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -22,9 +22,10 @@ class Training(NamedTuple):
     step
         `step(w, moments, buffers, x, y, coefficients, key)`; w and the moments are given away.
         Returns the loss and the new w, moments and buffers.
-    epoch
-        None, or `epoch(w, moments, x, y, order, batch, coefficients)`: a step in place for each
-        batch of the rows `order`; returns the losses, or None for data that it cannot take.
+    begin
+        None, or `begin(w, moments, x, y, order, batch, coefficients)`: an epoch of steps in place,
+        one for each batch of the rows `order`, which `Backend.complete` then takes; afterwards its
+        attribute `losses` holds the losses. None for data that it cannot take.
     path
         What runs, in words.
     quick
@@ -34,7 +35,7 @@ class Training(NamedTuple):
     """
 
     step: Callable[..., Any]
-    epoch: Callable[..., Any] | None
+    begin: Callable[..., Any] | None
     path: str
     quick: Callable[..., Any] | None = None
 
@@ -142,6 +143,10 @@ class Backend:
         x, y, coefficients, key)` is the step itself, pure in its arrays.
         """
         return Training(self.compile(step), None, "the library's own operations")
+
+    def complete(self, epochs: Sequence[Any]) -> None:
+        """Take all steps of the epochs that `Training.begin` returned, each of another network."""
+        raise NotImplementedError
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.

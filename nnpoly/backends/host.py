@@ -15,7 +15,9 @@ HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
-_SHUFFLES = 0x73687566  # keeps shuffles apart from the weights of (seed, layer)
+# Keep shuffles and samples apart from the weights of (seed, layer).
+_SHUFFLES = 0x73687566
+_SAMPLES = 0x73616D70
 
 
 def entropy() -> int:
@@ -31,6 +33,11 @@ def generator(seed: int, *path: int) -> Generator:
 def permutation(n: int, seed: int, epoch: int) -> HostArray:
     """Return the numbers 0..n-1 in an order that depends on seed and epoch alone."""
     return generator(seed, _SHUFFLES, epoch).permutation(n)
+
+
+def bootstrap(n: int, seed: int) -> HostArray:
+    """Return n of the numbers 0..n-1, drawn with replacement, that depend on the seed alone."""
+    return generator(seed, _SAMPLES).integers(0, n, n)
 
 
 def arange(n: int) -> HostArray:

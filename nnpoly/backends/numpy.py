@@ -92,6 +92,11 @@ class NumPy(Backend):
         gradient = plan.scratch.flat
         return offer(plan.chain, plan.loss, plan.optimizer, gradient, one_by_one)
 
+    def complete(self, epochs: Sequence[Any]) -> None:
+        from .plan import complete
+
+        complete(epochs)
+
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         if self._core is None:
             return None

@@ -7,6 +7,7 @@ the same bits. Where it cannot stand for a step, `offer` says why, and the step 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from threading import Lock
 from typing import Any
 
@@ -79,7 +80,7 @@ def offer(
         return Training(one_by_one, None, f"op by op: {reason}")
     plan = Plan(chain, loss, optimizer, gradient, one_by_one)
     path = "one call of the C core a step, and for many steps of an epoch"
-    return Training(plan.step, plan.epoch, path, plan.quick)
+    return Training(plan.step, plan.begin, path, plan.quick)
 
 
 class Plan:
@@ -142,7 +143,7 @@ class Plan:
             _check(status)
         return None  # a wrong label or a misaligned array, of which Python has more to say
 
-    def epoch(
+    def begin(
         self,
         w: Array,
         moments: Moments,
@@ -151,28 +152,20 @@ class Plan:
         order: Array,
         batch: int,
         coefficients: Sequence[Coefficients],
-    ) -> Array:
-        """Take a step for each batch of the rows `order`; return the losses, or None if declined.
+    ) -> Epoch | None:
+        """Return the epoch that takes a step for each batch of the rows `order`, or None.
 
         coefficients: the optimiser's, a step an entry.
         """
-        all_rows = self._batch(x, y)
-        aligned = x.flags.aligned and y.flags.aligned
-        if all_rows is None or not aligned or not self._adopt(w, moments):
+        rows = self._batch(x, y)
+        if rows is None or not (x.flags.aligned and y.flags.aligned):
             return None
-        steps = len(coefficients)
-        rates = np.tile([0.0, 0.0, 0.0, 1.0], (steps, 1))
+        with self._lock:
+            if not self._adopt(w, moments):
+                return None
+        rates = np.tile([0.0, 0.0, 0.0, 1.0], (len(coefficients), 1))
         rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
-        losses = np.empty(steps, self._dtype)
-        epoch = ffi.new("struct nnpoly_epoch *")
-        epoch.X, epoch.labels, epoch.Y, epoch.N = all_rows
-        epoch.order, epoch.n, epoch.batch = _pointer("int64_t[]", order), len(order), batch
-        epoch.rates, epoch.losses = _pointer("struct nnpoly_rates[]", rates), _pointer(losses)
-        plans = ffi.new("nnpoly_plan *[]", [self._plan])
-        while epoch.done < steps:
-            with self._lock:
-                _check(lib.nnpoly_train(plans, self._state, epoch, 1, SLICE_NS))
-        return losses
+        return Epoch(self, rows, np.ascontiguousarray(order, INT64), batch, rates)
 
     def _batch(self, x: Any, y: Any) -> tuple[Any, Any, Any, int] | None:
         """Return C's x, labels, y (one of the two NULL) and rows; None if it cannot read them."""
@@ -206,6 +199,35 @@ class Plan:
             setattr(self._state, name, place)
         self._stateful = w, moments
         return True
+
+
+class Epoch:
+    """An epoch of steps of one plan. losses: (steps,), once `complete` has taken them."""
+
+    def __init__(
+        self, plan: Plan, rows: tuple[Any, Any, Any, int], order: Array, batch: int, rates: Array
+    ) -> None:
+        self.losses = np.empty(len(rates), plan._dtype)
+        self.place = ffi.new("struct nnpoly_epoch *")
+        self.place.X, self.place.labels, self.place.Y, self.place.N = rows
+        self.place.n, self.place.batch = len(order), batch
+        self.place.order = _pointer("int64_t[]", order)
+        self.place.rates = _pointer("struct nnpoly_rates[]", rates)
+        self.place.losses = _pointer(self.losses)
+        self.plan = plan
+        self._kept = rows, order, rates  # C has their places alone
+
+
+def complete(epochs: Sequence[Epoch]) -> None:
+    """Take all steps of all epochs, each of another plan."""
+    plans = ffi.new("nnpoly_plan *[]", [epoch.plan._plan for epoch in epochs])
+    states = ffi.new("struct nnpoly_state[]", [epoch.plan._state[0] for epoch in epochs])
+    places = ffi.new("struct nnpoly_epoch[]", [epoch.place[0] for epoch in epochs])
+    with ExitStack() as locks:
+        for plan in sorted((epoch.plan for epoch in epochs), key=id):  # one order: no deadlock
+            locks.enter_context(plan._lock)
+        while any(p.done < len(e.losses) for p, e in zip(places, epochs, strict=True)):
+            _check(lib.nnpoly_train(plans, states, places, len(epochs), SLICE_NS))
 
 
 def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
