@@ -264,8 +264,8 @@ class Network:
         """All trainable parameters as one vector, W then b, layer by layer: (P,).
 
         It is the network's own buffer, and every W and b is a view of it, where the library's
-        arrays can be written into (not in JAX): copy it to keep it. Assigning copies the new
-        values in.
+        arrays can be written into (not in JAX, where the next training step deletes it): copy it to
+        keep it. Assigning copies the new values in.
         """
         return self._w
 

@@ -344,3 +344,15 @@ def test_arrays_of_libraries_not_yet_seen_are_recognised():
             print(json.dumps(str(error)))
     """
     assert printed(code).startswith("MLP: `X` is an array of torch, but the network lives on numpy")
+
+
+def test_a_jax_step_takes_the_parameters_memory_and_no_copy_of_them():
+    pytest.importorskip("jax")
+    net = nn.MLP([2, 3, 2], backend="jax")
+    trainer, given, copied, other = nn.Trainer(net), net.w, np.array(net.w), net.copy()
+    assert trainer.summary().splitlines()[-1].startswith("steps      one jitted call a step")
+    trainer.step([[1.0, 2.0]], [0])
+    with pytest.raises(RuntimeError, match="deleted"):
+        np.asarray(given)
+    assert np.array_equal(np.asarray(other.w), copied)
+    assert not np.array_equal(np.asarray(net.w), copied)

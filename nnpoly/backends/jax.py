@@ -9,7 +9,7 @@ from typing import Any
 
 from ..primitives import Array, Ops, implements
 from . import host
-from .base import Backend
+from .base import Backend, Training
 
 try:
     import jax
@@ -68,6 +68,12 @@ class Jax(Backend):
         compiled: Callable[..., Any] = jax.jit(partial(function, self.ops))
         return compiled
 
+    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+        # w alone is donated: with the moments too, a step of a million parameters was measured to
+        # take three times as long on a CPU.
+        compiled = jax.jit(partial(step, self.ops), donate_argnums=(0,))
+        return Training(compiled, None, "one jitted call a step, in the parameters' own memory")
+
     def version(self) -> str:
         return f"{jax.__version__} ({jax.devices()[0].device_kind})"
 
@@ -80,3 +86,16 @@ def load() -> Backend:
 @implements("normal_cdf", "jax", guard=lambda z: str(z.dtype) in ("float32", "float64"))
 def _normal_cdf(ops: Ops, z: Array) -> Array:
     return jax.scipy.special.ndtr(z)
+
+
+@implements("flatten", "jax")
+def _flatten(ops: Ops, pieces: Any, out: Array | None = None, views: Any = None) -> Array:
+    # Piece by piece into one array: a concatenation is fused with the optimiser that reads it, and
+    # a step of a million parameters was measured to take twice as long.
+    flat = [jnp.ravel(piece) for piece in pieces]
+    g = jnp.zeros(sum(piece.size for piece in flat), flat[0].dtype)
+    start = 0
+    for piece in flat:
+        g = jax.lax.dynamic_update_slice(g, piece, (start,))
+        start += piece.size
+    return g
