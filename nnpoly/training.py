@@ -241,7 +241,7 @@ class Trainer:
     # Steps
 
     def summary(self) -> str:
-        """Return the network's table, the loss, the optimiser, and how a step is taken.
+        """Return the network's table, the loss, the optimiser, memory, and how a step is taken.
 
         Examples
         --------
@@ -253,10 +253,25 @@ class Trainer:
         rows = {
             "loss": type(self.loss).__name__,
             "optimizer": repr(self.optimizer),
+            "memory": self._memory(),
             "steps": self._training.path,
         }
         lines = [f"{name:<9}  {value}" for name, value in rows.items()]
         return "\n".join([self.network.summary(), *lines])
+
+    def _memory(self) -> str:
+        """Return what training takes beside the data."""
+        kept = ["w", *self.optimizer.moments]
+        arrays = ["gradient", *kept]
+        each = self.network._layout.size * int(self.network.dtype[5:]) / 8e6
+        steps, batches = len(arrays) * each, "what the library takes"
+        if self._training.buffers is not None:
+            taken = self._training.buffers() / 1e6
+            steps, batches = steps + taken, f"{taken:.2f} MB so far"
+        return (
+            f"{steps:.2f} MB in steps ({', '.join(arrays)}: {each:.2f} MB each; batches: {batches})"
+            f", {steps + len(kept) * each:.2f} MB in fit (and a copy of {', '.join(kept)})"
+        )
 
     def step(self, xb: Any, yb: Any) -> Array:
         """Take one step on a batch and return its loss before the step, a 0-d array.

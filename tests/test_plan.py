@@ -180,11 +180,27 @@ def test_what_a_plan_declines_runs_op_by_op(net, optimizer, reason):
 
 
 def test_summary_says_what_runs():
-    *table, loss, optimizer, steps = trainer().summary().splitlines()
+    *table, loss, optimizer, memory, steps = trainer().summary().splitlines()
     assert table == trainer().network.summary().splitlines()
     assert loss == "loss       CrossEntropy"
     assert optimizer.startswith("optimizer  Adam(")
+    assert "MB in steps (gradient, w, m, s: 0.00 MB each; batches: 0.00 MB so far), " in memory
     assert steps == "steps      one call of the C core a step, and for many steps of an epoch"
+
+
+def test_summary_says_what_memory_training_takes():
+    net = nn.MLP([300, 400, 200, 10], "gelu")
+    made, n = nn.Trainer(net), 500
+    made.step(np.ones((n, 300), "f4"), np.zeros(n, int))
+    activations = n * (2 * 400 + 2 * 200 + 10)  # gelu reads pre as well
+    deltas = n * (400 + 200 + 10)
+    steps, fit = (
+        float(part.split()[-1])
+        for part in made.summary().partition("memory")[2].split(" MB in ")[:2]
+    )
+    wanted = 4 * (4 * net.w.size + activations + deltas) / 1e6
+    assert wanted <= steps <= 1.01 * wanted
+    assert fit == pytest.approx(steps + 3 * 4 * net.w.size / 1e6, abs=0.02)
 
 
 def test_without_the_core():

@@ -32,12 +32,16 @@ class Training(NamedTuple):
         None, or `quick(w, moments, x, y, coefficients)`: a step in place on a user's batch that
         nobody has looked at; returns the loss, a 0-d array, or None where it cannot have the batch
         as it is, or the batch is wrong.
+    buffers
+        None, or `buffers()`: the bytes that steps have taken by now for a batch's activations and
+        deltas.
     """
 
     step: Callable[..., Any]
     begin: Callable[..., Any] | None
     path: str
     quick: Callable[..., Any] | None = None
+    buffers: Callable[[], int] | None = None
 
 
 class Backend:

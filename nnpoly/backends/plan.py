@@ -80,7 +80,7 @@ def offer(
         return Training(one_by_one, None, f"op by op: {reason}")
     plan = Plan(chain, loss, optimizer, gradient, one_by_one)
     path = "one call of the C core a step, and for many steps of an epoch"
-    return Training(plan.step, plan.begin, path, plan.quick)
+    return Training(plan.step, plan.begin, path, plan.quick, plan.buffers)
 
 
 class Plan:
@@ -166,6 +166,10 @@ class Plan:
         rates = np.tile([0.0, 0.0, 0.0, 1.0], (len(coefficients), 1))
         rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
         return Epoch(self, rows, np.ascontiguousarray(order, INT64), batch, rates)
+
+    def buffers(self) -> int:
+        """Return the bytes that it has for batches."""
+        return int(lib.nnpoly_plan_bytes(self._plan))
 
     def _batch(self, x: Any, y: Any) -> tuple[Any, Any, Any, int] | None:
         """Return C's x, labels, y (one of the two NULL) and rows; None if it cannot read them."""
