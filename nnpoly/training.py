@@ -414,13 +414,14 @@ class Trainer:
         """Return the losses of an epoch, the validation's last, which this takes unless begun."""
         pending = self._steps(batches) if begun is None else []
         # The last step shows in no loss of this epoch, so the parameters are looked at too.
-        xp = self.network._backend.xp
-        *values, last = self._fetch([*pending, xp.max(xp.abs(self.network._w))])
+        xp, w = self.network._backend.xp, self.network._w
+        *values, highest, lowest = self._fetch([*pending, xp.max(w), xp.min(w)])
         if begun is not None:
             self.t += batches.steps
             values = begun.losses.tolist()
         self._require_finite("the loss", values)
-        self._require_finite("a parameter", [last], len(values))
+        for extreme in (highest, lowest):
+            self._require_finite("a parameter", [extreme], len(values))
         loss = _mean(values, batches.sizes)
         return loss, [] if held_out is None else [self._mean_loss(*held_out)]
 
