@@ -139,7 +139,7 @@ def test_epochs_wait_for_the_device_once(backend, monkeypatch):
         kind, "to_host", lambda self, a: fetched.append(a.shape) or to_host(self, a)
     )
     fit(t, 2)
-    assert fetched == [(STEPS + 1,)] * 2  # the losses and the largest parameter
+    assert fetched == [(STEPS + 2,)] * 2  # the losses, the highest and the lowest parameter
 
 
 def test_losses_outlive_later_steps():
