@@ -33,8 +33,8 @@ enum {
 
 /* The length of equal blocks, of at most `most` and a multiple of `step`, that cover `whole`. */
 INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
+  if (whole <= most) return whole;
   const int64_t blocks = (whole + most - 1) / most;
-  if (blocks < 2) return whole;
   return ((whole + blocks - 1) / blocks + step - 1) / step * step;
 }
 

@@ -17,7 +17,13 @@ int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth) {
   return 1;
 }
 
-enum { PREDICT_ROWS = 128 };
+/* The rows of a block: many beside the weights that each block packs, while its results are few. */
+enum { FEWEST_ROWS = 128, MOST_ROWS = 512, RESULTS = 1 << 15 };
+
+static int64_t block_rows(int64_t widest) {
+  const int64_t rows = RESULTS / widest;
+  return rows < FEWEST_ROWS ? FEWEST_ROWS : least(rows, MOST_ROWS);
+}
 
 struct predict_job {
   const struct kernels *kernels;
@@ -25,9 +31,9 @@ struct predict_job {
   int depth, output;
   const char *w, *x;
   char *f;
-  int64_t n, size;      /* rows; bytes of an element */
-  size_t kernel_bytes;  /* of the scratch: for the kernels, then for two blocks of results */
-  size_t results_bytes; /* of one block */
+  int64_t n, size, block; /* rows; bytes of an element; rows of a block */
+  size_t kernel_bytes;    /* of the scratch: for the kernels, then for two blocks of results */
+  size_t results_bytes;   /* of one block */
 };
 
 static void predict_block(const struct predict_job *job, int64_t row, int64_t rows, char *scratch) {
@@ -60,8 +66,8 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
 static void predict_part(const void *argument, int index, int parts, void *scratch) {
   const struct predict_job *job = argument;
   const struct range r = nnpoly_cut(job->n, index, parts, ROWS_STEP);
-  for (int64_t row = r.start; row < r.stop; row += PREDICT_ROWS)
-    predict_block(job, row, least(PREDICT_ROWS, r.stop - row), scratch);
+  for (int64_t row = r.start; row < r.stop; row += job->block)
+    predict_block(job, row, least(job->block, r.stop - row), scratch);
 }
 
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
@@ -77,10 +83,19 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
   CHECK(dtype, {INPUT, w, parameters, 1}, {INPUT, x, n, layers[0].inputs}, {OUTPUT, f, n, K});
   if (n == 0) return NNPOLY_OK;
   const struct kernels *kernels = nnpoly_kernels(dtype);
-  struct predict_job job = {kernels, layers, depth, output, w, x, f, n, size_of(dtype), 0, 0};
+  struct predict_job job = {.kernels = kernels,
+                            .layers = layers,
+                            .depth = depth,
+                            .output = output,
+                            .w = w,
+                            .x = x,
+                            .f = f,
+                            .n = n,
+                            .size = size_of(dtype),
+                            .block = block_rows(widest)};
   const size_t softmax = (size_t)K * kernels->row_scratch;
   job.kernel_bytes = softmax > kernels->product_scratch ? softmax : kernels->product_scratch;
-  job.results_bytes = (size_t)(least(n, PREDICT_ROWS) * widest * job.size);
+  job.results_bytes = (size_t)(least(n, job.block) * widest * job.size);
   const int parts = nnpoly_parts(n * parameters, PART_PRODUCT);
   return nnpoly_run(predict_part, &job, parts, job.kernel_bytes + 2 * job.results_bytes);
 }

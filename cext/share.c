@@ -9,6 +9,7 @@ int nnpoly_parts(int64_t work, int64_t per_part) {
 }
 
 struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step) {
+  if (parts == 1) return (struct range){0, count};
   const int64_t steps = (count + step - 1) / step, each = steps / parts, more = steps % parts;
   const int64_t first = index * each + least(index, more);
   const int64_t length = each + (index < more);
@@ -45,8 +46,8 @@ static int parts_across(const struct product *p, int columns_step, int parts) {
 void nnpoly_product_part(const struct kernels *kernels, const struct product *p, int index,
                          int parts, void *scratch) {
   const int step = kernels->tile_columns;
-  const int across = parts > 1 ? parts_across(p, step, parts) : 1;
-  const struct rect r = rectangle(p, step, across, index, parts);
+  struct rect r = {0, p->M, 0, p->N};
+  if (parts > 1) r = rectangle(p, step, parts_across(p, step, parts), index, parts);
   if (r.i0 < r.i1 && r.j0 < r.j1) kernels->product(p, r, scratch);
 }
 

@@ -298,12 +298,21 @@ class Prediction:
         Threads take different rows, so a few rows of a large network are also left to the layers
         one by one, whose threads share the columns.
         """
-        if not _readable(self._dtype, x, w) or x.ndim != 2 or x.shape[1] != self._inputs:
+        if type(x) is not np.ndarray or x.dtype is not self._dtype or len(shape := x.shape) != 2:
             return None
-        n = len(x)
-        if n == 0 or (n < FEW_ROWS and n * self._parameters > LITTLE_WORK):
+        n, inputs = shape
+        if inputs != self._inputs or n == 0:
+            return None
+        if n < FEW_ROWS and n * self._parameters > LITTLE_WORK:
             return None
         f = np.empty((n, self._outputs), self._dtype)
-        places = _pointer(w), _pointer(x), _pointer(f)
-        _check(lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output]))
+        try:  # what is not contiguous has no buffer; what is misaligned is refused in C
+            places = _pointer(w), _pointer(x), _pointer(f)
+        except (ValueError, BufferError):
+            return None
+        status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
+        if status == lib.NNPOLY_MISALIGNED:
+            return None
+        if status != 0:
+            _check(status)
         return f

@@ -134,10 +134,21 @@ class Numpy(Contestant):
         shapes = [parameter.shape for parameter in parameters]
         self.stages = list(stages(problem, views(self.w, shapes), views(self.gradient, shapes)))
 
-    def step(self) -> np.floating:
+    def scores(self) -> np.ndarray:
+        """Run forward.
+
+        Returns
+        -------
+        np.ndarray
+            (n, K), which the next run overwrites.
+        """
         h = self.x
         for stage in self.stages:
             h = stage.forward(h)
+        return h
+
+    def step(self) -> np.floating:
+        h = self.scores()
         loss = cross_entropy(h, self.y, self.rows)
         for stage in reversed(self.stages):
             h = stage.backward(h)

@@ -27,13 +27,6 @@ class Arrays:
         self.sizes = [int(size) for size in shape.split("x")]
         self.activation = rest[0] if rest else "identity"
         rng = np.random.default_rng(0)
-        if self.name == "predict":  # rows, and a network's widths in place of an activation
-            self.widths = [int(m) for m in self.activation.split("-")]
-            pairs = zip(self.widths[1:], self.widths, strict=False)
-            self.weights = [0.2 * rng.standard_normal((m, k), dtype=np.float32) for m, k in pairs]
-            self.biases = [np.zeros(m, np.float32) for m in self.widths[1:]]
-            self.x = rng.standard_normal((self.sizes[0], self.widths[0]), dtype=np.float32)
-            return
 
         def draw(*sizes: int) -> np.ndarray:
             return rng.standard_normal(sizes, dtype=np.float32)
@@ -50,47 +43,8 @@ class Arrays:
 Kernel = Callable[[], Any]
 
 
-def predict_by_numpy(a: Arrays) -> Kernel:
-    """Build a forward pass with tanh and preallocated results."""
-    results = [np.empty((len(a.x), m), np.float32) for m in a.widths[1:]]
-    layers = list(zip(a.weights, a.biases, results, strict=True))
-
-    def predict() -> Any:
-        h = a.x
-        for W, b, out in layers:
-            np.dot(h, W.T, out=out)
-            out += b
-            h = np.tanh(out, out=out) if out is not results[-1] else out
-        return h
-
-    return predict
-
-
-def predict_by_torch(a: Arrays) -> Kernel:
-    """Build a Sequential of Linear and Tanh in inference mode."""
-    import torch
-
-    layers: list[Any] = []
-    for W, b in zip(a.weights, a.biases, strict=True):
-        layer = torch.nn.Linear(W.shape[1], W.shape[0])
-        layer.load_state_dict({"weight": torch.from_numpy(W), "bias": torch.from_numpy(b)})
-        layers += [layer, torch.nn.Tanh()]
-    network, x = torch.nn.Sequential(*layers[:-1]), torch.from_numpy(a.x)
-    return lambda: network(x)
-
-
-def predict_by_nnpoly(a: Arrays) -> Kernel:
-    """Call a network, NumPy array in and out."""
-    import nnpoly as nn
-
-    net = nn.MLP.from_weights(a.weights, a.biases, activation="tanh", output="identity")
-    return lambda: net(a.x)
-
-
 def by_numpy(a: Arrays) -> Kernel:
     """Build the kernel as NumPy code with preallocated results."""
-    if a.name == "predict":
-        return predict_by_numpy(a)
     from scipy.special import expit, ndtr
 
     if a.name == "dense":
@@ -153,8 +107,6 @@ def by_torch(a: Arrays) -> Kernel:
 
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
-    if a.name == "predict":
-        return predict_by_torch(a)
     x, d = torch.from_numpy(a.x), torch.from_numpy(a.delta)
     F, aten = torch.nn.functional, torch.ops.aten
     if len(a.sizes) == 3:
@@ -190,8 +142,6 @@ def by_nnpoly(a: Arrays) -> Kernel:
     from nnpoly.backends import get
 
     nn.set_num_threads(THREADS)
-    if a.name == "predict":
-        return predict_by_nnpoly(a)
     relu = nn.activations.relu
     if a.name == "dense":
         return get("numpy").compile(lambda ops: ops.dense(a.x, a.W, a.b, relu, False)[1])
@@ -228,19 +178,19 @@ class Timed:
 
 
 class Worker:
-    """Answers requests about one contestant, a key of CONTESTANTS."""
+    """Answers requests about one contestant, which makes a kernel of its name."""
 
-    def __init__(self, name: str) -> None:
-        self.build = CONTESTANTS[name]
+    def __init__(self, build: Callable[[str], Kernel]) -> None:
+        self.build = build
         self.timed: Timed | None = None
 
     def versions(self) -> dict[str, Any]:
-        """Say nothing: kernels.py reads the versions from the installed packages."""
+        """Say nothing: the parent reads the versions from the installed packages."""
         return {"versions": {}}
 
     def prepare(self, kernel: str) -> dict[str, Any]:
         """Build a kernel; return some of its result, to be compared, and how many make a block."""
-        self.timed = Timed(self.build(Arrays(kernel)))
+        self.timed = Timed(self.build(kernel))
         result = np.asarray(self.timed.step()).reshape(-1).astype(float)
         values = [*result[:: max(1, result.size // 97)].tolist(), float(np.abs(result).sum())]
         return {"values": values, "steps": calibrate(self.timed)}
@@ -251,9 +201,9 @@ class Worker:
         return {"us": timed(self.timed, steps) / steps * 1e6}
 
 
-def main() -> None:
+def serve(build: Callable[[str], Kernel]) -> None:
     """Reply to each line of stdin until it ends."""
-    pipe, worker = private_stdout(), Worker(sys.argv[1])
+    pipe, worker = private_stdout(), Worker(build)
     print(json.dumps(answer(worker.versions)), file=pipe)
     for line in sys.stdin:
         request = json.loads(line)
@@ -261,4 +211,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    contestant = CONTESTANTS[sys.argv[1]]
+    serve(lambda kernel: contestant(Arrays(kernel)))

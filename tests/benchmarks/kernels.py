@@ -43,7 +43,6 @@ KERNELS = (
     [f"{name}:{shape}" for name in ("dense", "delta", "gradients") for shape in SHAPES]
     + [f"sigma:{count}:{sigma}" for count in ELEMENTS for sigma in SIGMAS]
     + [f"slope:{count}:{sigma}" for count in ELEMENTS for sigma in ("tanh", "gelu")]
-    + [f"predict:{rows}:17-64-64-6" for rows in (1, 64, 8192)]
 )
 TOLERANCE = 1e-4  # of the largest value
 
