@@ -115,17 +115,29 @@ def test_an_epoch_call_has_the_bits_of_its_steps(shuffle, y):
     assert made[0].t == made[1].t == 21
 
 
-def test_threads_do_not_change_a_bit():
+@pytest.mark.parametrize(
+    ("widths", "batch", "epochs"),
+    [
+        ([17, 64, 64, 6], 64, 60),  # by rows, now alone and now shared: 300 steps
+        ([60, 200, 200, 10], 320, 2),  # by rows, always shared
+        ([60, 300, 200, 10], 128, 2),  # by products
+    ],
+)
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_threads_do_not_change_a_bit(widths, batch, epochs, clip):
+    data = np.random.default_rng(0).normal(size=(320, widths[0])).astype("f4")
+    labels = np.arange(320) % widths[-1]
     found = []
     for threads in (1, 2, 3):
         nn.set_num_threads(threads)
-        net = nn.MLP([60, 300, 200, 10], "gelu", seed=0)
-        made = nn.Trainer(net)
-        data = np.random.default_rng(0).normal(size=(256, 60)).astype("f4")
-        made.fit(data, np.arange(256) % 10, epochs=2, batch_size=128)
-        found.append(state(made))
+        made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip))
+        made.fit(data, labels, epochs=epochs, batch_size=batch)
+        found.append([made.history.loss, *state(made)])
     assert found[0] == found[1] == found[2]
     assert lib.nnpoly_workers() > 0
+    alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip)))
+    alone.fit(data, labels, epochs=epochs, batch_size=batch)
+    assert [alone.history.loss, *state(alone)] == found[0]
 
 
 def test_batches_that_c_cannot_read_are_taken_op_by_op():

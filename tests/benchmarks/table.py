@@ -2,7 +2,9 @@
 
 ``python tests/benchmarks/step.py --json docs/benchmarks/step.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
-with 2, then ``python tests/benchmarks/table.py``.
+with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
+``python tests/benchmarks/special.py --json docs/benchmarks/special.json``, then
+``python tests/benchmarks/table.py``.
 """
 
 from __future__ import annotations
@@ -108,6 +110,56 @@ def kernel_page() -> tuple[Path, str]:
     return page, text
 
 
+def prediction_page() -> tuple[Path, str]:
+    """Return the page of predictions as the evidence makes it."""
+    page = FOLDER / "predict.md"
+    document = json.loads(page.with_suffix(".json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    return page, inserted(text, "predictions", kernel_table(document))
+
+
+def special_page() -> tuple[Path, str]:
+    """Return the page of learnt networks and ensembles as the evidence makes it."""
+    page = FOLDER / "special.md"
+    document = json.loads(page.with_suffix(".json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    text = inserted(text, "by heart", by_heart_table(document["by_heart"]))
+    return page, inserted(text, "ensemble", ensemble_table(document["ensemble"]))
+
+
+def by_heart_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a contestant a line.
+
+    Parameters
+    ----------
+    rows
+        What special.py wrote of them.
+    """
+    lines = ["| | fresh, us | learnt, us | learnt / fresh | denormal moments |"]
+    lines.append("| --- |" + " ---: |" * 4)
+    for row in (row for row in rows if "fault" not in row):
+        fresh, learnt = median(row["fresh"]), median(row["learnt"])
+        cells = f"{fresh:.1f} | {learnt:.1f} | {learnt / fresh:.2f} | {row['denormal']}"
+        lines.append(f"| {row['contestant']} | {cells} |")
+    return "\n".join(lines)
+
+
+def ensemble_table(ways: dict[str, list[float]]) -> str:
+    """Return a Markdown table: a way to train the members a line.
+
+    Parameters
+    ----------
+    ways
+        What special.py wrote: microseconds a member and step.
+    """
+    lines = ["| | us a member and step | over together |", "| --- | ---: | ---: |"]
+    for way, times in ways.items():
+        lines.append(
+            f"| {way} | {median(times):.2f} | {median(times) / median(ways['together']):.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def inserted(text: str, marker: str, table: str) -> str:
     """Return the text with the table between the marker's lines."""
     pattern = rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)"
@@ -120,7 +172,7 @@ def pages() -> dict[Path, str]:
     readme, page = ROOT / "README.md", EVIDENCE.with_suffix(".md")
     text = inserted(page.read_text(), "setting", setting_of(document))
     text = inserted(text, "ratios", render(document, ratio))
-    return dict([kernel_page()]) | {
+    return dict([kernel_page(), prediction_page(), special_page()]) | {
         readme: inserted(readme.read_text(), "ratios", render(document, ratio)),
         page: inserted(text, "times", render(document, times)),
     }
