@@ -7,8 +7,9 @@
  *
  *   panel of B   (1 + kc, TILE_COLUMNS): what C starts from (the bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros
- *   tile of A    by rows (height, ROW_STRIDE) for FORWARD and DELTA, whose A is stored by rows, or
- *                by columns (kc, COLUMN_STRIDE) for GRADIENT, whose A is stored transposed
+ *   tile of A    as it is stored, for FORWARD and DELTA; packed by rows (height, ROW_STRIDE) where it
+ *                is gathered, or has an odd number of rows; by columns (kc, COLUMN_STRIDE) for
+ *                GRADIENT, whose A is stored transposed
  */
 
 /* The tile's accumulators, two vectors of B and what is read of A fill the registers. */
@@ -126,13 +127,17 @@ struct tile {
   const real *B; /* a panel */
   real *C;       /* (rows, columns), of a matrix whose rows are `stride` apart */
   int64_t stride, kc;
+  int64_t A_stride; /* DIRECT: between the rows of A */
   int rows, columns;
   int resume; /* add to C, instead of starting from the panel's first row */
 };
 
-INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile *t) {
+/* How A lies: packed by columns or by rows, or as it is stored, by rows. */
+enum { BY_COLUMNS, BY_ROWS, DIRECT };
+
+INLINE void compute_tile(int height, int vectors, int layout, const struct tile *t) {
   const int last = (vectors - 1) * LANES; /* where the vector starts that may be partly outside */
-  const int64_t kc = t->kc;
+  const int64_t kc = t->kc, A_stride = layout == DIRECT ? t->A_stride : ROW_STRIDE;
   const real *A = t->A, *B = t->B;
   vec sum[TILE_ROWS][TILE_VECTORS];
   UNROLL
@@ -150,11 +155,11 @@ INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile
     if (vectors == 2) b[1] = load(B + LANES);
     UNROLL
     for (int i = 0; i < height; i++) {
-      const vec a = set1(A[by_rows ? i * ROW_STRIDE : i]);
+      const vec a = set1(A[layout == BY_COLUMNS ? i : i * A_stride]);
       sum[i][0] = fma_(a, b[0], sum[i][0]);
       if (vectors == 2) sum[i][1] = fma_(a, b[1], sum[i][1]);
     }
-    A += by_rows ? 1 : COLUMN_STRIDE;
+    A += layout == BY_COLUMNS ? COLUMN_STRIDE : 1;
   }
   UNROLL
   for (int i = 0; i < height; i++) {
@@ -167,14 +172,22 @@ INLINE void compute_tile(int height, int vectors, int by_rows, const struct tile
 }
 
 /* One copy for each even height, one or two vectors, and either way of packing A. */
-#define COPIES(HEIGHT)                                                                         \
-  static void narrow_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 0, t); } \
-  static void narrow_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, 1, t); }    \
-  static void wide_columns_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 0, t); }   \
-  static void wide_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, 1, t); }
-#define ENTRIES(HEIGHT)                                                                            \
-  {                                                                                                \
-    {narrow_columns_##HEIGHT, narrow_rows_##HEIGHT}, { wide_columns_##HEIGHT, wide_rows_##HEIGHT } \
+#define COPIES(HEIGHT)                                                                             \
+  static void narrow_columns_##HEIGHT(const struct tile *t) {                                      \
+    compute_tile(HEIGHT, 1, BY_COLUMNS, t);                                                        \
+  }                                                                                                \
+  static void narrow_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, BY_ROWS, t); }  \
+  static void narrow_direct_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 1, DIRECT, t); } \
+  static void wide_columns_##HEIGHT(const struct tile *t) {                                        \
+    compute_tile(HEIGHT, 2, BY_COLUMNS, t);                                                        \
+  }                                                                                                \
+  static void wide_rows_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, BY_ROWS, t); }    \
+  static void wide_direct_##HEIGHT(const struct tile *t) { compute_tile(HEIGHT, 2, DIRECT, t); }
+#define ENTRIES(HEIGHT)                                                        \
+  {                                                                            \
+    {narrow_columns_##HEIGHT, narrow_rows_##HEIGHT, narrow_direct_##HEIGHT}, { \
+      wide_columns_##HEIGHT, wide_rows_##HEIGHT, wide_direct_##HEIGHT          \
+    }                                                                          \
   }
 COPIES(2)
 COPIES(4)
@@ -188,8 +201,8 @@ COPIES(12)
 COPIES(14)
 #endif
 
-/* [height / 2 - 1][vectors - 1][by_rows] */
-static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][2])(const struct tile *) = {
+/* [height / 2 - 1][vectors - 1][layout] */
+static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][3])(const struct tile *) = {
     ENTRIES(2),  ENTRIES(4),  ENTRIES(6),
 #if TILE_ROWS >= 10
     ENTRIES(8),  ENTRIES(10),
@@ -202,14 +215,13 @@ static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][2])(const struct tile *) 
 #undef ENTRIES
 
 /* Columns j0..j0+columns-1 of the row tile that is packed in A. */
-static void compute_strip(const struct product *p, const real *A, const real *panels, int height,
-                          struct tile t, int columns) {
-  const int by_rows = p->form != GRADIENT;
+static void compute_strip(const real *A, int layout, const real *panels, int height, struct tile t,
+                          int columns) {
   for (int j = 0; j < columns; j += TILE_COLUMNS) {
     t.A = A;
     t.B = panels + (int64_t)(j / TILE_COLUMNS) * (1 + t.kc) * TILE_COLUMNS;
     t.columns = columns - j < TILE_COLUMNS ? columns - j : TILE_COLUMNS;
-    TILES[height / 2 - 1][t.columns > LANES][by_rows](&t);
+    TILES[height / 2 - 1][t.columns > LANES][layout](&t);
     t.C += TILE_COLUMNS;
   }
 }
@@ -256,14 +268,18 @@ static void multiply_block(const struct product *p, struct rect r, int64_t j0, i
   const int64_t step = balanced(r.i1 - r.i0, TILE_ROWS, 2);
   for (int64_t i0 = r.i0; i0 < r.i1; i0 += step) {
     const int rows = (int)least(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
+    const int direct = p->form != GRADIENT && p->rows == NULL && rows == height;
     /* The sums are of whole columns of delta: whoever has the first columns of dW adds them up. */
-    pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
+    if (!direct) pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
+    const real *rows_of_A = direct ? (const real *)p->A + i0 * p->K + k0 : A;
+    const int layout = direct ? DIRECT : p->form == GRADIENT ? BY_COLUMNS : BY_ROWS;
     const struct tile tile = {.C = (real *)p->C + i0 * p->N + j0,
                               .stride = p->N,
                               .kc = kc,
+                              .A_stride = p->K,
                               .rows = rows,
                               .resume = k0 > 0};
-    compute_strip(p, A, panels, height, tile, columns);
+    compute_strip(rows_of_A, layout, panels, height, tile, columns);
     if (k0 + kc < p->K) continue;
     finish_strip(p, i0, rows, j0, columns);
     if (p->update != NULL && j0 == 0) update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
