@@ -7,9 +7,9 @@
  *
  *   panel of B   (1 + kc, TILE_COLUMNS): what C starts from (the bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros
- *   tile of A    as it is stored, for FORWARD and DELTA; packed by rows (height, ROW_STRIDE) where it
- *                is gathered, or has an odd number of rows; by columns (kc, COLUMN_STRIDE) for
- *                GRADIENT, whose A is stored transposed
+ *   tile of A    as it is stored, for FORWARD and DELTA; packed by rows (height, ROW_STRIDE) where
+ * it is gathered, or has an odd number of rows; by columns (kc, COLUMN_STRIDE) for GRADIENT, whose
+ * A is stored transposed
  */
 
 /* The tile's accumulators, two vectors of B and what is read of A fill the registers. */
