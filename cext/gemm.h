@@ -7,9 +7,9 @@
  *
  *   panel of B   (1 + kc, TILE_COLUMNS): what C starts from (the bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros
- *   tile of A    as it is stored, for FORWARD and DELTA; packed by rows (height, ROW_STRIDE) where
- * it is gathered, or has an odd number of rows; by columns (kc, COLUMN_STRIDE) for GRADIENT, whose
- * A is stored transposed
+ *   tile of A    for FORWARD and DELTA as it is stored, or, where its rows are gathered or odd in
+ *                number, packed by rows (height, ROW_STRIDE); for GRADIENT, whose A is stored
+ *                transposed, packed by columns (kc, COLUMN_STRIDE)
  */
 
 /* The tile's accumulators, two vectors of B and what is read of A fill the registers. */
