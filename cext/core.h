@@ -127,6 +127,9 @@ void nnpoly_restore_denormals(uint64_t before);
 typedef void part_function(const void *job, int index, int parts, void *scratch);
 int nnpoly_run(part_function *part, const void *job, int parts, size_t bytes);
 
+/* pool.c: a clock that only goes forward. */
+int64_t nnpoly_now_ns(void);
+
 /* share.c. How many parts: as many as there are threads, but none below so much work. Below these a
  * part takes about as long as waking a thread, and fetching what another one left in its cache. */
 #define PART_PRODUCT ((int64_t)1 << 19) /* multiply-adds */
@@ -149,6 +152,9 @@ struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step);
 int nnpoly_run_product(const struct kernels *, const struct product *);
 void nnpoly_product_part(const struct kernels *, const struct product *, int index, int parts,
                          void *scratch);
+
+/* share.c: bytes for products, and for softmax and losses of rows with K outputs. */
+size_t nnpoly_scratch(const struct kernels *, int64_t K);
 
 /* share.c: an optimiser's step on `count` elements. */
 int nnpoly_run_update(const struct kernels *, const struct update *, int64_t count);

@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "check.h"
 #include "core.h"
@@ -66,12 +65,6 @@ static int sound(const struct nnpoly_training *t) {
   if (t->loss < NNPOLY_CROSS_ENTROPY || t->loss > NNPOLY_SQUARED_ERROR) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
-}
-
-static int64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Memory */
@@ -280,9 +273,8 @@ static struct product gradient(const struct step *s, int l) {
 }
 
 static size_t scratch_of(const nnpoly_plan *plan) {
-  const struct kernels *kernels = nnpoly_kernels(plan->training.dtype);
-  const size_t loss = (size_t)outputs_of(plan, plan->training.depth - 1) * kernels->row_scratch;
-  return loss > kernels->product_scratch ? loss : kernels->product_scratch;
+  return nnpoly_scratch(nnpoly_kernels(plan->training.dtype),
+                        outputs_of(plan, plan->training.depth - 1));
 }
 
 static int clip_and_update(const struct step *s) {
@@ -352,9 +344,9 @@ static int step_by_rows(struct step *s) {
   const unsigned turn = choice->steps++ % PERIOD;
   if (turn >= 2 * TRIALS) return step_in_parts(s, choice->ns[1] < choice->ns[0] ? parts : 1);
   const int shared = turn >= TRIALS;
-  const int64_t start = now_ns();
+  const int64_t start = nnpoly_now_ns();
   const int status = step_in_parts(s, shared ? parts : 1);
-  const int64_t ns = now_ns() - start;
+  const int64_t ns = nnpoly_now_ns() - start;
   choice->ns[shared] = turn % TRIALS == 0 ? ns : least(ns, choice->ns[shared]);
   return status;
 }
@@ -501,7 +493,7 @@ static void race_part(const void *argument, int index, int parts, void *scratch)
       struct step s = next_step(&m);
       step_alone(&s, scratch);
       complete(&m, &s);
-      if (taken % STEPS_A_LOOK == 0 && now_ns() >= race->until) return;
+      if (taken % STEPS_A_LOOK == 0 && nnpoly_now_ns() >= race->until) return;
     }
   }
 }
@@ -515,7 +507,7 @@ static int run_in_turn(const struct race *race) {
       const int status = m.plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
       if (status != NNPOLY_OK) return status;
       complete(&m, &s);
-      if (now_ns() >= race->until) return NNPOLY_OK;
+      if (nnpoly_now_ns() >= race->until) return NNPOLY_OK;
     }
   }
   return NNPOLY_OK;
@@ -524,7 +516,7 @@ static int run_in_turn(const struct race *race) {
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns) {
   if (plans == NULL || states == NULL || epochs == NULL) return NNPOLY_NULL;
-  const struct race race = {plans, states, epochs, count, now_ns() + limit_ns};
+  const struct race race = {plans, states, epochs, count, nnpoly_now_ns() + limit_ns};
   size_t scratch = 0;
   int small = 1;
   for (int i = 0; i < count; i++) {

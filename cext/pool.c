@@ -51,7 +51,7 @@ static void pause_briefly(void) {
 #endif
 }
 
-static int64_t now_ns(void) {
+int64_t nnpoly_now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -69,13 +69,13 @@ static int reserve(struct scratch *scratch, size_t bytes) {
 
 /* Spin for a while, then sleep, until there is a job. */
 static void wait_for_job(struct worker *self) {
-  const int64_t until = now_ns() + SPIN_NS;
+  const int64_t until = nnpoly_now_ns() + SPIN_NS;
   do {
     for (int i = 0; i < PAUSES; i++) {
       if (atomic_load_explicit(&self->full, memory_order_acquire)) return;
       pause_briefly();
     }
-  } while (now_ns() < until);
+  } while (nnpoly_now_ns() < until);
   pthread_mutex_lock(&self->mutex);
   atomic_store(&self->asleep, 1);
   while (!atomic_load(&self->full)) pthread_cond_wait(&self->wake, &self->mutex);

@@ -93,8 +93,7 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
                             .n = n,
                             .size = size_of(dtype),
                             .block = block_rows(widest)};
-  const size_t softmax = (size_t)K * kernels->row_scratch;
-  job.kernel_bytes = softmax > kernels->product_scratch ? softmax : kernels->product_scratch;
+  job.kernel_bytes = nnpoly_scratch(kernels, K);
   job.results_bytes = (size_t)(least(n, job.block) * widest * job.size);
   const int parts = nnpoly_parts(n * parameters, PART_PRODUCT);
   return nnpoly_run(predict_part, &job, parts, job.kernel_bytes + 2 * job.results_bytes);

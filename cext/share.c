@@ -69,6 +69,11 @@ int nnpoly_run_product(const struct kernels *kernels, const struct product *p) {
   return nnpoly_run(product_part, &job, parts, kernels->product_scratch);
 }
 
+size_t nnpoly_scratch(const struct kernels *kernels, int64_t K) {
+  const size_t rows = (size_t)K * kernels->row_scratch;
+  return rows > kernels->product_scratch ? rows : kernels->product_scratch;
+}
+
 /* Losses: chunks of rows, at most MOST_CHUNKS whatever n, and their sums added up in order */
 
 static int64_t chunks_of(const struct loss *loss) {

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from . import _checks
 from .backends import host
 from .callbacks import Progress
 from .primitives import Array
@@ -117,13 +116,9 @@ class Ensemble:
         NonFiniteLossError
             If every member that still trained has failed in the same epoch.
         """
-        epochs = _checks.integer("Ensemble.fit", "epochs", epochs)
-        batch_size = _checks.integer("Ensemble.fit", "batch_size", batch_size)
-        first = self.trainers[0]
-        x, target = first._checked(X, y, "X", "y", "Ensemble.fit")
-        held_out = None
-        if validation is not None:
-            held_out = first._checked_pair(validation, "Ensemble.fit")
+        epochs, batch_size, x, target, held_out = self.trainers[0]._checked_fit(
+            "Ensemble.fit", X, y, epochs, batch_size, validation
+        )
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "

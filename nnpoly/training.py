@@ -361,13 +361,10 @@ class Trainer:
             If a loss or a parameter is NaN or infinite. As with Ctrl-C, the trainer is then as it
             was after the last complete epoch.
         """
-        epochs = _checks.integer("Trainer.fit", "epochs", epochs)
-        batch_size = _checks.integer("Trainer.fit", "batch_size", batch_size)
         callbacks = _callables(callbacks, "Trainer.fit")
-        x, target = self._checked(X, y, "X", "y", "Trainer.fit")
-        held_out = None
-        if validation is not None:
-            held_out = self._checked_pair(validation, "Trainer.fit")
+        epochs, batch_size, x, target, held_out = self._checked_fit(
+            "Trainer.fit", X, y, epochs, batch_size, validation
+        )
         history = History()
         with Progress(epochs, enabled=progress) as bar:
             for _ in range(epochs):
@@ -477,13 +474,22 @@ class Trainer:
             sizes.append(scores.shape[0])
         return _mean(self._fetch(values), sizes)
 
-    def _checked_pair(self, validation: Any, where: str) -> tuple[Array, Array]:
+    def _checked_fit(
+        self, where: str, X: Any, y: Any, epochs: Any, batch_size: Any, validation: Any
+    ) -> tuple[int, int, Array, Array, tuple[Array, Array] | None]:
+        """Return what a fit is given, after every check there is; the validation data come last."""
+        epochs = _checks.integer(where, "epochs", epochs)
+        batch_size = _checks.integer(where, "batch_size", batch_size)
+        x, target = self._checked(X, y, "X", "y", where)
+        if validation is None:
+            return epochs, batch_size, x, target, None
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise ValueError(
                 f"{where}: `validation` must be a pair (X, y), got {type(validation).__name__}."
             )
         X, y = validation
-        return self._checked(X, y, "validation[0]", "validation[1]", where)
+        held_out = self._checked(X, y, "validation[0]", "validation[1]", where)
+        return epochs, batch_size, x, target, held_out
 
     def _checked(self, X: Any, y: Any, X_name: str, y_name: str, where: str) -> tuple[Array, Array]:
         """Return data as the network's arrays after every check there is."""

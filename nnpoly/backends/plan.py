@@ -1,7 +1,7 @@
 """Training steps of dense networks in one call of the C core, epochs in a few, and predictions.
 
-A plan calls the same kernels in the same order as the step that it stands for, so every result has
-the same bits. Where it cannot stand for a step, `offer` says why, and the step runs op by op.
+Every result has the bits of the step that the plan stands for, taken op by op. Where it cannot
+stand for a step, `offer` says why, and the step runs op by op.
 """
 
 from __future__ import annotations

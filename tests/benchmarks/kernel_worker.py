@@ -7,14 +7,13 @@ has wherever its library can.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from worker import answer, calibrate, private_stdout, timed
+from worker import calibrate, serve, timed
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 
@@ -201,15 +200,6 @@ class Worker:
         return {"us": timed(self.timed, steps) / steps * 1e6}
 
 
-def serve(build: Callable[[str], Kernel]) -> None:
-    """Reply to each line of stdin until it ends."""
-    pipe, worker = private_stdout(), Worker(build)
-    print(json.dumps(answer(worker.versions)), file=pipe)
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(answer(getattr(worker, request.pop("do")), **request)), file=pipe)
-
-
 if __name__ == "__main__":
     contestant = CONTESTANTS[sys.argv[1]]
-    serve(lambda kernel: contestant(Arrays(kernel)))
+    serve(lambda: Worker(lambda kernel: contestant(Arrays(kernel))))

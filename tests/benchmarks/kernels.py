@@ -117,29 +117,46 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> int:
-    """Run the benchmark; return 1 if a contestant failed or computed something else."""
-    arguments = parse_arguments()
-    threads, rounds, found = arguments.threads, arguments.rounds, []
-    best = peak(threads)
-    setting = {"cpu": cpu(), "threads": str(threads), "rounds": str(rounds)}
-    setting |= {"peak": f"{best:.0f} GFLOP/s" if best else "not measured: no C compiler"}
-    setting |= {name: version(name) for name in ("numpy", "torch", "nnpoly")}
-    setting |= {"load": f"{os.getloadavg()[0]:.2f}"}
+def run(
+    kernels: list[str],
+    contestants: list[str],
+    script: str,
+    setting: dict[str, str],
+    best: float | None,
+    json_path: Path | None,
+) -> int:
+    """Time and print every kernel; return 1 if a contestant failed or computed something else.
+
+    The table has the others' times over the first contestant's; `script` answers for each.
+    """
+    threads, rounds, found = int(setting["threads"]), int(setting["rounds"]), []
+    setting = setting | {"load": f"{os.getloadavg()[0]:.2f}"}
     print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
-    heads = [*(name.rjust(13) for name in CONTESTANTS), *(f"{n:>8}" for n in CONTESTANTS[1:])]
+    heads = [*(f"{name:>13}" for name in contestants), *(f"{n[:8]:>8}" for n in contestants[1:])]
     print("", f"{'':26} " + " ".join(heads), sep="\n", flush=True)
     with ExitStack() as stack:
-        workers = [Remote(name, threads, "kernel_worker.py") for name in CONTESTANTS]
+        workers = [Remote(name, threads, script) for name in contestants]
         remotes = [stack.enter_context(remote) for remote in workers]
-        for kernel in arguments.kernels:
+        for kernel in kernels:
             rows = measure(kernel, remotes, rounds)
             print(line(rows, best), flush=True)
             found += rows
-    if arguments.json:
+    if json_path:
         document = {"setting": setting, "peak": best, "rows": found}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        json_path.write_text(json.dumps(document, indent=1) + "\n")
     return int(any(row["fault"] and "unavailable" not in row["fault"] for row in found))
+
+
+def main() -> int:
+    """Run the benchmark; return 1 if a contestant failed or computed something else."""
+    arguments = parse_arguments()
+    threads = arguments.threads
+    best = peak(threads)
+    setting = {"cpu": cpu(), "threads": str(threads), "rounds": str(arguments.rounds)}
+    setting |= {"peak": f"{best:.0f} GFLOP/s" if best else "not measured: no C compiler"}
+    setting |= {name: version(name) for name in ("numpy", "torch", "nnpoly")}
+    script, path = "kernel_worker.py", arguments.json
+    return run(arguments.kernels, CONTESTANTS, script, setting, best, path)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,11 @@ stopped. See README.md.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kernels import line, measure
-from remote import Remote
+from kernels import run
 from step import cpu
 
 CONTESTANTS = ["nnpoly", "numpy", "torch", "jax", "onnxruntime"]
@@ -43,24 +39,9 @@ def main() -> int:
     add("--json", type=Path, help="also write every sample to this file")
     arguments = parser.parse_args()
     setting = {"cpu": cpu(), "threads": str(arguments.threads), "rounds": str(arguments.rounds)}
-    setting |= versions() | {"load": f"{os.getloadavg()[0]:.2f}"}
-    print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
-    heads = [*(f"{name:>13}" for name in CONTESTANTS), *(f"{n[:8]:>8}" for n in CONTESTANTS[1:])]
-    print("", f"{'':26} " + " ".join(heads), sep="\n", flush=True)
-    found = []
-    with ExitStack() as stack:
-        remotes = [
-            stack.enter_context(Remote(name, arguments.threads, "predict_worker.py"))
-            for name in CONTESTANTS
-        ]
-        for prediction in arguments.predictions:
-            rows = measure(prediction, remotes, arguments.rounds)
-            print(line(rows, None), flush=True)
-            found += rows
-    if arguments.json:
-        document = {"setting": setting, "peak": None, "rows": found}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    return int(any(row["fault"] and "unavailable" not in row["fault"] for row in found))
+    setting |= versions()
+    script, path = "predict_worker.py", arguments.json
+    return run(arguments.predictions, CONTESTANTS, script, setting, None, path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from kernel_worker import Kernel, serve
+from kernel_worker import Kernel, Worker
+from worker import serve
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 
@@ -124,4 +125,4 @@ CONTESTANTS = {
 
 if __name__ == "__main__":
     contestant = CONTESTANTS[sys.argv[1]]
-    serve(lambda prediction: contestant(Network(prediction)))
+    serve(lambda: Worker(lambda prediction: contestant(Network(prediction))))

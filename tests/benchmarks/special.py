@@ -1,7 +1,7 @@
 """Two questions beside step.py: networks that have learnt their batch by heart, and ensembles.
 
-By heart: the same step on fresh parameters and after training until the loss is under 1e-3 and
-deltas or moments have become denormal. Ensembles: 64 networks trained together, and in turn with
+By heart: the same step on fresh parameters, and on parameters that solve the batch so surely that
+deltas and moments are denormal. Ensembles: 64 networks trained together, and in turn with
 one thread a step and with all. A process for each contestant; fresh and learnt steps take turns.
 """
 

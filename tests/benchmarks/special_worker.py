@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from by_numpy import Numpy, views
 from problem import Contestant, Problem
-from worker import CONTESTANTS, LEARNING_RATE, answer, calibrate, private_stdout, timed
+from worker import CONTESTANTS, LEARNING_RATE, calibrate, serve, timed
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 TINY = float(np.finfo(np.float32).tiny)
@@ -119,14 +118,5 @@ class Worker:
         return {"us": (perf_counter() - start) / (2 * 64 * ROWS / batch) * 1e6}
 
 
-def main() -> None:
-    """Reply with the versions, then to each line of stdin until it ends."""
-    pipe, worker = private_stdout(), Worker(sys.argv[1])
-    print(json.dumps(answer(worker.versions)), file=pipe)
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(answer(getattr(worker, request.pop("do")), **request)), file=pipe)
-
-
 if __name__ == "__main__":
-    main()
+    serve(lambda: Worker(sys.argv[1]))

@@ -207,9 +207,15 @@ def private_stdout() -> TextIO:
     return pipe
 
 
-def main() -> None:
-    """Reply with the versions, then to each line until stdin ends."""
-    pipe, worker = private_stdout(), Worker(sys.argv[1])
+def serve(build: Callable[[], Any]) -> None:
+    """Reply with the versions, then to each line of stdin until it ends.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the worker that answers: "do" names the method, what else a line has its arguments.
+    """
+    pipe, worker = private_stdout(), build()
     print(json.dumps(answer(worker.versions)), file=pipe)
     for line in sys.stdin:
         request = json.loads(line)
@@ -217,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda: Worker(sys.argv[1]))
