@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 # (Python 3.11; likely the edge of one of the blocks that the interpreter keeps its frames in).
 from .backends import host as _host  # noqa: F401  # isort: skip
 
-from . import activations, callbacks, initializers, losses, schedules
+from . import activations, callbacks, initializers, losses, metrics, schedules
 from ._info import show_config
 from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
@@ -54,6 +54,7 @@ __all__ = [
     "initializers",
     "load",
     "losses",
+    "metrics",
     "one_hot",
     "schedules",
     "set_num_threads",

@@ -44,6 +44,19 @@ def positive(where: str, name: str, value: Any) -> float:
     return result
 
 
+def not_negative(where: str, name: str, value: Any) -> float:
+    """Return `value` as a Python float of at least zero."""
+    return number(where, name, value, low=0.0)
+
+
+def below_one(where: str, name: str, value: Any) -> float:
+    """Return `value` as a Python float in [0, 1)."""
+    result = number(where, name, value, 0.0, 1.0)
+    if result == 1.0:
+        raise ValueError(f"{where}: `{name}` must be below 1, got {value!r}.")
+    return result
+
+
 def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     known = sorted(options)

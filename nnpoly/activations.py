@@ -219,6 +219,19 @@ class SiLU(Activation):
 
 
 @described
+class Exp(Activation):
+    """exp(z): the output of Poisson regression. It has no short name, since it overflows soon."""
+
+    reads = "post"
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        return ops.xp.exp(pre)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        return post
+
+
+@described
 class GELU(Activation):
     """z Phi(z), Phi the normal distribution function: the erf form.
 

@@ -21,7 +21,8 @@ from .backends import host, registry
 from .backends.base import FLOATS
 from .mlp import MLP
 from .network import Network
-from .training import History, State, Trainer
+from .step import State
+from .training import History, Trainer
 
 FORMAT = 1
 

@@ -12,6 +12,7 @@ from . import _checks
 from .backends import Backend, host, registry
 from .losses import Loss
 from .primitives import Array
+from .rows import Rows
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 
@@ -32,10 +33,14 @@ class Place:
     def _index(self) -> Any:
         return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.backend.index_dtype)).dtype
 
+    def takes(self, data: Any) -> bool:
+        """Whether `data` is an array of the place's library and floating type."""
+        return self.backend.owns(data) and bool(data.dtype == self._float)
+
     def real(self, where: str, name: str, data: Any) -> Array:
         """Return real data in the place's floating type: the same array where it fits already."""
         data = _plain(where, name, data)
-        if self.backend.owns(data) and data.dtype == self._float:
+        if self.takes(data):
             return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.dtype)
 
@@ -103,15 +108,18 @@ def on_host(where: str, name: str, data: Any) -> host.HostArray:
     return array
 
 
-def features(where: str, place: Place, X: Any, width: int, name: str = "X") -> Array:
-    """Return X as the network's (n, width) array, n >= 1.
+def features(
+    where: str, place: Place, X: Any, width: int, name: str = "X", *, whole: bool = True
+) -> Array:
+    """Return X as the network's (n, width) array, n >= 1; `Rows` of it unless it shall be whole.
 
     Raises
     ------
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
-    x = place.real(where, name, X)
+    lazily = not whole and Rows.wants(X, place.takes(X))
+    x = Rows(X) if lazily else place.real(where, name, X)
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
         hint = ""
         if x.ndim == 1:
@@ -163,6 +171,24 @@ def targets(
     return target
 
 
+def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array:
+    """Return weights as the place's (n,) array of finite numbers >= 0, not all 0; None stays None.
+
+    It reads them: it waits for the device.
+    """
+    if weights is None:
+        return None
+    given = place.real(where, name, weights)
+    _require_shape(where, name, given, (n,), "a weight for each row of X")
+    require_finite(where, place, given, name)
+    low, high = (float(bound(given)) for bound in (place.backend.xp.min, place.backend.xp.max))
+    if low < 0.0 or high == 0.0:
+        raise ValueError(
+            f"{where}: `{name}` must be >= 0, and not all 0, got values from {low:g} to {high:g}."
+        )
+    return given
+
+
 def _holds_integers(place: Place, array: Array) -> bool:
     if host.is_host(array):
         return bool(array.dtype.kind in "iu")
@@ -194,6 +220,13 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
         )
     if not (math.isfinite(low) and math.isfinite(high)):
         require_finite(where, place, y, name)
+    if loss.labels == "counts":
+        if low < 0.0:
+            raise ValueError(
+                f"{where}: `{name}` must hold counts or rates >= 0, got {low:g}. For targets of "
+                "both signs use an identity output."
+            )
+        return
     if y.ndim == 2 and (low < 0.0 or high > 1.0):
         raise ValueError(
             f"{where}: `{name}` must hold probabilities in [0, 1], got values from {low:g} to "
@@ -210,6 +243,8 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
 
 def require_finite(where: str, place: Place, array: Array, name: str) -> None:
     """Refuse NaN and infinity. It reads the array, so it waits for the device."""
+    if host.is_host(array) and host.all_finite(array):
+        return
     xp = registry.of(array).xp
     finite = xp.isfinite(array)
     if bool(xp.all(finite)):
@@ -221,6 +256,42 @@ def require_finite(where: str, place: Place, array: Array, name: str) -> None:
         f"{rows.size - int(rows.sum())} of {rows.size} rows, the first in row {first}. Remove or "
         "fill them first."
     )
+
+
+def checked(
+    where: str,
+    place: Place,
+    loss: Loss,
+    widths: tuple[int, int],
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+) -> tuple[Array, Array, Array | None]:
+    """Return data as the network's arrays after every check there is.
+
+    X becomes `Rows` where it is larger than memory, and is then looked at when it is read.
+    widths: the network's m_0 and K.
+    """
+    (inputs, K), (X_name, y_name, weight_name) = widths, names
+    x = features(where, place, X, inputs, X_name, whole=False)
+    target = targets(where, place, y, loss, (x.shape[0], K), y_name)
+    weights = sample_weights(where, place, sample_weight, x.shape[0], weight_name)
+    if not isinstance(x, Rows):
+        require_finite(where, place, x, X_name)
+    if target.ndim == 2:
+        require_finite(where, place, target, y_name)
+    require_labels(where, place, target, loss, K, y_name)
+    return x, target, weights
+
+
+def rows_of(where: str, place: Place, x: Array, rows: Any, name: str = "X") -> Array:
+    """Return some rows of the network's x; those of `Rows` are read, converted and looked at."""
+    if not isinstance(x, Rows):
+        return x[rows, ...]
+    read = place.real(where, name, x[rows])
+    require_finite(where, place, read, name)
+    return read
 
 
 @dataclass(frozen=True)

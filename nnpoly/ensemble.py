@@ -6,10 +6,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from . import _checks
 from .backends import host
+from .batches import Batch, Batches
 from .callbacks import Progress
+from .evaluation import Judge
 from .primitives import Array
-from .training import Batches, Callback, History, NonFiniteLossError, Trainer, _callables
+from .training import Callback, History, NonFiniteLossError, Trainer, _callables
 
 
 class Prediction(NamedTuple):
@@ -93,12 +96,14 @@ class Ensemble:
         callbacks: Callable[[Trainer], Sequence[Callback]] | None = None,
         progress: bool = False,
         shuffle: bool = True,
+        *,
+        sample_weight: Any = None,
     ) -> list[History]:
         """Train all members and return their histories, in the order of `trainers`.
 
         Parameters
         ----------
-        X, y, epochs, batch_size, validation, progress, shuffle
+        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight
             As for `Trainer.fit`.
         callbacks
             Called once for each member before its first epoch; returns that member's callbacks,
@@ -116,9 +121,11 @@ class Ensemble:
         NonFiniteLossError
             If every member that still trained has failed in the same epoch.
         """
-        epochs, batch_size, x, target, held_out = self.trainers[0]._checked_fit(
-            "Ensemble.fit", X, y, epochs, batch_size, validation
-        )
+        where, first = "Ensemble.fit", self.trainers[0]
+        epochs = _checks.integer(where, "epochs", epochs)
+        batch_size = _checks.integer(where, "batch_size", batch_size)
+        arrays = first._checked(where, X, y, sample_weight)
+        held_out = first._held_out(where, validation)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
@@ -133,7 +140,7 @@ class Ensemble:
                 if not active:
                     break
                 for run in active:
-                    run.plan_epoch(x, target, batch_size, shuffle, self.bootstrap)
+                    run.plan_epoch(arrays, batch_size, shuffle, self.bootstrap)
                 self._epoch(active, held_out)
                 _append_means(means, [run.history for run in active if not run.stopped])
                 bar.advance(means)
@@ -141,7 +148,7 @@ class Ensemble:
                     run.call_back()
         return [run.history for run in runs]
 
-    def _epoch(self, runs: Sequence[_Run], held_out: tuple[Array, Array] | None) -> None:
+    def _epoch(self, runs: Sequence[_Run], held_out: Batch | None) -> None:
         """Take the next epoch of all, or leave all as they were; those that fail stop alone."""
         before = [run.trainer._snapshot() for run in runs]
         losses: list[Any] = []
@@ -151,7 +158,8 @@ class Ensemble:
                 runs[0].trainer.network._backend.complete(together)
             for run, epoch in zip(runs, begun, strict=True):
                 try:
-                    losses.append(run.trainer._end(run.batches, epoch, held_out))
+                    judge = Judge(run.trainer.loss, held_out)
+                    losses.append(run.trainer._end(run.batches, epoch, judge))
                 except NonFiniteLossError as error:
                     losses.append(error)
             if not any(isinstance(loss, tuple) for loss in losses):
@@ -197,9 +205,9 @@ class Ensemble:
         """Return the members' mean prediction. X: (n, m_0). Returns (n, K)."""
         return self.predict(X).mean
 
-    def evaluate(self, X: Any, y: Any) -> list[float]:
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> list[float]:
         """Return every member's mean loss on data."""
-        return [trainer.evaluate(X, y) for trainer in self.trainers]
+        return [trainer.evaluate(X, y, sample_weight) for trainer in self.trainers]
 
     def __repr__(self) -> str:
         kind = ", bootstrap=True" if self.bootstrap else ""
@@ -218,13 +226,13 @@ class _Run:
         made = [] if callbacks is None else callbacks(trainer)
         self._callbacks = _callables(made, "Ensemble.fit")
 
-    def plan_epoch(self, x: Array, y: Array, size: int, shuffle: bool, bootstrap: bool) -> None:
+    def plan_epoch(self, arrays: Batch, size: int, shuffle: bool, bootstrap: bool) -> None:
         """Decide what the next epoch goes through."""
-        n = int(x.shape[0])
+        n = int(arrays[0].shape[0])
         order = self.trainer._order(n) if shuffle else host.arange(n)
         if bootstrap:
             order = host.bootstrap(n, self.trainer.seed)[order]
-        self.batches = Batches(x, y, order, size)
+        self.batches = Batches(*arrays, order, size)
 
     def call_back(self) -> None:
         stops = [callback(self.trainer, self.history) for callback in self._callbacks]

@@ -1,44 +1,74 @@
-"""Outputs and losses: each pair is differentiated as one, from the scores.
+"""Outputs and losses: each pair is differentiated as one, from the scores z.
 
-============  ==============  ===================================================  ============
-output        f               loss (a mean over the n samples)                     delta
-============  ==============  ===================================================  ============
-``identity``  scores          `MSE`: 1/(2n) sum_i ||y_i - f_i||^2                  (f - y) / n
-``sigmoid``   sigmoid(score)  `Logistic`: -1/n sum_i [y log f + (1-y) log(1-f)]    (f - y) / n
-``softmax``   softmax(row)    `CrossEntropy`: -1/n sum_ik y_ik log f_ik            (f - y) / n
-``step``      1 if score>=0   none: the step's derivative is 0
-============  ==============  ===================================================  ============
+===========  ============  =====================================================  ==============
+output       f             loss (a mean over the n samples)                       delta, times n
+===========  ============  =====================================================  ==============
+`identity`   z             `MSE`: 1/2 ||y - f||^2                                 f - y
+..                         `Absolute`: ||y - f||_1                                sign(f - y)
+..                         `Huber`: r^2/2 up to the threshold, then linear        clip(f - y)
+..                         `Quantile`: q r where r = y - f > 0, else (q - 1) r    -q, or 1 - q
+`exp`        exp(z)        `Poisson`: f - y - y log(f / y)                        f - y
+`sigmoid`    sigmoid(z)    `Logistic`: -[y log f + (1-y) log(1-f)]                f - y
+`softmax`    softmax(row)  `CrossEntropy`: -sum_k y_k log f_k                     f - y
+..                         `Focal`: -sum_k y_k (1 - f_k)^gamma log f_k            see there
+`step`       1 if z >= 0   none: the step's derivative is 0
+===========  ============  =====================================================  ==============
 
-Nothing overflows and no log(0) appears: loss and delta are finite for scores of +-1e4.
+Nothing overflows and no log(0) appears: loss and delta are finite for scores of +-1e4 (but for
+`exp`, whose prediction is infinite there). `Focal` pairs with `sigmoid` too.
+
+A sample's weight s_i multiplies its loss: 1/n sum_i s_i l_i.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any
 
 from . import _checks, activations
 from ._config import Described, described
 from .primitives import Array, Ops
 
-OUTPUTS = ("identity", "sigmoid", "softmax", "step")
+OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
 
 def apply_output(ops: Ops, output: str, scores: Array) -> Array:
-    """Return the prediction f for the scores f~. scores: (n, K)."""
+    """Return the prediction f for the scores z. scores: (n, K)."""
     if output == "softmax":
         return ops.softmax(scores)
-    return ops.activate(scores, activations.BY_NAME[output])
+    sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
+    return ops.activate(scores, sigma)
 
 
 class Loss(Described):
-    """A loss of the scores, paired with the output that it is differentiated with."""
+    """A loss of the scores, paired with the output that it is differentiated with.
 
-    output: ClassVar[str]
-    labels: ClassVar[str]  # what a target may be: "classes", "probabilities" or "reals"
+    Attributes
+    ----------
+    output
+        The network's output that it belongs to.
+    labels
+        What targets may be: "classes", "probabilities", "counts" or "reals".
+    """
 
-    def value_and_delta(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-        """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
+    output: str
+    labels: str
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return every sample's loss: (n,), and its derivative by the scores: (n, K)."""
         raise NotImplementedError
+
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
+        losses, slopes = self.each(ops, scores, y)
+        n = scores.shape[0]
+        if sample_weight is not None:
+            losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
+        return ops.xp.sum(losses) / n, slopes / n
+
+
+# Regression
 
 
 @described
@@ -53,60 +83,250 @@ class MSE(Loss):
     output = "identity"
     labels = "reals"
 
-    def value_and_delta(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-        loss, delta = ops.squared_error(scores, y)
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        loss, delta = ops.squared_error(scores, y, sample_weight)
         return loss, delta
+
+
+@described
+class Absolute(Loss):
+    """Absolute error, summed over the outputs; the best constant is the median.
+
+    Where f = y exactly, 0 is taken as the derivative.
+    """
+
+    output = "identity"
+    labels = "reals"
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        difference = scores - y
+        return ops.xp.sum(ops.xp.abs(difference), axis=1), ops.xp.sign(difference)
+
+
+@described
+class Huber(Loss):
+    """r^2 / 2 for |r| <= threshold, else threshold (|r| - threshold / 2), where r = y - f.
+
+    Quadratic near the target and linear far away, so that outliers pull less. Huber 1964.
+    """
+
+    threshold: float = 1.0
+    output = "identity"
+    labels = "reals"
+
+    def __post_init__(self) -> None:
+        self._set(threshold=_checks.positive("Huber", "threshold", self.threshold))
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        xp, difference = ops.xp, scores - y
+        limit = xp.full_like(difference, self.threshold)
+        far = xp.abs(difference) > limit
+        slope = xp.where(far, xp.sign(difference) * limit, difference)
+        return xp.sum(slope * (difference - 0.5 * slope), axis=1), slope
+
+
+@described
+class Quantile(Loss):
+    """Pinball loss: q r where r = y - f is positive, else (q - 1) r. Its best constant is the
+    q-quantile of y. Koenker and Bassett 1978.
+
+    Where f = y exactly, 0 is taken as the derivative. Quantile(0.5) is half of `Absolute`.
+    """
+
+    quantile: float = 0.5
+    output = "identity"
+    labels = "reals"
+
+    def __post_init__(self) -> None:
+        quantile = _checks.number("Quantile", "quantile", self.quantile, 0.0, 1.0)
+        if quantile in (0.0, 1.0):
+            raise ValueError(f"Quantile: `quantile` must be between 0 and 1, got {quantile:g}.")
+        self._set(quantile=quantile)
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        difference = scores - y  # f - y: its sign is the slope's
+        side = ops.xp.sign(difference)
+        slope = 0.5 * side + (0.5 - self.quantile) * ops.xp.abs(side)
+        return ops.xp.sum(slope * difference, axis=1), slope
+
+
+@described
+class Poisson(Loss):
+    """Half the Poisson deviance, f - y - y log(f / y), of counts or rates y >= 0; f = exp(scores).
+
+    It is the negative log-likelihood of counts, less its least value.
+    """
+
+    output = "exp"
+    labels = "counts"
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        xp = ops.xp
+        slope = ops.activate(scores, activations.Exp()) - y
+        log_y = xp.log(xp.where(y > 0, y, xp.ones_like(y)))  # y log y is 0 at 0
+        return xp.sum(slope - y * (scores - log_y), axis=1), slope
+
+
+# Classification
+
+
+def _check_smoothing(loss: Any) -> None:
+    """At 1, nothing would be left of the labels."""
+    where, given = type(loss).__name__, loss.label_smoothing
+    loss._set(label_smoothing=_checks.below_one(where, "label_smoothing", given))
 
 
 @described
 class Logistic(Loss):
     """Logistic loss of the sigmoid output; targets are 0 or 1, or probabilities between.
 
-    With several outputs the losses of a sample's outputs are added.
+    With several outputs the losses of a sample's outputs are added. With `label_smoothing` a, the
+    target (1 - a) y + a / 2 takes the place of y.
     """
 
+    label_smoothing: float = 0.0
     output = "sigmoid"
     labels = "probabilities"
 
-    def value_and_delta(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-        loss, delta = ops.logistic(scores, y)
+    def __post_init__(self) -> None:
+        _check_smoothing(self)
+
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if a := self.label_smoothing:
+            y = (1.0 - a) * y + 0.5 * a
+        loss, delta = ops.logistic(scores, y, sample_weight)
         return loss, delta
 
 
 @described
 class CrossEntropy(Loss):
-    """Cross-entropy of the softmax output; targets are class indices or one-hot rows."""
+    """Cross-entropy of the softmax output; targets are class indices or one-hot rows.
 
+    With `label_smoothing` a, the target (1 - a) y_k + a / K takes the place of y_k. Szegedy et al.
+    2016, arXiv:1512.00567.
+    """
+
+    label_smoothing: float = 0.0
     output = "softmax"
     labels = "classes"
 
-    def value_and_delta(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-        loss, delta = ops.cross_entropy(scores, y)
+    def __post_init__(self) -> None:
+        _check_smoothing(self)
+
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if a := self.label_smoothing:
+            y = (1.0 - a) * ops.one_hot(y, scores) + a / scores.shape[1]
+        loss, delta = ops.cross_entropy(scores, y, sample_weight)
         return loss, delta
+
+
+@described
+class Focal(Loss):
+    """Cross-entropy, or logistic loss, with the factor (1 - p)^gamma before each -log p.
+
+    p is the predicted probability of the target, so samples that are right already count little.
+    gamma = 0 is the loss without the factor. Lin et al. 2017, arXiv:1708.02002 (their alpha is a
+    sample weight here).
+
+    Parameters
+    ----------
+    gamma
+        At least 0.
+    output
+        "softmax" (class indices or one-hot rows) or "sigmoid" (each output on its own, as in the
+        paper).
+    """
+
+    gamma: float = 2.0
+    output: str = "softmax"
+
+    def __post_init__(self) -> None:
+        output = _checks.choice("Focal", "output", self.output, ("sigmoid", "softmax"))
+        self._set(
+            gamma=_checks.number("Focal", "gamma", self.gamma, low=0.0),
+            output=output,
+            labels="classes" if output == "softmax" else "probabilities",
+        )
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        of_output = self._softmax if self.output == "softmax" else self._sigmoid
+        return of_output(ops, scores, y)
+
+    def _softmax(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        xp, y = ops.xp, ops.one_hot(y, scores)
+        shifted = scores - xp.max(scores, axis=1, keepdims=True)
+        log_f = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+        f = xp.exp(log_f)
+        losses, slopes = self._term(ops, f, log_f)
+        pull = y * slopes  # of log f_k, whose derivative by z_j is [j = k] - f_j
+        return xp.sum(y * losses, axis=1), pull - f * xp.sum(pull, axis=1, keepdims=True)
+
+    def _sigmoid(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        xp = ops.xp
+        ones, zeros = xp.ones_like(scores), xp.zeros_like(scores)
+        small = xp.exp(-xp.abs(scores))
+        f = xp.where(scores >= 0, ones, small) / (1.0 + small)
+        rest = xp.where(scores >= 0, small, ones) / (
+            1.0 + small
+        )  # 1 - f, exact where f is nearly 1
+        log_f = xp.where(scores < 0, scores, zeros) - xp.log1p(small)
+        log_rest = xp.where(scores > 0, -scores, zeros) - xp.log1p(small)
+        of_1, up = self._term(ops, f, log_f)
+        of_0, down = self._term(ops, rest, log_rest)
+        slopes = y * up * rest - (1.0 - y) * down * f
+        return xp.sum(y * of_1 + (1.0 - y) * of_0, axis=1), slopes
+
+    def _term(self, ops: Ops, p: Array, log_p: Array) -> tuple[Array, Array]:
+        """Return -(1-p)^gamma log p and its derivative by log p."""
+        xp = ops.xp
+        rest = -xp.expm1(log_p)  # 1 - p, exact also where p is nearly 1
+        factor = rest**self.gamma
+        certain = rest == 0  # there p log p / (1 - p) has the limit -1
+        ratio = p * log_p / xp.where(certain, xp.ones_like(rest), rest)
+        ratio = xp.where(certain, -xp.ones_like(rest), ratio)
+        return -factor * log_p, factor * (self.gamma * ratio - 1.0)
 
 
 BY_NAME: dict[str, Loss] = {
     "mse": MSE(),
+    "absolute": Absolute(),
+    "huber": Huber(),
+    "quantile": Quantile(),
+    "poisson": Poisson(),
     "logistic": Logistic(),
     "cross_entropy": CrossEntropy(),
+    "focal": Focal(),
+}
+OF_OUTPUT: dict[str, Loss] = {
+    "identity": MSE(),
+    "exp": Poisson(),
+    "sigmoid": Logistic(),
+    "softmax": CrossEntropy(),
 }
 
 
 def get(loss: str | Loss | None, output: str, where: str = "losses.get") -> Loss:
     """Return the loss of a name, or an output's own for None, checking that it pairs with it."""
-    own = {known.output: known for known in BY_NAME.values()}
-    if output not in own:
+    if output not in OF_OUTPUT:
         raise ValueError(
             f"{where}: the output {output!r} has derivative 0 almost everywhere, so no loss can be "
             "differentiated through it. Train with output='sigmoid' instead."
         )
     if loss is None:
-        return own[output]
+        return OF_OUTPUT[output]
+    if loss == "focal" and output == "sigmoid":
+        return Focal(output=output)
     if not isinstance(loss, Loss):
         loss = BY_NAME[_checks.choice(where, "loss", loss, BY_NAME)]
     if loss.output != output:
         raise ValueError(
             f"{where}: `loss` {type(loss).__name__} needs output={loss.output!r}, but the network "
-            f"has output={output!r}, whose loss is {type(own[output]).__name__}."
+            f"has output={output!r}, whose loss is {type(OF_OUTPUT[output]).__name__}."
         )
     return loss

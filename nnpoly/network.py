@@ -363,8 +363,16 @@ class Network:
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
 
-    def loss(self, X: Any, y: Any, *, training: bool = False) -> Array:
-        """Return the mean loss of the output's own loss function, a 0-d array.
+    def loss(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | Loss | None = None,
+        sample_weight: Any = None,
+        training: bool = False,
+    ) -> Array:
+        """Return the mean loss, a 0-d array.
 
         Parameters
         ----------
@@ -372,15 +380,28 @@ class Network:
             Inputs (n, m_0).
         y
             Targets: (n, K), or (n,) class indices, or (n,) for a single output.
+        loss
+            Name or `nn.losses` object that pairs with the output; None for the output's own.
+        sample_weight
+            None, or (n,) factors s_i of the samples' losses: 1/n sum_i s_i l_i.
         training
             Compute as in a training step: with dropout, and BatchNorm of the batch.
         """
-        loss, stages, target = self._evaluate(X, y, training, "Network.loss")
+        where = "Network.loss"
+        kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
         with self._backend.scope(self._place.device):
-            value, _ = loss.value_and_delta(self._ops, stages[-1].post, target)
+            value, _ = kind.value_and_delta(self._ops, stages[-1].post, *targets)
         return self._backend.zero_dimensional(value)
 
-    def gradients(self, X: Any, y: Any, *, training: bool = False) -> tuple[Array, Gradients]:
+    def gradients(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | Loss | None = None,
+        sample_weight: Any = None,
+        training: bool = False,
+    ) -> tuple[Array, Gradients]:
         """Return the loss and its gradient with respect to every parameter.
 
         Parameters are those of `loss`. delta^(L) = (f - y)/n; one layer down
@@ -394,25 +415,35 @@ class Network:
         >>> grads.W[0].shape, grads.delta[1].shape, grads.flat.shape == net.w.shape
         ((8, 2), (1, 3), True)
         """
-        loss, stages, target = self._evaluate(X, y, training, "Network.gradients")
+        where = "Network.gradients"
+        kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
         check_differentiable(self._chain, "Network.gradients")
         ops, params = self._ops, self._views(self._w)
         with self._backend.scope(self._place.device):
-            value, delta = loss.value_and_delta(ops, stages[-1].post, target)
+            value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
             grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
             flat = ops.flatten(self._layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
         return self._backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
 
     def _evaluate(
-        self, X: Any, y: Any, training: bool, where: str
-    ) -> tuple[Loss, list[Stage], Array]:
-        loss = losses.get(None, self.output, where)
-        x = data.features(where, self._place, X, self._inputs)
-        target = data.targets(where, self._place, y, loss, (x.shape[0], self._outputs))
-        data.require_labels(where, self._place, target, loss, self._outputs)
+        self,
+        X: Any,
+        y: Any,
+        loss: str | Loss | None,
+        sample_weight: Any,
+        training: bool,
+        where: str,
+    ) -> tuple[Loss, list[Stage], tuple[Array, Array | None]]:
+        """Return the loss, a forward pass, and the targets with their weights."""
+        kind, place = losses.get(loss, self.output, where), self._place
+        x = data.features(where, place, X, self._inputs)
+        n = x.shape[0]
+        target = data.targets(where, place, y, kind, (n, self._outputs))
+        data.require_labels(where, place, target, kind, self._outputs)
+        weights = data.sample_weights(where, place, sample_weight, n, "sample_weight")
         stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
-        return loss, stages, target
+        return kind, stages, (target, weights)
 
     # Copies, files and text
 

@@ -37,12 +37,16 @@ class Optimizer(Described):
         decoupled: w shrinks by the factor 1 - eta * weight_decay a step.
     clip_norm
         Largest global norm of the gradient, before weight decay; None for no clipping.
+    ema
+        None, or the decay d of a moving average of the parameters, a <- d a + (1 - d) w after every
+        step; `Trainer.averaged` returns the network with a / (1 - d^t). Polyak and Juditsky 1992.
     """
 
     learning_rate: float | Schedule
     _: KW_ONLY
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    ema: float | None = None
 
     decoupled: ClassVar[bool] = False
 
@@ -52,6 +56,8 @@ class Optimizer(Described):
             self._set(learning_rate=_checks.positive(where, "learning_rate", self.learning_rate))
         if self.clip_norm is not None:
             self._set(clip_norm=_checks.positive(where, "clip_norm", self.clip_norm))
+        if self.ema is not None:
+            self._set(ema=_checks.below_one(where, "ema", self.ema))
         self._set(weight_decay=_checks.number(where, "weight_decay", self.weight_decay, low=0.0))
         self._check(where)
 
@@ -59,15 +65,17 @@ class Optimizer(Described):
         """Check the fields of the rule: eps is not negative, decay factors are in [0, 1)."""
         for name in ("eps", "momentum", "beta", "beta1", "beta2"):
             if hasattr(self, name):
-                high = 1.0 if name != "eps" else 1e300
-                value = _checks.number(where, name, getattr(self, name), 0.0, high)
-                if value == 1.0 and name != "eps":
-                    raise ValueError(f"{where}: `{name}` must be below 1, got 1.0.")
-                self._set(**{name: value})
+                check = _checks.not_negative if name == "eps" else _checks.below_one
+                self._set(**{name: check(where, name, getattr(self, name))})
 
     @property
     def moments(self) -> tuple[str, ...]:
-        """The names of the vectors that the rule carries from step to step, 0 at the start."""
+        """The names of the vectors that are carried from step to step, 0 at the start."""
+        return self._carried if self.ema is None else (*self._carried, "average")
+
+    @property
+    def _carried(self) -> tuple[str, ...]:
+        """The names of those that the rule carries."""
         return ()
 
     def learning_rate_at(self, t: int) -> float:
@@ -89,8 +97,11 @@ class Optimizer(Described):
             w = w * (1.0 - c[0] * self.weight_decay)
         elif self.weight_decay:
             g = g + self.weight_decay * w
-        w, moved = self.rule(ops, w, g, moments, c)
-        return w, moved
+        count = len(self._carried)
+        w, moved = self.rule(ops, w, g, moments[:count], c)
+        if self.ema is None:
+            return w, moved
+        return w, (*moved, self.ema * moments[count] + (1.0 - self.ema) * w)
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -122,7 +133,7 @@ class SGD(Optimizer):
             raise ValueError("SGD: `nesterov` needs momentum > 0, got momentum=0. Set momentum.")
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("v",) if self.momentum else ()
 
     def rule(
@@ -147,7 +158,7 @@ class AdaGrad(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("s",)
 
     def rule(
@@ -171,7 +182,7 @@ class RMSProp(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("s",)
 
     def rule(
@@ -192,7 +203,7 @@ class _AdamLike(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("m", "s")
 
     def _unbias(self, t: int) -> tuple[float, float]:
@@ -281,7 +292,7 @@ class AMSGrad(_AdamLike):
     """
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("m", "s", "peak")
 
     def coefficients(self, t: int) -> Coefficients:
@@ -309,7 +320,7 @@ class Lion(Optimizer):
     decoupled = True
 
     @property
-    def moments(self) -> tuple[str, ...]:
+    def _carried(self) -> tuple[str, ...]:
         return ("m",)
 
     def rule(

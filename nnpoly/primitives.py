@@ -225,7 +225,15 @@ def _device(x: Array) -> Any:
     return None if callable(device) else device
 
 
-# Outputs and losses: each pair is differentiated as one, from the scores, so nothing overflows
+# Outputs and losses: each pair is differentiated as one, from the scores, so nothing overflows.
+# With sample_weight s: (n,), the loss is 1/n sum_i s_i l_i, and row i of delta is times s_i.
+
+
+def _weighted(sample_weight: Array | None, *arrays: Array) -> tuple[Array, ...]:
+    """Return arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
+    if sample_weight is None:
+        return arrays
+    return tuple(sample_weight[:, None] * array for array in arrays)
 
 
 @primitive()
@@ -246,44 +254,54 @@ def one_hot(ops: Ops, y: Array, like: Array) -> Array:
 
 
 @primitive()
-def cross_entropy(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def cross_entropy(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
     """Softmax and cross-entropy: -1/n sum_ik y_ik log f_ik, and delta = (f - y) / n.
 
-    scores: (n, K); y: class indices (n,) or rows (n, K). Returns a 0-d loss and delta: (n, K).
+    scores: (n, K); y: class indices (n,) or rows (n, K); sample_weight: (n,) or None. Returns a 0-d
+    loss and delta: (n, K).
     """
     xp, n = ops.xp, scores.shape[0]
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
     exps = xp.exp(shifted)
     total = xp.sum(exps, axis=1, keepdims=True)
     target = ops.one_hot(y, scores)
-    loss = xp.sum(target * (xp.log(total) - shifted)) / n
-    return loss, (exps / total - target) / n
+    losses = target * (xp.log(total) - shifted)
+    losses, delta = _weighted(sample_weight, losses, exps / total - target)
+    return xp.sum(losses) / n, delta / n
 
 
 @primitive()
-def logistic(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def logistic(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
     """Sigmoid and logistic loss: -1/n sum_i [y log f + (1-y) log(1-f)], and delta = (f - y) / n.
 
     scores, y: (n, K); the sum runs over the K outputs too. From the scores z the loss of one output
-    is max(z, 0) - z y + log(1 + exp(-|z|)).
+    is max(z, 0) - z y + log(1 + exp(-|z|)). sample_weight: (n,) or None.
     """
     xp, n = ops.xp, scores.shape[0]
     small = xp.exp(-xp.abs(scores))  # in (0, 1]: no overflow for any score
     positive = xp.where(scores > 0, scores, xp.zeros_like(scores))
-    loss = xp.sum(positive - scores * y + xp.log1p(small)) / n
+    losses = positive - scores * y + xp.log1p(small)
     f = xp.where(scores >= 0, xp.ones_like(small), small) / (1.0 + small)
-    return loss, (f - y) / n
+    losses, delta = _weighted(sample_weight, losses, f - y)
+    return xp.sum(losses) / n, delta / n
 
 
 @primitive()
-def squared_error(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def squared_error(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
     """Half mean squared error: 1/(2n) sum_i ||y_i - f_i||^2, and delta = (f - y) / n.
 
-    scores, y: (n, K).
+    scores, y: (n, K); sample_weight: (n,) or None.
     """
     n = scores.shape[0]
     difference = scores - y
-    return ops.xp.sum(difference * difference) / (2 * n), difference / n
+    squares, delta = _weighted(sample_weight, difference * difference, difference)
+    return ops.xp.sum(squares) / (2 * n), delta / n
 
 
 # Data and the flat vector

@@ -122,7 +122,7 @@ def _run(
         # In float64 on the definitions, its parameters rounded to the dtype.
         exact = net.to(dtype=dtype).to(REFERENCE, dtype="float64")
         trainer = Trainer(exact, optimizer, loss)
-        x, target = trainer._checked(X, y, "X", "y", "assert_parity")
+        x, target, _ = trainer._checked("assert_parity", X, y)
         x = subject.rounded(x)
         target = target if target.dtype.kind in "iu" else subject.rounded(target)
         runs = _FreeRuns(subject, trainer, x, target)

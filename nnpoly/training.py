@@ -1,27 +1,29 @@
-"""Training: the step, and epochs of steps, that turn a network, a loss and an optimiser into one.
+"""Training: epochs of steps, from a network, a loss and an optimiser.
 
-A step is one pure function of arrays, `_training_step`, which the backend may compile and otherwise
-runs as it is. An epoch is a transaction: it either completes, or the trainer is left as
-it was before it, whatever ended it (NaN, Ctrl-C, no memory left).
+An epoch is a transaction: it either completes, or the trainer is left as it was before it, whatever
+ended it (NaN, Ctrl-C, no memory left).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from operator import mul
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from itertools import islice
+from typing import Any
 
-from . import _checks, data, layers, losses
+from . import _checks, data, losses
 from .backends import host, registry
+from .batches import Batch, Batches, Source, Stream
 from .callbacks import Progress
-from .layers import Mode
+from .evaluation import Judge, Verdict, fetch, mean, mean_loss
 from .losses import Loss
-from .network import Layout, Network, Views, check_differentiable
-from .optimizers import Adam, Coefficients, Moments, Optimizer
-from .primitives import Array, Ops, Scalar
+from .metrics import Metric, resolve
+from .network import Network, check_differentiable
+from .optimizers import Adam, Moments, Optimizer
+from .primitives import Array
+from .step import Halves, State, halves, plan_of, training_step
 
 Callback = Callable[["Trainer", "History"], bool | None]
 
@@ -40,93 +42,20 @@ class History:
         Mean of the batches' losses, each before its step, weighted by their sizes.
     validation_loss
         Loss on the validation data after the epoch; empty without such data.
+    metrics
+        By name: what `fit(metrics=...)` computed after the epoch, on the validation data where
+        there is some.
     """
 
     loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.loss)
 
 
-class State(NamedTuple):
-    """All that a step changes."""
-
-    w: Array  # (P,)
-    moments: Moments  # (P,) each
-    buffers: Views
-    t: int
-
-
-class Batches(NamedTuple):
-    """What an epoch goes through: batches of `size` of the rows `order` of x and y."""
-
-    x: Array  # (N, m_0)
-    y: Array  # (N, K) or (N,)
-    order: host.HostArray | None  # (rows,); None for all rows in their order
-    size: int
-
-    @property
-    def rows(self) -> int:
-        return int(self.x.shape[0]) if self.order is None else len(self.order)
-
-    @property
-    def steps(self) -> int:
-        return -(-self.rows // self.size)
-
-    @property
-    def sizes(self) -> list[int]:
-        """The size of every batch; the last one may be smaller."""
-        before = self.size * (self.steps - 1)
-        return [self.size] * (self.steps - 1) + [self.rows - before]
-
-
-class Scratch(NamedTuple):
-    """A gradient buffer laid out like w, for backends that can be written into."""
-
-    flat: Array | None = None  # (P,)
-    views: Views | None = None
-    pieces: list[Array] | None = None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a training step is made of, arrays apart."""
-
-    chain: Sequence[layers.Layer]
-    layout: Layout
-    views: Callable[[Array], Views]
-    loss: Loss
-    optimizer: Optimizer
-    scratch: Scratch
-
-
-def _training_step(
-    plan: _Plan,
-    ops: Ops,
-    w: Array,
-    moments: Moments,
-    buffers: Views,
-    x: Array,
-    y: Array,
-    c: Coefficients,
-    key: Scalar,
-) -> tuple[Array, Array, Moments, Views]:
-    """One step, pure in its arrays (w and the moments are given away).
-
-    Returns the batch's loss before the step, and the new w, moments and buffers.
-    """
-    params, scratch = plan.views(w), plan.scratch
-    stages = layers.forward(ops, plan.chain, params, buffers, x, Mode(True, False, key))
-    loss, delta = plan.loss.value_and_delta(ops, stages[-1].post, y)
-    grads, _, _ = layers.backward(ops, plan.chain, params, stages, delta, out=scratch.views)
-    g = ops.flatten(plan.layout.pieces(grads), scratch.flat, scratch.pieces)
-    w, moments = plan.optimizer.update(ops, w, g, moments, c)
-    moved = [
-        old if stage.buffers is None else dict(stage.buffers)
-        for stage, old in zip(stages, buffers, strict=True)
-    ]
-    return loss, w, moments, moved
+_NOT_KEPT = ("_plan", "_training", "_halves")  # in a pickle: compiled anew
 
 
 class Trainer:
@@ -196,23 +125,13 @@ class Trainer:
         self._compile()
 
     def _compile(self) -> None:
-        net = self.network
-        plan = _Plan(
-            net._chain, net._layout, net._views, self.loss, self.optimizer, self._scratch()
-        )
-        self._training = net._backend.training(plan, partial(_training_step, plan))
-
-    def _scratch(self) -> Scratch:
-        net = self.network
-        if not net._backend.in_place:
-            return Scratch()
-        flat = net._backend.xp.zeros_like(net._w)
-        views = net._layout.views(net._backend.xp, flat)
-        return Scratch(flat, views, net._layout.pieces(views))
+        self._plan = plan_of(self.network, self.loss, self.optimizer)
+        backend = self.network._backend
+        self._training = backend.training(self._plan, partial(training_step, self._plan))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a picklable state: arrays from the host; the compiled step is made anew."""
-        state = {k: v for k, v in self.__dict__.items() if k != "_training"}
+        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
         return {**state, "_moments": tuple(registry.to_host(m) for m in self._moments)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -273,7 +192,7 @@ class Trainer:
             f", {steps + len(kept) * each:.2f} MB in fit (and a copy of {', '.join(kept)})"
         )
 
-    def step(self, xb: Any, yb: Any) -> Array:
+    def step(self, xb: Any, yb: Any, sample_weight: Any = None) -> Array:
         """Take one step on a batch and return its loss before the step, a 0-d array.
 
         Nothing waits for the device: the loss can be read when it is wanted. Labels that are on the
@@ -285,14 +204,17 @@ class Trainer:
             Inputs (n, m_0).
         yb
             Targets: (n, K), or (n,) class indices, or (n,) for a single output.
+        sample_weight
+            None, or (n,) factors s_i of the samples' losses: the loss is 1/n sum_i s_i l_i.
         """
-        if (loss := self._quick_step(xb, yb)) is not None:
+        if sample_weight is None and (loss := self._quick_step(xb, yb)) is not None:
             return loss
-        net = self.network
-        xb = data.features("Trainer.step", net._place, xb, net._inputs, "xb")
-        shape = (xb.shape[0], net._outputs)
-        yb = data.targets("Trainer.step", net._place, yb, self.loss, shape, "yb")
-        return net._backend.zero_dimensional(self._advance(xb, yb))
+        net, where = self.network, "Trainer.step"
+        xb = data.features(where, net._place, xb, net._inputs, "xb")
+        n = xb.shape[0]
+        yb = data.targets(where, net._place, yb, self.loss, (n, net._outputs), "yb")
+        weights = data.sample_weights(where, net._place, sample_weight, n, "sample_weight")
+        return net._backend.zero_dimensional(self._advance(xb, yb, weights))
 
     def _quick_step(self, xb: Any, yb: Any) -> Array:
         """Take one step as the backend takes a batch as it came, and return its loss, or None."""
@@ -305,29 +227,79 @@ class Trainer:
             self.t = t
         return loss
 
-    def _advance(self, x: Array, y: Array) -> Array:
+    def _advance(self, x: Array, y: Array, sample_weight: Array | None) -> Array:
         """Take one step on checked arrays."""
         net, t = self.network, self.t + 1
-        key = host.key(self.seed, t) if self._random else 0
         c = self.optimizer.coefficients(t)
         with net._backend.scope(net._place.device):
             loss, w, self._moments, buffers = self._training.step(
-                net._w, self._moments, net._buffers, x, y, c, key
+                net._w, self._moments, net._buffers, x, y, sample_weight, c, self._key(t)
             )
         net._adopt(w, buffers)
         self.t = t
         return loss
 
+    def _key(self, t: int, part: int = 0) -> int:
+        """Return the key of the random masks of step t, or of one part of it."""
+        return host.key(self.seed, t + (part << 32)) if self._random else 0
+
+    def _advance_together(self, batches: Sequence[Batch]) -> list[Array]:
+        """Take one step by the mean gradient of several batches, as of their union."""
+        net, t = self.network, self.t + 1
+        losses: list[Array] = []
+        total: Array = None
+        rows = 0
+        with net._backend.scope(net._place.device):
+            for part, batch in enumerate(batches):
+                n = batch[0].shape[0]
+                loss, g, buffers = self._halves.gradient(
+                    net._w, net._buffers, *batch, self._key(t, part)
+                )
+                net._adopt(net._w, buffers)
+                losses.append(loss)
+                total, rows = g * n if total is None else total + g * n, rows + n
+            c = self.optimizer.coefficients(t)
+            w, self._moments = self._halves.update(net._w, total / rows, self._moments, c)
+        net._adopt(w, net._buffers)
+        self.t = t
+        return losses
+
+    @cached_property
+    def _halves(self) -> Halves:
+        return halves(self._plan, self.network._backend)
+
+    def averaged(self) -> Network:
+        """Return a copy of the network with the moving average of its parameters.
+
+        The optimiser keeps the average, `nn.Adam(1e-3, ema=0.999)`; before the first step it is the
+        parameters themselves.
+        """
+        if self.optimizer.ema is None:
+            raise ValueError(
+                f"Trainer.averaged: `optimizer` must keep an average, got {self.optimizer!r}. Give "
+                "it one: ema=0.999."
+            )
+        net = self.network.copy()
+        if self.t:
+            average = dict(zip(self.optimizer.moments, self._moments, strict=True))["average"]
+            net.w = average / (1.0 - self.optimizer.ema**self.t)
+        return net
+
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         epochs: int = 10,
         batch_size: int = 32,
-        validation: tuple[Any, Any] | None = None,
+        validation: tuple[Any, ...] | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
         shuffle: bool = True,
+        *,
+        sample_weight: Any = None,
+        metrics: Sequence[Metric] = (),
+        accumulate: int = 1,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for a number of epochs and return what happened.
 
@@ -337,11 +309,18 @@ class Trainer:
         ----------
         X, y
             Inputs (n, m_0) and targets, on the host or on the network's backend. They are checked
-            (shapes, labels, NaN and infinity) before any work.
+            (shapes, labels, NaN and infinity) before any work. Memory maps, HDF5 and zarr arrays
+            and SciPy's sparse matrices are read a batch at a time, and checked as they are read.
+
+            Without y, X gives the batches, (X, y) or (X, y, sample_weight) each: an iterable that
+            starts anew every epoch, or a function of the epoch's number (from 0) that returns one.
+            Nothing else is kept of them, so they may be larger than memory. `batch_size`,
+            `shuffle` and `sample_weight` play no part then.
         epochs, batch_size
             At least 1. The last batch of an epoch may be smaller.
         validation
-            A pair (X, y) whose loss is computed after every epoch.
+            (X, y) or (X, y, sample_weight), whose mean loss is computed after every epoch; with an
+            optimiser that keeps an average, of the averaged network.
         callbacks
             Called as `callback(trainer, history)` after every epoch; True ends the training. See
             `nn.callbacks`.
@@ -349,6 +328,17 @@ class Trainer:
             Show one line with rate, remaining time and losses.
         shuffle
             Visit the rows in a new order every epoch.
+        sample_weight
+            None, or (n,) weights >= 0 of the samples' losses. They are scaled to a mean of 1, so
+            that a batch's loss is 1/n sum_i s_i l_i, and an epoch's sum_i s_i l_i / sum_i s_i.
+        metrics
+            Computed after every epoch on the validation data (else on X), into `history.metrics`:
+            names in `nn.metrics`, or functions of (y, f).
+        accumulate
+            Take a step after so many batches, by the mean of their gradients: the step of one batch
+            that large, without its memory.
+        steps_per_epoch
+            Without y: the batches of an epoch, for sources that go on for ever.
 
         Returns
         -------
@@ -361,86 +351,128 @@ class Trainer:
             If a loss or a parameter is NaN or infinite. As with Ctrl-C, the trainer is then as it
             was after the last complete epoch.
         """
-        callbacks = _callables(callbacks, "Trainer.fit")
-        epochs, batch_size, x, target, held_out = self._checked_fit(
-            "Trainer.fit", X, y, epochs, batch_size, validation
-        )
+        where = "Trainer.fit"
+        callbacks = _callables(callbacks, where)
+        epochs = _checks.integer(where, "epochs", epochs)
+        accumulate = _checks.integer(where, "accumulate", accumulate)
+        shown: Batch | None = None
+        following: Callable[[], Batches | Stream]
+        if y is None:
+            following = self._stream(where, X, epochs, steps_per_epoch)
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError(f"{where}: `steps_per_epoch` is for batches, without `y`.")
+            batch_size = _checks.integer(where, "batch_size", batch_size)
+            shown = self._checked(where, X, y, sample_weight)
+            following = partial(self._batches, shown, batch_size, shuffle)
+        judge = self._judge(where, validation, metrics, shown)
         history = History()
         with Progress(epochs, enabled=progress) as bar:
             for _ in range(epochs):
-                order = self._order(x.shape[0]) if shuffle else None
-                self._epoch(Batches(x, target, order, batch_size), held_out, history)
+                self._epoch(following(), accumulate, judge, history)
                 bar.advance(history)
                 stops = [callback(self, history) for callback in callbacks]
                 if any(stops):
                     break
         return history
 
+    def _batches(self, arrays: Batch, size: int, shuffle: bool) -> Batches:
+        """Return the next epoch's batches of arrays."""
+        return Batches(*arrays, self._order(arrays[0].shape[0]) if shuffle else None, size)
+
+    def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> Callable[[], Stream]:
+        """Return what returns the next epoch's batches of a source."""
+        if steps is not None:
+            steps = _checks.integer(where, "steps_per_epoch", steps)
+        source = Source(where, X, epochs, steps)
+        return lambda: Stream(source.epoch(len(self.history)), self.loss)
+
+    def _judge(self, where: str, validation: Any, metrics: Any, shown: Batch | None) -> Judge:
+        """Return what judges the network after an epoch, by the validation data if there is any."""
+        held_out = self._held_out(where, validation)
+        named = resolve(where, metrics, self.network.output)
+        if named and held_out is None and shown is None:
+            raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
+        return Judge(self.loss, held_out, named, held_out or shown)
+
+    def _held_out(self, where: str, validation: Any) -> Batch | None:
+        """Return the validation data, checked."""
+        if validation is None:
+            return None
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            raise ValueError(
+                f"{where}: `validation` must be a pair (X, y), or (X, y, sample_weight), got "
+                f"{type(validation).__name__}."
+            )
+        X, y, *weights = validation
+        return self._checked(where, X, y, weights[0] if weights else None, within="validation")
+
     def _order(self, n: int) -> host.HostArray:
         """Return the next epoch's order of the numbers 0..n-1."""
         return host.permutation(n, self.seed, len(self.history))
 
     def _epoch(
-        self, batches: Batches, held_out: tuple[Array, Array] | None, history: History
+        self, batches: Batches | Stream, accumulate: int, judge: Judge, history: History
     ) -> None:
         before = self._snapshot()
         try:
-            begun = self._begin(batches)
+            begun = self._begin(batches) if accumulate == 1 else None
             if begun is not None:
                 self.network._backend.complete([begun])
-            losses = self._end(batches, begun, held_out)
+            ended = self._end(batches, begun, judge, accumulate)
         except BaseException:
             self._state = before
             raise
-        self._record(history, *losses)
+        self._record(history, *ended)
 
-    def _begin(self, batches: Batches) -> Any:
+    def _begin(self, batches: Batches | Stream) -> Any:
         """Return the epoch that the backend takes as a whole, or None."""
-        if self._training.begin is None:
+        if self._training.begin is None or isinstance(batches, Stream):
             return None
-        x, y, order, size = batches
+        x, y, weights, order, size = batches
         rows = host.arange(x.shape[0]) if order is None else order
         t = range(self.t + 1, self.t + 1 + batches.steps)
         coefficients = [self.optimizer.coefficients(i) for i in t]
         net = self.network
-        return self._training.begin(net._w, self._moments, x, y, rows, size, coefficients)
+        return self._training.begin(net._w, self._moments, x, y, weights, rows, size, coefficients)
 
     def _end(
-        self, batches: Batches, begun: Any, held_out: tuple[Array, Array] | None
-    ) -> tuple[float, list[float]]:
-        """Return the losses of an epoch, the validation's last, which this takes unless begun."""
-        pending = self._steps(batches) if begun is None else []
+        self, batches: Batches | Stream, begun: Any, judge: Judge, accumulate: int = 1
+    ) -> tuple[float, Verdict]:
+        """Return the loss of an epoch, which this takes unless begun, and the verdict on it."""
+        pending = self._steps(batches, accumulate) if begun is None else []
         # The last step shows in no loss of this epoch, so the parameters are looked at too.
-        xp, w = self.network._backend.xp, self.network._w
-        *values, highest, lowest = self._fetch([*pending, xp.max(w), xp.min(w)])
+        net = self.network
+        xp, w = net._backend.xp, net._w
+        *values, highest, lowest = fetch(net, [*pending, xp.max(w), xp.min(w)])
         if begun is not None:
-            self.t += batches.steps
+            self.t += len(begun.losses)
             values = begun.losses.tolist()
         self._require_finite("the loss", values)
         for extreme in (highest, lowest):
             self._require_finite("a parameter", [extreme], len(values))
-        loss = _mean(values, batches.sizes)
-        return loss, [] if held_out is None else [self._mean_loss(*held_out)]
+        judged = net if self.optimizer.ema is None else self.averaged()
+        return mean(values, batches.sizes), judge(judged)
 
-    def _record(self, history: History, loss: float, validation: list[float]) -> None:
+    def _record(self, history: History, loss: float, verdict: Verdict) -> None:
         for record in (self.history, history):
             record.loss.append(loss)
-            record.validation_loss.extend(validation)
+            record.validation_loss.extend(verdict.validation_loss)
+            for name, value in verdict.metrics.items():
+                record.metrics.setdefault(name, []).append(value)
 
-    def _steps(self, batches: Batches) -> list[Array]:
-        """Take an epoch step by step, and return its losses."""
-        net, (x, y, order, size) = self.network, batches
-        blocks = _blocks(batches.rows, size)
-        if order is None:
-            pairs = ((x[rows, ...], y[rows, ...]) for rows in blocks)
-        else:
-            indices = net._place.integers("Trainer.fit", "order", order)
-            gather = net._ops.gather
-            pairs = ((gather(x, indices[rows]), gather(y, indices[rows])) for rows in blocks)
-        return [self._advance(xb, yb) for xb, yb in pairs]
+    def _steps(self, batches: Batches | Stream, accumulate: int) -> list[Array]:
+        """Take an epoch step by step, and return its batches' losses."""
+        arrays = batches.arrays(self.network, "Trainer.fit")
+        if accumulate == 1:
+            return [self._advance(*batch) for batch in arrays]
+        losses: list[Array] = []
+        while group := list(islice(arrays, accumulate)):
+            losses += self._advance_together(group)
+        return losses
 
     def _require_finite(self, what: str, values: Sequence[float], first: int = 1) -> None:
-        """Refuse values, one a step from step `first` on, of which one is not finite."""
+        """Refuse values, one a batch from batch `first` on, of which one is not finite."""
         if all(map(math.isfinite, values)):
             return
         step, value = next((i, v) for i, v in enumerate(values, first) if not math.isfinite(v))
@@ -450,57 +482,32 @@ class Trainer:
             "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
         )
 
-    def _fetch(self, values: list[Array]) -> list[float]:
-        """Return 0-d arrays as floats, waiting for the device once."""
-        xp = self.network._backend.xp
-        stacked = xp.stack([xp.asarray(value) for value in values])
-        return [float(v) for v in self.network._backend.to_host(stacked)]
-
     # Evaluation
 
-    def evaluate(self, X: Any, y: Any) -> float:
-        """Return the mean loss on data, a float, without dropout and in blocks that fit memory."""
-        return self._mean_loss(*self._checked(X, y, "X", "y", "Trainer.evaluate"))
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean loss on data, a float, without dropout and in blocks that fit memory.
 
-    def _mean_loss(self, x: Array, y: Array, block: int = 4096) -> float:
-        net = self.network
-        values: list[Array] = []
-        sizes: list[int] = []
-        for rows in _blocks(x.shape[0], block):
-            scores = net.scores(x[rows, ...])
-            with net._backend.scope(net._place.device):
-                value, _ = self.loss.value_and_delta(net._ops, scores, y[rows, ...])
-            values.append(value)
-            sizes.append(scores.shape[0])
-        return _mean(self._fetch(values), sizes)
+        With weights s_i it is sum_i s_i l_i / sum_i s_i.
+        """
+        batch = self._checked("Trainer.evaluate", X, y, sample_weight)
+        return mean_loss(self.network, self.loss, batch)
 
-    def _checked_fit(
-        self, where: str, X: Any, y: Any, epochs: Any, batch_size: Any, validation: Any
-    ) -> tuple[int, int, Array, Array, tuple[Array, Array] | None]:
-        """Return what a fit is given, after every check there is; the validation data come last."""
-        epochs = _checks.integer(where, "epochs", epochs)
-        batch_size = _checks.integer(where, "batch_size", batch_size)
-        x, target = self._checked(X, y, "X", "y", where)
-        if validation is None:
-            return epochs, batch_size, x, target, None
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise ValueError(
-                f"{where}: `validation` must be a pair (X, y), got {type(validation).__name__}."
-            )
-        X, y = validation
-        held_out = self._checked(X, y, "validation[0]", "validation[1]", where)
-        return epochs, batch_size, x, target, held_out
+    def _checked(
+        self, where: str, X: Any, y: Any, sample_weight: Any = None, within: str = ""
+    ) -> Batch:
+        """Return data as the network's arrays after every check there is; the weights' mean is 1.
 
-    def _checked(self, X: Any, y: Any, X_name: str, y_name: str, where: str) -> tuple[Array, Array]:
-        """Return data as the network's arrays after every check there is."""
-        net, place = self.network, self.network._place
-        x = data.features(where, place, X, net._inputs, X_name)
-        target = data.targets(where, place, y, self.loss, (x.shape[0], net._outputs), y_name)
-        data.require_finite(where, place, x, X_name)
-        if target.ndim == 2:
-            data.require_finite(where, place, target, y_name)
-        data.require_labels(where, place, target, self.loss, net._outputs, y_name)
-        return x, target
+        within: the argument that holds the data, if they are not arguments themselves.
+        """
+        net, names = self.network, ("X", "y", "sample_weight")
+        if within:
+            names = (f"{within}[0]", f"{within}[1]", f"{within}[2]")
+        widths = net._inputs, net._outputs
+        arrays = data.checked(where, net._place, self.loss, widths, X, y, sample_weight, names)
+        x, target, weights = arrays
+        if weights is not None:
+            weights = weights / net._backend.xp.mean(weights)
+        return x, target, weights
 
     # Files
 
@@ -524,17 +531,6 @@ class Trainer:
         from . import checkpoint
 
         return checkpoint.load_trainer(path, backend, device)
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    """Yield slices that cover 0..n-1, none longer than size."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
-
-
-def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """Return the mean of batch means, weighted by the batches' sizes."""
-    return math.fsum(map(mul, values, sizes)) / sum(sizes)
 
 
 def _require_eps(optimizer: Optimizer, dtype: str) -> None:

@@ -14,15 +14,32 @@ from nnpoly.primitives import Ops
 
 OPS = Ops(xp)
 PAIRS = {"identity": MSE(), "sigmoid": Logistic(), "softmax": CrossEntropy()}
+LOSSES = {
+    **PAIRS,
+    "absolute": losses.Absolute(),
+    "huber": losses.Huber(0.7),
+    "quantile": losses.Quantile(0.9),
+    "poisson": losses.Poisson(),
+    "smooth-sigmoid": Logistic(0.1),
+    "smooth-softmax": CrossEntropy(0.2),
+    "focal-sigmoid": losses.Focal(1.5, "sigmoid"),
+    "focal-softmax": losses.Focal(2.0),
+    "focal-half": losses.Focal(0.5),
+}
 
 every_pair = pytest.mark.parametrize(("output", "loss"), list(PAIRS.items()), ids=list(PAIRS))
+every_loss = pytest.mark.parametrize("loss", list(LOSSES.values()), ids=list(LOSSES))
 
 
 def targets(loss: losses.Loss, rng: np.random.Generator, n: int, K: int) -> np.ndarray:
     """Return rows of targets of the kind that the loss takes, not only 0 and 1."""
-    if loss.labels == "classes":
-        return rng.dirichlet(np.ones(K), n)
-    return rng.random((n, K)) if loss.labels == "probabilities" else rng.standard_normal((n, K))
+    made = {
+        "classes": lambda: rng.dirichlet(np.ones(K), n),
+        "probabilities": lambda: rng.random((n, K)),
+        "counts": lambda: rng.poisson(1.5, (n, K)).astype(float),
+        "reals": lambda: rng.standard_normal((n, K)),
+    }
+    return made[loss.labels]()
 
 
 @pytest.fixture(params=[(1, 1), (1, 3), (5, 1), (7, 3)], ids=str)
@@ -34,11 +51,13 @@ def shape(request) -> tuple[int, int]:
 # The laws
 
 
-@every_pair
-def test_delta_is_the_derivative_of_the_loss(output, loss, shape, rng):
+@every_loss
+@pytest.mark.parametrize("weighted", [False, True])
+def test_delta_is_the_derivative_of_the_loss(loss, weighted, shape, rng):
     scores, y = 2.0 * rng.standard_normal(shape), targets(loss, rng, *shape)
-    expected = differences.gradient(lambda z: loss.value_and_delta(OPS, z, y)[0], scores)
-    _, delta = loss.value_and_delta(OPS, scores, y)
+    weights = rng.exponential(size=shape[0]) if weighted else None
+    expected = differences.gradient(lambda z: loss.value_and_delta(OPS, z, y, weights)[0], scores)
+    _, delta = loss.value_and_delta(OPS, scores, y, weights)
     np.testing.assert_allclose(delta, expected, rtol=0, atol=differences.ACCURACY)
 
 
@@ -50,13 +69,46 @@ def test_delta_is_output_minus_target_over_n(output, loss, shape, rng):
     np.testing.assert_allclose(delta, (f - y) / shape[0], rtol=0, atol=1e-15)
 
 
-@every_pair
-def test_loss_is_a_mean_over_the_batch(output, loss, shape, rng):
+@every_loss
+def test_loss_is_a_mean_over_the_batch(loss, shape, rng):
     scores, y = rng.standard_normal(shape), targets(loss, rng, *shape)
     value, delta = loss.value_and_delta(OPS, scores, y)
     alone = [loss.value_and_delta(OPS, scores[i : i + 1], y[i : i + 1]) for i in range(len(y))]
     np.testing.assert_allclose(value, np.mean([v for v, _ in alone]), rtol=1e-14)
     np.testing.assert_allclose(delta, np.concatenate([d for _, d in alone]) / len(y), rtol=1e-13)
+
+
+@every_loss
+def test_a_weight_of_k_is_a_sample_k_times(loss, shape, rng):
+    scores, y = rng.standard_normal(shape), targets(loss, rng, *shape)
+    counts = rng.integers(1, 4, shape[0])
+    value, delta = loss.value_and_delta(OPS, scores, y, counts.astype(float))
+    rows = np.repeat(np.arange(shape[0]), counts)
+    repeated, parts = loss.value_and_delta(OPS, scores[rows], y[rows])
+    scale = len(rows) / shape[0]
+    np.testing.assert_allclose(value, scale * repeated, rtol=1e-13)
+    summed = np.stack([parts[rows == i].sum(axis=0) for i in range(shape[0])])
+    np.testing.assert_allclose(delta, scale * summed, rtol=1e-12, atol=1e-15)
+
+
+@every_loss
+def test_losses_are_least_where_the_targets_are(loss, rng):
+    """Certain targets; smoothed ones are least elsewhere, so they are left out."""
+    if getattr(loss, "label_smoothing", 0.0):
+        pytest.skip("smoothed labels")
+    y = {"classes": np.eye(3), "probabilities": np.eye(3), "counts": 1.0 + np.arange(9.0)}.get(
+        loss.labels, rng.standard_normal(9)
+    )
+    y = y.reshape(3, 3)
+    far = {"softmax": 50.0, "sigmoid": 100.0}.get(loss.output, 1.0)
+    best = {"exp": np.log(np.maximum(y, 1e-9))}.get(loss.output, far * y)
+    best = best - far / 2 if loss.output == "sigmoid" else best
+    value, delta = loss.value_and_delta(OPS, best, y)
+    assert abs(value) < 1e-14
+    np.testing.assert_allclose(delta, 0.0, atol=1e-14)
+    for _ in range(20):
+        other, _ = loss.value_and_delta(OPS, best + far * rng.standard_normal(y.shape), y)
+        assert other >= value
 
 
 def test_mse_is_half_the_squared_error():
@@ -78,6 +130,126 @@ def test_loss_is_the_formula_of_the_output(output, loss, shape, rng):
     }
     value, _ = loss.value_and_delta(OPS, scores, y)
     np.testing.assert_allclose(value, formula[output](), rtol=1e-13, atol=1e-15)
+
+
+# Each loss by its formula
+
+
+def test_absolute_error_by_hand():
+    value, delta = losses.Absolute().value_and_delta(
+        OPS, np.array([[1.0, -2.0], [0.0, 4.0]]), np.array([[3.0, -2.0], [-1.0, 1.0]])
+    )
+    assert value == (2 + 0 + 1 + 3) / 2
+    assert delta.tolist() == [[-0.5, 0.0], [0.5, 0.5]]
+
+
+def test_huber_is_squared_near_and_linear_far():
+    z, y = np.array([[0.5], [-3.0], [2.0]]), np.zeros((3, 1))
+    value, delta = losses.Huber(2.0).value_and_delta(OPS, z, y)
+    assert value == pytest.approx((0.125 + 2 * (3 - 1) + 2.0) / 3, rel=1e-15)
+    assert (3 * delta).tolist() == [[0.5], [-2.0], [2.0]]
+    near = losses.Huber(1e9).value_and_delta(OPS, z, y)
+    assert [v.tolist() for v in near] == [v.tolist() for v in MSE().value_and_delta(OPS, z, y)]
+
+
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.75])
+def test_the_best_constant_of_the_quantile_loss_is_the_quantile(q, rng):
+    y = rng.standard_normal(1001)
+    candidates = np.sort(y)
+    values = [
+        losses.Quantile(q).value_and_delta(OPS, np.full((1001, 1), c), y[:, None])[0]
+        for c in candidates
+    ]
+    assert candidates[int(np.argmin(values))] == np.quantile(y, q)
+
+
+def test_half_of_the_absolute_error_is_the_median_loss(rng):
+    z, y = rng.standard_normal((9, 2)), rng.standard_normal((9, 2))
+    half = losses.Quantile(0.5).value_and_delta(OPS, z, y)
+    whole = losses.Absolute().value_and_delta(OPS, z, y)
+    for a, b in zip(half, whole, strict=True):
+        np.testing.assert_allclose(2 * a, b, rtol=1e-15)
+
+
+def test_poisson_is_half_the_deviance(rng):
+    from sklearn.metrics import mean_poisson_deviance
+
+    z, y = rng.standard_normal((50, 1)), rng.poisson(2.0, (50, 1)).astype(float)
+    value, delta = losses.Poisson().value_and_delta(OPS, z, y)
+    assert 2 * value == pytest.approx(mean_poisson_deviance(y[:, 0], np.exp(z[:, 0])), rel=1e-13)
+    np.testing.assert_allclose(delta, (apply_output(OPS, "exp", z) - y) / 50, rtol=0, atol=1e-15)
+
+
+def test_label_smoothing_moves_the_targets(rng):
+    z, labels = rng.standard_normal((6, 4)), rng.integers(0, 4, 6)
+    smooth = 0.7 * np.eye(4)[labels] + 0.3 / 4
+    for given in (labels, np.eye(4)[labels]):
+        got = CrossEntropy(0.3).value_and_delta(OPS, z, given)
+        want = CrossEntropy().value_and_delta(OPS, z, smooth)
+        np.testing.assert_allclose(got[1], want[1], rtol=1e-15, atol=1e-16)
+        assert got[0] == pytest.approx(want[0], rel=1e-14)
+    y = np.eye(4)[labels]
+    got = Logistic(0.3).value_and_delta(OPS, z, y)
+    want = Logistic().value_and_delta(OPS, z, 0.7 * y + 0.15)
+    assert got[0] == want[0]
+
+
+def test_focal_loss_is_its_formula(rng):
+    z, labels = rng.standard_normal((6, 4)), rng.integers(0, 4, 6)
+    p = np.take_along_axis(apply_output(OPS, "softmax", z), labels[:, None], axis=1)
+    value, _ = losses.Focal(2.5).value_and_delta(OPS, z, labels)
+    assert value == pytest.approx(np.mean(-((1 - p) ** 2.5) * np.log(p)), rel=1e-14)
+    y = np.eye(4)[labels]
+    f = apply_output(OPS, "sigmoid", z)
+    p = np.where(y == 1, f, 1 - f)
+    value, _ = losses.Focal(2.5, "sigmoid").value_and_delta(OPS, z, y)
+    assert value == pytest.approx(np.sum(-((1 - p) ** 2.5) * np.log(p)) / 6, rel=1e-13)
+
+
+def test_focal_loss_without_its_factor_is_the_plain_one(rng):
+    z, y = 3.0 * rng.standard_normal((8, 3)), np.eye(3)[rng.integers(0, 3, 8)]
+    for output, plain in (("softmax", CrossEntropy()), ("sigmoid", Logistic())):
+        got = losses.Focal(0.0, output).value_and_delta(OPS, z, y)
+        want = plain.value_and_delta(OPS, z, y)
+        assert got[0] == pytest.approx(want[0], rel=1e-14)
+        np.testing.assert_allclose(got[1], want[1], rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_far_scores_give_a_finite_focal_loss(backend_variant, output, dtype):
+    array, host = backend_variant.array, backend_variant.host
+    scores, y = array([[1e4, -1e4], [1e4, -1e4]], dtype), array([[1.0, 0.0], [0.0, 1.0]], dtype)
+    loss = losses.Focal(2.0, output)
+    value, delta = loss.value_and_delta(backend_variant.backend.ops, scores, y)
+    assert float(value) == 1e4  # one sample is right, one is wrong by 2e4
+    assert np.all(np.isfinite(host(delta)))
+
+
+@every_loss
+def test_every_backend_computes_the_same(loss, backend_variant, rng):
+    scores, y = 2.0 * rng.standard_normal((9, 3)), targets(loss, rng, 9, 3)
+    weights = rng.exponential(size=9)
+    want = loss.value_and_delta(OPS, scores, y, weights)
+    arrays = [backend_variant.array(v, "float64") for v in (scores, y, weights)]
+    got = loss.value_and_delta(backend_variant.backend.ops, *arrays)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(backend_variant.host(a), b, rtol=1e-12, atol=1e-15)
+
+
+BAD = {
+    "`threshold` must be greater than 0": lambda: losses.Huber(0.0),
+    "`quantile` must be between 0 and 1": lambda: losses.Quantile(1.0),
+    "`label_smoothing` must be below 1": lambda: CrossEntropy(1.0),
+    "`gamma` must be a number": lambda: losses.Focal(-1.0),
+    "`output` must be one of sigmoid, softmax": lambda: losses.Focal(2.0, "identity"),
+}
+
+
+@pytest.mark.parametrize(("message", "make"), list(BAD.items()), ids=list(BAD))
+def test_parameters_are_checked(message, make):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # Two classes
@@ -155,7 +327,17 @@ def test_each_output_has_its_own_loss(output, loss):
     assert losses.get(loss, output) is loss
 
 
-WRONG = [(o, n) for o in PAIRS for n, loss in losses.BY_NAME.items() if loss.output != o]
+WRONG = [
+    (o, n)
+    for o in (*PAIRS, "exp")
+    for n, loss in losses.BY_NAME.items()
+    if loss.output != o and (n, o) != ("focal", "sigmoid")  # which there is for both
+]
+
+
+def test_focal_by_name_is_that_of_the_output():
+    assert losses.get("focal", "sigmoid") == losses.Focal(output="sigmoid")
+    assert losses.get("focal", "softmax") == losses.Focal()
 
 
 @pytest.mark.parametrize(("output", "name"), WRONG)
@@ -175,5 +357,7 @@ def test_step_output_has_no_loss():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="`loss` must be one of cross_entropy, logistic, mse"):
+    with pytest.raises(
+        ValueError, match="`loss` must be one of absolute, cross_entropy, .*, quantile, got"
+    ):
         losses.get("hinge", "identity")

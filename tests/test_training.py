@@ -235,7 +235,7 @@ def batches(t: nn.Trainer, monkeypatch, **options: Any) -> list[list[int]]:
     """Return the row numbers of every batch of the next epoch, which takes no steps."""
     seen: list[list[int]] = []
 
-    def record(x: Any, y: Any) -> float:
+    def record(x: Any, y: Any, sample_weight: Any) -> float:
         rows = host(x)[:, 0].astype(int).tolist()
         assert host(y).tolist() == [row % 2 for row in rows]
         seen.append(rows)
@@ -284,7 +284,7 @@ def test_data_are_not_modified():
 def test_history_has_the_mean_of_the_batches_losses(monkeypatch):
     t, losses = trainer(), []
     advance = t._advance
-    monkeypatch.setattr(t, "_advance", lambda x, y: losses.append(advance(x, y)) or losses[-1])
+    monkeypatch.setattr(t, "_advance", lambda *batch: losses.append(advance(*batch)) or losses[-1])
     history = fit(t, 2)
     sizes = [4, 4, 2]
     for epoch, loss in enumerate(history.loss):
@@ -371,8 +371,8 @@ def test_an_interrupted_epoch_leaves_no_trace(backend_variant, monkeypatch):
     t, whole = trainer(**backend_variant.place), trainer(**backend_variant.place)
     advance = t._advance
 
-    def interrupt(x: Any, y: Any) -> Any:
-        loss = advance(x, y)
+    def interrupt(*batch: Any) -> Any:
+        loss = advance(*batch)
         if t.t == STEPS + 2:
             raise KeyboardInterrupt
         return loss
@@ -412,11 +412,11 @@ def test_a_half_done_step_leaves_no_trace(error):
 
 
 def test_an_interrupted_validation_leaves_no_trace(monkeypatch):
-    def interrupt(x: Any, y: Any) -> float:
+    def interrupt(*arguments: Any) -> float:
         raise KeyboardInterrupt
 
     t = trainer()
-    monkeypatch.setattr(t, "_mean_loss", interrupt)
+    monkeypatch.setattr("nnpoly.evaluation.mean_loss", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(t, 5, validation=data())
     assert state(t) == state(trainer())

@@ -20,12 +20,12 @@ class Training(NamedTuple):
     Attributes
     ----------
     step
-        `step(w, moments, buffers, x, y, coefficients, key)`; w and the moments are given away.
-        Returns the loss and the new w, moments and buffers.
+        `step(w, moments, buffers, x, y, sample_weight, coefficients, key)`; w and the moments are
+        given away. Returns the loss and the new w, moments and buffers.
     begin
-        None, or `begin(w, moments, x, y, order, batch, coefficients)`: an epoch of steps in place,
-        one for each batch of the rows `order`, which `Backend.complete` then takes; afterwards its
-        attribute `losses` holds the losses. None for data that it cannot take.
+        None, or `begin(w, moments, x, y, sample_weight, order, batch, coefficients)`: an epoch of
+        steps in place, one for each batch of the rows `order`, which `Backend.complete` then takes;
+        afterwards its attribute `losses` holds the losses. None for data that it cannot take.
     path
         What runs, in words.
     quick
@@ -144,7 +144,7 @@ class Backend:
         """Return how this backend takes the training steps of a plan.
 
         `plan` has the network's chain, the loss and the optimiser; `step(ops, w, moments, buffers,
-        x, y, coefficients, key)` is the step itself, pure in its arrays.
+        x, y, sample_weight, coefficients, key)` is the step itself, pure in its arrays.
         """
         return Training(self.compile(step), None, "the library's own operations")
 

@@ -59,7 +59,7 @@ def describe() -> str:
 
 def _codes() -> dict[type[Activation], int]:
     """Return the code of every activation that C has."""
-    named = activations.BY_NAME.items()
+    named = {**activations.BY_NAME, "exp": activations.Exp()}.items()
     return {type(sigma): getattr(lib, f"NNPOLY_{name.upper()}") for name, sigma in named}
 
 
@@ -265,13 +265,20 @@ def _softmax(ops: Ops, scores: Array) -> Array:
     return f
 
 
-def _accepts_rows(scores: Array, y: Array) -> bool:
-    return _floats(scores, y) and scores.shape == y.shape and scores.ndim == 2 and scores.size > 0
-
-
-def _accepts_labels(scores: Array, y: Array) -> bool:
+def _accepts_rows(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     return (
-        _floats(scores)
+        sample_weight is None
+        and _floats(scores, y)
+        and scores.shape == y.shape
+        and scores.ndim == 2
+        and scores.size > 0
+    )
+
+
+def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    return (
+        sample_weight is None
+        and _floats(scores)
         and _readable(INT64, y)
         and scores.ndim == 2
         and scores.size > 0
@@ -289,23 +296,29 @@ def _loss(
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_rows)
-def _cross_entropy_of_rows(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def _cross_entropy_of_rows(
+    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+) -> tuple[Array, Array]:
     return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, _pointer(y)))
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_labels)
-def _cross_entropy_of_labels(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def _cross_entropy_of_labels(
+    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+) -> tuple[Array, Array]:
     labels = _pointer("int64_t[]", y)
     return _loss(ops, lib.nnpoly_cross_entropy, scores, (labels, ffi.NULL))
 
 
 @implements("logistic", "numpy", guard=_accepts_rows)
-def _logistic(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def _logistic(ops: Ops, scores: Array, y: Array, sample_weight: None = None) -> tuple[Array, Array]:
     return _loss(ops, lib.nnpoly_logistic, scores, (_pointer(y),))
 
 
 @implements("squared_error", "numpy", guard=_accepts_rows)
-def _squared_error(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def _squared_error(
+    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+) -> tuple[Array, Array]:
     return _loss(ops, lib.nnpoly_squared_error, scores, (_pointer(y),))
 
 

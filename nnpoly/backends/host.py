@@ -15,6 +15,7 @@ HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
+_LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
 _SHUFFLES = 0x73687566
 _SAMPLES = 0x73616D70
@@ -73,6 +74,16 @@ def is_host(data: Any) -> bool:
     return isinstance(data, np.ndarray | np.generic)
 
 
+def is_memory_map(array: HostArray) -> bool:
+    """Whether the array's memory is a file."""
+    return isinstance(array, np.memmap)
+
+
+def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:
+    """Return the distinct indices, rising, and the places in them of the given ones."""
+    return np.unique(indices, return_inverse=True)
+
+
 def is_masked(data: Any) -> bool:
     """Whether `data` is a masked array with masked values."""
     subclassed = isinstance(data, np.ndarray) and type(data) is not np.ndarray
@@ -90,6 +101,18 @@ def within(labels: HostArray, K: int) -> bool:
 def asarray(data: Any, dtype: str | None = None) -> HostArray:
     """Return `data` (an array-like of the host: lists, tuples, frames) as a NumPy array."""
     return np.asarray(data, dtype=dtype)
+
+
+def all_finite(array: HostArray) -> bool:
+    """Whether no entry is NaN or infinite, looking at a few rows at a time."""
+    rows = max(1, _LOOK // max(1, array[:1].size))
+    blocks = (array[i : i + rows] for i in range(0, len(array), rows))
+    return all(bool(np.isfinite(block).all()) for block in blocks)
+
+
+def concatenate(parts: Iterable[HostArray]) -> HostArray:
+    """Return all parts' rows as one array."""
+    return np.concatenate(list(parts))
 
 
 def unique(labels: HostArray) -> HostArray:

@@ -231,8 +231,14 @@ def _gather(ops: Ops, x: Array, indices: Array) -> Array:
 FEW_CLASSES = 32
 
 
-@implements("cross_entropy", "numpy", guard=lambda scores, y: y.ndim == 1)
-def _cross_entropy(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    return bool(y.ndim == 1)
+
+
+@implements("cross_entropy", "numpy", guard=_accepts_labels)
+def _cross_entropy(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
     n, K = scores.shape
     few = K <= FEW_CLASSES
     axis, table = (0, scores.T) if few else (1, scores)
@@ -243,10 +249,13 @@ def _cross_entropy(ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
     chosen = flat.take(at_label)
     np.exp(delta, out=delta)
     total = np.add.reduce(delta, axis=axis, keepdims=True)
-    loss = np.add.reduce(np.log(total).reshape(-1) - chosen) / n
+    losses = np.log(total).reshape(-1) - chosen
     delta /= total * n
     flat[at_label] -= 1.0 / n
-    return loss, delta.T if few else delta
+    if sample_weight is not None:
+        losses *= sample_weight
+        delta *= sample_weight if few else sample_weight[:, None]
+    return np.add.reduce(losses) / n, delta.T if few else delta
 
 
 @implements("normal_cdf", "numpy", guard=lambda z: z.ndim > 0 and z.flags.c_contiguous)

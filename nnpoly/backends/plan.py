@@ -62,6 +62,10 @@ def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: A
     """Return why no plan stands for these, or nothing if one does."""
     if type(loss) not in LOSSES or type(optimizer) not in RULES:
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
+    if getattr(loss, "label_smoothing", 0.0):
+        return "label smoothing is taken op by op"
+    if optimizer.ema is not None:
+        return "the average of the parameters is taken op by op"
     return _declines_layers(chain, dtype)
 
 
@@ -117,13 +121,14 @@ class Plan:
         buffers: Any,
         x: Array,
         y: Array,
+        sample_weight: Array | None,
         c: Coefficients,
         key: Any,
     ) -> tuple[Array, Array, Moments, Any]:
-        """Take one step: the arguments and results of `training._training_step`."""
-        loss = self.quick(w, moments, x, y, c)
+        """Take one step: the arguments and results of `step.training_step`."""
+        loss = self.quick(w, moments, x, y, c) if sample_weight is None else None
         if loss is None:
-            return self._one_by_one(w, moments, buffers, x, y, c, key)  # type: ignore[no-any-return]
+            return self._one_by_one(w, moments, buffers, x, y, sample_weight, c, key)  # type: ignore[no-any-return]
         return loss, w, moments, buffers
 
     def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
@@ -149,6 +154,7 @@ class Plan:
         moments: Moments,
         x: Array,
         y: Array,
+        sample_weight: Array | None,
         order: Array,
         batch: int,
         coefficients: Sequence[Coefficients],
@@ -157,7 +163,7 @@ class Plan:
 
         coefficients: the optimiser's, a step an entry.
         """
-        rows = self._batch(x, y)
+        rows = self._batch(x, y) if sample_weight is None else None
         if rows is None or not (x.flags.aligned and y.flags.aligned):
             return None
         with self._lock:
@@ -270,6 +276,7 @@ def _new_plan(
 
 
 OUTPUTS = {
+    "exp": lib.NNPOLY_EXP,
     "identity": lib.NNPOLY_IDENTITY,
     "sigmoid": lib.NNPOLY_SIGMOID,
     "step": lib.NNPOLY_STEP,

@@ -1,0 +1,146 @@
+"""Batches: what an epoch goes through, of arrays in memory or of sources that are larger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+from . import data
+from .backends import host
+from .losses import Loss
+from .network import Network
+from .primitives import Array
+from .rows import Rows
+
+Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
+
+
+class Batches(NamedTuple):
+    """Batches of `size` of the rows `order` of x and y."""
+
+    x: Array  # (N, m_0), or Rows
+    y: Array  # (N, K) or (N,)
+    sample_weight: Array | None  # (N,)
+    order: host.HostArray | None  # (rows,); None for all rows in their order
+    size: int
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that the epoch visits."""
+        return int(self.x.shape[0]) if self.order is None else len(self.order)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches."""
+        return -(-self.rows // self.size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The size of every batch; the last one may be smaller."""
+        before = self.size * (self.steps - 1)
+        return [self.size] * (self.steps - 1) + [self.rows - before]
+
+    def arrays(self, net: Network, where: str) -> Iterator[Batch]:
+        """Yield each batch as the network's arrays."""
+        place, gather, indices = net._place, net._ops.gather, None
+        if self.order is not None:
+            indices = place.integers(where, "order", self.order)
+
+        def taken(array: Array, rows: slice) -> Array:
+            return array[rows, ...] if indices is None else gather(array, indices[rows])
+
+        for rows in blocks(self.rows, self.size):
+            if isinstance(self.x, Rows):
+                chosen = rows if self.order is None else self.order[rows]
+                x = data.rows_of(where, place, self.x, chosen)
+            else:
+                x = taken(self.x, rows)
+            weights = None if self.sample_weight is None else taken(self.sample_weight, rows)
+            yield x, taken(self.y, rows), weights
+
+
+@dataclass
+class Stream:
+    """One epoch of batches that a source gives one by one, each checked as it comes.
+
+    Attributes
+    ----------
+    sizes
+        The sizes of the batches that have come by now.
+    """
+
+    source: Iterable[Any]
+    loss: Loss
+    sizes: list[int] = field(default_factory=list)
+
+    def arrays(self, net: Network, where: str) -> Iterator[Batch]:
+        """Yield each batch as the network's arrays."""
+        for batch in self.source:
+            name = f"batch {len(self.sizes) + 1}"
+            x, y, *weights = _unpacked(where, name, batch)
+            widths, names = (net._inputs, net._outputs), (f"{name}'s X", f"{name}'s y")
+            arrays = data.checked(
+                where,
+                net._place,
+                self.loss,
+                widths,
+                x,
+                y,
+                weights[0] if weights else None,
+                (*names, f"{name}'s sample_weight"),
+            )
+            self.sizes.append(int(arrays[0].shape[0]))
+            yield arrays
+        if not self.sizes:
+            raise ValueError(f"{where}: `X` must give at least one batch an epoch, got none.")
+
+
+def _unpacked(where: str, name: str, batch: Any) -> tuple[Any, ...]:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        came = f"{type(batch).__name__}" + (
+            f" of {len(batch)}" if hasattr(batch, "__len__") else ""
+        )
+        raise ValueError(
+            f"{where}: `X` without y must give batches (X, y) or (X, y, sample_weight), but "
+            f"{name} is a {came}."
+        )
+    return tuple(batch)
+
+
+class Source:
+    """Where a fit takes batches from, epoch after epoch.
+
+    Parameters
+    ----------
+    given
+        A function of the epoch's number (from 0) that returns an iterable of batches; or an
+        iterable that starts anew whenever it is iterated; or an iterator, which is used up.
+    steps
+        Batches an epoch; None for all that there are.
+    """
+
+    def __init__(self, where: str, given: Any, epochs: int, steps: int | None) -> None:
+        self._given, self._steps = given, steps
+        if not callable(given) and not isinstance(given, Iterable):
+            raise TypeError(
+                f"{where}: without `y`, `X` must be an iterable of batches (X, y) or a function of "
+                f"the epoch's number that returns one, got {type(given).__name__}."
+            )
+        if isinstance(given, Iterator) and steps is None and epochs > 1:
+            raise ValueError(
+                f"{where}: `X` is an iterator, which one epoch uses up, but epochs={epochs}. Pass "
+                "a function of the epoch's number that makes a new one, or steps_per_epoch."
+            )
+
+    def epoch(self, number: int) -> Iterable[Any]:
+        """Return the batches of the epoch of that number, counted from 0."""
+        source = self._given(number) if callable(self._given) else self._given
+        return source if self._steps is None else islice(source, self._steps)
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover 0..n-1, none longer than size."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
