@@ -358,6 +358,6 @@ def test_step_output_has_no_loss():
 
 def test_unknown_names_are_refused():
     with pytest.raises(
-        ValueError, match="`loss` must be one of absolute, cross_entropy, .*, quantile, got"
+        ValueError, match=r"`loss` must be one of absolute, cross_entropy, .*, quantile, got"
     ):
         losses.get("hinge", "identity")
