@@ -104,27 +104,39 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
         optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got "
-                f"{optimizer!r}."
-            )
+        _require_optimizer(optimizer, network.dtype)
         self.loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network._chain, "Trainer")
-        _require_eps(optimizer, network.dtype)
         self.network = network
-        self.optimizer = optimizer
+        self._optimizer = optimizer
         self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.history = History()
         self.t = 0
         self._random = any(layer.random for layer in network._chain)
-        self._moments: Moments = tuple(
-            network._from_host(host.vector([[0.0] * network._layout.size], network.dtype))
-            for _ in optimizer.moments
+        self._moments: Moments = tuple(self._zeros() for _ in optimizer.moments)
+        self._compile()
+
+    def _zeros(self) -> Array:
+        net = self.network
+        return net._from_host(host.vector([[0.0] * net._layout.size], net.dtype))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser. A new one takes over the moments of its own names; others start at 0."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        _require_optimizer(optimizer, self.network.dtype)
+        kept = dict(zip(self._optimizer.moments, self._moments, strict=True))
+        self._moments = tuple(
+            kept[name] if name in kept else self._zeros() for name in optimizer.moments
         )
+        self._optimizer = optimizer
         self._compile()
 
     def _compile(self) -> None:
+        self.__dict__.pop("_halves", None)
         self._plan = plan_of(self.network, self.loss, self.optimizer)
         backend = self.network._backend
         self._training = backend.training(self._plan, partial(training_step, self._plan))
@@ -533,8 +545,12 @@ class Trainer:
         return checkpoint.load_trainer(path, backend, device)
 
 
-def _require_eps(optimizer: Optimizer, dtype: str) -> None:
+def _require_optimizer(optimizer: Any, dtype: str) -> None:
     """Refuse an eps that the network's dtype rounds to 0: a zero gradient would divide by 0."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got {optimizer!r}."
+        )
     eps = getattr(optimizer, "eps", 1.0)
     if eps and not float(host.asarray(eps, dtype)):
         raise ValueError(

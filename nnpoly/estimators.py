@@ -1,0 +1,398 @@
+"""Estimators by scikit-learn's protocol: `MLPClassifier` and `MLPRegressor`.
+
+Parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
+changed import is enough. Beyond them there are weights of classes, validation data of one's own,
+callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
+and devices.
+
+What differs: `alpha` penalises the biases too, and biases start at 0; `loss_curve_` is the loss
+without the penalty; a warm start goes on with the optimiser's moments, so that two fits of 5 epochs
+are one of 10; Adam corrects its moments before epsilon is added, not after.
+
+Needs scikit-learn: `pip install nnpoly[sklearn]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+from . import losses
+from ._estimation import BaseMLP
+from .backends import host, registry
+from .losses import Loss
+from .network import Network
+
+try:
+    from sklearn.base import ClassifierMixin, RegressorMixin
+    from sklearn.metrics import accuracy_score, r2_score
+    from sklearn.utils.class_weight import compute_class_weight
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.validation import column_or_1d
+except ImportError as error:
+    raise ImportError(
+        "nnpoly.estimators needs scikit-learn: pip install nnpoly[sklearn]"
+    ) from error
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron that classifies: two classes, several, or several labels at once.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, alpha, batch_size, learning_rate_init, power_t, max_iter
+        As in scikit-learn; `activation` is any of `nn.activations` too.
+    solver
+        "adam", "sgd", "lbfgs", another optimiser's name, or an optimiser such as
+        `nn.AdamW(nn.schedules.Cosine(1e-3, 5000))`, whose own settings then count.
+    learning_rate
+        "constant", "invscaling" (eta / t^power_t in step t), "adaptive" (divided by 5 instead of
+        stopping), or one of `nn.schedules`.
+    shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping
+        As in scikit-learn.
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+    loss
+        "log_loss", "focal", or one of `nn.losses`.
+    label_smoothing
+        The share of every label that is spread over all classes.
+    class_weight
+        None, "balanced", or a weight by class; times `sample_weight`.
+    dropout
+        The rate after every hidden layer.
+    layer_norm
+        Normalise before every hidden activation.
+    init
+        Of the weights: one of `nn.initializers`.
+    callbacks
+        Of `Trainer.fit`.
+    backend, device
+        Where to train; None: where X is, else the default.
+    dtype
+        None: that of X, "float64" unless it is "float32".
+
+    Attributes
+    ----------
+    classes_, coefs_, intercepts_, loss_, best_loss_, loss_curve_, n_iter_, t_, n_layers_
+        As in scikit-learn.
+    n_outputs_, out_activation_, validation_scores_, best_validation_score_
+        As in scikit-learn.
+    network_, trainer_
+        The `Network`, and the `Trainer` that trained it.
+
+    Examples
+    --------
+    >>> from nnpoly.estimators import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((32,), max_iter=300, random_state=0, tol=0.0).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: Any = "log_loss",
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
+        dropout: float = 0.0,
+        layer_norm: bool = False,
+        init: Any = "xavier_uniform",
+        callbacks: Any = (),
+        backend: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @classmethod
+    def from_network(cls, net: Network, classes: Any = None, **parameters: Any) -> Self:
+        """Return a fitted classifier of a network's weights, which it keeps and may train on.
+
+        Parameters
+        ----------
+        net
+            With a softmax output, or a sigmoid (of K > 1 outputs: K labels, each yes or no).
+        classes
+            The labels in order; None for 0, 1, ....
+        parameters
+            Of the classifier, for training on.
+        """
+        several = net.output == "sigmoid" and net._outputs > 1
+        count = 2 if net.output == "sigmoid" and not several else net._outputs
+        made = cls(**parameters)
+        made.classes_ = host.arange(count) if classes is None else host.asarray(classes)
+        if net.output not in ("softmax", "sigmoid") or len(made.classes_) != count:
+            raise ValueError(
+                f"MLPClassifier.from_network: `classes` must be {count} labels of a softmax or "
+                f"sigmoid network, got {len(made.classes_)} for {net!r}."
+            )
+        made._multilabel = several
+        made._take(net)
+        return made
+
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> Self:
+        """Train for one epoch on the given data, going on from where the network is.
+
+        classes: all labels there will be, at the first call; None: those in y.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "MLPClassifier.partial_fit: `class_weight` 'balanced' needs all data at once. Pass "
+                "a weight by class instead."
+            )
+        return self._fit("partial_fit", X, y, sample_weight, None, classes, part=True)
+
+    def predict(self, X: Any) -> Any:
+        """Return the likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
+        f, xp = self._predicted(X), registry.of(X).xp
+        if self._multilabel:
+            return xp.astype(f > 0.5, xp.int64)
+        indices = xp.astype(f[:, 0] > 0.5, xp.int64) if self._single else xp.argmax(f, axis=1)
+        classes = self.classes_
+        if registry.of(f).name == "numpy" or classes.dtype.kind not in "iufb":
+            return classes[registry.to_host(indices)]
+        return xp.take(xp.asarray(classes, device=f.device), indices, axis=0)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the classes' probabilities: (n, K), a column each in the order of `classes_`."""
+        f = self._predicted(X)
+        return registry.of(X).xp.concat([1.0 - f, f], axis=1) if self._single else f
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of `predict_proba`."""
+        return registry.of(X).xp.log(self.predict_proba(X))
+
+    @property
+    def _single(self) -> bool:
+        """Whether the network has one sigmoid, for the second of two classes."""
+        return self.network_.output == "sigmoid" and not self._multilabel
+
+    def _checked_y(self, y: Any) -> Any:
+        check_classification_targets(y)
+        if type_of_target(y, input_name="y").startswith("multilabel"):
+            return y.toarray() if hasattr(y, "toarray") else y
+        return column_or_1d(y, warn=True)
+
+    def _learn(self, y: Any, classes: Any) -> None:
+        self._multilabel = y.ndim == 2
+        if self._multilabel:
+            self.classes_ = host.arange(y.shape[1])
+            return
+        self.classes_ = host.unique(host.asarray(y if classes is None else classes))
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"MLPClassifier: `y` must have at least two classes, got one class: "
+                f"{self.classes_.tolist()[0]!r}."
+            )
+
+    def _encode(self, y: Any) -> Any:
+        if (y.ndim == 2) != self._multilabel:
+            raise ValueError("MLPClassifier: `y` must be labels of the same kind as at first.")
+        if self._multilabel:
+            return y.astype("float64")
+        indices = host.index_of(y, self.classes_)
+        if (indices < 0).any():
+            unknown = y[indices < 0].tolist()[0]
+            raise ValueError(
+                f"MLPClassifier: `y` must be among classes_ {self.classes_.tolist()}, got "
+                f"{unknown!r}. Name all classes at the first partial_fit."
+            )
+        return indices if self._loss().output == "softmax" else indices[:, None].astype("float64")
+
+    def _loss(self) -> Loss:
+        if isinstance(self.loss, Loss):
+            return self.loss
+        softmax = not self._multilabel and len(self.classes_) > 2
+        output = "softmax" if softmax else "sigmoid"
+        if self.loss == "log_loss":
+            kind = losses.CrossEntropy if softmax else losses.Logistic
+            return kind(self.label_smoothing)
+        return losses.get(self.loss, output, "MLPClassifier")
+
+    def _outputs(self, targets: Any) -> int:
+        if self._loss().output == "softmax":
+            return len(self.classes_)
+        return int(targets.shape[1])
+
+    def _weights(self, y: Any, sample_weight: Any) -> Any:
+        if self.class_weight is None:
+            return sample_weight
+        if self._multilabel:
+            raise ValueError(
+                "MLPClassifier: `class_weight` must be None where a sample has several labels; "
+                "pass sample_weight instead."
+            )
+        options = {"classes": self.classes_, "y": y, "sample_weight": sample_weight}
+        by_class = compute_class_weight(self.class_weight, **options)
+        weights = by_class[host.index_of(y, self.classes_)]
+        return weights if sample_weight is None else weights * sample_weight
+
+    def _strata(self, targets: Any) -> Any:
+        return None if self._multilabel else targets
+
+    def _goodness(self, f: Any, targets: Any, sample_weight: Any) -> float:
+        if self.network_.output == "softmax":
+            guesses = f.argmax(axis=1)
+        else:
+            guesses, targets = f > 0.5, targets > 0.5
+        return float(accuracy_score(targets, guesses, sample_weight=sample_weight))
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron that predicts numbers, one or several for each row.
+
+    Parameters
+    ----------
+    loss
+        "squared_error", "absolute_error", "huber", "quantile" (the median), "poisson", or one of
+        `nn.losses`, such as `nn.losses.Quantile(0.9)`.
+    others
+        As of `MLPClassifier`, without those about classes.
+
+    Attributes
+    ----------
+    those of MLPClassifier
+        Without `classes_`.
+
+    Examples
+    --------
+    >>> from nnpoly.estimators import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(solver="lbfgs", alpha=50.0, random_state=0).fit(X / X.std(0), y)
+    >>> 0.5 < model.score(X / X.std(0), y) < 0.8
+    True
+    """
+
+    def __init__(
+        self,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: float = 0.0,
+        layer_norm: bool = False,
+        init: Any = "xavier_uniform",
+        callbacks: Any = (),
+        backend: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @classmethod
+    def from_network(cls, net: Network, **parameters: Any) -> Self:
+        """Return a fitted regressor of a network's weights, which it keeps and may train on.
+
+        net: with an identity or exp output. parameters: of the regressor, for training on.
+        """
+        if net.output not in ("identity", "exp"):
+            raise ValueError(
+                f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net!r}."
+            )
+        made = cls(**parameters)
+        made._take(net)
+        return made
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on the given data, going on from where the network is."""
+        return self._fit("partial_fit", X, y, sample_weight, None, None, part=True)
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions: (n,), or (n, K) of several outputs."""
+        f = self._predicted(X)
+        return f[:, 0] if f.shape[1] == 1 else f
+
+    def _checked_y(self, y: Any) -> Any:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y.astype("float64") if y.dtype.kind != "f" else y
+
+    def _learn(self, y: Any, classes: Any) -> None:
+        """There is nothing to learn from numbers."""
+
+    def _encode(self, y: Any) -> Any:
+        return y[:, None] if y.ndim == 1 else y
+
+    def _loss(self) -> Loss:
+        named = {"squared_error": "mse", "absolute_error": "absolute"}
+        loss = self.loss
+        if not isinstance(loss, Loss):
+            loss = losses.BY_NAME.get(named.get(loss, loss), loss)
+        output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
+        return losses.get(loss, output, "MLPRegressor")
+
+    def _outputs(self, targets: Any) -> int:
+        return int(targets.shape[1])
+
+    def _weights(self, y: Any, sample_weight: Any) -> Any:
+        return sample_weight
+
+    def _strata(self, targets: Any) -> Any:
+        return None
+
+    def _goodness(self, f: Any, targets: Any, sample_weight: Any) -> float:
+        if not math.isfinite(float(f.sum())):
+            return math.nan
+        return float(r2_score(targets, f, sample_weight=sample_weight))
