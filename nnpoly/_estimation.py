@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -40,7 +41,7 @@ def _network(estimator: Any, where: str, widths: Sequence[int], output: str, **o
     if not estimator.dropout and not estimator.layer_norm:
         return MLP(widths, sigma, output, init, **of)
     chain: list[Layer] = []
-    for m_in, m in zip(widths[:-2], widths[1:-1], strict=True):
+    for m_in, m in pairwise(widths[:-1]):
         if estimator.layer_norm:
             chain += [Dense(m_in, m, init=init), LayerNorm(m, activation=sigma)]
         else:
@@ -51,7 +52,7 @@ def _network(estimator: Any, where: str, widths: Sequence[int], output: str, **o
 
 
 def _optimizer(estimator: Any, where: str, weight_decay: float) -> Optimizer:
-    """Return the optimiser of an estimator's parameters. weight_decay: alpha over a batch's size."""
+    """Return the optimiser of an estimator's parameters; weight_decay is alpha over a batch."""
     solver, rate = estimator.solver, estimator.learning_rate
     if isinstance(solver, Optimizer):
         return solver
@@ -130,8 +131,10 @@ class Monitor:
 
     def _slows_down(self, trainer: Trainer) -> bool:
         """Divide the learning rate, where that is asked for and it is not yet tiny."""
-        rate = trainer.optimizer.learning_rate_at(max(trainer.t, 1)) * trainer.rate_factor
-        if self._divisor is None or rate <= 1e-6:
+        if self._divisor is None:
+            return False
+        rate = trainer.optimizer.learning_rate_at(trainer.t) * trainer.rate_factor
+        if rate <= 1e-6:
             return False
         trainer.rate_factor /= self._divisor
         self._waited = 0
@@ -199,7 +202,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     @property
     def network_(self) -> Network:
         """The network."""
-        return self.trainer_.network  # type: ignore[no-any-return]
+        net: Network = self.trainer_.network
+        return net
 
     @property
     def coefs_(self) -> list[host.HostArray]:
@@ -396,11 +400,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         X = X.toarray() if hasattr(X, "toarray") else X
         total = float(len(targets) if weights is None else weights.sum())
         weights = None if weights is None else weights * (len(targets) / total)
-        decay, options = self.alpha / total, {"loss": self.trainer_.loss, "sample_weight": weights}
+        decay, loss = self.alpha / total, self.trainer_.loss
 
         def value_and_gradient(w: host.HostArray) -> tuple[float, host.HostArray]:
             net.w = host.asarray(w, net.dtype)
-            value, grads = net.gradients(X, targets, **options)
+            value, grads = net.gradients(X, targets, loss=loss, sample_weight=weights)
             g = host.asarray(registry.to_host(grads.flat), "float64")
             return float(value) + 0.5 * decay * float(w @ w), g + decay * w
 

@@ -15,7 +15,6 @@ Needs scikit-learn: `pip install nnpoly[sklearn]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Self
 
 from . import losses
@@ -163,9 +162,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         made._take(net)
         return made
 
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on the given data, going on from where the network is.
 
         classes: all labels there will be, at the first call; None: those in y.
@@ -349,7 +346,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """
         if net.output not in ("identity", "exp"):
             raise ValueError(
-                f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net!r}."
+                f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net}."
             )
         made = cls(**parameters)
         made._take(net)
@@ -377,7 +374,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _loss(self) -> Loss:
         named = {"squared_error": "mse", "absolute_error": "absolute"}
-        loss = self.loss
+        loss: Any = self.loss
         if not isinstance(loss, Loss):
             loss = losses.BY_NAME.get(named.get(loss, loss), loss)
         output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
