@@ -31,6 +31,7 @@ from .training import History, Trainer
 
 # Where the names of scikit-learn differ from the library's.
 ACTIVATIONS = {"logistic": "sigmoid"}
+_ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": ["float64", "float32"], "order": "C"}
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 
 
@@ -221,8 +222,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _take(self, net: Network) -> None:
         """Take a network as what was learnt."""
-        self.trainer_ = Trainer(net)
-        self.n_features_in_ = net._inputs
+        self.trainer_ = Trainer(net, loss=self._loss())
+        self.n_features_in_, self._seed, self.t_ = net._inputs, net.seed, 0
         self._describe()
 
     def _describe(self) -> None:
@@ -320,8 +321,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 y,
                 reset=reset,
                 multi_output=True,
-                accept_sparse="csr",
-                dtype=["float64", "float32"],
+                **_ARRAYS,
             )
         else:
             self._check_width(X, reset)
@@ -422,7 +422,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Train for one epoch, or until nothing is gained."""
         X, targets, weights = batch
         size = self._batch_size(where, len(targets))
-        if first:
+        if first or not hasattr(self, "_weight_decay"):
             self._weight_decay = self.alpha / (size if weights is None else size * weights.mean())
         trainer: Trainer = self.trainer_
         optimizer = _optimizer(self, where, self._weight_decay)
@@ -483,9 +483,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Return f: (n, K), where X lives."""
         check_is_fitted(self)
         if registry.of(X).name == "numpy":
-            X = validate_data(
-                self, X, accept_sparse="csr", dtype=["float64", "float32"], reset=False
-            )
+            X = validate_data(self, X, reset=False, **_ARRAYS)
             return registry.to_host(self._forward(X))
         self._check_width(X, False)
         return self._forward(X)

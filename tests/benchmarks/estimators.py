@@ -1,0 +1,88 @@
+"""Estimators beside scikit-learn's MLP: test scores, seconds of fit, and the memory of a stream.
+
+The same architecture, optimiser and stopping rule: scikit-learn's defaults (a hidden layer of 100,
+relu, Adam, batches of 200, at most 200 epochs), inputs standardised, a quarter held out. A process
+for each contestant, the others stopped meanwhile; data sets and seeds in turn. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import ExitStack
+from importlib.metadata import version
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from remote import Remote
+from step import cpu
+
+SETS = ["digits", "breast cancer", "wine", "diabetes", "synthetic"]
+CONTESTANTS = ["scikit-learn", "nnpoly", "nnpoly, NumPy alone"]
+
+
+def measure(remotes: list[Remote], name: str, seeds: int) -> dict[str, Any]:
+    """Return a data set's row: scores, seconds and epochs of every contestant, a seed an entry."""
+    row: dict[str, Any] = {"set": name}
+    for remote in remotes:
+        row |= {"shape": remote.ask("warm_up", name=name)["shape"]}
+    for seed in range(seeds):
+        for remote in remotes:
+            reply = remote.ask("fit", name=name, seed=seed)
+            if "fault" in reply:
+                raise SystemExit(f"{remote.name}, {name}: {reply['fault']}")
+            for key, value in reply.items():
+                row.setdefault(remote.name, {}).setdefault(key, []).append(value)
+    return row
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row as text: mean scores, how far ours is apart, median seconds and their ratio."""
+    theirs, ours, plain = (row[name] for name in CONTESTANTS)
+    apart = [a - b for a, b in zip(ours["score"], theirs["score"], strict=True)]
+    error = stdev(theirs["score"]) / sqrt(len(apart))
+    times = [median(kind["seconds"]) for kind in (theirs, ours, plain)]
+    return (
+        f"{row['set']:14} {fmean(theirs['score']):.4f} +- {error:.4f}  {fmean(ours['score']):.4f}"
+        f"  ({fmean(apart):+.4f})   {times[0]:8.3f} s {times[1]:8.4f} s {times[0] / times[1]:6.1f}x"
+        f"   {times[2]:8.4f} s {times[0] / times[2]:6.1f}x"
+    )
+
+
+def main() -> int:
+    """Run it all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--sets", nargs="+", choices=SETS, default=SETS, metavar="SET", help=", ".join(SETS))
+    add("--seeds", type=int, default=10, help="default: %(default)s")
+    add("--threads", type=int, default=2, help="of each contestant, default: %(default)s")
+    add("--json", type=Path, help="also write every sample to this file")
+    arguments = parser.parse_args()
+    setting = {"cpu": cpu(), "threads": str(arguments.threads), "seeds": str(arguments.seeds)}
+    setting |= {name: version(name) for name in ("numpy", "scikit-learn", "nnpoly")}
+    setting["load"] = f"{os.getloadavg()[0]:.2f}"
+    print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
+    rows = []
+    with ExitStack() as stack:
+        remotes = [
+            stack.enter_context(Remote(name, arguments.threads, "estimators_worker.py"))
+            for name in CONTESTANTS
+        ]
+        for name in arguments.sets:
+            rows.append(measure(remotes, name, arguments.seeds))
+            print(line(rows[-1]), flush=True)
+    with Remote("nnpoly", arguments.threads, "estimators_worker.py") as remote:
+        stream = remote.ask("stream", rows=2_000_000)
+    print("a stream of {rows:,} rows: {seconds:.1f} s, {megabytes:.1f} MB more".format(**stream))
+    if arguments.json:
+        document = {"setting": setting, "rows": rows, "stream": stream}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
