@@ -389,8 +389,9 @@ class Trainer:
         return history
 
     def _batches(self, arrays: Batch, size: int, shuffle: bool) -> Batches:
-        """Return the next epoch's batches of arrays."""
-        return Batches(*arrays, self._order(arrays[0].shape[0]) if shuffle else None, size)
+        """Return the next epoch's batches of arrays. Of a single batch, the order plays no part."""
+        n = arrays[0].shape[0]
+        return Batches(*arrays, self._order(n) if shuffle and size < n else None, size)
 
     def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> Callable[[], Stream]:
         """Return what returns the next epoch's batches of a source."""
@@ -456,10 +457,12 @@ class Trainer:
         # The last step shows in no loss of this epoch, so the parameters are looked at too.
         net = self.network
         xp, w = net._backend.xp, net._w
-        *values, highest, lowest = fetch(net, [*pending, xp.max(w), xp.min(w)])
-        if begun is not None:
-            self.t += len(begun.losses)
-            values = begun.losses.tolist()
+        extremes = [xp.max(w), xp.min(w)]
+        if begun is None:
+            *values, highest, lowest = fetch(net, [*pending, *extremes])
+        else:
+            values, (highest, lowest) = begun.losses.tolist(), map(float, extremes)
+            self.t += len(values)
         self._require_finite("the loss", values)
         for extreme in (highest, lowest):
             self._require_finite("a parameter", [extreme], len(values))

@@ -191,7 +191,7 @@ def test_seeds_decide_everything():
 
 
 def test_the_seed_decides_the_order_of_the_rows(monkeypatch):
-    orders = [batches(trainer(seed=seed), monkeypatch, batch_size=N) for seed in (1, 2, 2)]
+    orders = [batches(trainer(seed=seed), monkeypatch, batch_size=BATCH) for seed in (1, 2, 2)]
     assert orders[0] != orders[1] == orders[2]
 
 
@@ -431,3 +431,7 @@ def test_a_callback_that_raises_leaves_a_complete_epoch():
         fit(t, 5, callbacks=[fail])
     fit(other, 1)
     assert state(t) == state(other)
+
+
+def test_the_order_of_a_single_batch_plays_no_part(monkeypatch):
+    assert batches(trainer(), monkeypatch, batch_size=N) == [list(range(N))]
