@@ -363,8 +363,10 @@ class Network:
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
 
-    def loss(self, X: Any, y: Any, *, training: bool = False) -> Array:
-        """Return the mean loss of the output's own loss function, a 0-d array.
+    def loss(
+        self, X: Any, y: Any, *, training: bool = False, loss: str | Loss | None = None
+    ) -> Array:
+        """Return the mean loss, a 0-d array.
 
         Parameters
         ----------
@@ -374,13 +376,17 @@ class Network:
             Targets: (n, K), or (n,) class indices, or (n,) for a single output.
         training
             Compute as in a training step: with dropout, and BatchNorm of the batch.
+        loss
+            Name or `nn.losses` object that pairs with the output; None for the output's own.
         """
-        loss, stages, target = self._evaluate(X, y, training, "Network.loss")
+        found, stages, target = self._evaluate(X, y, training, loss, "Network.loss")
         with self._backend.scope(self._place.device):
-            value, _ = loss.value_and_delta(self._ops, stages[-1].post, target)
+            value, _ = found.value_and_delta(self._ops, stages[-1].post, target)
         return self._backend.zero_dimensional(value)
 
-    def gradients(self, X: Any, y: Any, *, training: bool = False) -> tuple[Array, Gradients]:
+    def gradients(
+        self, X: Any, y: Any, *, training: bool = False, loss: str | Loss | None = None
+    ) -> tuple[Array, Gradients]:
         """Return the loss and its gradient with respect to every parameter.
 
         Parameters are those of `loss`. delta^(L) = (f - y)/n; one layer down
@@ -394,20 +400,20 @@ class Network:
         >>> grads.W[0].shape, grads.delta[1].shape, grads.flat.shape == net.w.shape
         ((8, 2), (1, 3), True)
         """
-        loss, stages, target = self._evaluate(X, y, training, "Network.gradients")
+        found, stages, target = self._evaluate(X, y, training, loss, "Network.gradients")
         check_differentiable(self._chain, "Network.gradients")
         ops, params = self._ops, self._views(self._w)
         with self._backend.scope(self._place.device):
-            value, delta = loss.value_and_delta(ops, stages[-1].post, target)
+            value, delta = found.value_and_delta(ops, stages[-1].post, target)
             grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
             flat = ops.flatten(self._layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
         return self._backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
 
     def _evaluate(
-        self, X: Any, y: Any, training: bool, where: str
+        self, X: Any, y: Any, training: bool, loss: str | Loss | None, where: str
     ) -> tuple[Loss, list[Stage], Array]:
-        loss = losses.get(None, self.output, where)
+        loss = losses.get(loss, self.output, where)
         x = data.features(where, self._place, X, self._inputs)
         target = data.targets(where, self._place, y, loss, (x.shape[0], self._outputs))
         data.require_labels(where, self._place, target, loss, self._outputs)

@@ -422,6 +422,21 @@ def test_mlps_stay_mlps():
     assert {type(make(net)) for make in COPIES.values()} == {nn.MLP}
 
 
+class Doubled(nn.losses.MSE):
+    def value_and_delta(self, ops, scores, y):
+        loss, delta = super().value_and_delta(ops, scores, y)
+        return 2.0 * loss, 2.0 * delta
+
+
+def test_loss_and_gradients_of_another_loss_than_the_output_s_own():
+    net, X, y = nn.MLP([2, 3, 1], output="identity", dtype="float64"), [[0.5, -1.0]], [0.25]
+    value, gradients = net.gradients(X, y, loss=Doubled())
+    assert float(net.loss(X, y, loss=Doubled())) == float(value) == 2 * float(net.loss(X, y))
+    np.testing.assert_array_equal(gradients.flat, 2 * net.gradients(X, y)[1].flat)
+    with pytest.raises(ValueError, match=r"Network\.loss: `loss` CrossEntropy needs output="):
+        net.loss(X, y, loss="cross_entropy")
+
+
 # Text
 
 
