@@ -22,7 +22,7 @@ from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import plotting, testing
     from .checkpoint import load
 
 __version__ = "0.1.0"
@@ -56,6 +56,7 @@ __all__ = [
     "losses",
     "metrics",
     "one_hot",
+    "plotting",
     "schedules",
     "set_num_threads",
     "show_config",
@@ -68,8 +69,8 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name == "testing":
-        return importlib.import_module(".testing", __name__)
+    if name in ("plotting", "testing"):
+        return importlib.import_module(f".{name}", __name__)
     if name == "load":
         return importlib.import_module(".checkpoint", __name__).load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -156,7 +156,7 @@ def test_figure_has_labels_and_a_logarithmic_axis():
     (axes,) = figure.axes
     assert (axes.get_title(), axes.get_xlabel()) == ("Digits", "epoch")
     assert (axes.get_ylabel(), axes.get_yscale()) == ("cross-entropy (nats)", "log")
-    assert [text.get_text()[:5] for text in axes.get_legend().get_texts()] == ["train", "test,"]
+    assert [text.get_text()[:5] for text in axes.get_legend().get_texts()] == ["train", "valid"]
     train, test = axes.lines
     assert train.get_xydata().tolist() == [[0.5, 1.0], [1.5, 0.1]]
     assert test.get_xydata().tolist() == [[1.0, 0.5], [2.0, 0.2]]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnpoly as nn
+from nnpoly import _summary
 from nnpoly.backends import registry
 
 host = registry.to_host
@@ -421,6 +422,21 @@ def test_mlps_stay_mlps():
     assert {type(make(net)) for make in COPIES.values()} == {nn.MLP}
 
 
+class Doubled(nn.losses.MSE):
+    def value_and_delta(self, ops, scores, y):
+        loss, delta = super().value_and_delta(ops, scores, y)
+        return 2.0 * loss, 2.0 * delta
+
+
+def test_loss_and_gradients_of_another_loss_than_the_output_s_own():
+    net, X, y = nn.MLP([2, 3, 1], output="identity", dtype="float64"), [[0.5, -1.0]], [0.25]
+    value, gradients = net.gradients(X, y, loss=Doubled())
+    assert float(net.loss(X, y, loss=Doubled())) == float(value) == 2 * float(net.loss(X, y))
+    np.testing.assert_array_equal(gradients.flat, 2 * net.gradients(X, y)[1].flat)
+    with pytest.raises(ValueError, match=r"Network\.loss: `loss` CrossEntropy needs output="):
+        net.loss(X, y, loss="cross_entropy")
+
+
 # Text
 
 
@@ -434,12 +450,67 @@ def test_summary_has_a_line_a_layer():
     layers = [nn.Dense(64, 100, "relu"), nn.Dropout(0.2), nn.LayerNorm(100), nn.Dense(100, 10)]
     assert nn.Network(layers, "softmax").summary().splitlines() == [
         "Network 64-100-10, softmax output, float32 on numpy (cpu)",
-        "0  Dense       64 -> 100  relu      6,500",
-        "1  Dropout    100 -> 100  identity      0",
-        "2  LayerNorm  100 -> 100  identity    200",
-        "3  Dense      100 -> 10   identity  1,010",
-        "7,710 parameters, 0.0 MB",
+        "layer  kind        in  ->  out  activation  parameters   memory   MFLOP",
+        "0      Dense       64  ->  100  relu             6,500  26.0 kB  0.0129",
+        "1      Dropout    100  ->  100  identity             0      0 B       0",
+        "2      LayerNorm  100  ->  100  identity           200    800 B       0",
+        "3      Dense      100  ->  10   identity         1,010   4.0 kB  0.0020",
+        "total              64  ->  10                    7,710  30.8 kB  0.0149",
+        # Dense: 2 m m_in + m; dW, db as much again; delta of layer 3 alone: 2 m m_in.
+        "training step  0.0318 MFLOP a sample (forward 0.0149, backward 0.0169)",
     ]
+
+
+def nested(first, dtype="float32"):
+    inner = nn.Residual([nn.Dense(1000, 1500, "silu"), nn.Dense(1500, 1000)])
+    block = nn.Residual([nn.LayerNorm(1000), inner, nn.Dense(1000, 1000)], "relu")
+    return nn.Network([*first, block, nn.BatchNorm(1000), nn.Dense(1000, 10)], dtype=dtype)
+
+
+def test_summary_shows_the_layers_inside_a_block_indented():
+    block = [line for line in nested([]).summary().splitlines() if line.startswith("0")]
+    assert [line.split("  ")[0] for line in block] == ["0", "0.0", "0.1", "0.1.0", "0.1.1", "0.2"]
+    indents = [len(line[5:]) - len(line[5:].lstrip()) for line in block]
+    assert [indent - indents[0] for indent in indents] == [0, 2, 2, 4, 4, 2]
+    assert block[0].endswith("relu")
+    assert block[2].endswith("identity")  # the costs are those of the lines below
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_summary_s_columns_add_up(dtype):
+    net = nested([nn.Dense(3, 1000)], dtype)
+    rows = list(_summary.lines(net._chain, 3))
+    assert sum(row.parameters for row in rows) == net.w.size
+    (total,) = (line for line in net.summary().splitlines() if line.startswith("total"))
+    megabytes = net.w.size * net.w.itemsize / 1e6
+    assert total.split()[-4:-1] == [f"{net.w.size:,}", f"{megabytes:.1f}", "MB"]
+
+
+FIRST = {"dense": [nn.Dense(1000, 1000)], "norm": [nn.LayerNorm(1000)], "residual": []}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+def test_summary_counts_the_products_that_a_training_step_takes(first, monkeypatch):
+    net, counted = nested(first), []
+    passed = nn.Dense.backward
+
+    def counting(layer, *args):
+        grads, below = passed(layer, *args)
+        product, m = 2 * layer.inputs * layer.outputs, layer.outputs
+        counted.append((product + m, product + m + (0 if below is None else product)))
+        return grads, below
+
+    monkeypatch.setattr(nn.Dense, "backward", counting)
+    net.gradients(np.zeros((1, 1000)), np.zeros((1, 10)))
+    rows = _summary.lines(net._chain, net.widths[0])
+    dense = [row for row in rows if isinstance(row.layer, nn.Dense)]
+    assert [(row.forward, row.backward) for row in dense] == counted[::-1]
+
+
+def test_summary_of_a_tiny_network_shows_single_operations():
+    *_, total, step = nn.MLP([2, 1], output="identity").summary().splitlines()
+    assert total.endswith("12 B  0.000005")
+    assert step.startswith("training step  0.000010 MFLOP")
 
 
 def test_summary_names_activations_with_parameters():

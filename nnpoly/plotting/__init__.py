@@ -1,0 +1,35 @@
+"""Pictures of networks: training, decisions, errors, weights. Needs pip install nnpoly[plot].
+
+Each function draws on the axes `ax` that it is given and returns them. Without `ax` it makes a
+figure of its own, without pyplot: nothing global changes and no window is needed. Its figure is
+`ax.figure`: write it with `ax.figure.savefig(path)`; in a notebook, after `%matplotlib inline`,
+make it a cell's last line. Functions that draw a panel a layer take a `figure` instead. Arrays may
+be of any backend; none is modified.
+
+The numbers are scikit-learn's where it has them. Its own pictures are not used, since they go
+through pyplot.
+"""
+
+from ._style import BLUE, PALETTE, VERMILION
+from .decisions import decision_boundary
+from .errors import calibration, confusion_matrix, predicted_vs_true
+from .layers import activation_histograms, gradient_norms, weight_histograms
+from .reports import classification_report, loss_figure, regression_report
+from .training import history
+
+__all__ = [
+    "BLUE",
+    "PALETTE",
+    "VERMILION",
+    "activation_histograms",
+    "calibration",
+    "classification_report",
+    "confusion_matrix",
+    "decision_boundary",
+    "gradient_norms",
+    "history",
+    "loss_figure",
+    "predicted_vs_true",
+    "regression_report",
+    "weight_histograms",
+]

@@ -1,0 +1,94 @@
+"""What a classifier of two inputs decides on a grid of points, whatever kind it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import host, registry
+from ..network import Network
+from ._arrays import indices, labels, reals
+
+MOST_CLASSES = 50  # a model that predicts more values is taken for a regressor
+
+
+def grid(points: host.HostArray, resolution: int) -> tuple[list[host.HostArray], host.HostArray]:
+    """Return the two axes' values, a bit wider than the points, and the rows of their grid."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = np.where(high > low, 0.06 * (high - low), 1.0)
+    sides = [np.linspace(*ends, resolution) for ends in zip(low - room, high + room, strict=True)]
+    return sides, np.stack([side.ravel() for side in np.meshgrid(*sides)], axis=1)
+
+
+def decide(
+    where: str, net: Any, rows: host.HostArray, frame: Any = None
+) -> tuple[host.HostArray, host.HostArray]:
+    """Return the classes (K,), and how far each is ahead of the best other one: (n, K).
+
+    rows: (n, 2). The largest margin is decided on, and the decision lines are where one is 0.
+    `frame` is a table of the same rows, for models that were fitted on one.
+    """
+    _require_two_inputs(where, net)
+    if isinstance(net, Network):
+        return _by_network(net, rows)
+    given = rows if frame is None else frame
+    if hasattr(net, "predict_proba"):
+        probabilities = reals(where, "net.predict_proba(X)", net.predict_proba(given))
+        if probabilities.ndim == 1 or probabilities.shape[1] == 1:
+            probabilities = np.stack([1.0 - probabilities.ravel(), probabilities.ravel()], axis=1)
+        classes = getattr(net, "classes_", np.arange(probabilities.shape[1]))
+        return np.asarray(classes), _margins(probabilities)
+    found = labels(where, "net.predict(X)", net.predict(given))
+    classes = np.asarray(getattr(net, "classes_", np.unique(found)))
+    _require_few(where, classes)
+    chosen = indices(where, "net.predict(X)", found, classes)
+    return classes, np.where(chosen[:, None] == np.arange(len(classes)), 1.0, -1.0)
+
+
+def _by_network(net: Network, rows: host.HostArray) -> tuple[host.HostArray, host.HostArray]:
+    """Decide by the scores, which unlike probabilities do not saturate: the lines stay smooth."""
+    scores = registry.to_host(net.scores(rows)).astype(np.float64)
+    if scores.shape[1] == 1:
+        # Class 1 is decided on from 0 on, 0 included.
+        ahead = np.where(scores[:, 0] == 0.0, np.finfo(float).tiny, scores[:, 0])
+        return np.arange(2), np.stack([-ahead, ahead], axis=1)
+    return np.arange(scores.shape[1]), _margins(scores)
+
+
+def _margins(values: host.HostArray) -> host.HostArray:
+    """Return each column minus the largest of the others."""
+    ranked = np.sort(values, axis=1)
+    best, second = ranked[:, -1:], ranked[:, -2:-1]
+    first = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+    margins: host.HostArray = values - np.where(first, second, best)
+    return margins
+
+
+def _require_two_inputs(where: str, net: Any) -> None:
+    if isinstance(net, Network):
+        inputs, output = net.widths[0], net.output
+        if output == "identity":
+            raise ValueError(
+                f"{where}: `net` must decide between classes, so have output 'softmax', 'sigmoid' "
+                f"or 'step', got {output!r}."
+            )
+    elif hasattr(net, "predict_proba") or hasattr(net, "predict"):
+        inputs = getattr(net, "n_features_in_", 2)
+    else:
+        raise TypeError(
+            f"{where}: `net` must be an nn.Network, or have predict_proba or predict, got {net!r}. "
+            "Of a trainer pass trainer.network."
+        )
+    if inputs != 2:
+        raise ValueError(
+            f"{where}: `net` must have 2 inputs, which are the picture's axes, got {inputs}."
+        )
+
+
+def _require_few(where: str, classes: host.HostArray) -> None:
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(
+            f"{where}: `net` must decide between at most {MOST_CLASSES} classes, but it predicted "
+            f"{len(classes)} different values. Is it a regressor?"
+        )

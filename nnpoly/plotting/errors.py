@@ -1,0 +1,240 @@
+"""How predictions compare with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from ..backends import host
+from ._arrays import alike, indices, labels, probability_rows, same_length, vector
+from ._style import BLACK, BLUE, GREY, axes_of, needed, shortened
+
+MANY = 3000  # points that a scatter plot can still show
+STRIP = -0.32  # down to where a calibration's bars stand
+FEW_CLASSES = 30  # whose confusion matrix has room for numbers
+
+
+def confusion_matrix(
+    y_true: Any,
+    y_pred: Any,
+    classes: Sequence[Any] | None = None,
+    ax: Any = None,
+    normalize: bool = False,
+) -> Any:
+    """Draw how often each class (a row) was taken for each class (a column).
+
+    Parameters
+    ----------
+    y_true, y_pred
+        Labels (n,).
+    classes
+        The labels in order, or, where the labels are class indices, names for them. None: all
+        labels that occur, sorted.
+    ax
+        Matplotlib axes; None for a new figure's.
+    normalize
+        Divide each row by its sum: shares of the true class.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With a text a cell, row by row, for up to 30 classes, and a colour scale beyond.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> ax = nn.plotting.confusion_matrix([0, 0, 1], [0, 1, 1], classes=["cat", "dog"])
+    >>> [text.get_text() for text in ax.texts]
+    ['1', '1', '0', '1']
+    """
+    where = "confusion_matrix"
+    true, pred = labels(where, "y_true", y_true), labels(where, "y_pred", y_pred)
+    same_length(where, y_true=true, y_pred=pred)
+    known, names = _label_names(where, true, pred, classes)
+    rows = indices(where, "y_true", true, known)
+    columns = indices(where, "y_pred", pred, known)
+    scale = {"normalize": "true" if normalize else None, "labels": range(len(known))}
+    cells = needed("sklearn.metrics").confusion_matrix(rows, columns, **scale)
+    axes = axes_of(where, ax, *2 * [float(np.clip(2.4 + 0.42 * len(known), 4.4, 12.0))])
+    _draw_cells(axes, cells, shortened(names), "{:.2f}" if normalize else "{:,}")
+    right = f"{100 * np.mean(rows == columns):.1f} % of {len(rows):,} right"
+    axes.set(title=f"Confusion matrix: {right}", xlabel="predicted class", ylabel="true class")
+    return axes
+
+
+def _label_names(
+    where: str, true: host.HostArray, pred: host.HostArray, classes: Any
+) -> tuple[host.HostArray, list[Any]]:
+    """Return the labels in order, and what to call them."""
+    if not alike(true, pred):
+        raise ValueError(
+            f"{where}: `y_true` and `y_pred` must hold labels of one kind, got dtypes {true.dtype} "
+            f"and {pred.dtype}."
+        )
+    if classes is None:
+        known = np.unique(np.concatenate([true, pred]))
+        return known, known.tolist()
+    known = labels(where, "classes", list(classes))
+    if len(set(known.tolist())) < len(known):
+        raise ValueError(f"{where}: `classes` must be different, got {list(classes)!r}.")
+    return known if alike(true, known) else np.arange(len(known)), known.tolist()
+
+
+def upright(names: Sequence[str]) -> bool:
+    """Whether class names are too long to stand beside each other."""
+    return max(map(len, shortened(names))) > 44 // len(names)
+
+
+def _draw_cells(axes: Any, cells: host.HostArray, names: list[str], form: str) -> None:
+    """Draw a matrix as colours, with numbers where there is room for them."""
+    image = axes.imshow(cells, cmap="cividis", vmin=0, aspect="auto")
+    shown = range(0, len(names), -(-len(names) // FEW_CLASSES))
+    axes.set_xticks(shown, [names[k] for k in shown])
+    axes.set_yticks(shown, [names[k] for k in shown])
+    if upright(names):
+        axes.tick_params(axis="x", rotation=90)
+    if len(names) > FEW_CLASSES:
+        label = "samples" if "," in form else "share of the true class"
+        axes.figure.colorbar(image, ax=axes, label=label, fraction=0.046)
+        return
+    size = float(np.clip(90 / len(names), 5, 10))
+    for (row, column), value in np.ndenumerate(cells):
+        dark = _brightness(image.cmap(image.norm(value))) < 0.5
+        style = {"color": "white" if dark else "black", "alpha": 1.0 if value else 0.45}
+        place = {"ha": "center", "va": "center", "size": size}
+        axes.text(column, row, form.format(value), **style, **place)
+
+
+def _brightness(colour: Any) -> float:
+    """Return the perceived brightness of a colour, from 0 to 1 (ITU-R BT.601)."""
+    return float(np.dot(colour[:3], (0.299, 0.587, 0.114)))
+
+
+def predicted_vs_true(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
+    """Draw predictions of a regression against the truth, with R^2 and the root mean square error.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        Real numbers (n,) or (n, 1). Beyond 3000 the density of points is drawn.
+    ax
+        Matplotlib axes; None for a new figure's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.plotting.predicted_vs_true([1.0, 2.0, 3.0], [1.5, 2.0, 2.5]).get_title()
+    'R² = 0.750, RMSE = 0.408'
+    """
+    where = "predicted_vs_true"
+    true, pred = vector(where, "y_true", y_true), vector(where, "y_pred", y_pred)
+    same_length(where, y_true=true, y_pred=pred)
+    metrics = needed("sklearn.metrics")
+    r2 = f"{metrics.r2_score(true, pred):.3f}" if np.ptp(true) > 0 else "undefined"
+    rmse = metrics.root_mean_squared_error(true, pred)
+    axes = axes_of(where, ax, 5.2, 4.8)
+    low, high = min(true.min(), pred.min()), max(true.max(), pred.max())
+    room = 0.04 * (high - low) or 1.0
+    ends = (low - room, high + room)
+    _draw_pairs(axes, true, pred, ends)
+    axes.plot(ends, ends, "--", color=BLACK, linewidth=1.0, label="perfect")
+    axes.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
+    axes.set_title(f"R² = {r2}, RMSE = {rmse:.3g}")
+    axes.legend()
+    return axes
+
+
+def _draw_pairs(axes: Any, x: host.HostArray, y: host.HostArray, ends: Any) -> None:
+    if len(x) > MANY:
+        style = {"gridsize": 50, "bins": "log", "mincnt": 1, "cmap": "viridis"}
+        density = axes.hexbin(x, y, extent=(*ends, *ends), **style)
+        axes.figure.colorbar(density, ax=axes, label="samples", shrink=0.85)
+    else:
+        alpha = float(np.clip(30 / np.sqrt(len(x)) / 3, 0.15, 0.8))
+        axes.scatter(x, y, s=16, color=BLUE, alpha=alpha, linewidths=0, label="samples")
+
+
+def calibration(y_true: Any, probabilities: Any, ax: Any = None, bins: int = 10) -> Any:
+    """Draw how often a classifier is right against how sure it is: its reliability.
+
+    Parameters
+    ----------
+    y_true
+        Class indices (n,).
+    probabilities
+        Those of class 1, (n,) or (n, 1), or of all K classes, (n, K). Of two classes that of class
+        1 is drawn; of more the largest one, the confidence, against whether it was right.
+    ax
+        Matplotlib axes; None for a new figure's.
+    bins
+        Equal parts of [0, 1] that samples are gathered in; a point lies at a bin's mean
+        probability. The number of samples in each is shown by bars against the axis on the right.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With the expected calibration error in the title: the mean distance between the curve and
+        the diagonal, weighted by the bins' samples.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> ax = nn.plotting.calibration([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75])
+    >>> ax.lines[-1].get_xydata().tolist()
+    [[0.25, 0.5], [0.75, 1.0]]
+    """
+    where = "calibration"
+    bins = _checks.integer(where, "bins", bins)
+    confidence, hit, what = _confidence(where, y_true, probabilities)
+    curve = needed("sklearn.calibration").calibration_curve
+    share, mean = curve(hit, confidence, n_bins=bins, pos_label=1)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    counts = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=bins)
+    error = np.sum(counts[counts > 0] * np.abs(share - mean)) / len(hit)
+    axes = axes_of(where, ax, 5.6, 4.6)
+    _draw_counts(axes, edges, counts)
+    axes.plot([0, 1], [0, 1], "--", color=BLACK, linewidth=1.0, label="perfect")
+    axes.plot(mean, share, "o-", color=BLUE, label="observed")
+    axes.set(xlim=(-0.02, 1.02), ylim=(STRIP, 1.03), yticks=np.linspace(0, 1, 6), **what)
+    axes.set_title(f"Calibration: expected error {error:.3f}")
+    axes.legend()
+    return axes
+
+
+def _confidence(
+    where: str, y_true: Any, probabilities: Any
+) -> tuple[host.HostArray, host.HostArray, dict[str, str]]:
+    """Return a probability a sample, whether what it is of came true, and the axes' labels."""
+    true, rows = labels(where, "y_true", y_true), probability_rows(where, probabilities)
+    same_length(where, y_true=true, probabilities=rows)
+    K = rows.shape[1]
+    classes = indices(where, "y_true", true, np.arange(K))
+    if K == 2:
+        names = {"xlabel": "predicted probability of class 1", "ylabel": "share of class 1"}
+        return rows[:, 1], (classes == 1).astype(int), names
+    names = {"xlabel": "confidence (largest probability)", "ylabel": "share predicted right"}
+    return rows.max(axis=1), (classes == rows.argmax(axis=1)).astype(int), names
+
+
+def _draw_counts(axes: Any, edges: host.HostArray, counts: host.HostArray) -> None:
+    """Draw bars of the bins' samples in a strip below the curve."""
+    below, most = axes.twinx(), counts.max()
+    bars = below.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#CCCCCC", ec="white")
+    numbered = [c for c in counts if c] if len(counts) <= 20 else [most]
+    below.bar_label(
+        bars, [f"{c:,}" if c in numbered else "" for c in counts], size=7, color=GREY, padding=1
+    )
+    whole = (1.03 - STRIP) / (-0.7 * STRIP)  # times as high as the highest bar
+    below.set(ylim=(0, whole * most), yticks=[], ylabel="samples")
+    below.yaxis.set_label_coords(1.03, -0.5 * STRIP / (1.03 - STRIP))
