@@ -60,6 +60,8 @@ struct update {
   double learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps;
   int eps_inside;
   double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
+  void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
+  double ema;
 };
 
 static inline int uses_m(int rule) {

@@ -175,12 +175,13 @@ struct nnpoly_training {
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
   int decoupled;       /* else g += weight_decay w, after clipping */
+  double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
 /* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update; g
- * receives the gradient. */
+ * receives the gradient; average may be NULL. */
 struct nnpoly_state {
-  void *w, *g, *m, *s, *peak;
+  void *w, *g, *m, *s, *peak, *average;
 };
 
 /* What one step alone decides. As in nnpoly_update. */

@@ -202,6 +202,8 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
       .eps_inside = t->eps_inside,
       .penalty = t->decoupled ? 0.0 : t->weight_decay,
       .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+      .average = state->average,
+      .ema = t->ema,
   };
 }
 
@@ -395,8 +397,8 @@ static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state
         {OUTPUT, state->m, uses_m(t->rule) ? P : 0, 1},
         {OUTPUT, state->s, uses_s(t->rule) ? P : 0, 1},
         {OUTPUT, state->peak, t->rule == NNPOLY_AMSGRAD ? P : 0, 1},
-        {INPUT, x, n, t->layers[0].inputs}, {INPUT | OPTIONAL, y, n, K},
-        {INPUT | OPTIONAL, weights, n, 1}, {OUTPUT, losses, steps, 1});
+        {OUTPUT | OPTIONAL, state->average, P, 1}, {INPUT, x, n, t->layers[0].inputs},
+        {INPUT | OPTIONAL, y, n, K}, {INPUT | OPTIONAL, weights, n, 1}, {OUTPUT, losses, steps, 1});
   return labels == NULL || labels_within(labels, n, K) ? NNPOLY_OK : NNPOLY_RANGE;
 }
 

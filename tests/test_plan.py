@@ -43,6 +43,9 @@ OPTIMIZERS = [
     nn.Lion(1e-3, weight_decay=0.1),
     nn.SGD(0.1, weight_decay=0.1, clip_norm=0.5),
     nn.Adam(0.01, weight_decay=0.1),
+    nn.Adam(0.01, ema=0.9),
+    nn.AdamW(0.01, clip_norm=0.1, ema=0.99),
+    nn.SGD(0.1, ema=0.0),
 ]
 
 
@@ -184,15 +187,16 @@ def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted):
     data = np.random.default_rng(0).normal(size=(320, widths[0])).astype("f4")
     labels = np.arange(320) % widths[-1]
     weights = np.resize(WEIGHTS, 320) if weighted else None
+    optimizer = nn.Adam(clip_norm=clip, ema=0.9 if weighted else None)
     found = []
     for threads in (1, 2, 3):
         nn.set_num_threads(threads)
-        made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip))
+        made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer)
         made.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
         found.append([made.history.loss, *state(made)])
     assert found[0] == found[1] == found[2]
     assert lib.nnpoly_workers() > 0
-    alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip)))
+    alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer))
     alone.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
     assert [alone.history.loss, *state(alone)] == found[0]
 

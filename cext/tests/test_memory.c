@@ -233,7 +233,8 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                            .beta2 = 0.999,
                                            .eps = 1e-8,
                                            .clip_norm = batch % 2 ? 0.5 : 0,
-                                           .weight_decay = 0.01};
+                                           .weight_decay = 0.01,
+                                           .ema = 0.75};
   const int64_t P = inputs * width + width + width * K + K, steps = (n - 1) / batch + 1;
   const size_t size = dtype == NNPOLY_FLOAT32 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
@@ -260,7 +261,8 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
   for (int i = 0; i <= MEMBERS; i++) {
-    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), room(P), NULL};
+    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P),
+                                      room(P),      NULL,    weighted ? room(P) : NULL};
     memcpy(states[i].w, states[0].w, (size_t)P * size);
     made[i] = nnpoly_plan_new(&training);
     if (i < MEMBERS)
@@ -282,6 +284,8 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   }
   for (int i = 0; i <= MEMBERS; i++) {
     if (memcmp(states[i].w, states[MEMBERS].w, (size_t)P * size) != 0) fail("w", i, MEMBERS);
+    if (weighted && memcmp(states[i].average, states[MEMBERS].average, (size_t)P * size) != 0)
+      fail("average", i, MEMBERS);
     nnpoly_plan_free(made[i]);
   }
 }

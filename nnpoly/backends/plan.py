@@ -65,8 +65,6 @@ def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: A
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
     if getattr(loss, "label_smoothing", 0.0):
         return "label smoothing is taken op by op"
-    if optimizer.ema is not None:
-        return "the average of the parameters is taken op by op"
     return _declines_layers(chain, dtype)
 
 
@@ -224,7 +222,7 @@ class Plan:
         for array in arrays.values():
             if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
                 return False
-        for name in ("w", "g", "m", "s", "peak"):
+        for name in ("w", "g", "m", "s", "peak", "average"):
             place = _pointer(arrays[name]) if name in arrays else ffi.NULL
             setattr(self._state, name, place)
         self._stateful = w, moments
@@ -287,6 +285,7 @@ def _new_plan(
     training.eps_inside = getattr(optimizer, "eps_inside_sqrt", False)
     training.clip_norm = optimizer.clip_norm or 0.0
     training.weight_decay, training.decoupled = optimizer.weight_decay, optimizer.decoupled
+    training.ema = optimizer.ema or 0.0
     plan = lib.nnpoly_plan_new(training)
     if plan == ffi.NULL:
         raise MemoryError("C core: memory for the plan of a training step could not be allocated.")
