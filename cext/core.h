@@ -48,6 +48,7 @@ struct loss {
   const void *y;               /* (n, K), or NULL where labels are given */
   const int64_t *labels;       /* (n,) or NULL */
   const void *weights;         /* (n,), of the rows; or NULL */
+  double kept, added;          /* kept y + added takes the place of y, unless added is 0 */
   void *delta;                 /* (n, K) */
   int64_t n, K, chunk_rows;    /* chunk_rows: a multiple of CHUNK_STEP, see nnpoly_cut_loss */
   double partial[MOST_CHUNKS]; /* n times the loss of each chunk's rows */

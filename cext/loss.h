@@ -57,8 +57,7 @@ static void softmax(const void *scores, void *f, int64_t row0, int64_t row1, int
   }
 }
 
-/* targets (K, LANES) of the rows from `row` on. */
-static void fetch_targets(const struct loss *job, int64_t row, int count, real *targets) {
+static void copy_targets(const struct loss *job, int64_t row, int count, real *targets) {
   const int64_t K = job->K;
   if (job->y != NULL) {
     to_columns((const real *)job->y + row * K, count, K, targets);
@@ -69,6 +68,18 @@ static void fetch_targets(const struct loss *job, int64_t row, int count, real *
     const int64_t label = job->labels[row + i];
     if (label >= 0 && label < K) targets[label * LANES + i] = 1;
   }
+}
+
+/* Rounded as it is op by op. */
+static void smooth(const struct loss *job, const real *y, int64_t count, real *out) {
+  const real kept = (real)job->kept, added = (real)job->added;
+  for (int64_t i = 0; i < count; i++) out[i] = kept * y[i] + added;
+}
+
+/* targets (K, LANES) of the rows from `row` on. */
+static void fetch_targets(const struct loss *job, int64_t row, int count, real *targets) {
+  copy_targets(job, row, count, targets);
+  if (job->added != 0) smooth(job, targets, job->K * LANES, targets);
 }
 
 /* Of the rows from `row` on. */
@@ -167,6 +178,11 @@ static const real *spread_weights(const struct loss *job, int64_t start, int64_t
 INLINE double sum_elements(enum element_loss kind, int weighted, const struct loss *job,
                            int64_t start, int64_t count) {
   const real *z = (const real *)job->scores + start, *y = (const real *)job->y + start;
+  real smoothed[CHUNK];
+  if (job->added != 0) {
+    smooth(job, y, count, smoothed);
+    y = smoothed;
+  }
   real *delta = (real *)job->delta + start;
   const vec scale = set1((real)(1.0 / (double)job->n));
   real room[CHUNK];

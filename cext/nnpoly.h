@@ -171,6 +171,8 @@ struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
   int loss, rule, eps_inside;
+  double label_smoothing; /* a, in [0, 1): (1 - a) y + a / outputs takes the place of y, with
+                           * NNPOLY_LOGISTIC a / 2; must be 0 with NNPOLY_SQUARED_ERROR */
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */

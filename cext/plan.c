@@ -65,6 +65,8 @@ static int sound(const struct nnpoly_training *t) {
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < NNPOLY_CROSS_ENTROPY || t->loss > NNPOLY_SQUARED_ERROR) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
+  if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
+  if (t->label_smoothing > 0 && t->loss == NNPOLY_SQUARED_ERROR) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
 }
 
@@ -209,12 +211,16 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
 
 static struct loss loss_of(const nnpoly_plan *plan, const int64_t *labels, const void *y,
                            const void *weights, int64_t n) {
-  const int last = plan->training.depth - 1;
-  struct loss loss = {.kind = plan->training.loss,
+  const struct nnpoly_training *t = &plan->training;
+  const int last = t->depth - 1;
+  const double a = t->label_smoothing, K = (double)outputs_of(plan, last);
+  struct loss loss = {.kind = t->loss,
                       .scores = plan->results[last].post,
                       .y = y,
                       .labels = labels,
                       .weights = weights,
+                      .kept = 1.0 - a,
+                      .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * a : a / K,
                       .delta = plan->results[last].delta,
                       .n = n,
                       .K = outputs_of(plan, last)};

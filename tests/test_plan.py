@@ -58,10 +58,14 @@ def restored() -> Iterator[None]:
 
 
 def trainer(
-    optimizer: Any = None, output: str = "softmax", dtype: str = "float32", activation: Any = "tanh"
+    optimizer: Any = None,
+    output: str = "softmax",
+    dtype: str = "float32",
+    activation: Any = "tanh",
+    loss: Any = None,
 ) -> nn.Trainer:
     net = nn.MLP([6, 17, 8, 3], activation, output, dtype=dtype, seed=1)
-    return nn.Trainer(net, optimizer or nn.Adam(0.01))
+    return nn.Trainer(net, optimizer or nn.Adam(0.01), loss)
 
 
 def op_by_op(made: nn.Trainer) -> nn.Trainer:
@@ -102,18 +106,46 @@ def test_every_optimiser_has_the_same_bits(optimizer, dtype):
 
 
 every_loss = pytest.mark.parametrize(
-    ("output", "y"),
-    [("softmax", CLASSES), ("softmax", SHARES), ("sigmoid", ROWS), ("identity", ROWS)],
+    ("loss", "output", "y"),
+    [
+        (None, "softmax", CLASSES),
+        (None, "softmax", SHARES),
+        (None, "sigmoid", ROWS),
+        (None, "identity", ROWS),
+        (nn.losses.CrossEntropy(label_smoothing=0.1), "softmax", CLASSES),
+        (nn.losses.CrossEntropy(label_smoothing=0.3), "softmax", SHARES),
+        (nn.losses.Logistic(label_smoothing=0.1), "sigmoid", ROWS),
+    ],
+    ids=[
+        "classes",
+        "rows",
+        "sigmoid",
+        "identity",
+        "classes-smooth",
+        "rows-smooth",
+        "sigmoid-smooth",
+    ],
 )
 
 
 @every_loss
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_loss_has_the_same_bits(output, y, weights, dtype):
-    planned = in_one_call(trainer(output=output, dtype=dtype))
-    plain = op_by_op(trainer(output=output, dtype=dtype))
+def test_every_loss_has_the_same_bits(loss, output, y, weights, dtype):
+    planned = in_one_call(trainer(loss=loss, output=output, dtype=dtype))
+    plain = op_by_op(trainer(loss=loss, output=output, dtype=dtype))
     assert run(planned, y, weights=weights) == run(plain, y, weights=weights)
+
+
+@every_loss
+def test_many_outputs_have_the_same_bits(loss, output, y):
+    """More scores than C adds up at once: 4096 elements."""
+    wide = np.resize(y, (101, 300)) / 100 if y.ndim == 2 else y
+    found = []
+    for form in (in_one_call, op_by_op):
+        made = form(nn.Trainer(nn.MLP([6, 300], output=output, seed=0), loss=loss))
+        found.append([float(made.step(X, wide, WEIGHTS)), *state(made)])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +173,10 @@ def test_an_epoch_call_has_the_bits_of_its_steps(shuffle, y):
 @every_loss
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_epoch_call_takes_the_weights_of_its_rows(output, y, shuffle, dtype):
+def test_an_epoch_call_takes_the_weights_of_its_rows(loss, output, y, shuffle, dtype):
     made = [
-        in_one_call(trainer(output=output, dtype=dtype)),
-        op_by_op(trainer(output=output, dtype=dtype)),
+        in_one_call(trainer(loss=loss, output=output, dtype=dtype)),
+        op_by_op(trainer(loss=loss, output=output, dtype=dtype)),
     ]
     for each in made:
         each.fit(X, y, epochs=3, batch_size=16, shuffle=shuffle, sample_weight=WEIGHTS)
@@ -153,8 +185,8 @@ def test_an_epoch_call_takes_the_weights_of_its_rows(output, y, shuffle, dtype):
 
 
 @every_loss
-def test_weights_of_one_change_no_bit(output, y):
-    made = [trainer(output=output), trainer(output=output)]
+def test_weights_of_one_change_no_bit(loss, output, y):
+    made = [trainer(loss=loss, output=output), trainer(loss=loss, output=output)]
     for each, weights in zip(made, (None, np.ones(101)), strict=True):
         run(each, y, weights=weights)
         each.fit(X, y, epochs=2, batch_size=16, sample_weight=weights)
@@ -163,12 +195,12 @@ def test_weights_of_one_change_no_bit(output, y):
 
 
 @every_loss
-def test_isas_do_not_change_a_bit(output, y):
+def test_isas_do_not_change_a_bit(loss, output, y):
     found = []
     for isa in core.isas():
         if isa != "baseline":
             lib.nnpoly_set_isa(isa.encode())
-            made = in_one_call(trainer(output=output))
+            made = in_one_call(trainer(loss=loss, output=output))
             made.fit(X, y, epochs=2, batch_size=16, sample_weight=WEIGHTS)
             found.append([made.history.loss, *state(made)])
     assert all(each == found[0] for each in found)
@@ -447,6 +479,10 @@ def test_plans_refuse_what_is_unsound():
     assert lib.nnpoly_plan_bytes(plan) == 0
     lib.nnpoly_plan_free(plan)
     lib.nnpoly_plan_free(ffi.NULL)
-    for change in ({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}):
+    for change in (
+        *({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}),
+        *({"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": np.nan}),
+        {"loss": lib.NNPOLY_SQUARED_ERROR, "label_smoothing": 0.1},
+    ):
         assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good | change)) == ffi.NULL
     assert lib.nnpoly_plan_new(ffi.NULL) == ffi.NULL

@@ -228,6 +228,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                            .depth = 2,
                                            .layers = layers,
                                            .loss = NNPOLY_CROSS_ENTROPY,
+                                           .label_smoothing = weighted ? 0.25 : 0,
                                            .rule = NNPOLY_ADAM,
                                            .beta1 = 0.9,
                                            .beta2 = 0.999,

@@ -63,8 +63,6 @@ def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: A
     """Return why no plan stands for these, or nothing if one does."""
     if type(loss) not in LOSSES or type(optimizer) not in RULES:
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
-    if getattr(loss, "label_smoothing", 0.0):
-        return "label smoothing is taken op by op"
     return _declines_layers(chain, dtype)
 
 
@@ -279,6 +277,7 @@ def _new_plan(
     training = ffi.new("struct nnpoly_training *")
     training.dtype, training.depth, training.layers = int(dtype is FLOAT64), len(layers), layers
     training.loss, training.rule = LOSSES[type(loss)], rule
+    training.label_smoothing = getattr(loss, "label_smoothing", 0.0)
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))
     training.beta2 = getattr(optimizer, "beta2", getattr(optimizer, "beta", 0.0))
     training.eps = getattr(optimizer, "eps", 0.0)
