@@ -133,11 +133,11 @@ static int run_loss(int dtype, struct loss *loss, void *mean) {
 }
 
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
-                         void *delta, void *loss, int64_t n, int64_t K) {
+                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
   if (n < 1 || K < 1) return NNPOLY_SHAPE;
   if ((labels == NULL) == (rows == NULL)) return NNPOLY_NULL;
-  CHECK(dtype, {INPUT, scores, n, K}, {INPUT | OPTIONAL, rows, n, K}, {OUTPUT, delta, n, K},
-        {OUTPUT, loss, 1, 1});
+  CHECK(dtype, {INPUT, scores, n, K}, {INPUT | OPTIONAL, rows, n, K},
+        {INPUT | OPTIONAL, weights, n, 1}, {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
   const int64_t words = 8 / size_of(dtype); /* of an int64, in elements */
   CHECK(dtype, {INPUT | OPTIONAL, labels, n, words}, {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
   if ((uintptr_t)labels % sizeof(int64_t) != 0) return NNPOLY_MISALIGNED;
@@ -145,29 +145,31 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
                      .scores = scores,
                      .y = rows,
                      .labels = labels,
+                     .weights = weights,
                      .delta = delta,
                      .n = n,
                      .K = K};
   return run_loss(dtype, &job, loss);
 }
 
-static int run_element_loss(int dtype, int kind, const void *scores, const void *y, void *delta,
-                            void *loss, int64_t n, int64_t K) {
+static int run_element_loss(int dtype, int kind, const void *scores, const void *y,
+                            const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
   if (n < 1) return NNPOLY_SHAPE;
-  CHECK(dtype, {INPUT, scores, n, K}, {INPUT, y, n, K}, {OUTPUT, delta, n, K},
-        {OUTPUT, loss, 1, 1});
-  struct loss job = {.kind = kind, .scores = scores, .y = y, .delta = delta, .n = n, .K = K};
+  CHECK(dtype, {INPUT, scores, n, K}, {INPUT, y, n, K}, {INPUT | OPTIONAL, weights, n, 1},
+        {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
+  struct loss job = {
+      .kind = kind, .scores = scores, .y = y, .weights = weights, .delta = delta, .n = n, .K = K};
   return run_loss(dtype, &job, loss);
 }
 
-int nnpoly_logistic(int dtype, const void *scores, const void *y, void *delta, void *loss,
-                    int64_t n, int64_t K) {
-  return run_element_loss(dtype, NNPOLY_LOGISTIC, scores, y, delta, loss, n, K);
+int nnpoly_logistic(int dtype, const void *scores, const void *y, const void *weights, void *delta,
+                    void *loss, int64_t n, int64_t K) {
+  return run_element_loss(dtype, NNPOLY_LOGISTIC, scores, y, weights, delta, loss, n, K);
 }
 
-int nnpoly_squared_error(int dtype, const void *scores, const void *y, void *delta, void *loss,
-                         int64_t n, int64_t K) {
-  return run_element_loss(dtype, NNPOLY_SQUARED_ERROR, scores, y, delta, loss, n, K);
+int nnpoly_squared_error(int dtype, const void *scores, const void *y, const void *weights,
+                         void *delta, void *loss, int64_t n, int64_t K) {
+  return run_element_loss(dtype, NNPOLY_SQUARED_ERROR, scores, y, weights, delta, loss, n, K);
 }
 
 /* Data */

@@ -47,6 +47,8 @@ struct loss {
   const void *scores;          /* (n, K) */
   const void *y;               /* (n, K), or NULL where labels are given */
   const int64_t *labels;       /* (n,) or NULL */
+  const void *weights;         /* (n,), of the rows; or NULL */
+  double kept, added;          /* kept y + added takes the place of y, unless added is 0 */
   void *delta;                 /* (n, K) */
   int64_t n, K, chunk_rows;    /* chunk_rows: a multiple of CHUNK_STEP, see nnpoly_cut_loss */
   double partial[MOST_CHUNKS]; /* n times the loss of each chunk's rows */
@@ -59,6 +61,8 @@ struct update {
   double learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps;
   int eps_inside;
   double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
+  void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
+  double ema;
 };
 
 static inline int uses_m(int rule) {

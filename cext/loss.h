@@ -57,8 +57,7 @@ static void softmax(const void *scores, void *f, int64_t row0, int64_t row1, int
   }
 }
 
-/* targets (K, LANES) of the rows from `row` on. */
-static void fetch_targets(const struct loss *job, int64_t row, int count, real *targets) {
+static void copy_targets(const struct loss *job, int64_t row, int count, real *targets) {
   const int64_t K = job->K;
   if (job->y != NULL) {
     to_columns((const real *)job->y + row * K, count, K, targets);
@@ -69,6 +68,24 @@ static void fetch_targets(const struct loss *job, int64_t row, int count, real *
     const int64_t label = job->labels[row + i];
     if (label >= 0 && label < K) targets[label * LANES + i] = 1;
   }
+}
+
+/* Rounded as it is op by op. */
+static void smooth(const struct loss *job, const real *y, int64_t count, real *out) {
+  const real kept = (real)job->kept, added = (real)job->added;
+  for (int64_t i = 0; i < count; i++) out[i] = kept * y[i] + added;
+}
+
+/* targets (K, LANES) of the rows from `row` on. */
+static void fetch_targets(const struct loss *job, int64_t row, int count, real *targets) {
+  copy_targets(job, row, count, targets);
+  if (job->added != 0) smooth(job, targets, job->K * LANES, targets);
+}
+
+/* Of the rows from `row` on. */
+INLINE vec fetch_weights(const struct loss *job, int64_t row, int count) {
+  if (job->weights == NULL) return set1(1);
+  return load_up_to((const real *)job->weights + row, count);
 }
 
 static double cross_entropy(const struct loss *job, int64_t row0, int64_t row1, void *scratch) {
@@ -83,15 +100,17 @@ static double cross_entropy(const struct loss *job, int64_t row0, int64_t row1, 
     shift_by_maximum(columns, K);
     const vec sum = exp_and_sum(columns, exps, K);
     const vec inverse = (real)1 / sum, log_sum = log_positive(sum);
+    const vec weight = fetch_weights(job, row, count), weight_nth = weight * one_nth;
     vec loss = {0};
     for (int64_t k = 0; k < K; k++) {
       const vec y = load(targets + k * LANES);
       /* 0 log 0 = 0: the mask keeps out the -inf of an impossible class. */
       const vec surprise = log_sum - load(columns + k * LANES);
       loss += choose(less_equal(absolute(y), (vec){0}), (vec){0}, y * surprise);
-      store(exps + k * LANES, fma_(load(exps + k * LANES), inverse, -y) * one_nth);
+      store(exps + k * LANES, fma_(load(exps + k * LANES), inverse, -y) * weight_nth);
     }
     to_rows(exps, count, K, (real *)job->delta + row * K);
+    loss *= weight;
     for (int i = 0; i < count; i++) total += (double)loss[i];
   }
   return total;
@@ -123,48 +142,82 @@ static double tree_sum(const vec sums[SUM_VECTORS]) {
 
 enum element_loss { LOGISTIC, SQUARED };
 
-/* SUM_LANES elements. */
-INLINE void loss_block(enum element_loss kind, const real *z, const real *y, real *delta, vec scale,
-                       vec sums[SUM_VECTORS]) {
+/* SUM_LANES elements; weights, one an element, or NULL. */
+INLINE void loss_block(enum element_loss kind, const real *z, const real *y, const real *weights,
+                       real *delta, vec scale, vec sums[SUM_VECTORS]) {
   UNROLL
   for (int v = 0; v < SUM_VECTORS; v++) {
     const vec zv = load(z + v * LANES), yv = load(y + v * LANES);
-    vec d;
-    sums[v] += kind == LOGISTIC ? logistic_element(zv, yv, &d) : squared_element(zv, yv, &d);
-    store(delta + v * LANES, d * scale);
+    vec d, loss = kind == LOGISTIC ? logistic_element(zv, yv, &d) : squared_element(zv, yv, &d);
+    d *= scale;
+    if (weights != NULL) {
+      const vec weight = load(weights + v * LANES);
+      loss *= weight;
+      d *= weight;
+    }
+    sums[v] += loss;
+    store(delta + v * LANES, d);
   }
 }
 
-/* Elements start..start+count-1. */
-INLINE double sum_elements(enum element_loss kind, const struct loss *job, int64_t start,
-                           int64_t count) {
+/* The weights of elements start..start+count-1, one each. Returns where they are: `room`, unless
+ * they lie so already. */
+static const real *spread_weights(const struct loss *job, int64_t start, int64_t count,
+                                  real *room) {
+  const real *weights = job->weights;
+  if (job->K == 1) return weights + start;
+  int64_t i = 0;
+  for (int64_t row = start / job->K; i < count; row++) {
+    const int64_t stop = least((row + 1) * job->K - start, count);
+    for (; i < stop; i++) room[i] = weights[row];
+  }
+  return room;
+}
+
+/* Elements start..start+count-1, count <= CHUNK. */
+INLINE double sum_elements(enum element_loss kind, int weighted, const struct loss *job,
+                           int64_t start, int64_t count) {
   const real *z = (const real *)job->scores + start, *y = (const real *)job->y + start;
+  real smoothed[CHUNK];
+  if (job->added != 0) {
+    smooth(job, y, count, smoothed);
+    y = smoothed;
+  }
   real *delta = (real *)job->delta + start;
   const vec scale = set1((real)(1.0 / (double)job->n));
+  real room[CHUNK];
+  const real *weights = weighted ? spread_weights(job, start, count, room) : NULL;
   vec sums[SUM_VECTORS] = {{0}};
   int64_t i = 0;
   for (; i + SUM_LANES <= count; i += SUM_LANES)
-    loss_block(kind, z + i, y + i, delta + i, scale, sums);
+    loss_block(kind, z + i, y + i, weighted ? weights + i : NULL, delta + i, scale, sums);
   if (i < count) { /* a last block, padded by scores and targets whose loss is 0 */
-    real z_last[SUM_LANES], y_last[SUM_LANES] = {0}, delta_last[SUM_LANES];
+    real z_last[SUM_LANES], y_last[SUM_LANES], weights_last[SUM_LANES], delta_last[SUM_LANES];
     for (int j = 0; j < SUM_LANES; j++) {
       const int inside = i + j < count;
       z_last[j] = inside ? z[i + j] : kind == LOGISTIC ? (real)-1e4 : (real)0;
       y_last[j] = inside ? y[i + j] : (real)0;
+      weights_last[j] = weighted && inside ? weights[i + j] : (real)0;
     }
-    loss_block(kind, z_last, y_last, delta_last, scale, sums);
+    loss_block(kind, z_last, y_last, weighted ? weights_last : NULL, delta_last, scale, sums);
     memcpy(delta + i, delta_last, (size_t)(count - i) * sizeof(real));
   }
   return tree_sum(sums);
 }
 
-INLINE double element_loss(enum element_loss kind, const struct loss *job, int64_t row0,
-                           int64_t row1) {
+INLINE double sum_rows(enum element_loss kind, int weighted, const struct loss *job, int64_t row0,
+                       int64_t row1) {
   const int64_t stop = row1 * job->K;
   double total = 0;
   for (int64_t i = row0 * job->K; i < stop; i += CHUNK)
-    total += sum_elements(kind, job, i, least(CHUNK, stop - i));
+    total += sum_elements(kind, weighted, job, i, least(CHUNK, stop - i));
   return total;
+}
+
+INLINE double element_loss(enum element_loss kind, const struct loss *job, int64_t row0,
+                           int64_t row1) {
+  return job->weights == NULL ? sum_rows(kind, 0, job, row0, row1)
+                              : sum_rows(kind, 1, job, row0, row1);
 }
 
 static double logistic(const struct loss *job, int64_t row0, int64_t row1) {

@@ -106,19 +106,22 @@ int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K)
 
 /* loss[0] = -1/n sum_ik y_ik log f_ik and delta = (f - y) / n, f = softmax of each row.
  * scores, delta: (n, K). The target is `rows`, y: (n, K), or else `labels`: (n,), whose entries
- * outside of 0..K-1 stand for a row of zeros. The other one is NULL. n must be positive. */
+ * outside of 0..K-1 stand for a row of zeros. The other one is NULL. n must be positive.
+ *
+ * weights: (n,), or NULL for ones. They multiply the rows' losses and rows of delta, here and in
+ * the losses below. */
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
-                         void *delta, void *loss, int64_t n, int64_t K);
+                         const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
 /* loss[0] = 1/n sum_ik [max(z, 0) - z y + log(1 + exp(-|z|))] and delta = (sigmoid(z) - y) / n.
  * scores z, y, delta: (n, K). n must be positive. */
-int nnpoly_logistic(int dtype, const void *scores, const void *y, void *delta, void *loss,
-                    int64_t n, int64_t K);
+int nnpoly_logistic(int dtype, const void *scores, const void *y, const void *weights, void *delta,
+                    void *loss, int64_t n, int64_t K);
 
 /* loss[0] = 1/(2n) sum_ik (z - y)^2 and delta = (z - y) / n. scores z, y, delta: (n, K).
  * n must be positive. */
-int nnpoly_squared_error(int dtype, const void *scores, const void *y, void *delta, void *loss,
-                         int64_t n, int64_t K);
+int nnpoly_squared_error(int dtype, const void *scores, const void *y, const void *weights,
+                         void *delta, void *loss, int64_t n, int64_t K);
 
 /* Row i of out = row indices[i] of x. x: (N, row_bytes) and out: (n, row_bytes), in bytes of any
  * type. NNPOLY_RANGE if an index is outside of 0..N-1. */
@@ -168,16 +171,19 @@ struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
   int loss, rule, eps_inside;
+  double label_smoothing; /* a, in [0, 1): (1 - a) y + a / outputs takes the place of y, with
+                           * NNPOLY_LOGISTIC a / 2; must be 0 with NNPOLY_SQUARED_ERROR */
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
   int decoupled;       /* else g += weight_decay w, after clipping */
+  double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
 /* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update; g
- * receives the gradient. */
+ * receives the gradient; average may be NULL. */
 struct nnpoly_state {
-  void *w, *g, *m, *s, *peak;
+  void *w, *g, *m, *s, *peak, *average;
 };
 
 /* What one step alone decides. As in nnpoly_update. */
@@ -197,17 +203,18 @@ void nnpoly_plan_free(nnpoly_plan *plan);
 int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
 
 /* One step on a batch. x: (n, inputs); the target is labels: (n,), all in 0..outputs-1, or y: (n,
- * outputs), the other one NULL. loss[0] is the loss before the step. */
+ * outputs), the other one NULL. weights: (n,) or NULL, as in the losses. loss[0] is the loss before
+ * the step. */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
-                     const int64_t *labels, const void *y, int64_t n,
+                     const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
 
-/* Steps over the rows order[0..n-1] of X, labels and Y (N rows), a batch each; the last batch may
- * be smaller. */
+/* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), a batch each; the last
+ * batch may be smaller. */
 struct nnpoly_epoch {
   const void *X;
   const int64_t *labels;
-  const void *Y;
+  const void *Y, *weights;
   int64_t N;
   const int64_t *order; /* (n,) */
   int64_t n, batch;

@@ -101,6 +101,17 @@ INLINE void update_range(int rule, int eps_inside, const struct update *u, int64
   if (i < i1) update_vector(rule, eps_inside, u, &r, i, (int)(i1 - i));
 }
 
+/* The average of w: rounded as it is op by op. */
+static void follow(const struct update *u, int64_t i0, int64_t i1) {
+  const vec kept = set1((real)u->ema), rest = set1((real)(1.0 - u->ema));
+  for (int64_t i = i0; i < i1; i += LANES) {
+    real *to = (real *)u->average + i;
+    const int n = (int)least(LANES, i1 - i);
+    const vec w = load_up_to((const real *)u->w + i, n);
+    store_up_to(to, kept * load_up_to(to, n) + rest * w, n);
+  }
+}
+
 static void update(const struct update *u, int64_t i0, int64_t i1) {
   if (u->penalty != 0) add_scaled(u->g, u->w, i0, i1, u->penalty);
   if (u->keep != 1) scale(u->w, u->w, i0, i1, u->keep);
@@ -123,4 +134,5 @@ static void update(const struct update *u, int64_t i0, int64_t i1) {
     CASE(LION)
   }
 #undef CASE
+  if (u->average != NULL) follow(u, i0, i1);
 }

@@ -38,6 +38,7 @@ struct nnpoly_plan {
   struct results *results;
   char *y;         /* a gathered target: (rows, outputs) */
   int64_t *labels; /* or (rows,) */
+  char *weights;   /* (rows,) */
   int64_t bytes;
   struct choice choice;
 };
@@ -64,6 +65,8 @@ static int sound(const struct nnpoly_training *t) {
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < NNPOLY_CROSS_ENTROPY || t->loss > NNPOLY_SQUARED_ERROR) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
+  if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
+  if (t->label_smoothing > 0 && t->loss == NNPOLY_SQUARED_ERROR) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
 }
 
@@ -88,6 +91,7 @@ static void free_batch(nnpoly_plan *plan) {
   }
   free(plan->y), plan->y = NULL;
   free(plan->labels), plan->labels = NULL;
+  free(plan->weights), plan->weights = NULL;
   plan->bytes = 0;
   plan->rows = 0;
 }
@@ -115,7 +119,9 @@ static int reserve(nnpoly_plan *plan, int64_t rows) {
   }
   plan->y = take(plan, rows, outputs_of(plan, t->depth - 1), plan->size);
   plan->labels = take(plan, rows, 1, sizeof *plan->labels);
-  if (!complete || plan->y == NULL || plan->labels == NULL) {
+  plan->weights = take(plan, rows, 1, plan->size);
+  complete &= plan->y != NULL && plan->labels != NULL && plan->weights != NULL;
+  if (!complete) {
     free_batch(plan);
     return NNPOLY_NO_MEMORY;
   }
@@ -198,16 +204,23 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
       .eps_inside = t->eps_inside,
       .penalty = t->decoupled ? 0.0 : t->weight_decay,
       .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+      .average = state->average,
+      .ema = t->ema,
   };
 }
 
 static struct loss loss_of(const nnpoly_plan *plan, const int64_t *labels, const void *y,
-                           int64_t n) {
-  const int last = plan->training.depth - 1;
-  struct loss loss = {.kind = plan->training.loss,
+                           const void *weights, int64_t n) {
+  const struct nnpoly_training *t = &plan->training;
+  const int last = t->depth - 1;
+  const double a = t->label_smoothing, K = (double)outputs_of(plan, last);
+  struct loss loss = {.kind = t->loss,
                       .scores = plan->results[last].post,
                       .y = y,
                       .labels = labels,
+                      .weights = weights,
+                      .kept = 1.0 - a,
+                      .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * a : a / K,
                       .delta = plan->results[last].delta,
                       .n = n,
                       .K = outputs_of(plan, last)};
@@ -379,8 +392,8 @@ static int labels_within(const int64_t *labels, int64_t n, int64_t K) {
 }
 
 static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
-                       const int64_t *labels, const void *y, int64_t n, const void *losses,
-                       int64_t steps) {
+                       const int64_t *labels, const void *y, const void *weights, int64_t n,
+                       const void *losses, int64_t steps) {
   const struct nnpoly_training *t = &plan->training;
   const int64_t P = plan->parameters, K = outputs_of(plan, t->depth - 1);
   if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
@@ -390,24 +403,24 @@ static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state
         {OUTPUT, state->m, uses_m(t->rule) ? P : 0, 1},
         {OUTPUT, state->s, uses_s(t->rule) ? P : 0, 1},
         {OUTPUT, state->peak, t->rule == NNPOLY_AMSGRAD ? P : 0, 1},
-        {INPUT, x, n, t->layers[0].inputs}, {INPUT | OPTIONAL, y, n, K},
-        {OUTPUT, losses, steps, 1});
+        {OUTPUT | OPTIONAL, state->average, P, 1}, {INPUT, x, n, t->layers[0].inputs},
+        {INPUT | OPTIONAL, y, n, K}, {INPUT | OPTIONAL, weights, n, 1}, {OUTPUT, losses, steps, 1});
   return labels == NULL || labels_within(labels, n, K) ? NNPOLY_OK : NNPOLY_RANGE;
 }
 
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
-                     const int64_t *labels, const void *y, int64_t n,
+                     const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (n < 1) return NNPOLY_SHAPE;
-  int status = check_state(plan, state, x, labels, y, n, loss, 1);
+  int status = check_state(plan, state, x, labels, y, weights, n, loss, 1);
   if (status == NNPOLY_OK) status = reserve(plan, n);
   if (status != NNPOLY_OK) return status;
   struct step s = {.plan = plan,
                    .kernels = nnpoly_kernels(plan->training.dtype),
                    .x = x,
                    .n = n,
-                   .loss = loss_of(plan, labels, y, n),
+                   .loss = loss_of(plan, labels, y, weights, n),
                    .update = update_of(plan, state, rates)};
   status = plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
   if (status == NNPOLY_OK) nnpoly_mean_loss(plan->training.dtype, &s.loss, loss);
@@ -433,12 +446,22 @@ static int check_member(const struct member *m) {
   if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
   for (int64_t i = 0; i < e->n; i++)
     if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
-  const int status =
-      check_state(m->plan, m->state, e->X, e->labels, e->Y, e->N, e->losses, steps_of(e));
+  const int status = check_state(m->plan, m->state, e->X, e->labels, e->Y, e->weights, e->N,
+                                 e->losses, steps_of(e));
   return status == NNPOLY_OK ? reserve(m->plan, least(e->batch, e->n)) : status;
 }
 
-/* The targets of the rows `order`, side by side. */
+static void gather_elements(int64_t size, const void *from, const int64_t *order, int64_t n,
+                            void *to) {
+  for (int64_t i = 0; i < n; i++) {
+    if (size == sizeof(double))
+      ((double *)to)[i] = ((const double *)from)[order[i]];
+    else
+      ((float *)to)[i] = ((const float *)from)[order[i]];
+  }
+}
+
+/* The targets and weights of the rows `order`, side by side. */
 static void gather(const struct member *m, const int64_t *order, int64_t n) {
   const nnpoly_plan *plan = m->plan;
   const int64_t row = outputs_of(plan, plan->training.depth - 1) * plan->size;
@@ -448,6 +471,8 @@ static void gather(const struct member *m, const int64_t *order, int64_t n) {
     else
       memcpy(plan->y + i * row, (const char *)m->epoch->Y + order[i] * row, (size_t)row);
   }
+  if (m->epoch->weights != NULL)
+    gather_elements(plan->size, m->epoch->weights, order, n, plan->weights);
 }
 
 static struct step next_step(const struct member *m) {
@@ -455,14 +480,15 @@ static struct step next_step(const struct member *m) {
   const int64_t start = e->done * e->batch, n = least(e->batch, e->n - start);
   const int has_labels = e->labels != NULL;
   gather(m, e->order + start, n);
-  return (struct step){.plan = m->plan,
-                       .kernels = nnpoly_kernels(m->plan->training.dtype),
-                       .x = e->X,
-                       .rows = e->order + start,
-                       .n = n,
-                       .loss = loss_of(m->plan, has_labels ? m->plan->labels : NULL,
-                                       has_labels ? NULL : m->plan->y, n),
-                       .update = update_of(m->plan, m->state, &e->rates[e->done])};
+  return (struct step){
+      .plan = m->plan,
+      .kernels = nnpoly_kernels(m->plan->training.dtype),
+      .x = e->X,
+      .rows = e->order + start,
+      .n = n,
+      .loss = loss_of(m->plan, has_labels ? m->plan->labels : NULL, has_labels ? NULL : m->plan->y,
+                      e->weights != NULL ? m->plan->weights : NULL, n),
+      .update = update_of(m->plan, m->state, &e->rates[e->done])};
 }
 
 static void complete(const struct member *m, const struct step *s) {

@@ -59,6 +59,12 @@ def _scores(rng: np.random.Generator, *targets: str) -> Samples:
     return [(s, made[kind](s)) for s in scores for kind in targets]
 
 
+def _weighted(rng: np.random.Generator, samples: Samples) -> Samples:
+    """Return samples of a loss, without and with sample weights, of which some are 0."""
+    weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, _ in samples]
+    return samples + [(*args, w) for args, w in zip(samples, weights, strict=True)]
+
+
 def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
 
@@ -73,9 +79,9 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "dropout_scale": lambda r: [(r.normal(size=(33, 65)), 0.3, -12345, 7)],
     "softmax": lambda r: [(s,) for s, _ in _scores(r, "r")],
     "one_hot": lambda r: [(y, s) for s, y in _scores(r, "c", "h")],
-    "cross_entropy": lambda r: _scores(r, "c", "h"),
-    "logistic": lambda r: _scores(r, "p"),
-    "squared_error": lambda r: _scores(r, "r")[:2],
+    "cross_entropy": lambda r: _weighted(r, _scores(r, "c", "h")),
+    "logistic": lambda r: _weighted(r, _scores(r, "p")),
+    "squared_error": lambda r: _weighted(r, _scores(r, "r")[:2]),
     "gather": lambda r: [(r.normal(size=(40, 5)), r.integers(0, 40, 9))],
     "flatten": lambda r: [([r.normal(size=(3, 4)), r.normal(size=5)],)],
     "clip_norm": lambda r: [(*_vectors(r, "s"), limit) for limit in (0.5, 1e4)],

@@ -261,49 +261,71 @@ def as_rows(y: Array, K: int) -> Array:
     return np.eye(K)[y] if y.ndim == 1 else y
 
 
-def cross_entropy_scale(results, scores, y):
-    (n, K), shifted = scores.shape, shift(scores)
+def row_weights(rng, n: int) -> Array:
+    """Return sample weights around 1; one of several is 0."""
+    weights = rng.uniform(0.5, 1.5, n)
+    if n > 1:
+        weights[n // 2] = 0.0
+    return weights
+
+
+def with_and_without_weights(rng, name: str, terms: int, arguments: Arguments):
+    yield name, terms, arguments
+    weights = row_weights(rng, len(arguments["scores"]))
+    yield f"{name}-weighted", terms, {**arguments, "sample_weight": weights}
+
+
+def column(sample_weight: Array | None) -> Any:
+    """Return what multiplies arrays (n, K)."""
+    return 1.0 if sample_weight is None else sample_weight[:, None]
+
+
+def cross_entropy_scale(results, scores, y, sample_weight=None):
+    (n, K), shifted, s = scores.shape, shift(scores), column(sample_weight)
     total = np.sum(np.exp(shifted), axis=1, keepdims=True)
     f, target = np.exp(shifted) / total, as_rows(y, K)
-    loss = np.sum(target * (1.0 + np.log(total) + np.abs(shifted))) / n
-    return [loss, (f * (1.0 + np.abs(shifted)) + target) / n]
+    loss = np.sum(s * target * (1.0 + np.log(total) + np.abs(shifted))) / n
+    return [loss, s * (f * (1.0 + np.abs(shifted)) + target) / n]
 
 
 @cases("cross_entropy", cross_entropy_scale)
 def _cross_entropy(rng):
     for name, n, K, scores in score_cases(rng):
         labels = rng.integers(0, K, n)
-        yield f"{name}-indices", n * K, {"scores": scores, "y": labels}
-        yield f"{name}-rows", n * K, {"scores": scores, "y": as_rows(labels, K)}
+        for kind, y in (("indices", labels), ("rows", as_rows(labels, K))):
+            arguments = {"scores": scores, "y": y}
+            yield from with_and_without_weights(rng, f"{name}-{kind}", n * K, arguments)
     soft = rng.dirichlet(np.ones(37), 3)
-    yield "soft-rows", 111, {"scores": rng.standard_normal((3, 37)), "y": soft}
+    arguments = {"scores": rng.standard_normal((3, 37)), "y": soft}
+    yield from with_and_without_weights(rng, "soft-rows", 111, arguments)
 
 
-def logistic_scale(results, scores, y):
-    n, small = len(scores), np.exp(-np.abs(scores))
+def logistic_scale(results, scores, y, sample_weight=None):
+    n, small, s = len(scores), np.exp(-np.abs(scores)), column(sample_weight)
     parts = np.maximum(scores, 0.0) + np.abs(scores * y) + np.log1p(small)
     f = np.where(scores >= 0, 1.0, small) / (1.0 + small)
-    return [np.sum(parts) / n, (f + np.abs(y)) / n]
+    return [np.sum(s * parts) / n, s * (f + np.abs(y)) / n]
 
 
 @cases("logistic", logistic_scale)
 def _logistic(rng):
     for name, n, K, scores in score_cases(rng):
-        yield name, n * K, {"scores": scores, "y": 1.0 * rng.integers(0, 2, (n, K))}
-    scores, soft = rng.standard_normal((3, 37)), rng.random((3, 37))
-    yield "probabilities", 111, {"scores": scores, "y": soft}
+        arguments = {"scores": scores, "y": 1.0 * rng.integers(0, 2, (n, K))}
+        yield from with_and_without_weights(rng, name, n * K, arguments)
+    arguments = {"scores": rng.standard_normal((3, 37)), "y": rng.random((3, 37))}
+    yield from with_and_without_weights(rng, "probabilities", 111, arguments)
 
 
-def squared_error_scale(results, scores, y):
-    n, difference = len(scores), np.abs(scores - y)
-    return [np.sum(difference**2) / (2 * n), difference / n]
+def squared_error_scale(results, scores, y, sample_weight=None):
+    n, difference, s = len(scores), np.abs(scores - y), column(sample_weight)
+    return [np.sum(s * difference**2) / (2 * n), s * difference / n]
 
 
 @cases("squared_error", squared_error_scale)
 def _squared_error(rng):
     for n, K in SCORES:
-        scores, y = rng.standard_normal((n, K)), rng.standard_normal((n, K))
-        yield f"{n}x{K}", n * K, {"scores": scores, "y": y}
+        arguments = {"scores": rng.standard_normal((n, K)), "y": rng.standard_normal((n, K))}
+        yield from with_and_without_weights(rng, f"{n}x{K}", n * K, arguments)
 
 
 # Data and the flat vector

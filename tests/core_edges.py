@@ -61,11 +61,17 @@ def losses(rng: np.random.Generator) -> Iterator[Case]:
     for n, K in SCORES:
         scores, soft = 2.0 * rng.standard_normal((n, K)), rng.random((n, K))
         yield case("softmax", (n, K), K, {"scores": scores})
-        yield case("logistic", (n, K), n * K, {"scores": scores, "y": soft})
-        yield case("squared_error", (n, K), n * K, {"scores": scores, "y": soft})
-        yield case("cross_entropy", (n, K), n * K, {"scores": scores, "y": soft})
-        labels = rng.integers(0, K, n)
-        yield case("cross_entropy", (n, K, 0), n * K, {"scores": scores, "y": labels})
+        labels, weights = rng.integers(0, K, n), cases.row_weights(rng, n)
+        for primitive, y in (
+            ("logistic", soft),
+            ("squared_error", soft),
+            ("cross_entropy", soft),
+            ("cross_entropy", labels),
+        ):
+            arguments = {"scores": scores, "y": y}
+            yield case(primitive, (n, K, y.ndim), n * K, arguments)
+            arguments = {**arguments, "sample_weight": weights}
+            yield case(primitive, (n, K, y.ndim, n), n * K, arguments)
 
 
 def rest(rng: np.random.Generator) -> Iterator[Case]:

@@ -162,6 +162,70 @@ def test_results_that_cannot_be_written_are_made_anew(dtype):
     np.testing.assert_allclose(new, 0.9, rtol=1e-6)
 
 
+# Sample weights
+
+
+WEIGHTED = ["cross_entropy", "logistic", "squared_error"]
+
+
+def weighted_cases(primitive: str, dtype: str) -> Iterator[dict[str, Any]]:
+    for case in all_cases(primitive):
+        if "sample_weight" in case.arguments:
+            yield rounded(case, dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("primitive", WEIGHTED)
+@pytest.mark.parametrize("isa", ISAS)
+def test_weights_of_one_change_no_bit(isa, primitive, dtype):
+    use(isa, 1)
+    function = getattr(get("numpy").ops, primitive)
+    for arguments in weighted_cases(primitive, dtype):
+        scores, y, weights = arguments.values()
+        plain, weighted = function(scores, y), function(scores, y, np.ones_like(weights))
+        assert [np.array(r).tobytes() for r in plain] == [np.array(r).tobytes() for r in weighted]
+
+
+@every_dtype
+@pytest.mark.parametrize("primitive", WEIGHTED)
+def test_a_weight_of_zero_leaves_its_row_out(primitive, dtype):
+    function = getattr(get("numpy").ops, primitive)
+    for arguments in weighted_cases(primitive, dtype):
+        scores, y, weights = arguments.values()
+        _, delta = function(scores, y, weights)
+        assert not delta[weights == 0].any()
+
+
+@pytest.mark.parametrize("primitive", WEIGHTED)
+@pytest.mark.parametrize(
+    "form",
+    [strided, misplaced, swapped, lambda s: s.astype("f4"), lambda s: s[1:], np.ndarray.tolist],
+)
+def test_weights_that_c_cannot_read_take_the_definition(primitive, form):
+    for arguments in weighted_cases(primitive, "float64"):
+        if len(arguments["scores"]) > 1:
+            assert takes(primitive, arguments)
+            changed = {**arguments, "sample_weight": form(arguments["sample_weight"])}
+            assert not takes(primitive, changed)
+
+
+@pytest.mark.parametrize("function", WEIGHTED)
+def test_bad_weights_have_their_status(function):
+    p, n, K = ffi.from_buffer, 4, 3
+    scores, y, delta, loss = (np.ones(size, np.float32) for size in (12, 12, 12, 1))
+    before = delta.copy()
+    targets = [ffi.NULL, p(y)] if function == "cross_entropy" else [p(y)]
+    compute = getattr(lib, f"nnpoly_{function}")
+    for weights, status in (
+        (p(delta), lib.NNPOLY_OVERLAP),
+        (p(loss), lib.NNPOLY_OVERLAP),
+        (ffi.cast("char *", p(y)) + 1, lib.NNPOLY_MISALIGNED),
+    ):
+        assert compute(0, p(scores), *targets, weights, p(delta), p(loss), n, K) == status
+        assert np.array_equal(delta, before)
+    assert compute(0, p(scores), *targets, p(y), p(delta), p(loss), n, K) == lib.NNPOLY_OK
+
+
 # Bad input: refused with an error, or NumPy's own answer
 
 

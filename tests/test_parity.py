@@ -102,8 +102,8 @@ class Mutant(NumPy):
 
 
 def _loss_with(change: Callable[[Any, int], Any]) -> Callable[..., Any]:
-    def wrong(right: Any, scores: Any, y: Any) -> Any:
-        loss, delta = right(scores, y)
+    def wrong(right: Any, scores: Any, *rest: Any) -> Any:
+        loss, delta = right(scores, *rest)
         return loss, change(delta, scores.shape[0])
 
     return wrong

@@ -26,6 +26,8 @@ X = rng.normal(size=(101, 6)).astype("f4")
 CLASSES = rng.integers(0, 3, 101)
 ROWS = rng.random((101, 3)).astype("f4")
 SHARES = ROWS / ROWS.sum(axis=1, keepdims=True)
+WEIGHTS = rng.exponential(size=101).astype("f4")
+WEIGHTS[1::5] = 0.0
 
 OPTIMIZERS = [
     nn.SGD(0.1),
@@ -41,27 +43,41 @@ OPTIMIZERS = [
     nn.Lion(1e-3, weight_decay=0.1),
     nn.SGD(0.1, weight_decay=0.1, clip_norm=0.5),
     nn.Adam(0.01, weight_decay=0.1),
+    nn.Adam(0.01, ema=0.9),
+    nn.AdamW(0.01, clip_norm=0.1, ema=0.99),
+    nn.SGD(0.1, ema=0.0),
 ]
 
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    threads = lib.nnpoly_num_threads()
+    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
     yield
+    lib.nnpoly_set_isa(isa)
     lib.nnpoly_set_num_threads(threads)
 
 
 def trainer(
-    optimizer: Any = None, output: str = "softmax", dtype: str = "float32", activation: Any = "tanh"
+    optimizer: Any = None,
+    output: str = "softmax",
+    dtype: str = "float32",
+    activation: Any = "tanh",
+    loss: Any = None,
 ) -> nn.Trainer:
     net = nn.MLP([6, 17, 8, 3], activation, output, dtype=dtype, seed=1)
-    return nn.Trainer(net, optimizer or nn.Adam(0.01))
+    return nn.Trainer(net, optimizer or nn.Adam(0.01), loss)
 
 
 def op_by_op(made: nn.Trainer) -> nn.Trainer:
     """Return the same trainer without its plan."""
     plan = made._training.step.__self__
-    made._training = made._training._replace(step=plan._one_by_one, begin=None)
+    made._training = made._training._replace(step=plan._one_by_one, begin=None, quick=None)
+    return made
+
+
+def in_one_call(made: nn.Trainer) -> nn.Trainer:
+    """Return the same trainer with nothing to fall back to."""
+    made._training.step.__self__._one_by_one = None
     return made
 
 
@@ -71,9 +87,13 @@ def state(made: nn.Trainer) -> list[bytes]:
     return [(array + 0).tobytes() for array in arrays]
 
 
-def run(made: nn.Trainer, y: np.ndarray, steps: int = 5) -> list[Any]:
-    sizes = [32, 1, 101, 32, 7]
-    losses = [float(made.step(X[: sizes[t % 5]], y[: sizes[t % 5]])) for t in range(steps)]
+def run(made: nn.Trainer, y: np.ndarray, steps: int = 5, weights: Any = None) -> list[Any]:
+    losses = []
+    for t in range(steps):
+        rows = slice([32, 1, 101, 32, 7][t % 5])
+        losses.append(
+            float(made.step(X[rows], y[rows], weights if weights is None else weights[rows]))
+        )
     return [losses, *state(made)]
 
 
@@ -85,12 +105,47 @@ def test_every_optimiser_has_the_same_bits(optimizer, dtype):
     assert run(planned, CLASSES) == run(plain, CLASSES)
 
 
-@pytest.mark.parametrize(
-    ("output", "y"),
-    [("softmax", CLASSES), ("softmax", SHARES), ("sigmoid", ROWS), ("identity", ROWS)],
+every_loss = pytest.mark.parametrize(
+    ("loss", "output", "y"),
+    [
+        (None, "softmax", CLASSES),
+        (None, "softmax", SHARES),
+        (None, "sigmoid", ROWS),
+        (None, "identity", ROWS),
+        (nn.losses.CrossEntropy(label_smoothing=0.1), "softmax", CLASSES),
+        (nn.losses.CrossEntropy(label_smoothing=0.3), "softmax", SHARES),
+        (nn.losses.Logistic(label_smoothing=0.1), "sigmoid", ROWS),
+    ],
+    ids=[
+        "classes",
+        "rows",
+        "sigmoid",
+        "identity",
+        "classes-smooth",
+        "rows-smooth",
+        "sigmoid-smooth",
+    ],
 )
-def test_every_loss_has_the_same_bits(output, y):
-    assert run(trainer(output=output), y) == run(op_by_op(trainer(output=output)), y)
+
+
+@every_loss
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_loss_has_the_same_bits(loss, output, y, weights, dtype):
+    planned = in_one_call(trainer(loss=loss, output=output, dtype=dtype))
+    plain = op_by_op(trainer(loss=loss, output=output, dtype=dtype))
+    assert run(planned, y, weights=weights) == run(plain, y, weights=weights)
+
+
+@every_loss
+def test_many_outputs_have_the_same_bits(loss, output, y):
+    """More scores than C adds up at once: 4096 elements."""
+    wide = np.resize(y, (101, 300)) / 100 if y.ndim == 2 else y
+    found = []
+    for form in (in_one_call, op_by_op):
+        made = form(nn.Trainer(nn.MLP([6, 300], output=output, seed=0), loss=loss))
+        found.append([float(made.step(X, wide, WEIGHTS)), *state(made)])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +170,42 @@ def test_an_epoch_call_has_the_bits_of_its_steps(shuffle, y):
     assert made[0].t == made[1].t == 21
 
 
+@every_loss
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_epoch_call_takes_the_weights_of_its_rows(loss, output, y, shuffle, dtype):
+    made = [
+        in_one_call(trainer(loss=loss, output=output, dtype=dtype)),
+        op_by_op(trainer(loss=loss, output=output, dtype=dtype)),
+    ]
+    for each in made:
+        each.fit(X, y, epochs=3, batch_size=16, shuffle=shuffle, sample_weight=WEIGHTS)
+    assert state(made[0]) == state(made[1])
+    assert made[0].history == made[1].history
+
+
+@every_loss
+def test_weights_of_one_change_no_bit(loss, output, y):
+    made = [trainer(loss=loss, output=output), trainer(loss=loss, output=output)]
+    for each, weights in zip(made, (None, np.ones(101)), strict=True):
+        run(each, y, weights=weights)
+        each.fit(X, y, epochs=2, batch_size=16, sample_weight=weights)
+    assert state(made[0]) == state(made[1])
+    assert made[0].history == made[1].history
+
+
+@every_loss
+def test_isas_do_not_change_a_bit(loss, output, y):
+    found = []
+    for isa in core.isas():
+        if isa != "baseline":
+            lib.nnpoly_set_isa(isa.encode())
+            made = in_one_call(trainer(loss=loss, output=output))
+            made.fit(X, y, epochs=2, batch_size=16, sample_weight=WEIGHTS)
+            found.append([made.history.loss, *state(made)])
+    assert all(each == found[0] for each in found)
+
+
 @pytest.mark.parametrize(
     ("widths", "batch", "epochs"),
     [
@@ -123,20 +214,22 @@ def test_an_epoch_call_has_the_bits_of_its_steps(shuffle, y):
         ([60, 300, 200, 10], 128, 2),  # by products
     ],
 )
-@pytest.mark.parametrize("clip", [None, 0.01])
-def test_threads_do_not_change_a_bit(widths, batch, epochs, clip):
+@pytest.mark.parametrize(("clip", "weighted"), [(None, False), (0.01, False), (None, True)])
+def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted):
     data = np.random.default_rng(0).normal(size=(320, widths[0])).astype("f4")
     labels = np.arange(320) % widths[-1]
+    weights = np.resize(WEIGHTS, 320) if weighted else None
+    optimizer = nn.Adam(clip_norm=clip, ema=0.9 if weighted else None)
     found = []
     for threads in (1, 2, 3):
         nn.set_num_threads(threads)
-        made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip))
-        made.fit(data, labels, epochs=epochs, batch_size=batch)
+        made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer)
+        made.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
         found.append([made.history.loss, *state(made)])
     assert found[0] == found[1] == found[2]
     assert lib.nnpoly_workers() > 0
-    alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), nn.Adam(clip_norm=clip)))
-    alone.fit(data, labels, epochs=epochs, batch_size=batch)
+    alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer))
+    alone.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
     assert [alone.history.loss, *state(alone)] == found[0]
 
 
@@ -151,16 +244,34 @@ def test_batches_that_c_cannot_read_are_taken_op_by_op():
     np.testing.assert_allclose(plain.network.w, planned.network.w, atol=1e-5)
 
 
-def test_misaligned_data_are_taken_op_by_op():
-    bytes_ = np.zeros(X.nbytes + 1, np.uint8)
-    shifted = bytes_[1:].view("f4").reshape(X.shape)
-    shifted[...] = X
+def misaligned(array: np.ndarray) -> np.ndarray:
+    bytes_ = np.zeros(array.nbytes + 1, np.uint8)
+    shifted = bytes_[1:].view("f4").reshape(array.shape)
+    shifted[...] = array
     assert not shifted.flags.aligned
+    return shifted
+
+
+def test_misaligned_data_are_taken_op_by_op():
     made = [trainer(), trainer()]
-    for each, data in zip(made, (X, shifted), strict=True):
+    for each, data in zip(made, (X, misaligned(X)), strict=True):
         each.step(data, CLASSES)
         each.fit(data, CLASSES, epochs=1)
     np.testing.assert_allclose(made[0].network.w, made[1].network.w, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [misaligned, lambda weights: np.repeat(weights, 2)[::2]])
+def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
+    made = [trainer(), trainer()]
+    for each, weights in zip(made, (WEIGHTS, form(WEIGHTS)), strict=True):
+        each.step(X, CLASSES, weights)
+        each.fit(X, CLASSES, epochs=1, sample_weight=weights)
+    np.testing.assert_allclose(made[0].network.w, made[1].network.w, atol=1e-5)
+    plan, order = made[0]._training.step.__self__, np.arange(101)
+    arguments = made[0].network._w, made[0]._moments, X, CLASSES
+    for weights in (WEIGHTS.astype("f8"), WEIGHTS[:50], form(WEIGHTS)):
+        assert plan.begin(*arguments, weights, order, 101, [(0.01, 1.0, 1.0)]) is None
+        assert plan.quick(*arguments, (0.01, 1.0, 1.0), weights) is None
 
 
 @pytest.mark.parametrize("shape", [(101,), (101, 1)])
@@ -368,6 +479,10 @@ def test_plans_refuse_what_is_unsound():
     assert lib.nnpoly_plan_bytes(plan) == 0
     lib.nnpoly_plan_free(plan)
     lib.nnpoly_plan_free(ffi.NULL)
-    for change in ({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}):
+    for change in (
+        *({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}),
+        *({"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": np.nan}),
+        {"loss": lib.NNPOLY_SQUARED_ERROR, "label_smoothing": 0.1},
+    ):
         assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good | change)) == ffi.NULL
     assert lib.nnpoly_plan_new(ffi.NULL) == ffi.NULL

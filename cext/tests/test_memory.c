@@ -150,32 +150,57 @@ static void updates(int64_t count) {
   }
 }
 
-static void losses(int64_t n, int64_t K) {
+/* In [0, 1), one of them 0. */
+static const void *row_weights(int64_t n) {
+  void *weights = filled(n, 0);
+  set(weights, n / 2, 0);
+  guarded_read_only(weights);
+  return weights;
+}
+
+static double weight_of(const void *weights, int64_t row) {
+  return weights != NULL ? get(weights, row) : 1;
+}
+
+static void losses(int64_t n, int64_t K, int weighted) {
   const void *scores = input(n * K), *y = input(n * K);
+  const void *weights = weighted ? row_weights(n) : NULL;
   int64_t *labels = guarded((size_t)n * sizeof(int64_t), side);
   for (int64_t i = 0; i < n; i++) labels[i] = i % (K + 1) - (i % 5 == 4);
   guarded_read_only(labels);
   void *f = room(n * K), *delta = room(n * K), *loss = room(1);
   ok("softmax", nnpoly_softmax(dtype, scores, f, n, K));
-  ok("labels", nnpoly_cross_entropy(dtype, scores, labels, NULL, delta, loss, n, K));
+  ok("labels", nnpoly_cross_entropy(dtype, scores, labels, NULL, weights, delta, loss, n, K));
   double want = 0;
   for (int64_t i = 0; i < n; i++) {
+    const double weight = weight_of(weights, i);
     double total = 0;
     for (int64_t k = 0; k < K; k++) total += exp(get(scores, i * K + k));
     for (int64_t k = 0; k < K; k++) {
       const double p = exp(get(scores, i * K + k)) / total;
       near("f", get(f, i * K + k), p, (double)K, 0);
-      near("delta", get(delta, i * K + k), (p - (labels[i] == k)) / (double)n, (double)K,
+      near("delta", get(delta, i * K + k), weight * (p - (labels[i] == k)) / (double)n, (double)K,
            1 / (double)n);
-      if (labels[i] == k) want -= log(p) / (double)n;
+      if (labels[i] == k) want -= weight * log(p) / (double)n;
     }
   }
   near("loss", get(loss, 0), want, (double)(n * K), 0);
-  ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, delta, loss, n, K));
-  ok("logistic", nnpoly_logistic(dtype, scores, y, delta, loss, n, K));
-  ok("squares", nnpoly_squared_error(dtype, scores, y, delta, loss, n, K));
+  ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, weights, delta, loss, n, K));
+  ok("logistic", nnpoly_logistic(dtype, scores, y, weights, delta, loss, n, K));
   want = 0;
-  for (int64_t i = 0; i < n * K; i++) want += pow(get(scores, i) - get(y, i), 2) / (2 * (double)n);
+  for (int64_t i = 0; i < n * K; i++) {
+    const double z = get(scores, i), weight = weight_of(weights, i / K) / (double)n;
+    want += weight * (log1p(exp(z)) - z * get(y, i));
+    near("delta", get(delta, i), weight * (1 / (1 + exp(-z)) - get(y, i)), 1, weight);
+  }
+  near("logistic", get(loss, 0), want, (double)(n * K), 1);
+  ok("squares", nnpoly_squared_error(dtype, scores, y, weights, delta, loss, n, K));
+  want = 0;
+  for (int64_t i = 0; i < n * K; i++) {
+    const double weight = weight_of(weights, i / K) / (double)n;
+    want += weight * pow(get(scores, i) - get(y, i), 2) / 2;
+    near("delta", get(delta, i), weight * (get(scores, i) - get(y, i)), 1, 0);
+  }
   near("squares", get(loss, 0), want, (double)(n * K), 0);
 }
 
@@ -195,7 +220,7 @@ static void data(int64_t N, int64_t n, int64_t row) {
 
 /* Steps one by one, and all at once by two members that find the rows in the opposite order: the
  * same bits. */
-static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width) {
+static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted) {
   enum { K = 7, MEMBERS = 2, STEPS = 40 };
   const struct nnpoly_layer layers[] = {{inputs, width, NNPOLY_GELU, 0},
                                         {width, K, NNPOLY_IDENTITY, 0}};
@@ -203,16 +228,20 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width) {
                                            .depth = 2,
                                            .layers = layers,
                                            .loss = NNPOLY_CROSS_ENTROPY,
+                                           .label_smoothing = weighted ? 0.25 : 0,
                                            .rule = NNPOLY_ADAM,
                                            .beta1 = 0.9,
                                            .beta2 = 0.999,
                                            .eps = 1e-8,
                                            .clip_norm = batch % 2 ? 0.5 : 0,
-                                           .weight_decay = 0.01};
+                                           .weight_decay = 0.01,
+                                           .ema = 0.75};
   const int64_t P = inputs * width + width + width * K + K, steps = (n - 1) / batch + 1;
   const size_t size = dtype == NNPOLY_FLOAT32 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
   char *backwards = room(n * inputs);
+  const void *weights = weighted ? row_weights(n) : NULL;
+  void *weights_backwards = weighted ? room(n) : NULL;
   int64_t *labels = guarded((size_t)n * sizeof *labels, side);
   int64_t *labels_backwards = guarded((size_t)n * sizeof *labels, side);
   int64_t *order = guarded((size_t)n * sizeof *order, side);
@@ -220,37 +249,44 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width) {
     labels[i] = labels_backwards[n - 1 - i] = i % K;
     order[i] = n - 1 - i;
     memcpy(backwards + (size_t)(n - 1 - i) * row, X + (size_t)i * row, row);
+    if (weighted) set(weights_backwards, n - 1 - i, get(weights, i));
   }
   guarded_read_only(labels);
   guarded_read_only(labels_backwards);
   guarded_read_only(order);
   guarded_read_only(backwards);
+  if (weighted) guarded_read_only(weights_backwards);
   struct nnpoly_rates rates[STEPS];
   for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1};
   struct nnpoly_state states[MEMBERS + 1];
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
   for (int i = 0; i <= MEMBERS; i++) {
-    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P), room(P), NULL};
+    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P),
+                                      room(P),      NULL,    weighted ? room(P) : NULL};
     memcpy(states[i].w, states[0].w, (size_t)P * size);
     made[i] = nnpoly_plan_new(&training);
     if (i < MEMBERS)
-      epochs[i] = (struct nnpoly_epoch){backwards, labels_backwards, NULL, n, order, n, batch,
-                                        rates,     room(steps),      0};
+      epochs[i] = (struct nnpoly_epoch){
+          backwards, labels_backwards, NULL, weights_backwards, n, order, n, batch,
+          rates,     room(steps),      0};
   }
   while (epochs[0].done + epochs[1].done < 2 * steps)
     ok("steps", nnpoly_train(made, states, epochs, MEMBERS, 0));
   void *loss = room(1);
   for (int64_t t = 0; t < steps; t++) {
     const int64_t start = t * batch, rows = n - start < batch ? n - start : batch;
+    const char *its_weights = weighted ? (const char *)weights + (size_t)start * size : NULL;
     ok("step", nnpoly_plan_step(made[MEMBERS], &states[MEMBERS], X + (size_t)start * row,
-                                labels + start, NULL, rows, &rates[t], loss));
+                                labels + start, NULL, its_weights, rows, &rates[t], loss));
     for (int i = 0; i < MEMBERS; i++)
       if (get(loss, 0) != get(epochs[i].losses, t))
         fail("loss", get(epochs[i].losses, t), get(loss, 0));
   }
   for (int i = 0; i <= MEMBERS; i++) {
     if (memcmp(states[i].w, states[MEMBERS].w, (size_t)P * size) != 0) fail("w", i, MEMBERS);
+    if (weighted && memcmp(states[i].average, states[MEMBERS].average, (size_t)P * size) != 0)
+      fail("average", i, MEMBERS);
     nnpoly_plan_free(made[i]);
   }
 }
@@ -274,16 +310,18 @@ static void test_configuration(void) {
     guarded_free_all();
   }
   for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
-    losses(scores[i][0], scores[i][1]);
-    guarded_free_all();
+    for (int weighted = 0; weighted <= 1; weighted++) {
+      losses(scores[i][0], scores[i][1], weighted);
+      guarded_free_all();
+    }
   }
   for (int64_t batch = 1; batch <= 16; batch += 5) {
-    plans(31, batch, 5, 33);
+    plans(31, batch, 5, 33, batch > 1);
     guarded_free_all();
   }
-  plans(200, 200, 130, 200); /* large enough for the second way of a step */
+  plans(200, 200, 130, 200, 1); /* large enough for the second way of a step */
   guarded_free_all();
-  plans(300, 300, 130, 130); /* and for two threads by rows */
+  plans(300, 300, 130, 130, 0); /* and for two threads by rows */
   guarded_free_all();
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
     data(tables[i][0], tables[i][1], tables[i][2]);

@@ -26,7 +26,7 @@ static int right(void) {
   int64_t labels[N] = {0};
   int same = nnpoly_dense(NNPOLY_FLOAT32, x, W, b, NULL, post, N, M, M, NNPOLY_TANH, 0) == 0;
   same &= memcmp(post, expected, sizeof expected) == 0;
-  same &= nnpoly_cross_entropy(NNPOLY_FLOAT32, post, labels, NULL, delta, &loss, N, M) == 0;
+  same &= nnpoly_cross_entropy(NNPOLY_FLOAT32, post, labels, NULL, NULL, delta, &loss, N, M) == 0;
   free(post);
   free(delta);
   return same;
@@ -49,7 +49,8 @@ static void test_training(void) {
   for (int i = 0; i < MEMBERS; i++) {
     plans[i] = nnpoly_plan_new(&training);
     states[i] = (struct nnpoly_state){.w = w[i], .g = g[i]};
-    epochs[i] = (struct nnpoly_epoch){x, labels, NULL, N, order, N, BATCH, rates, losses[i], 0};
+    epochs[i] =
+        (struct nnpoly_epoch){x, labels, NULL, NULL, N, order, N, BATCH, rates, losses[i], 0};
   }
   require(nnpoly_train(plans, states, epochs, MEMBERS, INT64_MAX / 2) == 0, "nnpoly_train");
   for (int i = 0; i < MEMBERS; i++) {

@@ -265,61 +265,74 @@ def _softmax(ops: Ops, scores: Array) -> Array:
     return f
 
 
+def _accepts_weights(sample_weight: Array | None, scores: Array) -> bool:
+    return sample_weight is None or (
+        _readable(scores.dtype, sample_weight) and sample_weight.shape == scores.shape[:1]
+    )
+
+
 def _accepts_rows(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     return (
-        sample_weight is None
-        and _floats(scores, y)
+        _floats(scores, y)
         and scores.shape == y.shape
         and scores.ndim == 2
         and scores.size > 0
+        and _accepts_weights(sample_weight, scores)
     )
 
 
 def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     return (
-        sample_weight is None
-        and _floats(scores)
+        _floats(scores)
         and _readable(INT64, y)
         and scores.ndim == 2
         and scores.size > 0
         and y.shape == scores.shape[:1]
+        and _accepts_weights(sample_weight, scores)
     )
 
 
 def _loss(
-    ops: Ops, function: Callable[..., int], scores: Array, targets: tuple[Any, ...]
+    ops: Ops,
+    function: Callable[..., int],
+    scores: Array,
+    targets: tuple[Any, ...],
+    sample_weight: Array | None,
 ) -> tuple[Array, Array]:
     delta, loss = _new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
-    arguments = _pointer(scores), *targets, _pointer(delta), _pointer(loss)
+    weights = ffi.NULL if sample_weight is None else _pointer(sample_weight)
+    arguments = _pointer(scores), *targets, weights, _pointer(delta), _pointer(loss)
     _check(function(_code(scores), *arguments, *scores.shape))
     return loss, delta
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_rows)
 def _cross_entropy_of_rows(
-    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, _pointer(y)))
+    return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, _pointer(y)), sample_weight)
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_labels)
 def _cross_entropy_of_labels(
-    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
     labels = _pointer("int64_t[]", y)
-    return _loss(ops, lib.nnpoly_cross_entropy, scores, (labels, ffi.NULL))
+    return _loss(ops, lib.nnpoly_cross_entropy, scores, (labels, ffi.NULL), sample_weight)
 
 
 @implements("logistic", "numpy", guard=_accepts_rows)
-def _logistic(ops: Ops, scores: Array, y: Array, sample_weight: None = None) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_logistic, scores, (_pointer(y),))
+def _logistic(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    return _loss(ops, lib.nnpoly_logistic, scores, (_pointer(y),), sample_weight)
 
 
 @implements("squared_error", "numpy", guard=_accepts_rows)
 def _squared_error(
-    ops: Ops, scores: Array, y: Array, sample_weight: None = None
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_squared_error, scores, (_pointer(y),))
+    return _loss(ops, lib.nnpoly_squared_error, scores, (_pointer(y),), sample_weight)
 
 
 # Data and the flat vector

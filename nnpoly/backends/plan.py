@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -43,6 +43,7 @@ RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
 }
 
 NULL = ffi.NULL
+Rows: TypeAlias = tuple[Any, Any, Any, Any, int]  # C's x, labels or y, weights, and their number
 SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
 
 
@@ -62,10 +63,6 @@ def _declines(chain: Sequence[Layer], loss: Loss, optimizer: Optimizer, dtype: A
     """Return why no plan stands for these, or nothing if one does."""
     if type(loss) not in LOSSES or type(optimizer) not in RULES:
         return f"{type(loss).__name__} or {type(optimizer).__name__} is not one of the C core's"
-    if getattr(loss, "label_smoothing", 0.0):
-        return "label smoothing is taken op by op"
-    if optimizer.ema is not None:
-        return "the average of the parameters is taken op by op"
     return _declines_layers(chain, dtype)
 
 
@@ -126,14 +123,25 @@ class Plan:
         key: Any,
     ) -> tuple[Array, Array, Moments, Any]:
         """Take one step: the arguments and results of `step.training_step`."""
-        loss = self.quick(w, moments, x, y, c) if sample_weight is None else None
+        loss = self.quick(w, moments, x, y, c, sample_weight)
         if loss is None:
             return self._one_by_one(w, moments, buffers, x, y, sample_weight, c, key)  # type: ignore[no-any-return]
         return loss, w, moments, buffers
 
-    def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
-        """Take one step in place on any batch; return its loss, or None if C cannot have it."""
-        if not (batch := self._batch(x, y)):
+    def quick(
+        self,
+        w: Array,
+        moments: Moments,
+        x: Any,
+        y: Any,
+        c: Coefficients,
+        sample_weight: Array | None = None,
+    ) -> Array:
+        """Take one step in place on any batch; return its loss, or None if C cannot have it.
+
+        sample_weight has been checked, if there is one: C takes any numbers.
+        """
+        if not (batch := self._batch(x, y, sample_weight)):
             return None
         loss, rates = np.empty((), self._dtype), self._rates
         with self._lock:
@@ -163,8 +171,9 @@ class Plan:
 
         coefficients: the optimiser's, a step an entry.
         """
-        rows = self._batch(x, y) if sample_weight is None else None
-        if rows is None or not (x.flags.aligned and y.flags.aligned):
+        rows = self._batch(x, y, sample_weight)
+        arrays = [array for array in (x, y, sample_weight) if array is not None]
+        if rows is None or not all(array.flags.aligned for array in arrays):
             return None
         with self._lock:
             if not self._adopt(w, moments):
@@ -177,19 +186,26 @@ class Plan:
         """Return the bytes that it has for batches."""
         return int(lib.nnpoly_plan_bytes(self._plan))
 
-    def _batch(self, x: Any, y: Any) -> tuple[Any, Any, Any, int] | None:
-        """Return C's x, labels, y (one of the two NULL) and rows; None if it cannot read them."""
+    def _batch(self, x: Any, y: Any, sample_weight: Array | None) -> Rows | None:
+        """Return the arrays as C takes them; None if it cannot read them."""
         dtype = self._dtype
         if type(x) is not np.ndarray or type(y) is not np.ndarray or x.dtype is not dtype:
             return None
         if len(shape := x.shape) != 2 or shape[1] != self._inputs or (n := shape[0]) == 0:
             return None
+        if sample_weight is not None and (
+            sample_weight.dtype is not dtype or sample_weight.shape != (n,)
+        ):
+            return None
         try:  # what is not contiguous has no buffer; what is misaligned is refused in C
+            weights = NULL if sample_weight is None else _pointer(sample_weight)
             if y.dtype is INT64 and self._labels == "classes":
-                return (_pointer(x), _pointer("int64_t[]", y), NULL, n) if y.shape == (n,) else None
+                labels = _pointer("int64_t[]", y)
+                return (_pointer(x), labels, NULL, weights, n) if y.shape == (n,) else None
             K = self._outputs
             shaped = y.shape == (n, K) or (K == 1 and y.shape == (n,))
-            return (_pointer(x), NULL, _pointer(y), n) if shaped and y.dtype is dtype else None
+            readable = shaped and y.dtype is dtype
+            return (_pointer(x), NULL, _pointer(y), weights, n) if readable else None
         except (ValueError, BufferError):
             return None
 
@@ -204,7 +220,7 @@ class Plan:
         for array in arrays.values():
             if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
                 return False
-        for name in ("w", "g", "m", "s", "peak"):
+        for name in ("w", "g", "m", "s", "peak", "average"):
             place = _pointer(arrays[name]) if name in arrays else ffi.NULL
             setattr(self._state, name, place)
         self._stateful = w, moments
@@ -214,16 +230,14 @@ class Plan:
 class Epoch:
     """An epoch of steps of one plan. losses: (steps,), once `complete` has taken them."""
 
-    def __init__(
-        self, plan: Plan, rows: tuple[Any, Any, Any, int], order: Array, batch: int, rates: Array
-    ) -> None:
+    def __init__(self, plan: Plan, rows: Rows, order: Array, batch: int, rates: Array) -> None:
         self.losses = np.empty(len(rates), plan._dtype)
-        self.place = ffi.new("struct nnpoly_epoch *")
-        self.place.X, self.place.labels, self.place.Y, self.place.N = rows
-        self.place.n, self.place.batch = len(order), batch
-        self.place.order = _pointer("int64_t[]", order)
-        self.place.rates = _pointer("struct nnpoly_rates[]", rates)
-        self.place.losses = _pointer(self.losses)
+        self.place = place = ffi.new("struct nnpoly_epoch *")
+        place.X, place.labels, place.Y, place.weights, place.N = rows
+        place.n, place.batch = len(order), batch
+        place.order = _pointer("int64_t[]", order)
+        place.rates = _pointer("struct nnpoly_rates[]", rates)
+        place.losses = _pointer(self.losses)
         self.plan = plan
         self._kept = rows, order, rates  # C has their places alone
 
@@ -263,12 +277,14 @@ def _new_plan(
     training = ffi.new("struct nnpoly_training *")
     training.dtype, training.depth, training.layers = int(dtype is FLOAT64), len(layers), layers
     training.loss, training.rule = LOSSES[type(loss)], rule
+    training.label_smoothing = getattr(loss, "label_smoothing", 0.0)
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))
     training.beta2 = getattr(optimizer, "beta2", getattr(optimizer, "beta", 0.0))
     training.eps = getattr(optimizer, "eps", 0.0)
     training.eps_inside = getattr(optimizer, "eps_inside_sqrt", False)
     training.clip_norm = optimizer.clip_norm or 0.0
     training.weight_decay, training.decoupled = optimizer.weight_decay, optimizer.decoupled
+    training.ema = optimizer.ema or 0.0
     plan = lib.nnpoly_plan_new(training)
     if plan == ffi.NULL:
         raise MemoryError("C core: memory for the plan of a training step could not be allocated.")
