@@ -10,6 +10,8 @@ A schedule is called with the step t = 1, 2, ... on the host and returns a Pytho
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from itertools import pairwise
 
 from . import _checks
 from ._config import Described, described
@@ -32,14 +34,92 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
+        where = type(self).__name__
         self._set(
-            learning_rate=_checks.positive("StepDecay", "learning_rate", self.learning_rate),
-            every=_checks.integer("StepDecay", "every", self.every),
-            factor=_checks.positive("StepDecay", "factor", self.factor),
+            learning_rate=_checks.positive(where, "learning_rate", self.learning_rate),
+            every=_checks.integer(where, "every", self.every),
+            factor=_checks.positive(where, "factor", self.factor),
         )
 
     def __call__(self, t: int) -> float:
         return self.learning_rate * float(self.factor ** ((t - 1) // self.every))
+
+
+@described
+class Exponential(StepDecay):
+    """eta * factor^((t - 1) / every): `StepDecay` without its steps."""
+
+    def __call__(self, t: int) -> float:
+        return self.learning_rate * float(self.factor ** ((t - 1) / self.every))
+
+
+@described
+class InverseScaling(Schedule):
+    """eta / t^power, which scikit-learn calls invscaling."""
+
+    learning_rate: float
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        where = "InverseScaling"
+        self._set(
+            learning_rate=_checks.positive(where, "learning_rate", self.learning_rate),
+            power=_checks.number(where, "power", self.power, low=0.0),
+        )
+
+    def __call__(self, t: int) -> float:
+        return self.learning_rate / float(t**self.power)
+
+
+@described
+class Piecewise(Schedule):
+    """Constant between milestones: rate i is that of the steps milestone_i < t <= milestone_(i+1).
+
+    Parameters
+    ----------
+    learning_rates
+        One more than milestones.
+    milestones
+        Steps in increasing order, each the last one of its rate.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> schedule = nn.schedules.Piecewise([0.1, 0.01], milestones=[1000])
+    >>> schedule(1), schedule(1000), schedule(1001)
+    (0.1, 0.1, 0.01)
+    """
+
+    learning_rates: tuple[float, ...]
+    milestones: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        rates, milestones = _listed(self.learning_rates), _listed(self.milestones)
+        if len(rates) != len(milestones) + 1:
+            raise ValueError(
+                "Piecewise: `learning_rates` must be a list with one entry more than `milestones`, "
+                f"got {self.learning_rates!r} and {self.milestones!r}."
+            )
+        self._set(
+            learning_rates=tuple(
+                _checks.positive("Piecewise", f"learning_rates[{i}]", rate)
+                for i, rate in enumerate(rates)
+            ),
+            milestones=tuple(
+                _checks.integer("Piecewise", f"milestones[{i}]", step)
+                for i, step in enumerate(milestones)
+            ),
+        )
+        if any(step >= later for step, later in pairwise(self.milestones)):
+            raise ValueError(f"Piecewise: `milestones` must increase, got {self.milestones}.")
+
+    def __call__(self, t: int) -> float:
+        return self.learning_rates[bisect_left(self.milestones, t)]
+
+
+def _listed(value: object) -> list[object]:
+    """Return the entries of a list; a lone value is one of its own."""
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 @described
@@ -66,5 +146,96 @@ class Cosine(Schedule):
     def __call__(self, t: int) -> float:
         if t <= self.warmup:
             return self.learning_rate * t / self.warmup
-        done = min(t - 1 - self.warmup, self.steps) / self.steps
-        return self.final + (self.learning_rate - self.final) * (1 + math.cos(math.pi * done)) / 2
+        return _cosine(self.learning_rate, self.final, (t - 1 - self.warmup) / self.steps)
+
+
+def _cosine(start: float, stop: float, done: float) -> float:
+    """Return the point of half a cosine from `start` to `stop`, where `done` of it is behind."""
+    return stop + (start - stop) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+@described
+class OneCycle(Schedule):
+    """Up to eta and down again, in `steps` steps; then constant.
+
+    With x = (t - 1) / (steps - 1), low = eta / divisor and final = low / final_divisor:
+
+    - low + (eta - low) x / rise for x < rise,
+    - final + (eta - final) (1 + cos(pi (x - rise) / (1 - rise))) / 2 for rise <= x <= 1.
+
+    Smith and Topin 2019, "Super-convergence", arXiv:1708.07120, with a cosine on the way down, as
+    is usual since.
+
+    Parameters
+    ----------
+    learning_rate
+        eta, the highest rate; `nn.find_learning_rate` helps to choose it.
+    steps
+        The number of steps in all: epochs times batches an epoch.
+    rise
+        The share of the steps in which the rate rises, in [0, 1).
+    divisor, final_divisor
+        How much lower the first rate is than eta, and the last one than the first.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> schedule = nn.schedules.OneCycle(0.1, steps=11)
+    >>> schedule(1), schedule(4), schedule(11)
+    (0.004, 0.1, 4e-07)
+    """
+
+    learning_rate: float
+    steps: int
+    rise: float = 0.3
+    divisor: float = 25.0
+    final_divisor: float = 1e4
+
+    def __post_init__(self) -> None:
+        where = "OneCycle"
+        self._set(
+            learning_rate=_checks.positive(where, "learning_rate", self.learning_rate),
+            steps=_checks.integer(where, "steps", self.steps, minimum=2),
+            rise=_checks.number(where, "rise", self.rise, low=0.0, high=1.0),
+            divisor=_checks.positive(where, "divisor", self.divisor),
+            final_divisor=_checks.positive(where, "final_divisor", self.final_divisor),
+        )
+        if self.rise == 1.0:
+            raise ValueError("OneCycle: `rise` must be below 1, got 1.0.")
+
+    def __call__(self, t: int) -> float:
+        x, low = (t - 1) / (self.steps - 1), self.learning_rate / self.divisor
+        if x < self.rise:
+            return low + (self.learning_rate - low) * (x / self.rise)
+        done = (x - self.rise) / (1.0 - self.rise)
+        return _cosine(self.learning_rate, low / self.final_divisor, done)
+
+
+@described
+class Warmup(Schedule):
+    """Rise linearly to a rate in `steps` steps, then follow it.
+
+    With s the wrapped rate or schedule: s(1) t / steps for t <= steps, then s(t - steps).
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> schedule = nn.schedules.Warmup(0.1, steps=4)
+    >>> [schedule(t) for t in (1, 2, 4, 9)]
+    [0.025, 0.05, 0.1, 0.1]
+    """
+
+    learning_rate: float | Schedule
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.learning_rate, Schedule):
+            rate = _checks.positive("Warmup", "learning_rate", self.learning_rate)
+            self._set(learning_rate=rate)
+        self._set(steps=_checks.integer("Warmup", "steps", self.steps))
+
+    def __call__(self, t: int) -> float:
+        rising = t <= self.steps
+        eta, after = self.learning_rate, 1 if rising else t - self.steps
+        rate = eta(after) if isinstance(eta, Schedule) else eta
+        return rate * t / self.steps if rising else rate
