@@ -15,8 +15,9 @@ from operator import mul
 from typing import Any, NamedTuple
 
 from . import _checks, data, layers, losses
+from ._progress import Progress
 from .backends import host, registry
-from .callbacks import Progress
+from .callbacks import Calls
 from .layers import Mode
 from .losses import Loss
 from .network import Layout, Network, Views, check_differentiable
@@ -151,6 +152,9 @@ class Trainer:
         The `History` of all epochs so far.
     t
         The number of steps so far.
+    rate_factor
+        What the optimiser's learning rate is multiplied with, 1.0 at the start; callbacks such as
+        `nn.callbacks.ReduceOnPlateau` change it.
 
     Examples
     --------
@@ -163,6 +167,8 @@ class Trainer:
     >>> history.loss[-1] < 0.2 < history.loss[0]
     True
     """
+
+    _calls: Calls | None = None  # the callbacks of the fit that runs
 
     def __init__(
         self,
@@ -188,6 +194,7 @@ class Trainer:
         self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.history = History()
         self.t = 0
+        self.rate_factor = 1.0
         self._random = any(layer.random for layer in network._chain)
         self._moments: Moments = tuple(
             network._from_host(host.vector([[0.0] * network._layout.size], network.dtype))
@@ -212,7 +219,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a picklable state: arrays from the host; the compiled step is made anew."""
-        state = {k: v for k, v in self.__dict__.items() if k != "_training"}
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_training", "_calls")}
         return {**state, "_moments": tuple(registry.to_host(m) for m in self._moments)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -299,17 +306,22 @@ class Trainer:
         if self._training.quick is None:
             return None
         t = self.t + 1
-        c = self.optimizer.coefficients(t)
+        c = self._coefficients(t)
         loss = self._training.quick(self.network._w, self._moments, xb, yb, c)
         if loss is not None:
             self.t = t
         return loss
 
+    def _coefficients(self, t: int) -> Coefficients:
+        """Return the optimiser's coefficients of step t, its learning rate times `rate_factor`."""
+        c = self.optimizer.coefficients(t)
+        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+
     def _advance(self, x: Array, y: Array) -> Array:
         """Take one step on checked arrays."""
         net, t = self.network, self.t + 1
         key = host.key(self.seed, t) if self._random else 0
-        c = self.optimizer.coefficients(t)
+        c = self._coefficients(t)
         with net._backend.scope(net._place.device):
             loss, w, self._moments, buffers = self._training.step(
                 net._w, self._moments, net._buffers, x, y, c, key
@@ -328,6 +340,8 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
         shuffle: bool = True,
+        *,
+        resume: Any = None,
     ) -> History:
         """Train for a number of epochs and return what happened.
 
@@ -349,11 +363,15 @@ class Trainer:
             Show one line with rate, remaining time and losses.
         shuffle
             Visit the rows in a new order every epoch.
+        resume
+            The file of an `nn.callbacks.Checkpoint` of this run. Where it exists, the trainer and
+            the callbacks first take up their state in it; `epochs` then counts the whole run. So a
+            script that was interrupted goes on when it is run again, and gives the same bits.
 
         Returns
         -------
         History
-            Of these epochs; `trainer.history` has all.
+            Of these epochs, with `resume` of the whole run; `trainer.history` has all.
 
         Raises
         ------
@@ -361,20 +379,28 @@ class Trainer:
             If a loss or a parameter is NaN or infinite. As with Ctrl-C, the trainer is then as it
             was after the last complete epoch.
         """
-        callbacks = _callables(callbacks, "Trainer.fit")
+        calls = Calls(self, _callables(callbacks, "Trainer.fit"), History())
         epochs, batch_size, x, target, held_out = self._checked_fit(
             "Trainer.fit", X, y, epochs, batch_size, validation
         )
-        history = History()
-        with Progress(epochs, enabled=progress) as bar:
-            for _ in range(epochs):
-                order = self._order(x.shape[0]) if shuffle else None
-                self._epoch(Batches(x, target, order, batch_size), held_out, history)
-                bar.advance(history)
-                stops = [callback(self, history) for callback in callbacks]
-                if any(stops):
+        done = 0 if resume is None else self._resume(calls, resume, epochs)
+        with Progress(epochs, done, enabled=progress) as bar, calls:
+            calls.begin()
+            for _ in range(done, epochs):
+                if calls.stopped:
                     break
-        return history
+                order = self._order(x.shape[0]) if shuffle else None
+                self._epoch(Batches(x, target, order, batch_size), held_out, calls.history)
+                bar.advance(calls.history)
+                calls.call()
+        return calls.history
+
+    def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
+        """Take up the state in a file, where there is one; return how many epochs are done."""
+        from . import checkpoint
+
+        checkpoint.resume(calls, path, epochs)
+        return len(self.history)
 
     def _order(self, n: int) -> host.HostArray:
         """Return the next epoch's order of the numbers 0..n-1."""
@@ -401,7 +427,7 @@ class Trainer:
         x, y, order, size = batches
         rows = host.arange(x.shape[0]) if order is None else order
         t = range(self.t + 1, self.t + 1 + batches.steps)
-        coefficients = [self.optimizer.coefficients(i) for i in t]
+        coefficients = [self._coefficients(i) for i in t]
         net = self.network
         return self._training.begin(net._w, self._moments, x, y, rows, size, coefficients)
 
