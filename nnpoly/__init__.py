@@ -24,6 +24,7 @@ from .training import History, NonFiniteLossError, Trainer
 if TYPE_CHECKING:
     from . import plotting, testing
     from .checkpoint import load
+    from .rates import RateSweep, find_learning_rate
 
 __version__ = "0.1.0"
 
@@ -46,11 +47,13 @@ __all__ = [
     "NonFiniteLossError",
     "OneHot",
     "RMSProp",
+    "RateSweep",
     "Residual",
     "Trainer",
     "activations",
     "backends",
     "callbacks",
+    "find_learning_rate",
     "initializers",
     "load",
     "losses",
@@ -65,12 +68,16 @@ __all__ = [
 ]
 
 
+_LAZY = {"checkpoint": ("load",), "rates": ("RateSweep", "find_learning_rate")}
+
+
 def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
     if name in ("plotting", "testing"):
         return importlib.import_module(f".{name}", __name__)
-    if name == "load":
-        return importlib.import_module(".checkpoint", __name__).load
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

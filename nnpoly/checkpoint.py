@@ -1,54 +1,71 @@
 """Files: a network or a trainer in one safetensors file, which can hold no code.
 
-The arrays are the file's tensors; everything else is JSON in its header, under the key "nnpoly".
-Files are portable between backends. Writing is atomic: a temporary file beside the target is
-flushed to the disk and then renamed, so the target is always whole, old or new.
+Arrays are tensors, all else is JSON; see `nnpoly._files` for the container. Files are portable
+between backends.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import secrets
-from collections.abc import Iterator
-from pathlib import Path
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _checks
 from ._config import construct, describe
+from ._files import Arrays, as_path, named, read, to_json, write
 from .backends import host, registry
 from .backends.base import FLOATS
+from .callbacks import Calls, Position
 from .mlp import MLP
 from .network import Network
 from .step import State
 from .training import History, Trainer
 
-FORMAT = 1
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "Saving and loading needs safetensors: pip install nnpoly[save]"
-        ) from error
-    return safetensors
-
-
 # Writing
 
 
-def save_network(net: Network, path: Any) -> None:
-    """Write a network."""
-    _write(path, _network_arrays(net), {"kind": "network", "network": _network_header(net)})
+def save_network(net: Network, path: Any, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a network.
+
+    Parameters
+    ----------
+    net, path
+        The network, and its file.
+    extra
+        Anything else that belongs to it (scaling, labels, ...), of JSON's types; NaN and infinities
+        may be in it, tuples become lists. `load_extra` returns it.
+
+    Raises
+    ------
+    TypeError
+        If `extra` holds what JSON does not. Nothing has been written then.
+
+    Examples
+    --------
+    >>> import os, tempfile, nnpoly as nn
+    >>> from nnpoly import checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     checkpoint.save_network(nn.MLP([2, 3, 2]), path, {"classes": ["cat", "dog"]})
+    ...     nn.load(path).widths, checkpoint.load_extra(path)
+    ([2, 3, 2], {'classes': ['cat', 'dog']})
+    """
+    header = {"kind": "network", "network": _network_header(net), "extra": _extra(extra)}
+    write(path, _hosted(net._arrays()), header)
+
+
+def _extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    if extra is not None and not isinstance(extra, Mapping):
+        raise TypeError(f"save: `extra` must be a mapping, got {type(extra).__name__}.")
+    kept = dict(extra or {})
+    to_json(kept, "extra")  # names what cannot be saved
+    return kept
 
 
 def save_trainer(trainer: Trainer, path: Any) -> None:
-    """Write a trainer with all that continuing needs."""
-    arrays = _network_arrays(trainer.network)
+    """Write a trainer with all that continuing needs, in a fit with the states of its callbacks."""
+    arrays = _hosted(trainer.network._arrays())
     for name, moment in zip(trainer.optimizer.moments, trainer._moments, strict=True):
         arrays[f"moment/{name}"] = registry.to_host(moment)
     header = {
@@ -58,12 +75,24 @@ def save_trainer(trainer: Trainer, path: Any) -> None:
         "loss": describe(trainer.loss),
         "seed": trainer.seed,
         "t": trainer.t,
-        "history": {
-            "loss": trainer.history.loss,
-            "validation_loss": trainer.history.validation_loss,
-        },
+        "rate_factor": trainer.rate_factor,
+        "history": dataclasses.asdict(trainer.history),
+        "fit": None if trainer._calls is None else _fit_header(trainer._calls, arrays),
     }
-    _write(path, arrays, header)
+    write(path, arrays, header)
+
+
+def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
+    """Return where a fit stands, and add the arrays of its callbacks' states to `arrays`."""
+    callbacks = []
+    for i, (name, state) in enumerate(zip(calls.names, calls.states(), strict=True)):
+        tensors = {key: value for key, value in state.items() if host.is_host(value)}
+        arrays.update({f"callback/{i}/{key}": value for key, value in tensors.items()})
+        values = {key: value for key, value in state.items() if key not in tensors}
+        to_json(values, f"{name}.state()")
+        callbacks.append({"class": name, "values": values})
+    history = dataclasses.asdict(calls.history)
+    return {"history": history, "position": calls.position, "callbacks": callbacks}
 
 
 def _network_header(net: Network) -> dict[str, Any]:
@@ -76,47 +105,8 @@ def _network_header(net: Network) -> dict[str, Any]:
     }
 
 
-def _network_arrays(net: Network) -> dict[str, host.HostArray]:
-    arrays = {"w": registry.to_host(net._w)}
-    for l, part in enumerate(net._buffers):
-        for name, value in part.items():
-            arrays[f"buffer/{l}/{name}"] = registry.to_host(value)
-    return arrays
-
-
-def _write(path: Any, arrays: dict[str, host.HostArray], header: dict[str, Any]) -> None:
-    from . import __version__
-
-    header = {"format": FORMAT, "version": __version__, **header}
-    content = _safetensors().numpy.save(arrays, {"nnpoly": json.dumps(header)})
-    _write_atomically(_path("save", path), content)
-
-
-def _path(where: str, path: Any) -> Path:
-    try:
-        return Path(path)
-    except TypeError as error:
-        raise TypeError(f"{where}: `path` must be a path, got {path!r}.") from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"save: `path` is in {path.parent}, which is no folder. Make it first."
-        )
-    if path.is_dir():
-        raise IsADirectoryError(f"save: `path` {path} is a folder. Name a file in it.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+def _hosted(arrays: Mapping[str, Any]) -> Arrays:
+    return {name: registry.to_host(array) for name, array in arrays.items()}
 
 
 # Reading
@@ -135,81 +125,134 @@ def load(path: Any, backend: Any = None, device: Any = None) -> Network:
     Raises
     ------
     ValueError
-        If the file is truncated, damaged, not nnpoly's, or from a newer version.
+        If the file is truncated, damaged, not nnpoly's, or from another version's format.
     """
-    header, arrays = _read(path)
+    header, arrays = read(path)
     return _network(path, header, arrays, backend, device)
+
+
+def load_extra(path: Any) -> dict[str, Any]:
+    """Return the `extra` that `save_network` was given; empty where it was given none."""
+    header, _ = read(path)
+    return dict(header.get("extra", {}))
 
 
 def load_trainer(path: Any, backend: Any = None, device: Any = None) -> Trainer:
     """Return the trainer that `Trainer.save` wrote."""
-    header, arrays = _read(path)
+    return _trainer("Trainer.load", path, *read(path), backend, device)
+
+
+def _trainer(
+    where: str, path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
+) -> Trainer:
     if header.get("kind") == "network":
         raise ValueError(
-            f"Trainer.load: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
+            f"{where}: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
         )
     net = _network(path, header, arrays, backend, device)
-    with _named(path):
+    with named(path):
         optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
         trainer = Trainer(net, optimizer, loss, seed=header["seed"])
-        kept = [_checked(arrays, f"moment/{name}", arrays["w"]) for name in optimizer.moments]
+        shape = (net._layout.size,)
+        kept = [_checked(arrays, f"moment/{m}", shape, net.dtype) for m in optimizer.moments]
         t = _checks.integer("Trainer", "t", header["t"], 0)
+        trainer.rate_factor = _checks.number("Trainer", "rate_factor", header["rate_factor"])
         trainer.history = History(**header["history"])
     trainer._state = State(net._w, tuple(map(net._from_host, kept)), net._buffers, t)
     return trainer
 
 
-def _read(path: Any) -> tuple[dict[str, Any], dict[str, host.HostArray]]:
-    safetensors = _safetensors()
-    if not _path("load", path).is_file():
-        raise FileNotFoundError(f"load: `path` {path} is no file.")
-    with _named(path), safetensors.safe_open(path, framework="numpy") as file:
-        text = (file.metadata() or {}).get("nnpoly")
-        if text is None:
-            raise ValueError("it is a safetensors file, but not nnpoly's")
-        header: dict[str, Any] = json.loads(text)
-        if header["format"] > FORMAT:
-            raise ValueError(
-                f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
-            )
-        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-@contextlib.contextmanager
-def _named(path: Any) -> Iterator[None]:
-    """Turn whatever a damaged file causes into one clear error."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, _safetensors().SafetensorError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(f"load: {path} cannot be read: {reason}.") from error
-
-
 def _network(
-    path: Any, header: dict[str, Any], arrays: dict[str, Any], backend: Any, device: Any
+    path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
 ) -> Network:
-    with _named(path):
+    with named(path):
         described = header["network"]
         net = object.__new__(MLP if described["mlp"] else Network)
         net._describe(construct(described["layers"]), described["output"], described["seed"])
         dtype = _checks.choice("load", "dtype", described["dtype"], FLOATS)
-        w = _checked(arrays, "w", host.vector([[0.0] * net._layout.size], dtype))
-        parts = [
-            {
-                name: _checked(arrays, f"buffer/{l}/{name}", like.astype(dtype))
-                for name, like in layer.buffers().items()
-            }
-            for l, layer in enumerate(net._chain)
-        ]
+        _checked(arrays, "w", (net._layout.size,), dtype)
+        for l, layer in enumerate(net._chain):
+            for name, like in layer.buffers().items():
+                _checked(arrays, f"buffer/{l}/{name}", like.shape, dtype)
     net._settle(backend, device, dtype)
-    net._adopt(net._from_host(w), net._place_buffers(parts))
+    net._take(arrays)
     return net
 
 
-def _checked(arrays: dict[str, Any], name: str, like: host.HostArray) -> host.HostArray:
-    array: host.HostArray = arrays[name]
-    if (array.shape, array.dtype) != (like.shape, like.dtype):
+def _checked(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: str) -> host.HostArray:
+    array = arrays[name]
+    if (array.shape, array.dtype.name) != (shape, dtype):
         raise ValueError(
-            f"its {name} has shape {array.shape} of {array.dtype}, not {like.shape} of {like.dtype}"
+            f"its {name} has shape {array.shape} of {array.dtype}, not {shape} of {dtype}"
         )
     return array
+
+
+# Going on
+
+
+def resume(calls: Calls, path: Any, epochs: int) -> None:
+    """Give the trainer and the callbacks of a fit the state in a file, where there is one.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another network, optimiser, loss or list of callbacks, or has more than
+        `epochs` epochs. Nothing has changed then.
+    """
+    where, trainer = "Trainer.fit", calls.trainer
+    if not as_path(where, path, "resume").exists():
+        history = copy.deepcopy(trainer.history)
+        calls.take_up(history, Position(len(history)), None)
+        return
+    header, arrays = read(path)
+    net = trainer.network
+    saved = _trainer(where, path, header, arrays, net._backend, net.device)
+    with named(path):
+        fit = header["fit"]
+        history = copy.deepcopy(saved.history)
+        position, names, states = Position(len(history)), calls.names, None
+        if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
+            history, position = History(**fit["history"]), Position(*fit["position"])
+            names = [entry["class"] for entry in fit["callbacks"]]
+            states = [_state(i, entry, arrays) for i, entry in enumerate(fit["callbacks"])]
+    _require_same(path, _parts(trainer, calls.names), _parts(saved, names))
+    if len(saved.history) > epochs:
+        raise ValueError(
+            f"{where}: `epochs` counts the whole run, of which `resume` {path} has "
+            f"{len(saved.history)} already, got {epochs}. Ask for as many at least."
+        )
+    trainer._state, net.seed = saved._state, saved.network.seed
+    for name in ("history", "seed", "rate_factor"):
+        setattr(trainer, name, getattr(saved, name))
+    calls.take_up(history, position, states)
+
+
+def _state(i: int, entry: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """Return the state of the callback at place i."""
+    start = f"callback/{i}/"
+    tensors = {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
+    return {**entry["values"], **tensors}
+
+
+def _parts(trainer: Trainer, callbacks: Sequence[str]) -> dict[str, Any]:
+    """Return what two trainers must have in common to take up each other's state."""
+    net = trainer.network
+    return {
+        **{f"layer {l}": layer for l, layer in enumerate(net._chain)},
+        "output": net.output,
+        "dtype": net.dtype,
+        "optimizer": trainer.optimizer,
+        "loss": trainer.loss,
+        "callbacks": list(callbacks),
+    }
+
+
+def _require_same(path: Any, mine: dict[str, Any], saved: dict[str, Any]) -> None:
+    for name in {**mine, **saved}:
+        here, there = mine.get(name, "nothing"), saved.get(name, "nothing")
+        if here != there:
+            raise ValueError(
+                f"Trainer.fit: `resume` {path} is of another run: its {name} is {there}, and not "
+                f"{here}. Make the trainer as it was then, or name a new file."
+            )

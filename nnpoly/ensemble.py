@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from . import _checks
+from ._progress import Progress
 from .backends import host
 from .batches import Batch, Batches
-from .callbacks import Progress
+from .callbacks import Calls
 from .evaluation import Judge
 from .primitives import Array
 from .training import Callback, History, NonFiniteLossError, Trainer, _callables
@@ -134,7 +136,9 @@ class Ensemble:
         runs = [_Run(i, trainer, callbacks) for i, trainer in enumerate(self.trainers)]
         self.failures = {}
         means = History()
-        with Progress(epochs, enabled=progress) as bar:
+        with Progress(epochs, enabled=progress) as bar, ExitStack() as stack:
+            for run in runs:
+                stack.enter_context(run.calls).begin()
             for _ in range(epochs):
                 active = [run for run in runs if not run.stopped]
                 if not active:
@@ -142,10 +146,11 @@ class Ensemble:
                 for run in active:
                     run.plan_epoch(arrays, batch_size, shuffle, self.bootstrap)
                 self._epoch(active, held_out)
-                _append_means(means, [run.history for run in active if not run.stopped])
+                trained = [run for run in active if not run.stopped]
+                _append_means(means, [run.history for run in trained])
                 bar.advance(means)
-                for run in active:
-                    run.call_back()
+                for run in trained:
+                    run.calls.call()
         return [run.history for run in runs]
 
     def _epoch(self, runs: Sequence[_Run], held_out: Batch | None) -> None:
@@ -176,7 +181,7 @@ class Ensemble:
                 self._fail(run, loss)
 
     def _fail(self, run: _Run, error: NonFiniteLossError) -> None:
-        run.stopped = True
+        run.calls.stop()
         self.failures[run.index] = error
         warnings.warn(
             f"Ensemble.fit: member {run.index} has stopped, the others go on. {error}",
@@ -221,10 +226,13 @@ class _Run:
         self, index: int, trainer: Trainer, callbacks: Callable[[Trainer], Any] | None
     ) -> None:
         self.index, self.trainer = index, trainer
-        self.history = History()
-        self.stopped = False
         made = [] if callbacks is None else callbacks(trainer)
-        self._callbacks = _callables(made, "Ensemble.fit")
+        self.history = History()
+        self.calls = Calls(trainer, _callables(made, "Ensemble.fit"), self.history)
+
+    @property
+    def stopped(self) -> bool:
+        return self.calls.stopped
 
     def plan_epoch(self, arrays: Batch, size: int, shuffle: bool, bootstrap: bool) -> None:
         """Decide what the next epoch goes through."""
@@ -233,10 +241,6 @@ class _Run:
         if bootstrap:
             order = host.bootstrap(n, self.trainer.seed)[order]
         self.batches = Batches(*arrays, order, size)
-
-    def call_back(self) -> None:
-        stops = [callback(self.trainer, self.history) for callback in self._callbacks]
-        self.stopped = self.stopped or any(stops)
 
 
 def _append_means(means: History, histories: Sequence[History]) -> None:

@@ -284,6 +284,20 @@ class Network:
         self._w = w
         self._buffers = buffers
 
+    def _arrays(self) -> dict[str, Array]:
+        """Return all arrays by name, live: "w", and the buffers as "buffer/l/name"."""
+        parts = enumerate(self._buffers)
+        buffers = {f"buffer/{l}/{name}": a for l, part in parts for name, a in part.items()}
+        return {"w": self._w, **buffers}
+
+    def _take(self, arrays: Mapping[str, Any]) -> None:
+        """Copy in the values of arrays named as in `_arrays`, of any backend."""
+        parts = [
+            {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
+            for l, layer in enumerate(self._chain)
+        ]
+        self._adopt(self._from_host(registry.to_host(arrays["w"])), self._place_buffers(parts))
+
     def _views(self, w: Array) -> Views:
         """Return the views of w, remembered while w stays the same array."""
         remembered = self.__dict__.get("_remembered")

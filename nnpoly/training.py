@@ -14,14 +14,15 @@ from itertools import islice
 from typing import Any
 
 from . import _checks, data, losses
+from ._progress import Progress
 from .backends import host, registry
 from .batches import Batch, Batches, Source, Stream
-from .callbacks import Progress
+from .callbacks import Calls
 from .evaluation import Judge, Verdict, fetch, mean, mean_loss
 from .losses import Loss
 from .metrics import Metric, resolve
 from .network import Network, check_differentiable
-from .optimizers import Adam, Moments, Optimizer
+from .optimizers import Adam, Coefficients, Moments, Optimizer
 from .primitives import Array
 from .step import Halves, State, halves, plan_of, training_step
 
@@ -55,7 +56,7 @@ class History:
         return len(self.loss)
 
 
-_NOT_KEPT = ("_plan", "_training", "_halves")  # in a pickle: compiled anew
+_NOT_KEPT = ("_plan", "_training", "_halves", "_calls")  # in a pickle: compiled anew
 
 
 class Trainer:
@@ -80,6 +81,9 @@ class Trainer:
         The `History` of all epochs so far.
     t
         The number of steps so far.
+    rate_factor
+        What the optimiser's learning rate is multiplied with, 1.0 at the start; callbacks such as
+        `nn.callbacks.ReduceOnPlateau` change it.
 
     Examples
     --------
@@ -92,6 +96,8 @@ class Trainer:
     >>> history.loss[-1] < 0.2 < history.loss[0]
     True
     """
+
+    _calls: Calls | None = None  # the callbacks of the fit that runs
 
     def __init__(
         self,
@@ -112,6 +118,7 @@ class Trainer:
         self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.history = History()
         self.t = 0
+        self.rate_factor = 1.0
         self._random = any(layer.random for layer in network._chain)
         self._moments: Moments = tuple(self._zeros() for _ in optimizer.moments)
         self._compile()
@@ -233,16 +240,21 @@ class Trainer:
         if self._training.quick is None:
             return None
         t = self.t + 1
-        c = self.optimizer.coefficients(t)
+        c = self._coefficients(t)
         loss = self._training.quick(self.network._w, self._moments, xb, yb, c)
         if loss is not None:
             self.t = t
         return loss
 
+    def _coefficients(self, t: int) -> Coefficients:
+        """Return the optimiser's coefficients of step t, its learning rate times `rate_factor`."""
+        c = self.optimizer.coefficients(t)
+        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+
     def _advance(self, x: Array, y: Array, sample_weight: Array | None) -> Array:
         """Take one step on checked arrays."""
         net, t = self.network, self.t + 1
-        c = self.optimizer.coefficients(t)
+        c = self._coefficients(t)
         with net._backend.scope(net._place.device):
             loss, w, self._moments, buffers = self._training.step(
                 net._w, self._moments, net._buffers, x, y, sample_weight, c, self._key(t)
@@ -270,7 +282,7 @@ class Trainer:
                 net._adopt(net._w, buffers)
                 losses.append(loss)
                 total, rows = g * n if total is None else total + g * n, rows + n
-            c = self.optimizer.coefficients(t)
+            c = self._coefficients(t)
             w, self._moments = self._halves.update(net._w, total / rows, self._moments, c)
         net._adopt(w, net._buffers)
         self.t = t
@@ -312,6 +324,7 @@ class Trainer:
         metrics: Sequence[Metric] = (),
         accumulate: int = 1,
         steps_per_epoch: int | None = None,
+        resume: Any = None,
     ) -> History:
         """Train for a number of epochs and return what happened.
 
@@ -351,11 +364,15 @@ class Trainer:
             that large, without its memory.
         steps_per_epoch
             Without y: the batches of an epoch, for sources that go on for ever.
+        resume
+            The file of an `nn.callbacks.Checkpoint` of this run. Where it exists, the trainer and
+            the callbacks first take up their state in it; `epochs` then counts the whole run. So a
+            script that was interrupted goes on when it is run again, and gives the same bits.
 
         Returns
         -------
         History
-            Of these epochs; `trainer.history` has all.
+            Of these epochs, with `resume` of the whole run; `trainer.history` has all.
 
         Raises
         ------
@@ -364,7 +381,7 @@ class Trainer:
             was after the last complete epoch.
         """
         where = "Trainer.fit"
-        callbacks = _callables(callbacks, where)
+        calls = Calls(self, _callables(callbacks, where), History())
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
         shown: Batch | None = None
@@ -378,15 +395,23 @@ class Trainer:
             shown = self._checked(where, X, y, sample_weight)
             following = partial(self._batches, shown, batch_size, shuffle)
         judge = self._judge(where, validation, metrics, shown)
-        history = History()
-        with Progress(epochs, enabled=progress) as bar:
-            for _ in range(epochs):
-                self._epoch(following(), accumulate, judge, history)
-                bar.advance(history)
-                stops = [callback(self, history) for callback in callbacks]
-                if any(stops):
+        done = 0 if resume is None else self._resume(calls, resume, epochs)
+        with Progress(epochs, done, enabled=progress) as bar, calls:
+            calls.begin()
+            for _ in range(done, epochs):
+                if calls.stopped:
                     break
-        return history
+                self._epoch(following(), accumulate, judge, calls.history)
+                bar.advance(calls.history)
+                calls.call()
+        return calls.history
+
+    def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
+        """Take up the state in a file, where there is one; return how many epochs are done."""
+        from . import checkpoint
+
+        checkpoint.resume(calls, path, epochs)
+        return len(self.history)
 
     def _batches(self, arrays: Batch, size: int, shuffle: bool) -> Batches:
         """Return the next epoch's batches of arrays. Of a single batch, the order plays no part."""
@@ -445,7 +470,7 @@ class Trainer:
         x, y, weights, order, size = batches
         rows = host.arange(x.shape[0]) if order is None else order
         t = range(self.t + 1, self.t + 1 + batches.steps)
-        coefficients = [self.optimizer.coefficients(i) for i in t]
+        coefficients = [self._coefficients(i) for i in t]
         net = self.network
         return self._training.begin(net._w, self._moments, x, y, weights, rows, size, coefficients)
 

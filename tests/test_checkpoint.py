@@ -6,11 +6,7 @@ import dataclasses
 import json
 import os
 import pickle
-import signal
-import stat
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 import nnpoly as nn
-from nnpoly import activations, initializers, schedules
+from nnpoly import _files, activations, checkpoint, initializers, schedules
 from nnpoly.backends import registry
 from nnpoly.layers import Layer
 from nnpoly.optimizers import BY_NAME
@@ -72,7 +68,7 @@ def facts(net: nn.Network) -> list[Any]:
 
 def state(t: nn.Trainer) -> list[Any]:
     moments = [host(m).tobytes() for m in t._moments]
-    rest = [t.t, t.history, t.optimizer, t.loss, t.seed]
+    rest = [t.t, t.history, t.optimizer, t.loss, t.seed, t.rate_factor]
     return [facts(t.network), moments, *rest]
 
 
@@ -108,7 +104,16 @@ def test_mlps_come_back(path, output):
     assert facts(nn.load(str(path))) == facts(net)
 
 
-SCHEDULED = [schedules.StepDecay(0.01, every=2, factor=0.5), schedules.Cosine(0.01, 9, 1e-3, 2)]
+SCHEDULED = [
+    schedules.StepDecay(0.01, every=2, factor=0.5),
+    schedules.Exponential(0.01, every=3, factor=0.7),
+    schedules.InverseScaling(0.01, power=0.3),
+    schedules.Piecewise([0.01, 0.003, 0.02], milestones=[2, 4]),
+    schedules.Cosine(0.01, 9, 1e-3, 2),
+    schedules.OneCycle(0.01, 9, rise=0.4, divisor=7, final_divisor=80),
+    schedules.Warmup(0.01, steps=2),
+    schedules.Warmup(schedules.Exponential(0.01, 5), steps=2),
+]
 OPTIMIZERS = [
     *(rule(0.01) for rule in BY_NAME.values()),
     *(nn.Adam(schedule, eps_inside_sqrt=False, eps=1e-6) for schedule in SCHEDULED),
@@ -116,9 +121,19 @@ OPTIMIZERS = [
 ]
 
 
+def test_every_schedule_is_covered():
+    kinds = {
+        value
+        for value in vars(schedules).values()
+        if isinstance(value, type) and issubclass(value, schedules.Schedule)
+    }
+    assert {type(schedule) for schedule in SCHEDULED} == kinds - {schedules.Schedule}
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}")
 def test_resuming_is_going_on(path, optimizer):
     t = fit(nn.Trainer(everything(), optimizer, seed=3), epochs=2)
+    t.rate_factor = 0.7
     t.save(path)
     loaded = nn.Trainer.load(path)
     assert state(loaded) == state(t)
@@ -178,7 +193,7 @@ def header_of(path: Path) -> dict[str, Any]:
 def test_a_file_is_safetensors_and_json(path):
     fit(nn.Trainer(everything())).save(path)
     header = header_of(path)
-    assert (header["format"], header["version"]) == (1, nn.__version__)
+    assert (header["format"], header["version"]) == (2, nn.__version__)
     arrays = safetensors.numpy.load_file(path)
     assert {name.partition("/")[0] for name in arrays} == {"w", "moment", "buffer"}
 
@@ -204,108 +219,86 @@ def test_only_nnpolys_own_objects_can_be_saved(path):
     assert not path.exists()
 
 
-# Atomic writing
+# Anything else, beside a network
 
 
-@pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_failure_while_writing_leaves_the_old_file(path, function, monkeypatch):
-    def fail(*args: Any) -> None:
-        raise OSError(28, "No space left on device")
+EXTRAS = [
+    {},
+    {"classes": ["cat", "dog"], "mean": [0.1, -1e-300], "nested": {"a": None, "b": True, "": 3}},
+    {"nan": float("nan"), "inf": [float("inf"), -float("inf")], "text": "\ud800 \x00 é"},
+]
 
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_extra_comes_back(path, extra):
     net = nn.MLP([2, 3, 2])
-    net.save(path)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, function, fail)
-        with pytest.raises(OSError, match="No space left"):
-            nn.MLP([5, 6]).save(path)
+    checkpoint.save_network(net, path, extra)
+    assert repr(checkpoint.load_extra(path)) == repr(extra)  # NaN is not equal to itself
     assert facts(nn.load(path)) == facts(net)
-    assert os.listdir(path.parent) == [path.name]
 
 
-def test_saving_again_replaces_the_file(path):
-    nn.MLP([2, 3, 2]).save(path)
-    nn.MLP([5, 6]).save(path)
-    assert nn.load(path).widths == [5, 6]
-    assert os.listdir(path.parent) == [path.name]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_files_have_the_users_usual_permissions(path):
+def test_files_without_extra_have_an_empty_one(path):
     nn.MLP([2, 2]).save(path)
-    usual = path.with_name("usual")
-    usual.touch()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    assert checkpoint.load_extra(path) == {}
+    nn.Trainer(nn.MLP([2, 2])).save(path)
+    assert checkpoint.load_extra(path) == {}
 
 
-SAVE_FOR_EVER = """
-    import itertools, sys
-    import nnpoly as nn
-
-    net = nn.MLP([200, 300, 2])
-    for k in itertools.count():
-        net.w = net.w * 0.0 + k
-        net.save(sys.argv[1])
-        print(k, flush=True)
-"""
+def recursive() -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    extra["self"] = [extra]
+    return extra
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_while_saving(path):
-    """Whenever it is killed, the file is one whole save or another."""
-    command = [sys.executable, "-c", textwrap.dedent(SAVE_FOR_EVER), str(path)]
-    for lines in (1, 4, 7):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            for _ in range(lines):
-                child.stdout.readline()
-            child.send_signal(signal.SIGKILL)
-            printed = [lines - 1, *map(int, child.stdout.read().split())]
-        w = nn.load(path).w
-        assert w.min() == w.max()
-        assert printed[-1] <= w[0] <= printed[-1] + 1
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ([1], "`extra` must be a mapping, got list"),
+        ({"a": {"b": [0, {1, 2}]}}, r"`extra\['a'\]\['b'\]\[1\]` must be JSON's own .*, got set"),
+        ({"mean": np.ones(2)}, r"`extra\['mean'\]` must be JSON's own .*, got ndarray.*tolist"),
+        ({"n": {1: "a"}}, r"`extra\['n'\]` has the key 1; keys must be strings"),
+        ({"f": print}, "got builtin_function_or_method"),
+        (recursive(), "`extra` contains itself, or is nested too deeply"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_what_json_cannot_hold_is_refused_before_anything_is_written(path, extra, message):
+    with pytest.raises((TypeError, ValueError), match=f"^save: .*{message}"):
+        checkpoint.save_network(nn.MLP([2, 2]), path, extra)
+    assert os.listdir(path.parent) == []
 
 
 # Files that are none
 
 
 def assert_refused(path: Path, *parts: str) -> None:
-    for load in (nn.load, nn.Trainer.load):
+    for load in (nn.load, nn.Trainer.load, checkpoint.load_extra):
         with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
             load(path)
         for part in (str(path), *parts):
             assert part in str(caught.value)
 
 
-def test_files_of_others(path):
-    path.write_bytes(b"")
-    assert_refused(path)
-    path.write_text("This is a text, and long enough for a header.")
-    assert_refused(path)
-    safetensors.numpy.save_file({"w": np.ones(3)}, path)
-    assert_refused(path, "a safetensors file, but not nnpoly's")
-    safetensors.numpy.save_file({"w": np.ones(3)}, path, {"format": "pt"})
-    assert_refused(path, "a safetensors file, but not nnpoly's")
-
-
-def test_truncated_files(path):
-    fit(nn.Trainer(everything())).save(path)
-    whole = path.read_bytes()
-    for size in {*range(0, len(whole), 97), *range(10), len(whole) - 1}:
-        path.write_bytes(whole[:size])
-        assert_refused(path)
-
-
 def rewritten(path: Path, change: Any) -> None:
-    """Save a trainer and change its header."""
+    """Save a trainer and change its header; the checksum is that of the new content."""
     fit(nn.Trainer(nn.MLP([3, 4, 2]))).save(path)
-    header = header_of(path)
+    header, arrays = _files.read(path)
     change(header)
-    arrays = safetensors.numpy.load_file(path)
-    safetensors.numpy.save_file(arrays, path, {"nnpoly": json.dumps(header)})
+    text = json.dumps(header)
+    metadata = {"nnpoly": text, "sha256": _files._checksum(text, arrays)}
+    safetensors.numpy.save_file(arrays, path, metadata)
 
 
-def test_files_of_newer_versions(path):
-    rewritten(path, lambda header: header.update(format=2, version="9.1"))
-    assert_refused(path, "nnpoly 9.1, which is newer. Upgrade nnpoly")
+@pytest.mark.parametrize(
+    ("format", "part"),
+    [
+        (3, "it was written by nnpoly 9.1, which is newer. Upgrade nnpoly."),
+        (1, "it has format 1, from before nnpoly's first release, and no checksum. Make it anew"),
+    ],
+)
+def test_files_of_other_formats(path, format, part):
+    rewritten(path, lambda header: header.update(format=format, version="9.1"))
+    assert_refused(path, part)
 
 
 def layer_of(header: dict[str, Any]) -> dict[str, Any]:
@@ -315,7 +308,6 @@ def layer_of(header: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (lambda header: header.pop("format"), "it lacks 'format'"),
         (lambda header: header.pop("network"), "it lacks 'network'"),
         (lambda header: header["network"].pop("seed"), "it lacks 'seed'"),
         (lambda header: header["network"].update(dtype="float64"), "its w has shape (26,) of"),
@@ -326,15 +318,19 @@ def layer_of(header: dict[str, Any]) -> dict[str, Any]:
         (lambda header: layer_of(header).update(colour="red"), "colour"),
     ],
 )
-def test_damaged_headers(path, change, part):
+def test_wrong_headers(path, change, part):
     rewritten(path, change)
-    assert_refused(path, part)
+    for load in (nn.load, nn.Trainer.load):
+        with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
+            load(path)
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("change", "part"),
     [
         (lambda header: header.pop("t"), "it lacks 't'"),
+        (lambda header: header.update(rate_factor="x"), "`rate_factor` must be a number"),
         (lambda header: header.update(t=-1), "`t` must be an integer >= 0"),
         (lambda header: header.update(optimizer=header["loss"]), "must be an optimiser"),
         (lambda header: header["optimizer"].update(type="AMSGrad"), "it lacks 'moment/peak'"),
@@ -342,30 +338,12 @@ def test_damaged_headers(path, change, part):
         (lambda header: header.update(loss={"type": "MSE"}), "needs output='identity'"),
     ],
 )
-def test_damaged_trainers(path, change, part):
+def test_wrong_trainers(path, change, part):
     rewritten(path, change)
     with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
         nn.Trainer.load(path)
     assert part in str(caught.value)
     nn.load(path)  # the network in it is whole
-
-
-def test_flipped_bits_in_the_header(path):
-    """Whichever bit of the header flips, the file is refused by name, or loads."""
-    fit(nn.Trainer(nn.MLP([3, 4, 2]))).save(path)
-    whole = path.read_bytes()
-    end = 8 + int.from_bytes(whole[:8], "little")
-    refused = 0
-    for place in range(end):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        try:
-            nn.Trainer.load(path)
-        except ValueError as error:
-            assert str(error).startswith(f"load: {path} cannot be read: ")  # noqa: PT017
-            refused += 1
-    assert refused > end / 2
 
 
 # Paths

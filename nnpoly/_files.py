@@ -1,0 +1,226 @@
+"""The container of every file: named arrays and JSON in one safetensors file, with a checksum.
+
+The arrays are the file's tensors; everything else is JSON in its header, under the key "nnpoly".
+Beside it stands the SHA-256 of both. Nothing in such a file can run code.
+
+Writing is atomic: a temporary file beside the target is flushed to the disk and then renamed, so
+the target is always whole, old or new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backends import host
+
+FORMAT = 2
+Arrays = dict[str, host.HostArray]
+
+# Whose temporary files these are: the numbers of processes are one machine's own.
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+_KINDS = "biuf"  # of arrays: bool, int, unsigned, float
+
+
+def safetensors() -> Any:
+    """Return the library, or say how to install it."""
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "Saving and loading needs safetensors: pip install nnpoly[save]"
+        ) from error
+    return safetensors
+
+
+def as_path(where: str, path: Any, name: str = "path") -> Path:
+    """Return `path` as a path."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise TypeError(f"{where}: `{name}` must be a path, got {path!r}.") from error
+
+
+# Writing
+
+
+def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    """Write arrays and a header of JSON values, or leave the file as it was."""
+    from . import __version__
+
+    target = target_path(path)
+    tensors = {name: _plain(name, array) for name, array in arrays.items()}
+    text = to_json({"format": FORMAT, "version": __version__, **header})
+    metadata = {"nnpoly": text, "sha256": _checksum(text, tensors)}
+    write_atomically(target, safetensors().numpy.save(tensors, metadata))
+
+
+def target_path(path: Any) -> Path:
+    """Return where to write, if something can be written there."""
+    safetensors()
+    target = as_path("save", path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"save: `path` is in {target.parent}, which is no folder. Make it first."
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"save: `path` {target} is a folder. Name a file in it.")
+    return target
+
+
+def to_json(value: Any, name: str = "header") -> str:
+    """Return `value` as JSON, if JSON can hold it unchanged (but for tuples, which become lists).
+
+    NaN and the infinities are written as Python's json does, without quotes, and come back.
+    """
+    try:
+        _require_json(value, name)
+        return json.dumps(value)
+    except RecursionError as error:
+        raise ValueError(f"save: `{name}` contains itself, or is nested too deeply.") from error
+
+
+def _require_json(value: Any, name: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"save: `{name}` has the key {key!r}; keys must be strings.")
+            _require_json(item, f"{name}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            _require_json(item, f"{name}[{i}]")
+    elif not (value is None or isinstance(value, bool | int | float | str)):
+        raise TypeError(
+            f"save: `{name}` must be JSON's own (dict, list, str, float, int, bool, None), got "
+            f"{type(value).__name__}. Arrays become lists by .tolist()."
+        )
+
+
+def _plain(name: str, array: Any) -> host.HostArray:
+    """Return an array as it is in a file: contiguous and little-endian."""
+    plain = np.asarray(array, order="C")
+    if plain.dtype.kind not in _KINDS:
+        raise TypeError(f"save: the array {name!r} must hold numbers, got dtype {plain.dtype}.")
+    return plain.astype(plain.dtype.newbyteorder("<"), copy=False)
+
+
+def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
+    """Return the SHA-256 of the JSON text and of every array's name, dtype, shape and bytes."""
+    found = hashlib.sha256(json.dumps(text).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        found.update(np.ravel(array).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Make `content` the file's, or leave the file as it was."""
+    _remove_abandoned(path)
+    name = f".{path.name}.{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(name)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk. Not every file system can; the file is whole either way."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of this target whose writers, on this machine, are gone."""
+    pattern = re.compile(re.escape(f".{path.name}.{_MACHINE}-") + r"(\d{1,9})-[0-9a-f]{8}")
+    with os.scandir(path.parent) as entries:
+        found = [(entry.path, pattern.fullmatch(entry.name)) for entry in entries]
+    for abandoned, match in found:
+        if match is not None and not _lives(int(match[1])):
+            with contextlib.suppress(OSError):
+                os.unlink(abandoned)
+
+
+def _lives(process: int) -> bool:
+    """Whether a process runs, or that cannot be told: outside POSIX, asking would signal it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+# Reading
+
+
+def read(path: Any) -> tuple[dict[str, Any], Arrays]:
+    """Return the header and the arrays of a file that `write` wrote."""
+    library = safetensors()
+    if not as_path("load", path).is_file():
+        raise FileNotFoundError(f"load: `path` {path} is no file.")
+    with named(path), library.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if "nnpoly" not in metadata:
+            raise ValueError("it is a safetensors file, but not nnpoly's")
+        header = _header(metadata["nnpoly"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["sha256"] != _checksum(metadata["nnpoly"], arrays):
+            raise ValueError("it is damaged: its content does not have its checksum")
+        return header, arrays
+
+
+def _header(text: str) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(text)
+    found = header["format"]
+    if found > FORMAT:
+        raise ValueError(
+            f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
+        )
+    if found != FORMAT:
+        raise ValueError(
+            f"it has format {found}, from before nnpoly's first release, and no checksum. "
+            "Make it anew with this version"
+        )
+    return header
+
+
+_CAUSES = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
+@contextlib.contextmanager
+def named(path: Any) -> Iterator[None]:
+    """Turn whatever a damaged file causes into one clear error."""
+    try:
+        yield
+    except (*_CAUSES, safetensors().SafetensorError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ValueError(f"load: {path} cannot be read: {reason}.") from error

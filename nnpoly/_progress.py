@@ -1,0 +1,106 @@
+"""The line that shows how far a fit is: tqdm's in terminals and notebooks, else plain lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .training import History
+
+SECONDS = 5.0  # between two plain lines
+
+
+class Progress:
+    """One line of progress: epochs, rate, remaining time and losses, on stderr.
+
+    In a terminal or a notebook it is tqdm's, where that is installed. Elsewhere (logs, pipes) it is
+    a whole line every few seconds, and one for the last epoch.
+
+    Parameters
+    ----------
+    epochs, done
+        How many there are, and how many of them are behind.
+    enabled
+        False for silence.
+    """
+
+    def __init__(self, epochs: int, done: int = 0, enabled: bool = True) -> None:
+        self._epochs, self._done, self._before = epochs, done, done
+        self._enabled = enabled and sys.stderr is not None
+        self._bar: Any = None
+        self._text = ""  # of the newest epoch, if it is not written yet
+
+    def __enter__(self) -> Progress:
+        self._start = self._written = time.monotonic()
+        if self._enabled and (tqdm := _tqdm()):
+            self._bar = tqdm(
+                total=self._epochs, initial=self._done, unit="epoch", dynamic_ncols=True
+            )
+        return self
+
+    def advance(self, history: History) -> None:
+        """Show the newest epoch of `history`."""
+        if not self._enabled:
+            return
+        self._done += 1
+        shown = {"loss": f"{history.loss[-1]:.4g}"}
+        if history.validation_loss:
+            shown["validation"] = f"{history.validation_loss[-1]:.4g}"
+        if self._bar is not None:
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update()
+            return
+        now = time.monotonic()
+        self._text = self._line(shown, now - self._start)
+        if now - self._written >= SECONDS:
+            self._write(now)
+
+    def _line(self, shown: dict[str, str], seconds: float) -> str:
+        rate = (self._done - self._before) / max(seconds, 1e-9)
+        left = (self._epochs - self._done) / rate
+        parts = [f"{name} {value}" for name, value in shown.items()]
+        speed = f"{rate:.3g} epochs/s" if rate >= 1 else f"{1 / rate:.3g} s/epoch"
+        parts += [speed, f"{_clock(seconds)} passed", f"{_clock(left)} left"]
+        return "  ".join([f"epoch {self._done}/{self._epochs}", *parts])
+
+    def _write(self, now: float) -> None:
+        print(self._text, file=sys.stderr, flush=True)
+        self._text, self._written = "", now
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._text:
+            self._write(time.monotonic())
+
+
+def _tqdm() -> Any:
+    """Return tqdm's bar where one line can be written over and over, or None."""
+    if not (sys.stderr.isatty() or _in_notebook()):
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook's kernel (tqdm asks the same)."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _clock(seconds: float) -> str:
+    """Return a duration as minutes:seconds, with hours where there are some."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

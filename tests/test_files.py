@@ -1,0 +1,295 @@
+"""The container: a checksum over everything, and writing that is atomic whatever happens."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import nnpoly as nn
+from nnpoly import _files
+
+ARRAYS = {
+    "w": np.arange(6, dtype="f4").reshape(2, 3),
+    "half": np.array([1.5, np.nan], "f2"),
+    "counts": np.array(7, "i8"),
+    "none": np.zeros((0, 3), "f8"),
+    "strided": np.arange(8.0)[::2],
+    "big": np.arange(3, dtype=">f8"),
+    "flags": np.array([True, False]),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+def content(path: Path) -> list[Any]:
+    """Return all that is read from a file, as text and bytes."""
+    header, arrays = _files.read(path)
+    named = sorted((name, a.shape, a.dtype.name, a.tobytes()) for name, a in arrays.items())
+    return [json.dumps(header), *named]
+
+
+def test_arrays_and_header_come_back(path):
+    _files.write(path, ARRAYS, {"a": [1, {"b": None}]})
+    header, arrays = _files.read(path)
+    assert header == {"format": 2, "version": nn.__version__, "a": [1, {"b": None}]}
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array, strict=name != "big")
+
+
+def test_only_numbers_are_arrays(path):
+    for wrong in (np.array([print]), np.array(["text"])):
+        with pytest.raises(TypeError, match="save: the array 'x' must hold numbers, got dtype"):
+            _files.write(path, {"x": wrong}, {})
+    assert os.listdir(path.parent) == []
+
+
+# Damage
+
+
+def assert_refused(path: Path, *parts: str) -> None:
+    with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
+        _files.read(path)
+    for part in (str(path), *parts):
+        assert part in str(caught.value)
+
+
+def test_files_of_others(path):
+    path.write_bytes(b"")
+    assert_refused(path)
+    path.write_text("This is a text, and long enough for a header.")
+    assert_refused(path)
+    safetensors.numpy.save_file({"w": np.ones(3)}, path)
+    assert_refused(path, "a safetensors file, but not nnpoly's")
+    safetensors.numpy.save_file({"w": np.ones(3)}, path, {"format": "pt"})
+    assert_refused(path, "a safetensors file, but not nnpoly's")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("[]", ""),
+        ("{}", "it lacks 'format'"),
+        ('{"format": 2}', "it lacks 'sha256'"),
+        ('{"format": "2"}', ""),
+        ('{"format": 2', ""),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_foreign_headers(path, text, part):
+    safetensors.numpy.save_file({"w": np.ones(3)}, path, {"nnpoly": text})
+    assert_refused(path, part)
+
+
+def test_truncated_files(path):
+    _files.write(path, ARRAYS, {"a": 1})
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert_refused(path)
+    path.write_bytes(whole + b"\0")
+    assert_refused(path)
+
+
+CHANGES: dict[str, Any] = {
+    "a value": lambda a: {**a, "w": a["w"] + np.float32(1e-6)},
+    "a sign of zero": lambda a: {**a, "w": -0.0 * a["w"]},
+    "a shape": lambda a: {**a, "w": a["w"].reshape(3, 2)},
+    "a dtype": lambda a: {**a, "w": a["w"].view("i4")},
+    "a name": lambda a: {("v" if name == "w" else name): array for name, array in a.items()},
+    "swapped names": lambda a: {**a, "w": a["u"], "u": a["w"]},
+    "one more": lambda a: {**a, "more": np.zeros(0)},
+    "one less": lambda a: {"w": a["w"]},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_checksum_covers_the_arrays(path, change):
+    arrays = {"w": np.arange(6, dtype="f4").reshape(2, 3), "u": np.ones((2, 3), "f4")}
+    _files.write(path, arrays, {})
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    safetensors.numpy.save_file(change(arrays), path, metadata)
+    assert_refused(path, "it is damaged: its content does not have its checksum")
+
+
+def test_the_checksum_covers_the_header(path):
+    _files.write(path, {"w": np.ones(3)}, {"rate": 0.1})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.1}", b"0.2}"))
+    assert path.read_bytes() != whole
+    assert_refused(path, "it is damaged: its content does not have its checksum")
+
+
+def flipped(whole: bytes, bit: int) -> bytes:
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+def survivors(path: Path, bits: Any) -> int:
+    """Flip bits, one at a time: each is refused clearly, or all comes back as it was. Count."""
+    whole, right, survived = path.read_bytes(), content(path), 0
+    for bit in bits:
+        path.write_bytes(flipped(whole, bit))
+        try:
+            found = content(path)
+        except ValueError as error:
+            assert str(error).startswith(f"load: {path} cannot be read: ")  # noqa: PT017
+        else:
+            assert found == right
+            survived += 1
+    path.write_bytes(whole)
+    return survived
+
+
+def test_every_bit_of_the_header(path):
+    nn.MLP([1, 1]).save(path)
+    end = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    assert survivors(path, range(8 * end)) < 8 * 8  # such as a space of the padding, or none
+
+
+def test_random_bits_of_the_data(path):
+    nn.Trainer(nn.MLP([30, 40, 20])).save(path)
+    size = path.stat().st_size
+    start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    bits = np.random.default_rng(0).integers(8 * start, 8 * size, 500).tolist()
+    assert survivors(path, [8 * start, 8 * size - 1, *bits]) == 0
+
+
+# Atomic writing
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_failure_while_writing_leaves_the_old_file(path, function, monkeypatch):
+    def fail(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    net = nn.MLP([2, 3, 2])
+    net.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(OSError, match="No space left"):
+            nn.MLP([5, 6]).save(path)
+    np.testing.assert_array_equal(nn.load(path).w, net.w)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_saving_again_replaces_the_file(path):
+    nn.MLP([2, 3, 2]).save(path)
+    nn.MLP([5, 6]).save(path)
+    assert nn.load(path).widths == [5, 6]
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_files_have_the_users_usual_permissions(path):
+    nn.MLP([2, 2]).save(path)
+    usual = path.with_name("usual")
+    usual.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+
+
+SAVE_FOR_EVER = """
+    import itertools, sys
+    import nnpoly as nn
+
+    net = nn.MLP([200, 300, 2])
+    for k in itertools.count():
+        net.w = net.w * 0.0 + k
+        net.save(sys.argv[1])
+        print(k, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_saving(path):
+    """Whenever it is killed, the file is one whole save or another."""
+    command = [sys.executable, "-c", textwrap.dedent(SAVE_FOR_EVER), str(path)]
+    for lines in (1, 4, 7):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(lines):
+                child.stdout.readline()
+            child.send_signal(signal.SIGKILL)
+            printed = [lines - 1, *map(int, child.stdout.read().split())]
+        w = nn.load(path).w
+        assert w.min() == w.max()
+        assert printed[-1] <= w[0] <= printed[-1] + 1
+
+
+# What killed writers leave
+
+
+DIE_WHILE_SAVING = """
+    import os, signal, sys
+    import nnpoly as nn
+
+    os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+    nn.MLP([2, 2]).save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere they stay")
+def test_temporary_files_of_killed_writers_do_not_pile_up(path):
+    others = [path.with_name(f".{path.name}"), path.with_name(f".{path.name}.mine")]
+    others.append(path.with_name(f".b{path.name}.{_files._MACHINE}-999999999-00000000"))
+    for other in others:
+        other.touch()
+    command = [sys.executable, "-c", textwrap.dedent(DIE_WHILE_SAVING), str(path)]
+    for _ in range(2):
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert len(os.listdir(path.parent)) == len(others) + 1
+    nn.MLP([2, 2]).save(path)
+    assert set(path.parent.iterdir()) == {path, *others}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere they stay")
+def test_temporary_files_of_living_writers_stay(path, monkeypatch):
+    """A save in the midst of another one, of this process, of another, and of another machine."""
+    rename, inner = os.replace, itertools.count()
+
+    def save_meanwhile(*paths: Any) -> None:
+        if next(inner) == 0:
+            nn.MLP([5, 6]).save(path)
+            assert nn.load(path).widths == [5, 6]
+        rename(*paths)
+
+    foreign = path.with_name(f".{path.name}.00000000-999999999-00000000")
+    others = path.with_name(f".{path.name}.{_files._MACHINE}-1-00000000")
+    foreign.touch()
+    others.touch()
+    monkeypatch.setattr(os, "replace", save_meanwhile)
+    nn.MLP([2, 2]).save(path)
+    assert nn.load(path).widths == [2, 2]
+    assert set(path.parent.iterdir()) == {path, foreign, others}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX")
+def test_the_folder_is_flushed_after_the_rename(path, monkeypatch):
+    calls: list[Any] = []
+    sync, rename = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        calls.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("rename") or rename(*paths))
+    nn.MLP([2, 2]).save(path)
+    assert calls == [False, "rename", True]
