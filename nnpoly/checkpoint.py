@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ def _safetensors() -> Any:
 # Writing
 
 
-def save_network(net: Network, path: Any) -> None:
-    """Write a network."""
-    _write(path, _network_arrays(net), {"kind": "network", "network": _network_header(net)})
+def save_network(net: Network, path: Any, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a network, and anything of JSON's types that belongs to it (see `load_extra`)."""
+    header = {"kind": "network", "network": _network_header(net), "extra": dict(extra or {})}
+    _write(path, _network_arrays(net), header)
 
 
 def save_trainer(trainer: Trainer, path: Any) -> None:
@@ -138,6 +139,12 @@ def load(path: Any, backend: Any = None, device: Any = None) -> Network:
     """
     header, arrays = _read(path)
     return _network(path, header, arrays, backend, device)
+
+
+def load_extra(path: Any) -> dict[str, Any]:
+    """Return the `extra` that `save_network` was given; empty where it was given none."""
+    header, _ = _read(path)
+    return dict(header.get("extra", {}))
 
 
 def load_trainer(path: Any, backend: Any = None, device: Any = None) -> Trainer:
