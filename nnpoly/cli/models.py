@@ -11,7 +11,7 @@ from .. import checkpoint, tables
 from ..backends import registry
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
-from .common import published, refused, require
+from .common import Mistake, published, refused, require
 from .tables import MODEL, known
 
 
@@ -40,6 +40,8 @@ add_summary = _add_model
 
 def predict(options: argparse.Namespace) -> int:
     """Predict the rows of a table with a trained model; write CSV."""
+    if options.output is not None and options.output.is_dir():
+        raise Mistake(f"--output: {options.output} is a folder: name a file in it")
     model, table = _read(options, "polars", "safetensors")
     with refused(ValueError):
         X = model.inputs.encode(table, options.unknown)
@@ -57,8 +59,9 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained model on the rows of a table that has the target too."""
     model, table = _read(options, "polars", "safetensors", "sklearn")
     with refused(ValueError):
-        rows = known(table, model.target.name)
+        rows, note = known(table, model.target.name)
         y, X = model.target.encode(rows), model.inputs.encode(rows, options.unknown)
+    print(note)
     print(metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
     return 0
 
@@ -84,4 +87,7 @@ def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tabl
 
 
 def _file(model: Path) -> Path:
-    return model / MODEL if model.is_dir() else model
+    file = model / MODEL if model.is_dir() else model
+    if not file.is_file():
+        raise Mistake(f"{file} is no file: name a model, or the folder that holds {MODEL}")
+    return file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -46,7 +47,8 @@ def train(options: argparse.Namespace) -> int:
     require(*PACKAGES)
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
-        table, task = _table(options)
+        table, note = _table(options)
+        task = options.task or tables.told_task(table, options.target)
         shares = {name: getattr(options, name) for name in ("holdout", "validation", "seed")}
         columns = {name: getattr(options, name) for name in ("categorical", "drop")}
         prepared = tables.prepare(table, options.target, task, **columns, **shares)
@@ -54,45 +56,44 @@ def train(options: argparse.Namespace) -> int:
         trainer = _trainer(options, prepared, backend, device)
         model = TableModel(trainer.network, prepared.inputs, prepared.target)
         with published(options.output) as folder:
-            print(_overview(table, prepared, options.task is None))
+            print(note)
+            print(_overview(prepared, options.task is None))
             print(trainer.network)
             report = _trained(trainer, model, prepared, options)
             _write(folder, table, model, prepared, report, trainer.history)
+    best, epochs = report["best_epoch"], report["epochs"]
+    print(f"{epochs} epochs; the validation loss was lowest after epoch {best}")
     print(metrics.text(report["holdout"]))
     print(f"{options.output} now holds {MODEL}, {METRICS}, {LOG} and {PICTURE}")
     return 0
 
 
 def _table(options: argparse.Namespace) -> tuple[Table, str]:
-    """Return the rows that have a target, and the task."""
+    """Return the rows that have a target, and what is to be said about the others."""
     table = tables.read(options.data)
     if options.target is None:
         raise Mistake(f"--target NAME is missing; the columns are {', '.join(table.names)}")
-    table = known(table, options.target)
-    return table, options.task or tables.told_task(table, options.target)
+    return known(table, options.target)
 
 
-def known(table: Table, target: str) -> Table:
-    """Return the rows that have a target, and say so where others have none."""
-    rows = tables.known_rows(table, target)
-    if rows.all():
-        return table
-    missing = int((~rows).sum())
-    print(f"{missing} of {len(table)} rows have no {target!r} and are left out")
-    return table.take(rows)
+def known(table: Table, target: str) -> tuple[Table, str]:
+    """Return the rows that have a target, and their number in words."""
+    rows = table.take(tables.known_rows(table, target))
+    missing = len(table) - len(rows)
+    left_out = f" ({missing} more have no {target!r} and are left out)" if missing else ""
+    return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 
-def _overview(table: Table, prepared: Prepared, told: bool) -> str:
+def _overview(prepared: Prepared, told: bool) -> str:
     """Return what is going to be done, for the user to object."""
     schema, (fit, validation, holdout) = prepared.schema, prepared.parts
     task = prepared.target.task
     override = next(other for other in tables.TASKS if other != task)
     lines = [
-        f"{table.source}: {len(fit)} rows to train on, {len(validation)} to stop early with, "
-        f"{len(holdout)} held out",
+        f"{len(fit)} to train on, {len(validation)} to stop early with, {len(holdout)} held out",
         f"{task}: {prepared.target}" + (f" (if not: --task {override})" if told else ""),
-        f"{len(prepared.inputs.names)} inputs: {len(schema.numbers)} columns of numbers, "
-        f"{len(schema.categories)} of categories",
+        f"inputs: {len(prepared.inputs.names)}, made of {len(schema.numbers)} numbers and "
+        f"{len(schema.categories)} categories",
         *(f"left out: column {name!r}, {why}" for name, why in schema.left_out.items()),
     ]
     if prepared.unknown:
@@ -199,7 +200,9 @@ def _write(
     shape = "-".join(map(str, model.network.widths))
     name, value = next(iter(report["holdout"]["network"].items()))
     title = f"{table.source}, {shape}: {name} {value:.3g} on {len(prepared.parts.holdout)} rows"
-    _picture(model, prepared, history, title).savefig(folder / PICTURE)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that matplotlib's font lacks
+        _picture(model, prepared, history, title).savefig(folder / PICTURE)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

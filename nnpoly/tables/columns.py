@@ -183,9 +183,10 @@ class Category(Described):
         texts = table.texts(self.name, self.numeric)
         found = np.fromiter((places.get(text, -1) for text in texts), np.int64, len(texts))
         if unknown == "error" and (found < 0).any():
+            known = listed([value for value in self.values if value is not None])
             what = (
-                f", which is none of the categories in training ({listed(self.values)}). Correct "
-                "it, or have it ignored: unknown='ignore' (--unknown ignore)"
+                f", which is none of the categories in training ({known}). Correct it, or have it "
+                "ignored: unknown='ignore' (--unknown ignore)"
             )
             raise table.refuse(self.name, what, int(found.argmin()))
         rows: NDArray[np.float64] = (found[:, None] == range(len(self.values))).astype(np.float64)

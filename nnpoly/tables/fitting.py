@@ -37,7 +37,7 @@ def split(
     Parameters
     ----------
     n
-        Number of rows, at least 10.
+        Number of rows.
     labels
         Class indices (n,), whose shares are the same in every part; None for numbers.
     holdout
@@ -54,8 +54,6 @@ def split(
     [72, 8, 20]
     """
     require_sklearn()
-    if n < FEWEST_ROWS:
-        raise ValueError(f"split: at least {FEWEST_ROWS} rows with a target are needed, got {n}.")
     training, held_out = _halves("holdout", np.arange(n), labels, holdout, seed)
     fit, decides = _halves("validation", training, labels, validation, seed)
     return Split(fit, decides, held_out)
@@ -137,9 +135,14 @@ def prepare(
     holdout, validation, seed
         As for `split`.
     """
+    if (n := len(table)) < FEWEST_ROWS:
+        raise ValueError(
+            f"prepare: {table.source}: at least {FEWEST_ROWS} rows with a target are needed, got "
+            f"{n}."
+        )
     classes = Classes.fit(table, target) if task == "classification" else None
     y: NDArray[Any] = table.numbers(target) if classes is None else classes.encode(table)
-    parts = split(len(table), None if classes is None else y, holdout, validation, seed)
+    parts = split(n, None if classes is None else y, holdout, validation, seed)
     schema = Schema.of(table, target, parts.fit, categorical, drop)
     training = table.take(parts.fit)
     inputs = Preprocessing.fit(training, schema)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import difflib
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,7 +86,11 @@ class Table:
 
     def refuse(self, name: str, what: str, row: int | None = None) -> ValueError:
         """Return the error about a column, and a cell of it."""
-        cell = "" if row is None else f" has {_shown(self.frame[name][row])} in {self.where(row)}"
+        cell = ""
+        if row is not None:
+            value = self.frame[name][row]
+            holds = "is empty" if value is None else f"has {_shown(value)}"
+            cell = f" {holds} in {self.where(row)}"
         return ValueError(f"Table: {self.source}: column {name!r}{cell}{what}.")
 
     def column(self, name: str) -> Any:
@@ -202,7 +208,8 @@ class Table:
 
 def listed(values: Sequence[Any], most: int = 8) -> str:
     """Return the first of some values as a text for messages."""
-    return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")
+    more = len(values) - most
+    return ", ".join(map(repr, values[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(value: float) -> str:
@@ -304,10 +311,10 @@ def _parsed_csv(path: Path, file: TextIO, separator: str) -> Table:
     reader = csv.reader(file, delimiter=separator, strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
-        _require_names(path, names)
-        blocks = list(_blocks(path, reader, names))
     except csv.Error as error:
-        raise ValueError(f"read: {path}, line {reader.line_num}: {error}.") from error
+        raise ValueError(_quotes(path, 1, error)) from error
+    _require_names(path, names)
+    blocks = list(_blocks(path, reader, names))
     pl = polars()
     empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     frame = pl.concat([empty, *(block for block, _ in blocks)])
@@ -329,23 +336,30 @@ def _blocks(path: Path, reader: Any, names: Sequence[str]) -> Iterator[tuple[Any
     pl = polars()
     rows = _rows(path, reader, len(names))
     while block := list(islice(rows, ROWS_AT_ONCE)):
-        columns = zip(*(row for _, row in block), strict=True)
-        series = [pl.Series(n, c, pl.String) for n, c in zip(names, columns, strict=True)]
-        yield pl.DataFrame(series), [line for line, _ in block]
+        columns = dict(zip(names, zip(*(row for _, row in block), strict=True), strict=True))
+        frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+        yield frame, [line for line, _ in block]
 
 
 def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
     """Yield every row with the line it begins on; empty lines are no rows."""
     line = reader.line_num + 1
-    for row in reader:
-        if row and len(row) != width:
-            raise ValueError(
-                f"read: {path}, line {line} has {len(row)} cells, but the first line names {width} "
-                "columns. Put cells that hold the separator in double quotes."
-            )
-        if row:
-            yield line, row
-        line = reader.line_num + 1
+    try:
+        for row in reader:
+            if row and len(row) != width:
+                raise ValueError(
+                    f"read: {path}, line {line} has {len(row)} cells, but the first line names "
+                    f"{width} columns. Put cells that hold the separator in double quotes."
+                )
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(_quotes(path, line, error)) from error
+
+
+def _quotes(path: Path, line: int, error: csv.Error) -> str:
+    return f"read: {path}: the row of line {line} has no end ({error}): check its double quotes."
 
 
 # Parquet and NPZ
@@ -361,15 +375,14 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _read_npz(path: Path) -> Table:
-    import zipfile
-
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive")
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file.items())
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"read: {path} is no readable NPZ file of plain arrays: {error}."
-        ) from error
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = str(error).rstrip(".")
+        raise ValueError(f"read: {path} is no readable NPZ of plain arrays: {reason}.") from error
     columns: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         for key, values in _columns_of(path, name, array).items():
