@@ -28,6 +28,7 @@ from nnpoly.plotting import BLUE, VERMILION, loss_figure
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "nnpoly"
 BACKENDS = ["numpy", "torch", "jax"]
+COMMANDS = ["train", "predict", "evaluate", "summary", "parity", "bench", "info"]
 FILES = {digits.MODEL, digits.LOSSES, digits.PICTURE}
 # In units of eps, between loss curves of seed 0. Training amplifies rounding errors, most of all
 # where one makes a relu's input change its sign: float32's curves lie 1.2e3 eps from float64's.
@@ -459,10 +460,10 @@ def test_bench_trains_the_networks_it_names():
 def test_without_arguments_it_prints_help(capsys):
     assert cli.main([]) == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("train", "parity", "bench", "info"))
+    assert all(command in printed for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "parity", "bench", "info"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command, capsys):
     assert status_of(command, "--help") == 0
     assert f"usage: nnpoly {command}" in capsys.readouterr().out

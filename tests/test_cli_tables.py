@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -434,6 +435,16 @@ def test_a_missing_package_is_named_with_the_remedy(package, workshop, monkeypat
     assert status_of("train", workshop / "t.csv", "--target", "agree") == 2
     line = f"nnpoly train: {package} not installed: pip install nnpoly[cli]\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a pipe")
+def test_a_reader_who_has_left_gets_no_message(workshop):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "nnpoly", "predict", "out", "t.csv"]
+    result = subprocess.run(command, cwd=workshop, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (1, b"")
 
 
 # What goes wrong later

@@ -147,6 +147,8 @@ class Table:
         if self.decimal_comma:
             texts = texts.str.replace(DECIMAL_COMMA, "${1}.${2}")
         numbers = texts.cast(pl.Float64, strict=False)
+        if numbers.null_count() == texts.null_count():
+            return numbers
         truths = texts.str.to_lowercase().replace_strict(
             {"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64
         )
