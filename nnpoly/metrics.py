@@ -2,7 +2,7 @@
 
 `Trainer.fit(..., metrics=["accuracy", "roc_auc"])` computes them after every epoch;
 `nn.metrics.score(net, X, y, ["r2"])` computes them once. The named ones are scikit-learn's
-(`pip install nnpoly[metrics]`); any function of (y, f) that returns a number will do as well.
+(`pip install nnpoly[sklearn]`); any function of (y, f) that returns a number will do as well.
 
 =====================  ===================================  ========================================
 for                    names                                computed from
@@ -76,7 +76,7 @@ def _sklearn(where: str) -> Any:
         import sklearn.metrics
     except ImportError as error:
         raise ImportError(
-            f"{where}: `metrics` by name need scikit-learn: pip install nnpoly[metrics]."
+            f"{where}: `metrics` by name need scikit-learn: pip install nnpoly[sklearn]."
         ) from error
     return sklearn.metrics
 

@@ -109,9 +109,7 @@ def find_learning_rate(
     return RateSweep(rates, losses, rates[best] / 10 if best else None)
 
 
-def _sweep(
-    probe: Trainer, batches: Iterator[Batch], steps: int
-) -> tuple[list[float], list[float]]:
+def _sweep(probe: Trainer, batches: Iterator[Batch], steps: int) -> tuple[list[float], list[float]]:
     """Take the steps until the loss diverges; return the losses, and them smoothed while finite."""
     losses: list[float] = []
     smoothed: list[float] = []

@@ -23,11 +23,13 @@ from PIL import Image
 import nnpoly as nn
 from nnpoly import cli, testing
 from nnpoly.backends import registry
+from nnpoly.cli import common, digits, measure
 from nnpoly.plotting import BLUE, VERMILION, loss_figure
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "nnpoly"
 BACKENDS = ["numpy", "torch", "jax"]
-FILES = {cli.MODEL, cli.LOSSES, cli.PICTURE}
+COMMANDS = ["train", "predict", "evaluate", "summary", "parity", "bench", "info"]
+FILES = {digits.MODEL, digits.LOSSES, digits.PICTURE}
 # In units of eps, between loss curves of seed 0. Training amplifies rounding errors, most of all
 # where one makes a relu's input change its sign: float32's curves lie 1.2e3 eps from float64's.
 # Wrong formulas lie farther than 2e4 eps, 2e-3, in float32 already: eps outside Adam's root
@@ -77,7 +79,7 @@ def trained(tmp_path_factory):
             where = ["--backend", backend, "--dtype", dtype, "--output", str(folder)]
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 assert cli.main(["train", "digits", "--quiet", *where]) == 0
-            report = json.loads((folder / cli.LOSSES).read_text())
+            report = json.loads((folder / digits.LOSSES).read_text())
             results[backend, dtype] = Trained(folder, report, printed.getvalue())
         return results[backend, dtype]
 
@@ -107,15 +109,15 @@ def test_loss_curves_agree(trained, backend, dtype):
 def test_the_saved_network_is_the_trained_one(trained, backend):
     run = trained(backend)
     assert {path.name for path in run.folder.iterdir()} == FILES
-    net = nn.load(run.folder / cli.MODEL, backend=backend)
-    _, X_test, _, y_test = cli._digits()
+    net = nn.load(run.folder / digits.MODEL, backend=backend)
+    _, X_test, _, y_test = digits._digits()
     right = registry.to_host(net(X_test)).argmax(axis=1) == y_test
     assert right.mean() == run.report["test_accuracy"]
     assert repr(net) == run.report["network"]
 
 
 def test_the_picture_shows_both_curves(trained):
-    with Image.open(trained("numpy").folder / cli.PICTURE) as picture:
+    with Image.open(trained("numpy").folder / digits.PICTURE) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert pixels.shape == (630, 960, 3)
     for colour in (BLUE, VERMILION):
@@ -132,11 +134,11 @@ def test_train_shows_progress_unless_quiet(capsys, tmp_path):
 
 
 def test_train_replaces_its_own_files_and_leaves_others(tmp_path):
-    (tmp_path / cli.MODEL).write_text("old")
+    (tmp_path / digits.MODEL).write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
     arguments = ["--epochs", "1", "--widths", "8,8", "--quiet", "--output", str(tmp_path)]
     assert cli.main(["train", "digits", *arguments]) == 0
-    assert nn.load(tmp_path / cli.MODEL, backend="numpy").widths == [64, 8, 8, 10]
+    assert nn.load(tmp_path / digits.MODEL, backend="numpy").widths == [64, 8, 8, 10]
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt"}
 
@@ -253,7 +255,7 @@ def test_a_wrong_environment_is_named(no_work, monkeypatch, capsys):
     assert "NNPOLY_BACKEND: must be one of" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", cli.PACKAGES)
+@pytest.mark.parametrize("package", digits.PACKAGES)
 def test_a_missing_package_is_named_with_the_remedy(package, no_work, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, package, None)
     assert status_of("train", "digits") == 2
@@ -265,7 +267,7 @@ def test_an_unwritable_folder_is_refused(no_work, monkeypatch, tmp_path, capsys)
     def refuse(**kwargs: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cli, "TemporaryDirectory", refuse)  # root may write wherever it likes
+    monkeypatch.setattr(common, "TemporaryDirectory", refuse)  # root may write wherever it likes
     assert status_of("train", "digits", "--output", str(tmp_path)) == 2
     assert "cannot be written to: Permission denied" in capsys.readouterr().err
 
@@ -276,13 +278,13 @@ def test_an_unwritable_folder_is_refused(no_work, monkeypatch, tmp_path, capsys)
 @pytest.fixture
 def old_results(tmp_path):
     """A folder with an old model in it."""
-    (tmp_path / cli.MODEL).write_text("old")
+    (tmp_path / digits.MODEL).write_text("old")
     return tmp_path
 
 
 def _assert_untouched(folder: Path) -> None:
-    assert [path.name for path in folder.iterdir()] == [cli.MODEL]
-    assert (folder / cli.MODEL).read_text() == "old"
+    assert [path.name for path in folder.iterdir()] == [digits.MODEL]
+    assert (folder / digits.MODEL).read_text() == "old"
 
 
 def test_divergence_is_one_line_and_writes_nothing(old_results, capsys):
@@ -397,7 +399,7 @@ def test_parity_of_numpy_holds(capsys):
 # bench
 
 
-TINY = (cli.Problem((2, 3, 2), "tanh", 4), cli.Problem((3, 4, 2), "relu", 8))
+TINY = (measure.Problem((2, 3, 2), "tanh", 4), measure.Problem((3, 4, 2), "relu", 8))
 
 
 def _times(printed: str) -> list[tuple[str, str, float, float]]:
@@ -407,8 +409,8 @@ def _times(printed: str) -> list[tuple[str, str, float, float]]:
 
 
 def test_bench_times_every_network_on_every_backend(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "PROBLEMS", TINY[:1])
-    monkeypatch.setattr(cli, "LARGE_PROBLEMS", TINY[1:])
+    monkeypatch.setattr(measure, "PROBLEMS", TINY[:1])
+    monkeypatch.setattr(measure, "LARGE_PROBLEMS", TINY[1:])
     arguments = ["bench", "--backends", ",".join(BACKENDS), "--seconds-per-network", "0.01"]
     assert cli.main(arguments) == 0
     small = _times(capsys.readouterr().out)
@@ -419,7 +421,7 @@ def test_bench_times_every_network_on_every_backend(monkeypatch, capsys):
     assert all(1.0 < low <= middle < 1e6 for _, _, low, middle in small + both)
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.001, cli.MIN_ROUNDS), (20.0, 10)])
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.001, measure.MIN_ROUNDS), (20.0, 10)])
 def test_bench_measures_round_by_round_until_the_time_is_up(seconds, rounds, monkeypatch):
     order = []
 
@@ -428,14 +430,14 @@ def test_bench_measures_round_by_round_until_the_time_is_up(seconds, rounds, mon
             order.append(self)
 
     runs = [Run(), Run()]
-    monkeypatch.setattr(cli, "perf_counter", lambda: float(len(order)))  # a second a sample
-    cli._measure(runs, seconds)
+    monkeypatch.setattr(measure, "perf_counter", lambda: float(len(order)))  # a second a sample
+    measure._measure(runs, seconds)
     assert len(order) == 2 * rounds
     assert all(set(order[i : i + 2]) == set(runs) for i in range(0, len(order), 2))
 
 
 def test_bench_trains_the_networks_it_names():
-    names = [str(problem) for problem in cli.PROBLEMS + cli.LARGE_PROBLEMS]
+    names = [str(problem) for problem in measure.PROBLEMS + measure.LARGE_PROBLEMS]
     assert names == [
         "2-8-2 tanh b4",
         "17-64-64-6 tanh b64",
@@ -445,7 +447,7 @@ def test_bench_trains_the_networks_it_names():
         "784-1024-1024-10 gelu b512",
         "1024-4096-4096-1024 relu b1024",
     ]
-    run = cli._Run(cli.PROBLEMS[0], registry.get("numpy"))
+    run = measure._Run(measure.PROBLEMS[0], registry.get("numpy"))
     assert run.trainer.network.widths == [2, 8, 2]
     assert run.trainer.network.dtype == "float32"
     assert run.trainer.optimizer == nn.Adam(1e-6)
@@ -458,10 +460,10 @@ def test_bench_trains_the_networks_it_names():
 def test_without_arguments_it_prints_help(capsys):
     assert cli.main([]) == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("train", "parity", "bench", "info"))
+    assert all(command in printed for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "parity", "bench", "info"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command, capsys):
     assert status_of(command, "--help") == 0
     assert f"usage: nnpoly {command}" in capsys.readouterr().out

@@ -372,8 +372,8 @@ def test_gradient_norms_of_many_layers_name_some_of_them():
 
 def test_gradient_norms_of_another_loss():
     class Doubled(nn.losses.CrossEntropy):
-        def value_and_delta(self, ops, scores, y):
-            loss, delta = super().value_and_delta(ops, scores, y)
+        def value_and_delta(self, *arguments):
+            loss, delta = super().value_and_delta(*arguments)
             return 2.0 * loss, 2.0 * delta
 
     net, y = nn.MLP([2, 4, 3]), np.arange(40) % 3

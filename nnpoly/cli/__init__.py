@@ -1,0 +1,91 @@
+"""The command line: `nnpoly train | predict | evaluate | summary | parity | bench | info`.
+
+What a user can put right is one line on stderr and exit status 2, before any work. Status 1 is a
+bad result (a parity breach, a loss that became NaN, a full disk) and 130 is Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._info import show_config
+from ..training import NonFiniteLossError
+from .common import Mistake, Parser, fail, one_line
+from .measure import add_bench, add_parity, bench, parity
+from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
+from .train import add_train, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name; None for those of this process.
+
+    Raises
+    ------
+    SystemExit
+        For --help, --version and arguments that cannot be parsed.
+
+    Examples
+    --------
+    >>> from nnpoly.cli import main
+    >>> main(["bench", "--backends", "abacus"])
+    2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader who has left can be told from a full disk
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return fail(options, "interrupted", 130)
+    except Mistake as mistake:
+        return fail(options, str(mistake), 2)
+    except (NonFiniteLossError, OSError, MemoryError) as error:
+        return fail(options, one_line(error), 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .. import __version__
+
+    def overview(options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser = Parser(prog="nnpoly", description="Multi-layer perceptrons on the Python array API.")
+    parser.add_argument("--version", action="version", version=f"nnpoly {__version__}")
+    parser.set_defaults(run=overview, prog=parser.prog)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    add_train(_command(commands, train))
+    add_predict(_command(commands, predict))
+    add_evaluate(_command(commands, evaluate))
+    add_summary(_command(commands, summary))
+    add_parity(_command(commands, parity))
+    add_bench(_command(commands, bench))
+    _command(commands, info)
+    return parser
+
+
+def _command(commands: Any, run: Callable[..., int]) -> Callable[..., Any]:
+    """Add the command that `run` carries out and describes; return its `add_argument`."""
+    text = (run.__doc__ or "").partition("\n")[0]
+    command = commands.add_parser(run.__name__, help=text, description=text)
+    command.set_defaults(run=run, prog=command.prog)
+    add: Callable[..., Any] = command.add_argument
+    return add
+
+
+def info(options: argparse.Namespace) -> int:
+    """Print versions and backends: what to quote in a bug report."""
+    show_config()
+    return 0

@@ -1,0 +1,112 @@
+"""`nnpoly train digits`: scikit-learn's handwritten digits, which need no file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend, registry
+from ..mlp import MLP
+from ..network import Network
+from ..optimizers import Adam
+from ..schedules import Cosine
+from ..training import History, Trainer
+from .common import published, refused, require
+
+PACKAGES = ("matplotlib", "safetensors", "sklearn")  # what it needs
+MODEL, LOSSES, PICTURE = "model.safetensors", "history.json", "loss.png"  # what it writes
+# Matrices this small are multiplied on one thread, which busy machines do not hold up, and
+# every seed from 0 to 9 gets more than 97 % of the test images right, on every backend.
+DEFAULTS: dict[str, Any] = {
+    "epochs": 20,
+    "batch_size": 16,
+    "widths": (256,),
+    "learning_rate": 3e-3,
+    "output": Path("nnpoly-digits"),
+}
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on the digits; write the network, its losses and their picture."""
+    require(*PACKAGES)
+    with refused(ValueError, ImportError):
+        backend, device = registry.resolve(options.backend, options.device)
+    with backend.widened(options.dtype), published(options.output) as folder:
+        net = _network(options, backend, device)
+        print(net)
+        report = _train_digits(net, options)
+        _write(net, report, folder)
+    _print(report)
+    print(f"{options.output} now holds {MODEL}, {LOSSES} and {PICTURE}")
+    return 0
+
+
+def _network(options: argparse.Namespace, backend: Backend, device: Any) -> Network:
+    widths = [64, *options.widths, 10]
+    with refused(ValueError, MemoryError):
+        return MLP(widths, dtype=options.dtype, seed=options.seed, backend=backend, device=device)
+
+
+def _train_digits(net: Network, options: argparse.Namespace) -> dict[str, Any]:
+    """Train the network and return what is worth knowing about it, in JSON's types."""
+    X, X_test, y, y_test = _digits()
+    steps = options.epochs * math.ceil(len(y) / options.batch_size)
+    trainer = Trainer(net, Adam(Cosine(options.learning_rate, steps)))
+    seconds = _fit(trainer, X, y, (X_test, y_test), options)
+    return {
+        "network": repr(net),
+        "optimizer": repr(trainer.optimizer),
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "seconds": seconds,
+        "train_accuracy": _accuracy(net, X, y),
+        "test_accuracy": _accuracy(net, X_test, y_test),
+        "train_loss": trainer.history.loss,
+        "test_loss": trainer.history.validation_loss,
+    }
+
+
+def _fit(trainer: Trainer, X: Any, y: Any, test: Any, options: argparse.Namespace) -> float:
+    """Train and return the seconds that it took."""
+    epochs, batch_size, progress = options.epochs, options.batch_size, not options.quiet
+    start = perf_counter()
+    with np.errstate(over="ignore", invalid="ignore"):  # the trainer says it better
+        trainer.fit(X, y, epochs, batch_size, validation=test, progress=progress)
+    return perf_counter() - start
+
+
+def _digits() -> Any:
+    """Return X, X_test, y, y_test: pixels in [0, 1], (1437, 64) and (360, 64), and the digits."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X / 16.0, y, test_size=0.2, stratify=y, random_state=0)
+
+
+def _accuracy(net: Network, X: Any, y: Any) -> float:
+    return float(np.mean(registry.to_host(net.scores(X)).argmax(axis=1) == y))
+
+
+def _write(net: Network, report: dict[str, Any], folder: Path) -> None:
+    from ..plotting import loss_figure
+
+    net.save(folder / MODEL)
+    (folder / LOSSES).write_text(json.dumps(report, indent=1) + "\n")
+    shape = "-".join(map(str, net.widths))
+    percent = f"{100 * report['test_accuracy']:.1f} %"
+    title = f"Handwritten digits, {shape}: {percent} of the test images right"
+    history = History(report["train_loss"], report["test_loss"])
+    loss_figure(history, title, "cross-entropy (nats per image)").savefig(folder / PICTURE)
+
+
+def _print(report: dict[str, Any]) -> None:
+    print(f"train accuracy  {100 * report['train_accuracy']:6.2f} %")
+    print(f"test accuracy   {100 * report['test_accuracy']:6.2f} %")
+    print(f"training time   {report['seconds']:6.2f} s")

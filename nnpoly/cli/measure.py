@@ -1,0 +1,161 @@
+"""`nnpoly parity` and `nnpoly bench`: how exact the backends are, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import testing
+from ..backends import Backend, registry
+from ..mlp import MLP
+from ..optimizers import Adam
+from ..training import Trainer
+from .common import DTYPES, fail, floating, list_of, positive, refused, whole
+
+
+class Problem(NamedTuple):
+    """A network to time, and the size of its batch."""
+
+    widths: tuple[int, ...]
+    activation: str
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.widths))} {self.activation} b{self.batch}"
+
+
+PROBLEMS = (
+    Problem((2, 8, 2), "tanh", 4),
+    Problem((17, 64, 64, 6), "tanh", 64),
+    Problem((64, 100, 10), "relu", 200),
+    Problem((128, 256, 256, 128, 2), "relu", 1024),
+    Problem((784, 512, 512, 10), "relu", 128),
+)
+LARGE_PROBLEMS = (
+    Problem((784, 1024, 1024, 10), "gelu", 512),
+    Problem((1024, 4096, 4096, 1024), "relu", 1024),
+)
+BLOCK_SECONDS = 0.02  # timed at once
+MIN_ROUNDS = 5
+
+
+def _add_backends(add: Callable[..., Any]) -> None:
+    add("--backends", type=list_of(str), metavar="A,B", help="names (all that are available)")
+
+
+def add_parity(add: Callable[..., Any]) -> None:
+    """Add the arguments of `parity`."""
+    _add_backends(add)
+    add(
+        "--dtypes", type=list_of(floating), default=DTYPES, metavar="T,T", help=" and ".join(DTYPES)
+    )
+    add("--steps", type=whole(1), default=10, metavar="N", help="of each training run (10)")
+
+
+def add_bench(add: Callable[..., Any]) -> None:
+    """Add the arguments of `bench`."""
+    _add_backends(add)
+    seconds = "for all backends together (2)"
+    add("--seconds-per-network", type=positive, default=2.0, metavar="S", help=seconds)
+    add("--large", action="store_true", help="time two larger networks too")
+
+
+def _backends(options: argparse.Namespace) -> list[Backend]:
+    """Return the backends that were asked for, or all that are available."""
+    with refused(ValueError, ImportError):
+        names = dict.fromkeys(options.backends or registry.available())
+        return [registry.get(name) for name in names]
+
+
+# nnpoly parity
+
+
+def parity(options: argparse.Namespace) -> int:
+    """Compare every backend with the definition in float64: errors in units of their bounds."""
+    breaches = [
+        row
+        for backend in _backends(options)
+        for dtype in dict.fromkeys(options.dtypes)
+        for row in _parity_table(backend.name, dtype, options.steps)
+        if not row.passed
+    ]
+    for row in breaches:
+        fail(options, f"{row.backend} {row.dtype}, {row.subject}: {row.detail}", 1)
+    return 1 if breaches else 0
+
+
+def _parity_table(backend: str, dtype: str, steps: int) -> list[Any]:
+    """Print the errors of one backend and dtype, a subject a row, and return the rows."""
+    rows = testing.parity_report([backend], [dtype], steps).rows
+    print(f"{f'{backend} {dtype}':<30}  error / bound")
+    for row in rows:
+        line = f"  {row.subject:<28}  {row.units:13.3f}  {'' if row.passed else 'BREACH'}"
+        print(line.rstrip(), flush=True)
+    return rows
+
+
+# nnpoly bench
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Time training steps of several networks (float32, Adam) on every backend."""
+    backends = _backends(options)
+    for backend in backends:
+        print(f"{backend.name:<6}  {backend.version()}")
+    print(f"\n{'microseconds a step':<32}  {'backend':<7}  {'min':>10}  {'median':>10}")
+    for problem in PROBLEMS + (LARGE_PROBLEMS if options.large else ()):
+        runs = [_Run(problem, backend) for backend in backends]
+        _measure(runs, options.seconds_per_network)
+        for run in runs:
+            times = f"{min(run.times):10.1f}  {median(run.times):10.1f}"
+            print(f"{problem!s:<32}  {run.name:<7}  {times}", flush=True)
+    return 0
+
+
+class _Run:
+    """A network in training on one backend, timed a block of steps at a time."""
+
+    def __init__(self, problem: Problem, backend: Backend) -> None:
+        rng, device, m = np.random.default_rng(0), backend.device(None), problem.widths
+        x = rng.standard_normal((problem.batch, m[0]), dtype=np.float32)
+        y = rng.integers(m[-1], size=problem.batch).astype(backend.index_dtype)
+        self.batch = backend.from_host(x, device), backend.from_host(y, device)
+        # So small a rate that the network never learns its batch: no denormal numbers appear.
+        net = MLP(m, problem.activation, backend=backend)
+        self.trainer = Trainer(net, Adam(1e-6))
+        self.name = backend.name
+        self.steps = 1  # in a block
+        self.times: list[float] = []  # microseconds a step
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        self._seconds()  # compiles
+        while self._seconds() < BLOCK_SECONDS:
+            self.steps *= 2
+
+    def _seconds(self) -> float:
+        start = perf_counter()
+        for _ in range(self.steps):
+            loss = self.trainer.step(*self.batch)
+        registry.to_host(loss)  # it is here when the steps are done
+        return perf_counter() - start
+
+    def sample(self) -> None:
+        """Time one block."""
+        self.times.append(1e6 * self._seconds() / self.steps)
+
+
+def _measure(runs: Sequence[_Run], seconds: float) -> None:
+    """Time blocks for so many seconds, the runs in a new order every round."""
+    end = perf_counter() + seconds
+    rounds = 0
+    while rounds < MIN_ROUNDS or perf_counter() < end:
+        rounds += 1
+        for run in random.sample(runs, len(runs)):
+            run.sample()

@@ -1,0 +1,93 @@
+"""`nnpoly predict`, `nnpoly evaluate` and `nnpoly summary`: a trained model at work."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import checkpoint, tables
+from ..backends import registry
+from ..tables import TableModel, metrics
+from ..tables.columns import UNKNOWN
+from .common import Mistake, published, refused, require
+from .tables import MODEL, known
+
+
+def _add_model(add: Callable[..., Any]) -> None:
+    add("model", type=Path, metavar="MODEL", help=f"the file, or the folder that holds {MODEL}")
+
+
+def _add_table(add: Callable[..., Any]) -> None:
+    _add_model(add)
+    add("table", type=Path, metavar="TABLE", help="with the model's columns, in any order")
+    text = "what to do about categories that were not in training; ignore: zeros (error)"
+    add("--unknown", choices=UNKNOWN, default="error", help=text)
+    add("--backend", help="numpy, cupy, torch or jax ($NNPOLY_BACKEND, or numpy)")
+    add("--device", help="in the backend's terms, such as cuda:1 (its own default)")
+
+
+def add_predict(add: Callable[..., Any]) -> None:
+    """Add the arguments of `predict`."""
+    _add_table(add)
+    add("--output", type=Path, metavar="FILE", help="the CSV to write (standard output)")
+
+
+add_evaluate = _add_table
+add_summary = _add_model
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Predict the rows of a table with a trained model; write CSV."""
+    if options.output is not None and options.output.is_dir():
+        raise Mistake(f"--output: {options.output} is a folder: name a file in it")
+    model, table = _read(options, "polars", "safetensors")
+    with refused(ValueError):
+        X = model.inputs.encode(table, options.unknown)
+    if options.output is None:
+        print(model.predict_encoded(X).frame().write_csv(), end="")
+        return 0
+    with published(options.output.parent) as folder:
+        text = model.predict_encoded(X).frame().write_csv()
+        (folder / options.output.name).write_text(text, encoding="utf-8")
+    print(f"{options.output} now holds {len(table)} predictions")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure a trained model on the rows of a table that has the target too."""
+    model, table = _read(options, "polars", "safetensors", "sklearn")
+    with refused(ValueError):
+        rows, note = known(table, model.target.name)
+        y, X = model.target.encode(rows), model.inputs.encode(rows, options.unknown)
+    print(note)
+    print(metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
+    return 0
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Print a trained model's layers, the columns that it reads and what it predicts."""
+    require("safetensors")
+    with refused(ValueError, ImportError, OSError):
+        path = _file(options.model)
+        is_table = tables.EXTRA in checkpoint.load_extra(path)
+        model = tables.load(path, "numpy") if is_table else checkpoint.load(path, "numpy")
+    print(model.summary())
+    return 0
+
+
+def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tables.Table]:
+    """Return the model and the table that a command names."""
+    require(*packages)
+    with refused(ValueError, ImportError, OSError):
+        backend, device = registry.resolve(options.backend, options.device)
+        model = tables.load(_file(options.model), backend, device)
+        return model, tables.read(options.table)
+
+
+def _file(model: Path) -> Path:
+    file = model / MODEL if model.is_dir() else model
+    if not file.is_file():
+        raise Mistake(f"{file} is no file: name a model, or the folder that holds {MODEL}")
+    return file

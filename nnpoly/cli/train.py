@@ -1,0 +1,94 @@
+"""`nnpoly train`: its arguments, for a table and for the digits."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..tables.reading import READERS
+from ..tables.targets import TASKS
+from . import digits, tables
+from .common import DTYPES, Mistake, floating, list_of, positive, real, whole
+
+SHARE = real("> 0 and < 1", lambda value: 0.0 < value < 1.0)
+RATE = real(">= 0 and < 1", lambda value: 0.0 <= value < 1.0)
+DECAY = real(">= 0", lambda value: value >= 0.0)
+
+
+def names(text: str) -> list[str]:
+    """Convert names between commas; one that holds a comma is in double quotes, as in a CSV."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def add_train(add: Callable[..., Any]) -> None:
+    """Add the arguments. Options begin as None, for a table and the digits have other defaults."""
+
+    def option(name: str, kind: Any, metavar: str, text: str) -> None:
+        add(name, type=kind, metavar=metavar, help=text + _shown_default(name))
+
+    files = ", ".join(READERS)
+    add("data", help=f"a table ({files}), or digits: scikit-learn's 1797 images of 8 x 8 pixels")
+    add("--target", metavar="NAME", help="the column to predict")
+    add("--task", choices=TASKS, help="told from the target, which it is printed with")
+    option("--categorical", names, "A,B", "columns that are categories, though they hold numbers")
+    option("--drop", names, "A,B", "columns to leave out")
+    option("--holdout", SHARE, "X", "share of the rows that the metrics are measured on")
+    option("--validation", SHARE, "X", "share of the other rows that decides when training ends")
+    option("--epochs", whole(1), "N", "passes over the data, at most")
+    option("--patience", whole(1), "N", "epochs without improvement before training ends")
+    option("--batch-size", whole(1), "N", "rows a step")
+    option("--widths", list_of(whole(1)), "N,N", "neurons of the hidden layers")
+    option("--activation", str, "NAME", "of the hidden layers")
+    option("--dropout", RATE, "X", "share of the hidden neurons that a training step leaves out")
+    option("--learning-rate", positive, "X", "Adam's; for digits it falls to 0")
+    option("--weight-decay", DECAY, "X", "AdamW's")
+    add("--backend", help="numpy, cupy, torch or jax ($NNPOLY_BACKEND, or numpy)")
+    add("--device", help="in the backend's terms, such as cuda:1 (its own default)")
+    seed = "decides the parts of the rows, the first weights and the shuffles (0)"
+    add("--seed", type=whole(0), default=0, metavar="N", help=seed)
+    text = f"{' or '.join(DTYPES)} (float32)"
+    add("--dtype", type=floating, default="float32", metavar="T", help=text)
+    option("--output", Path, "DIR", "folder for the files; made if missing")
+    add("--quiet", action="store_true", help="show no progress bar")
+
+
+def _shown_default(name: str) -> str:
+    """Return a help text's end: the default for a table, and another one for the digits."""
+    key = name.removeprefix("--").replace("-", "_")
+    if not (default := tables.DEFAULTS[key]):
+        return ""
+    own = digits.DEFAULTS.get(key, default)
+    return f" ({_text(default)}{'' if own == default else f'; digits: {_text(own)}'})"
+
+
+def _text(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on a table, or on handwritten digits; write the network and a report."""
+    if options.data == "digits":
+        _refuse_table_options(options)
+        return digits.train(_filled(options, digits.DEFAULTS))
+    path = Path(options.data)
+    if path.suffix.lower() not in READERS:
+        raise Mistake(f"{path} must be digits, or a file that ends in {', '.join(READERS)}")
+    given = _filled(options, tables.DEFAULTS)
+    if options.output is None:
+        given.output = Path(f"nnpoly-{path.stem}")
+    return tables.train(given)
+
+
+def _filled(options: argparse.Namespace, defaults: dict[str, Any]) -> argparse.Namespace:
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return argparse.Namespace(**{**vars(options), **defaults, **given})
+
+
+def _refuse_table_options(options: argparse.Namespace) -> None:
+    only = {"target", "task", *tables.DEFAULTS} - digits.DEFAULTS.keys()
+    for name in sorted(only):
+        if getattr(options, name) is not None:
+            raise Mistake(f"--{name.replace('_', '-')} is for tables: digits has none")

@@ -1,0 +1,167 @@
+"""A network together with the columns that it reads and the column that it predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checkpoint
+from .._config import construct, describe
+from ..backends import registry
+from ..network import Network
+from . import metrics
+from .columns import Preprocessing
+from .reading import Table, polars
+from .targets import Classes, Quantity, Target
+
+EXTRA = "table"  # the key of a file's extra data
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says about a table's rows.
+
+    Attributes
+    ----------
+    values
+        Labels, or numbers in the target's unit: (n,).
+    probabilities
+        Of the classes, (n, K); None for numbers.
+    classes
+        The labels in order; none for numbers.
+    """
+
+    values: NDArray[Any]
+    probabilities: NDArray[Any] | None = None
+    classes: tuple[Any, ...] = ()
+
+    def frame(self) -> Any:
+        """Return a polars DataFrame: prediction, and a column "probability of ..." a class."""
+        columns = {"prediction": self.values}
+        if self.probabilities is not None:
+            pairs = zip(self.classes, self.probabilities.T, strict=True)
+            columns |= {f"probability of {c}": np.ascontiguousarray(p) for c, p in pairs}
+        return polars().DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A network that reads tables.
+
+    Attributes
+    ----------
+    network
+        Takes what `inputs` makes of a row.
+    inputs
+        A `Preprocessing`.
+    target
+        `Classes` (softmax output) or `Quantity` (identity output of one).
+
+    Examples
+    --------
+    >>> import numpy as np, polars, nnpoly as nn
+    >>> from nnpoly import tables
+    >>> inputs = tables.Preprocessing(("x",), (0.0,), (), (0.0,), (1.0,), ())
+    >>> net = nn.MLP.from_weights([[[-2.0], [2.0]]], [[0.0, 0.0]])
+    >>> model = tables.TableModel(net, inputs, tables.Classes("side", ("left", "right")))
+    >>> model.predict(tables.Table("t", polars.DataFrame({"x": [-1.0, 3.0]}))).values.tolist()
+    ['left', 'right']
+    """
+
+    network: Network
+    inputs: Preprocessing
+    target: Target
+
+    def __post_init__(self) -> None:
+        net, target = self.network, self.target
+        outputs = len(target.classes) if isinstance(target, Classes) else 1
+        output = "softmax" if isinstance(target, Classes) else "identity"
+        given, wanted = (net.widths[0], net.widths[-1]), (len(self.inputs.names), outputs)
+        if (given, net.output) != (wanted, output):
+            raise ValueError(
+                f"TableModel: `network` must have {wanted[0]} inputs and {wanted[1]} outputs by "
+                f"{output}, got {net!r}."
+            )
+
+    def predict(self, table: Table, unknown: str = "error") -> Predictions:
+        """Return the predictions of a table's rows; see `Preprocessing.encode`."""
+        return self.predict_encoded(self.inputs.encode(table, unknown))
+
+    def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
+        """Return the predictions of encoded rows X: (n, m_0)."""
+        f = registry.to_host(self.network(X))
+        if isinstance(self.target, Quantity):
+            return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
+        classes = self.target.classes
+        return Predictions(np.array(classes)[f.argmax(axis=1)], f, classes)
+
+    def evaluate(self, table: Table, unknown: str = "error") -> metrics.Metrics:
+        """Return the metrics of the predictions for a table whose rows all have a target."""
+        return self.measure(self.predict(table, unknown), self.target.encode(table))
+
+    def measure(self, predictions: Predictions, y: NDArray[Any]) -> metrics.Metrics:
+        """Return the metrics of predictions for y: class indices, or numbers in their unit."""
+        if predictions.probabilities is None:
+            return metrics.regression(y, predictions.values)
+        return metrics.classification(y, predictions.probabilities)
+
+    def save(self, path: Any) -> None:
+        """Write network, preprocessing and labels to one file, which can hold no code."""
+        extra = {EXTRA: {"inputs": describe(self.inputs), "target": describe(self.target)}}
+        checkpoint.save_network(self.network, path, extra=extra)
+
+    def summary(self) -> str:
+        """Return the network's table, the columns and their kinds, and the target."""
+        inputs = self.inputs
+        kinds = dict.fromkeys(inputs.numbers, "number")
+        kinds |= dict.fromkeys(inputs.indicated, "number, or missing")
+        kinds |= {c.name: f"one of {len(c.values)} categories" for c in inputs.categories}
+        width = max(map(len, kinds))
+        shown = [f"  {name:<{width}}  {kind}" for name, kind in kinds.items()]
+        if len(shown) > MOST_SHOWN:
+            shown[MOST_SHOWN - 1 : -1] = ["  ..."]
+        lines = [self.network.summary(), f"reads {len(kinds)} columns", *shown]
+        return "\n".join([*lines, f"predicts {self.target}"])
+
+
+MOST_SHOWN = 40
+
+
+def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
+    """Return the model that `TableModel.save` (or `nnpoly train`) wrote.
+
+    A network alone, such as that of `nnpoly train digits`, reads the columns X_0, X_1, ... as they
+    are, and predicts class indices 0, 1, ... by softmax, or the number of its only output.
+
+    Parameters
+    ----------
+    path
+        The file.
+    backend, device
+        Where the network shall live; None for the default. It need not be where it was trained.
+
+    Raises
+    ------
+    ValueError, OSError
+        For a file that cannot be read, or a network that does not predict a column.
+    """
+    net = checkpoint.load(path, backend, device)
+    extra = checkpoint.load_extra(path).get(EXTRA)
+    if extra is None:
+        return _bare(net)
+    try:
+        return TableModel(net, construct(extra["inputs"]), construct(extra["target"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"load: {path} cannot be read: its table lacks {error}.") from error
+
+
+def _bare(net: Network) -> TableModel:
+    """Return the model of a network that was saved alone."""
+    m, K = net.widths[0], net.widths[-1]
+    numbers = tuple(f"X_{i}" for i in range(m))
+    inputs = Preprocessing(numbers, (None,) * m, (), (0.0,) * m, (1.0,) * m, ())
+    target = Classes("y", tuple(range(K))) if net.output == "softmax" else Quantity("y", 0.0, 1.0)
+    return TableModel(net, inputs, target)

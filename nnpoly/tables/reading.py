@@ -1,0 +1,418 @@
+"""Reading tables: CSV, Parquet and NPZ files become named columns that can say where a row stands.
+
+A CSV's cells stay text until somebody asks for numbers, so that a table to predict is read as the
+model's columns say, and not as its own cells suggest.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEPARATORS = ",;\t|"
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")  # how texts say "unknown"
+DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}.*)?$"
+DECIMAL_COMMA = r"^([+-]?\d*),(\d+)$"
+ROWS_AT_ONCE = 50_000  # of a CSV, so that few cells are Python objects at a time
+
+
+def polars() -> Any:
+    """Return the polars module, or say how to get it."""
+    try:
+        import polars
+    except ImportError as error:
+        raise ImportError("Reading tables needs polars: pip install nnpoly[tables]") from error
+    return polars
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of equal length.
+
+    Attributes
+    ----------
+    source
+        The file's name, for messages.
+    frame
+        A polars DataFrame. Texts have no spaces around them, and null where they say "unknown".
+    lines
+        The line of the file that each row began on; None where a file has no lines.
+    decimal_comma
+        Whether 3,14 is a number: in files whose separator is a semicolon.
+
+    Examples
+    --------
+    >>> import polars
+    >>> from nnpoly.tables import Table
+    >>> table = Table("shop.parquet", polars.DataFrame({"price": [1.5, None], "size": ["S", "M"]}))
+    >>> table.numbers("price"), table.kind("size")
+    (array([1.5, nan]), 'text')
+    """
+
+    source: str
+    frame: Any
+    lines: NDArray[np.int64] | None = None
+    decimal_comma: bool = False
+    _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return int(self.frame.height)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names in the file's order."""
+        return list(self.frame.columns)
+
+    def take(self, rows: Any) -> Table:
+        """Return the table of some rows: (n,) indices or booleans."""
+        rows = np.arange(len(self))[rows]
+        lines = None if self.lines is None else self.lines[rows]
+        return Table(self.source, self.frame[rows], lines, self.decimal_comma)
+
+    def where(self, row: int) -> str:
+        """Return how the user finds a row: its line in a CSV, else its index from 0."""
+        return f"row {row} (from 0)" if self.lines is None else f"line {self.lines[row]}"
+
+    def refuse(self, name: str, what: str, row: int | None = None) -> ValueError:
+        """Return the error about a column, and a cell of it."""
+        cell = ""
+        if row is not None:
+            value = self.frame[name][row]
+            holds = "is empty" if value is None else f"has {_shown(value)}"
+            cell = f" {holds} in {self.where(row)}"
+        return ValueError(f"Table: {self.source}: column {name!r}{cell}{what}.")
+
+    def column(self, name: str) -> Any:
+        """Return the column's polars Series.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name; the closest names are suggested.
+        """
+        if name not in self.frame.columns:
+            raise ValueError(f"Table: {self.source} has no column {name!r}{self._closest(name)}.")
+        return self.frame[name]
+
+    def _closest(self, name: str) -> str:
+        names = {known.lower(): known for known in self.names}
+        close = difflib.get_close_matches(name.lower(), names, n=3)
+        if close:
+            return f": the closest is {' or '.join(repr(names[c]) for c in close)}"
+        return f": it has {listed(self.names)}"
+
+    def kind(self, name: str) -> str:
+        """Return what a column holds: boolean, integer, number, text, date or empty."""
+        if name not in self._kinds:
+            self._kinds[name] = self._looked_at(name)
+        return self._kinds[name]
+
+    def _looked_at(self, name: str) -> str:
+        pl, column = polars(), self.column(name)
+        simple = {pl.Boolean: "boolean", pl.Null: "empty", pl.String: ""}
+        if column.null_count() == len(column):
+            return "empty"
+        if column.dtype in simple:
+            return simple[column.dtype] or self._of_text(column)
+        if column.dtype.is_temporal():
+            return "date"
+        if column.dtype.is_numeric():
+            return "integer" if column.dtype.is_integer() else "number"
+        raise self.refuse(name, f" holds {column.dtype}, not numbers, booleans or texts")
+
+    def _of_text(self, column: Any) -> str:
+        pl, cells = polars(), column.drop_nulls().unique()
+        if cells.str.to_lowercase().is_in(["true", "false"]).all():
+            return "boolean"
+        if cells.cast(pl.Int64, strict=False).null_count() == 0:
+            return "integer"
+        if self._parsed(cells).null_count() == 0:
+            return "number"
+        return "date" if cells.str.contains(DATE).all() else "text"
+
+    def _parsed(self, texts: Any) -> Any:
+        """Return texts as numbers, null where they are none."""
+        pl = polars()
+        if self.decimal_comma:
+            texts = texts.str.replace(DECIMAL_COMMA, "${1}.${2}")
+        numbers = texts.cast(pl.Float64, strict=False)
+        if numbers.null_count() == texts.null_count():
+            return numbers
+        truths = texts.str.to_lowercase().replace_strict(
+            {"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64
+        )
+        return numbers.fill_null(truths)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column as float64, NaN where it is missing: (n,). True is 1, False 0.
+
+        Raises
+        ------
+        ValueError
+            For a cell that is no number or is infinite; it is named with its row.
+        """
+        pl, column = polars(), self.column(name)
+        if column.dtype == pl.String:
+            values = self._parsed(column)
+        elif column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+            values = column.cast(pl.Float64)
+        else:
+            raise self.refuse(name, f" must hold numbers, got {column.dtype}")
+        wrong = (values.is_null() & column.is_not_null()).arg_true()
+        if len(wrong):
+            raise self.refuse(name, ", which is no number", int(wrong[0]))
+        array: NDArray[np.float64] = values.to_numpy().astype(np.float64)
+        if np.isinf(array).any():
+            text = ", which is no finite number. Correct it, or leave it empty if it is unknown"
+            raise self.refuse(name, text, int(np.isinf(array).argmax()))
+        return array
+
+    def texts(self, name: str, numeric: bool = False) -> list[str | None]:
+        """Return a column as texts, None where it is missing; a number's is its shortest.
+
+        Parameters
+        ----------
+        name
+            Of the column.
+        numeric
+            Read its cells as numbers first, so that 1, 1.0 and "1" are one text.
+        """
+        column = self.column(name)
+        if column.dtype == polars().String and not numeric:
+            return list(column)
+        return [None if v != v else _short(v) for v in self.numbers(name).tolist()]
+
+    def slip(self, name: str) -> int | None:
+        """Return the first row with a text, in a column of texts that are mostly numbers."""
+        column = self.column(name)
+        wrong = (self._parsed(column).is_null() & column.is_not_null()).arg_true()
+        known = len(column) - column.null_count()
+        return int(wrong[0]) if len(wrong) and 2 * len(wrong) <= known else None
+
+    @cached_property
+    def counts_rows(self) -> frozenset[str]:
+        """The columns without a name that only count the rows, as pandas writes its index."""
+        if "" not in self.frame.columns or self.kind("") != "integer":
+            return frozenset()
+        return frozenset([""] if (np.diff(self.numbers("")) == 1.0).all() else [])
+
+
+def listed(values: Sequence[Any], most: int = 8) -> str:
+    """Return the first of some values as a text for messages."""
+    more = len(values) - most
+    return ", ".join(map(repr, values[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def read(path: Any) -> Table:
+    r"""Read a table from a .csv (or .tsv), .parquet or .npz file.
+
+    A CSV is UTF-8 text whose first line names the columns; the separator (comma, semicolon, tab or
+    bar) is told from that line, and a semicolon makes 3,14 a number. In an NPZ every array (n,) is
+    a column of its name, and every array X (n, m) is the columns X_0, X_1, ....
+
+    Parameters
+    ----------
+    path
+        The file; its ending says what it is.
+
+    Raises
+    ------
+    ValueError, OSError
+        For another ending, a file that cannot be read, no rows, rows of different lengths and
+        columns of the same name.
+    ImportError
+        If polars is missing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nnpoly import tables
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "shop.csv")
+    ...     _ = file.write_text("price;size\n1,5;S\n;M\n")
+    ...     table = tables.read(file)
+    >>> table.names, table.numbers("price"), table.where(1)
+    (['price', 'size'], array([1.5, nan]), 'line 3')
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"read: {path} must end in {', '.join(READERS)} to be read as a table.")
+    polars()
+    if not path.is_file():
+        raise FileNotFoundError(f"read: {path} is {'a folder' if path.is_dir() else 'no file'}.")
+    table = reader(path)
+    if not len(table):
+        raise ValueError(f"read: {path} has no rows.")
+    return Table(table.source, _cleaned(table.frame), table.lines, table.decimal_comma)
+
+
+def _cleaned(frame: Any) -> Any:
+    """Return the frame with plain texts and numbers, and null for everything missing."""
+    pl = polars()
+    texts = pl.col(pl.String)
+    return (
+        frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+        .with_columns(pl.col(pl.Decimal).cast(pl.Float64))
+        .with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+        .with_columns(texts.str.strip_chars())
+        .with_columns(pl.when(~texts.is_in(MISSING)).then(texts))
+    )
+
+
+# CSV. Python's reader and not polars', which fills short rows up, renames columns of one name and
+# knows no lines; every message about a cell names its line.
+
+
+def _read_csv(path: Path) -> Table:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            separator = _separator(file.readline())
+            file.seek(0)
+            return _parsed_csv(path, file, separator)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"read: {path} is not UTF-8 text ({error.reason}): save it as UTF-8."
+        ) from error
+
+
+def _separator(header: str) -> str:
+    """Return the separator that the first line is divided into most columns by."""
+
+    def columns(separator: str) -> int:
+        try:
+            return len(next(csv.reader([header], delimiter=separator, strict=True), []))
+        except csv.Error:
+            return 0
+
+    return max(SEPARATORS, key=columns)
+
+
+def _parsed_csv(path: Path, file: TextIO, separator: str) -> Table:
+    reader = csv.reader(file, delimiter=separator, strict=True)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise ValueError(_quotes(path, 1, error)) from error
+    _require_names(path, names)
+    blocks = list(_blocks(path, reader, names))
+    pl = polars()
+    empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    frame = pl.concat([empty, *(block for block, _ in blocks)])
+    lines = np.array([line for _, some in blocks for line in some], np.int64)
+    return Table(path.name, frame, lines, separator == ";")
+
+
+def _require_names(path: Path, names: Sequence[str]) -> None:
+    if not any(names):
+        raise ValueError(f"read: {path} is empty: its first line must name the columns.")
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            both = f"columns {names.index(name) + 1} and {i + 1}"
+            raise ValueError(f"read: {path} has two columns {name!r} ({both}): rename one.")
+
+
+def _blocks(path: Path, reader: Any, names: Sequence[str]) -> Iterator[tuple[Any, list[int]]]:
+    """Yield frames of some rows each, and the rows' lines."""
+    pl = polars()
+    rows = _rows(path, reader, len(names))
+    while block := list(islice(rows, ROWS_AT_ONCE)):
+        columns = dict(zip(names, zip(*(row for _, row in block), strict=True), strict=True))
+        frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+        yield frame, [line for line, _ in block]
+
+
+def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield every row with the line it begins on; empty lines are no rows."""
+    line = reader.line_num + 1
+    try:
+        for row in reader:
+            if row and len(row) != width:
+                raise ValueError(
+                    f"read: {path}, line {line} has {len(row)} cells, but the first line names "
+                    f"{width} columns. Put cells that hold the separator in double quotes."
+                )
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(_quotes(path, line, error)) from error
+
+
+def _quotes(path: Path, line: int, error: csv.Error) -> str:
+    return f"read: {path}: the row of line {line} has no end ({error}): check its double quotes."
+
+
+# Parquet and NPZ
+
+
+def _read_parquet(path: Path) -> Table:
+    pl = polars()
+    try:
+        return Table(path.name, pl.read_parquet(path, glob=False))
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"read: {path} is no readable Parquet file: {reason}.") from error
+
+
+def _read_npz(path: Path) -> Table:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file.items())
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = str(error).rstrip(".")
+        raise ValueError(f"read: {path} is no readable NPZ of plain arrays: {reason}.") from error
+    columns: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        for key, values in _columns_of(path, name, array).items():
+            if key in columns:
+                raise ValueError(f"read: {path} has two columns {key!r}: rename an array.")
+            columns[key] = values
+    if len(lengths := {len(c): n for n, c in reversed(columns.items())}) > 1:
+        (m, a), (n, b), *_ = lengths.items()
+        raise ValueError(f"read: {path}: arrays must have equal lengths, {a} has {m}, {b} has {n}.")
+    return Table(path.name, polars().DataFrame(columns))
+
+
+def _columns_of(path: Path, name: str, array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    if array.ndim not in (1, 2) or array.dtype.kind not in "biufUM":
+        raise ValueError(
+            f"read: {path}: array {name} must have shape (n,) or (n, m) and hold numbers, booleans "
+            f"or texts, got {array.shape} of {array.dtype}."
+        )
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    if array.ndim == 1:
+        return {name: array}
+    return {f"{name}_{i}": column for i, column in enumerate(np.ascontiguousarray(array.T))}
+
+
+READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npz": _read_npz,
+}

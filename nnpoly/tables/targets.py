@@ -1,0 +1,179 @@
+"""Targets: what a column to predict is, and how it becomes class indices or standardised reals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._config import Described, described
+from .columns import NUMERIC, require_sklearn
+from .reading import Table, listed
+
+TASKS = ("classification", "regression")
+MOST_INTEGER_CLASSES = 20  # different integers that are taken for classes
+FEWEST_ROWS_A_CLASS = 3  # one each to train on, to stop early with and to hold out
+MOST_CLASSES = 1000
+
+Label = str | bool | int | float
+
+
+@described
+class Classes(Described):
+    """A target that is one of some classes.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    classes
+        The labels in order: class k is the k-th.
+    """
+
+    name: str
+    classes: tuple[Label, ...]
+
+    def __post_init__(self) -> None:
+        self._set(classes=tuple(self.classes))
+
+    task = "classification"
+
+    @classmethod
+    def fit(cls, table: Table, name: str) -> Classes:
+        """Return the classes of a column, sorted, without missing cells.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two classes, more than half as many as rows, and one with fewer than
+            three rows.
+        """
+        labels = _labels(table, name)
+        counts = Counter(labels)
+        classes = sorted(counts)
+        if len(classes) < 2:
+            raise table.refuse(name, f" has one class ({classes[0]!r}), so nothing is to be learnt")
+        if len(classes) > min(MOST_CLASSES, len(labels) // 2):
+            raise table.refuse(
+                name,
+                f" has {len(classes)} different values in {len(labels)} rows: too many to be "
+                "classes. Numbers are predicted by --task regression",
+            )
+        rare = min(classes, key=counts.__getitem__)
+        if counts[rare] < FEWEST_ROWS_A_CLASS:
+            raise table.refuse(
+                name,
+                f" has the class {rare!r} in {counts[rare]} of its rows; {FEWEST_ROWS_A_CLASS} are "
+                "needed (to train on, to stop early with, to hold out). Remove or merge the class",
+            )
+        return cls(name, tuple(classes))
+
+    def encode(self, table: Table) -> NDArray[np.int64]:
+        """Return each row's class index: (n,)."""
+        places = {label: k for k, label in enumerate(self.classes)}
+        labels: list[Any] = (
+            table.texts(self.name)
+            if isinstance(self.classes[0], str)
+            else table.numbers(self.name).tolist()
+        )
+        found = np.fromiter((places.get(label, -1) for label in labels), np.int64, len(labels))
+        if (found < 0).any():
+            what = f", which is none of the model's classes ({listed(self.classes)})"
+            raise table.refuse(self.name, what, int(found.argmin()))
+        return found
+
+    def __str__(self) -> str:
+        return f"{len(self.classes)} classes of {self.name!r}: {listed(self.classes)}"
+
+
+def _labels(table: Table, name: str) -> list[Any]:
+    """Return a column's labels in their own type."""
+    kind = table.kind(name)
+    if kind not in NUMERIC:
+        return [text for text in table.texts(name) if text is not None]
+    make: type = {"boolean": bool, "integer": int, "number": float}[kind]
+    return [make(value) for value in table.numbers(name).tolist()]
+
+
+@described
+class Quantity(Described):
+    """A target that is a number: a network predicts (y - mean) / scale.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    mean, scale
+        Of the rows to train on, in the column's unit.
+    """
+
+    name: str
+    mean: float
+    scale: float
+
+    task = "regression"
+
+    @classmethod
+    def fit(cls, table: Table, name: str) -> Quantity:
+        """Return mean and standard deviation of a column: pass the rows to train on alone."""
+        require_sklearn()
+        from sklearn.preprocessing import StandardScaler
+
+        y = table.numbers(name)
+        if (y == y[0]).all():
+            raise table.refuse(name, f" is always {y[0]:g}, so nothing is to be learnt")
+        scaler = StandardScaler().fit(y[:, None])
+        return cls(name, scaler.mean_.item(), scaler.scale_.item())
+
+    def encode(self, table: Table) -> NDArray[np.float64]:
+        """Return the column in its own unit: (n,)."""
+        return table.numbers(self.name)
+
+    def standardised(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (y - mean) / scale."""
+        return (y - self.mean) / self.scale
+
+    def in_unit(self, f: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what was predicted, standardised, in the column's unit."""
+        return f * self.scale + self.mean
+
+    def __str__(self) -> str:
+        return f"{self.name!r} in its own unit: mean {self.mean:g}, deviation {self.scale:g}"
+
+
+Target = Classes | Quantity
+
+
+def known_rows(table: Table, name: str) -> NDArray[np.bool_]:
+    """Return which rows have a target: (n,).
+
+    Raises
+    ------
+    ValueError
+        If the column is missing, or none has.
+    """
+    known: NDArray[np.bool_] = table.column(name).is_not_null().to_numpy()
+    if not known.any():
+        raise table.refuse(name, " is the target, but it is empty")
+    return known
+
+
+def told_task(table: Table, name: str) -> str:
+    """Return "classification" or "regression", as a target's values suggest.
+
+    Texts, booleans and a few different integers (at most 20, and at most half as many as rows) are
+    classes; other numbers are quantities.
+    """
+    kind = table.kind(name)
+    if kind == "date":
+        raise table.refuse(name, " holds dates, which cannot be predicted. Write it as a number")
+    if kind == "text" and (row := table.slip(name)) is not None:
+        what = ", but most of its cells are numbers. Correct it, or leave it empty if it is unknown"
+        raise table.refuse(name, what, row)
+    if kind in ("integer", "number"):
+        distinct = len(np.unique(table.numbers(name)))
+        few = distinct <= min(MOST_INTEGER_CLASSES, len(table) // 2)
+        return "classification" if kind == "integer" and few else "regression"
+    return "classification"
