@@ -41,16 +41,22 @@ MUTATIONS = [
     Mutation(
         "cross-entropy's delta is y - f",
         PRIMITIVES,
-        "(exps / total - target) / n",
-        "(target - exps / total) / n",
+        "losses, exps / total - target)",
+        "losses, target - exps / total)",
     ),
-    Mutation("logistic's delta is y - f", PRIMITIVES, "(f - y) / n\n\n\n@", "(y - f) / n\n\n\n@"),
-    Mutation("MSE's delta lacks 1/n", PRIMITIVES, "(2 * n), difference / n", "(2 * n), difference"),
+    Mutation("logistic's delta is y - f", PRIMITIVES, "losses, f - y)", "losses, y - f)"),
+    Mutation("MSE's delta lacks 1/n", PRIMITIVES, "(2 * n), delta / n", "(2 * n), delta"),
     Mutation(
         "cross-entropy's delta lacks 1/n",
         PRIMITIVES,
-        "(exps / total - target) / n",
-        "exps / total - target",
+        "exps / total - target)\n    return xp.sum(losses) / n, delta / n",
+        "exps / total - target)\n    return xp.sum(losses) / n, delta",
+    ),
+    Mutation(
+        "sample weights are forgotten",
+        PRIMITIVES,
+        "tuple(sample_weight[:, None] * array for array in arrays)",
+        "arrays",
     ),
     Mutation(
         "NumPy's delta lacks 1/n", NUMPY, "flat[at_label] -= 1.0 / n", "flat[at_label] -= 1.0"
@@ -80,7 +86,10 @@ MUTATIONS = [
         "xp.arange(m, dtype=xp.int32)",
     ),
     Mutation(
-        "Adam's bias correction is off by one", "nnpoly/training.py", "self.t + 1", "self.t + 2"
+        "Adam's bias correction is off by one",
+        "nnpoly/optimizers.py",
+        "1.0 / (1.0 - self.beta1**t), 1.0",
+        "1.0 / (1.0 - self.beta1 ** (t + 1)), 1.0",
     ),
     Mutation(
         "LayerNorm's gradient forgets the mean",
