@@ -209,15 +209,15 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
 
-/* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), a batch each; the last
- * batch may be smaller. */
+/* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), a batch each: one or more
+ * epochs, of `rows` rows each. The last batch of an epoch may be smaller. */
 struct nnpoly_epoch {
   const void *X;
   const int64_t *labels;
   const void *Y, *weights;
   int64_t N;
-  const int64_t *order; /* (n,) */
-  int64_t n, batch;
+  const int64_t *order;             /* (n,) */
+  int64_t n, rows, batch;           /* rows of each epoch; n is a multiple of them */
   const struct nnpoly_rates *rates; /* one a step */
   void *losses;                     /* one a step */
   int64_t done;                     /* steps taken by now */

@@ -436,19 +436,21 @@ struct member {
   struct nnpoly_epoch *epoch;
 };
 
-static int64_t steps_of(const struct nnpoly_epoch *e) { return (e->n - 1) / e->batch + 1; }
+static int64_t steps_of_one(const struct nnpoly_epoch *e) { return (e->rows - 1) / e->batch + 1; }
+static int64_t steps_of(const struct nnpoly_epoch *e) { return e->n / e->rows * steps_of_one(e); }
 
 static int check_member(const struct member *m) {
   const struct nnpoly_epoch *e = m->epoch;
   if (m->plan == NULL || m->state == NULL || e->order == NULL || e->rates == NULL)
     return NNPOLY_NULL;
   if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
+  if (e->rows < 1 || e->n % e->rows != 0) return NNPOLY_SHAPE;
   if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
   for (int64_t i = 0; i < e->n; i++)
     if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
   const int status = check_state(m->plan, m->state, e->X, e->labels, e->Y, e->weights, e->N,
                                  e->losses, steps_of(e));
-  return status == NNPOLY_OK ? reserve(m->plan, least(e->batch, e->n)) : status;
+  return status == NNPOLY_OK ? reserve(m->plan, least(e->batch, e->rows)) : status;
 }
 
 static void gather_elements(int64_t size, const void *from, const int64_t *order, int64_t n,
@@ -477,7 +479,8 @@ static void gather(const struct member *m, const int64_t *order, int64_t n) {
 
 static struct step next_step(const struct member *m) {
   const struct nnpoly_epoch *e = m->epoch;
-  const int64_t start = e->done * e->batch, n = least(e->batch, e->n - start);
+  const int64_t steps = steps_of_one(e), first = e->done % steps * e->batch;
+  const int64_t start = e->done / steps * e->rows + first, n = least(e->batch, e->rows - first);
   const int has_labels = e->labels != NULL;
   gather(m, e->order + start, n);
   return (struct step){

@@ -15,11 +15,12 @@ from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
 from .ensemble import Ensemble
+from .epochs import NonFiniteLossError
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .mlp import MLP
 from .network import Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
-from .training import History, NonFiniteLossError, Trainer
+from .training import History, Trainer
 
 if TYPE_CHECKING:
     from . import plotting, testing

@@ -120,6 +120,10 @@ class Monitor:
         self.converged = not self._slows_down(trainer)
         return self.converged
 
+    def blind(self) -> int:
+        """Return how many epochs must pass before this can end the training."""
+        return 1 if self.score is not None else int(min(self._patience - self._waited, 1e6)) + 1
+
     def _gain(self, trainer: Trainer, loss: float) -> float:
         """Return by how much the newest epoch is better than the best, and keep it if it is."""
         if not self.by_score:

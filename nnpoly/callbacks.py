@@ -5,6 +5,8 @@ the training. It may have more methods:
 
 - `begin(trainer)` is called before the first epoch, and `end(trainer, history)` once training is
   over, whether by its epochs, by a callback, by Ctrl-C or by an error.
+- `blind()` returns how many epochs may pass before it must be called; it is then called for each of
+  them, with the network of the last one. Without this it is called after every epoch.
 - `state()` returns what it remembers, a dict of JSON values and NumPy arrays, and `restore(state)`
   takes that up again after `begin`, so that it lives on in a file (see `Checkpoint`).
 
@@ -14,6 +16,7 @@ The logs (`CSVLog`, `JSONLog`, `TensorBoard`) are callbacks too.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -367,6 +370,11 @@ class Calls:
             return self._position
         rate = float(self.trainer._coefficients(max(self.trainer.t, 1))[0])
         return Position(len(self.history), len(self._callbacks), self.stopped, rate)
+
+    def blind(self) -> int:
+        """Return how many epochs may pass before a callback must be called."""
+        looks = [getattr(callback, "blind", None) for callback in self._callbacks]
+        return min((1 if look is None else look() for look in looks), default=sys.maxsize)
 
     def states(self) -> list[dict[str, Any]]:
         return [_hook(callback, "state")() or {} for callback in self._callbacks]

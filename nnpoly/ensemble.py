@@ -12,9 +12,10 @@ from ._progress import Progress
 from .backends import host
 from .batches import Batch, Batches
 from .callbacks import Calls
+from .epochs import NonFiniteLossError, begin, end, record
 from .evaluation import Judge
 from .primitives import Array
-from .training import Callback, History, NonFiniteLossError, Trainer, _callables
+from .training import Callback, History, Trainer, _callables
 
 
 class Prediction(NamedTuple):
@@ -158,13 +159,13 @@ class Ensemble:
         before = [run.trainer._snapshot() for run in runs]
         losses: list[Any] = []
         try:
-            begun = [run.trainer._begin(run.batches) for run in runs]
+            begun = [begin(run.trainer, [run.batches]) for run in runs]
             if together := [epoch for epoch in begun if epoch is not None]:
                 runs[0].trainer.network._backend.complete(together)
             for run, epoch in zip(runs, begun, strict=True):
                 try:
                     judge = Judge(run.trainer.loss, held_out)
-                    losses.append(run.trainer._end(run.batches, epoch, judge))
+                    losses.append(end(run.trainer, run.batches, epoch, judge))
                 except NonFiniteLossError as error:
                     losses.append(error)
             if not any(isinstance(loss, tuple) for loss in losses):
@@ -175,7 +176,7 @@ class Ensemble:
             raise
         for run, state, loss in zip(runs, before, losses, strict=True):
             if isinstance(loss, tuple):
-                run.trainer._record(run.history, *loss)
+                record(run.trainer, run.history, *loss)
             else:
                 run.trainer._state = state
                 self._fail(run, loss)

@@ -42,6 +42,11 @@ class Judge:
     metrics: Mapping[str, metrics.Metric] | None = None
     shown: Batch | None = None
 
+    @property
+    def looks(self) -> bool:
+        """Whether there is anything to compute."""
+        return self.held_out is not None or bool(self.metrics)
+
     def __call__(self, net: Network) -> Verdict:
         """Return what the network is worth."""
         losses = [] if self.held_out is None else [mean_loss(net, self.loss, self.held_out)]

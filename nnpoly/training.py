@@ -1,16 +1,10 @@
-"""Training: epochs of steps, from a network, a loss and an optimiser.
-
-An epoch is a transaction: it either completes, or the trainer is left as it was before it, whatever
-ended it (NaN, Ctrl-C, no memory left).
-"""
+"""Training: a network, a loss and an optimiser, and the steps and fits that change the network."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
 from typing import Any
 
 from . import _checks, data, losses
@@ -18,7 +12,8 @@ from ._progress import Progress
 from .backends import host, registry
 from .batches import Batch, Batches, Source, Stream
 from .callbacks import Calls
-from .evaluation import Judge, Verdict, fetch, mean, mean_loss
+from .epochs import Epochs, Following
+from .evaluation import Judge, mean_loss
 from .losses import Loss
 from .metrics import Metric, resolve
 from .network import Network, check_differentiable
@@ -27,10 +22,6 @@ from .primitives import Array
 from .step import Halves, State, halves, plan_of, training_step
 
 Callback = Callable[["Trainer", "History"], bool | None]
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss or parameter became NaN or infinite; the parameters are those before that epoch."""
 
 
 @dataclass
@@ -385,7 +376,7 @@ class Trainer:
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
         shown: Batch | None = None
-        following: Callable[[], Batches | Stream]
+        following: Following
         if y is None:
             following = self._stream(where, X, epochs, steps_per_epoch)
         else:
@@ -398,12 +389,9 @@ class Trainer:
         done = 0 if resume is None else self._resume(calls, resume, epochs)
         with Progress(epochs, done, enabled=progress) as bar, calls:
             calls.begin()
-            for _ in range(done, epochs):
-                if calls.stopped:
-                    break
-                self._epoch(following(), accumulate, judge, calls.history)
-                bar.advance(calls.history)
-                calls.call()
+            run = Epochs(self, following, accumulate, judge, calls, bar)
+            while done < epochs and not calls.stopped:
+                done += run.advance(epochs - done)
         return calls.history
 
     def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
@@ -413,17 +401,20 @@ class Trainer:
         checkpoint.resume(calls, path, epochs)
         return len(self.history)
 
-    def _batches(self, arrays: Batch, size: int, shuffle: bool) -> Batches:
-        """Return the next epoch's batches of arrays. Of a single batch, the order plays no part."""
-        n = arrays[0].shape[0]
-        return Batches(*arrays, self._order(n) if shuffle and size < n else None, size)
+    def _batches(self, arrays: Batch, size: int, shuffle: bool, ahead: int) -> Batches:
+        """Return the batches of arrays, so many epochs ahead of the next one.
 
-    def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> Callable[[], Stream]:
-        """Return what returns the next epoch's batches of a source."""
+        Of a single batch, the order of the rows plays no part.
+        """
+        n = arrays[0].shape[0]
+        return Batches(*arrays, self._order(n, ahead) if shuffle and size < n else None, size)
+
+    def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> Callable[[int], Stream]:
+        """Return what returns the batches of a source, so many epochs ahead."""
         if steps is not None:
             steps = _checks.integer(where, "steps_per_epoch", steps)
         source = Source(where, X, epochs, steps)
-        return lambda: Stream(source.epoch(len(self.history)), self.loss)
+        return lambda ahead: Stream(source.epoch(len(self.history) + ahead), self.loss)
 
     def _judge(self, where: str, validation: Any, metrics: Any, shown: Batch | None) -> Judge:
         """Return what judges the network after an epoch, by the validation data if there is any."""
@@ -445,82 +436,9 @@ class Trainer:
         X, y, *weights = validation
         return self._checked(where, X, y, weights[0] if weights else None, within="validation")
 
-    def _order(self, n: int) -> host.HostArray:
-        """Return the next epoch's order of the numbers 0..n-1."""
-        return host.permutation(n, self.seed, len(self.history))
-
-    def _epoch(
-        self, batches: Batches | Stream, accumulate: int, judge: Judge, history: History
-    ) -> None:
-        before = self._snapshot()
-        try:
-            begun = self._begin(batches) if accumulate == 1 else None
-            if begun is not None:
-                self.network._backend.complete([begun])
-            ended = self._end(batches, begun, judge, accumulate)
-        except BaseException:
-            self._state = before
-            raise
-        self._record(history, *ended)
-
-    def _begin(self, batches: Batches | Stream) -> Any:
-        """Return the epoch that the backend takes as a whole, or None."""
-        if self._training.begin is None or isinstance(batches, Stream):
-            return None
-        x, y, weights, order, size = batches
-        rows = host.arange(x.shape[0]) if order is None else order
-        t = range(self.t + 1, self.t + 1 + batches.steps)
-        coefficients = [self._coefficients(i) for i in t]
-        net = self.network
-        return self._training.begin(net._w, self._moments, x, y, weights, rows, size, coefficients)
-
-    def _end(
-        self, batches: Batches | Stream, begun: Any, judge: Judge, accumulate: int = 1
-    ) -> tuple[float, Verdict]:
-        """Return the loss of an epoch, which this takes unless begun, and the verdict on it."""
-        pending = self._steps(batches, accumulate) if begun is None else []
-        # The last step shows in no loss of this epoch, so the parameters are looked at too.
-        net = self.network
-        xp, w = net._backend.xp, net._w
-        extremes = [xp.max(w), xp.min(w)]
-        if begun is None:
-            *values, highest, lowest = fetch(net, [*pending, *extremes])
-        else:
-            values, (highest, lowest) = begun.losses.tolist(), map(float, extremes)
-            self.t += len(values)
-        self._require_finite("the loss", values)
-        for extreme in (highest, lowest):
-            self._require_finite("a parameter", [extreme], len(values))
-        judged = net if self.optimizer.ema is None else self.averaged()
-        return mean(values, batches.sizes), judge(judged)
-
-    def _record(self, history: History, loss: float, verdict: Verdict) -> None:
-        for record in (self.history, history):
-            record.loss.append(loss)
-            record.validation_loss.extend(verdict.validation_loss)
-            for name, value in verdict.metrics.items():
-                record.metrics.setdefault(name, []).append(value)
-
-    def _steps(self, batches: Batches | Stream, accumulate: int) -> list[Array]:
-        """Take an epoch step by step, and return its batches' losses."""
-        arrays = batches.arrays(self.network, "Trainer.fit")
-        if accumulate == 1:
-            return [self._advance(*batch) for batch in arrays]
-        losses: list[Array] = []
-        while group := list(islice(arrays, accumulate)):
-            losses += self._advance_together(group)
-        return losses
-
-    def _require_finite(self, what: str, values: Sequence[float], first: int = 1) -> None:
-        """Refuse values, one a batch from batch `first` on, of which one is not finite."""
-        if all(map(math.isfinite, values)):
-            return
-        step, value = next((i, v) for i, v in enumerate(values, first) if not math.isfinite(v))
-        raise NonFiniteLossError(
-            f"Trainer.fit: {what} became {value} in epoch {len(self.history) + 1}, step {step}. "
-            "The parameters are those from before this epoch. Try a smaller learning rate, "
-            "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
-        )
+    def _order(self, n: int, ahead: int = 0) -> host.HostArray:
+        """Return an order of the numbers 0..n-1, so many epochs ahead of the next one."""
+        return host.permutation(n, self.seed, len(self.history) + ahead)
 
     # Evaluation
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
+import nnpoly.ensemble
 from nnpoly.backends import host, registry
 
 rng = np.random.default_rng(3)
@@ -162,19 +163,19 @@ def test_if_all_fail_that_is_an_error_and_nothing_has_changed():
     assert [len(trainer.history) for trainer in made] == [0, 0]
 
 
-@pytest.mark.parametrize("stage", ["_begin", "_end"])
+@pytest.mark.parametrize("stage", ["begin", "end"])
 def test_an_interrupted_epoch_leaves_no_trace_in_any_member(stage, monkeypatch):
     ensemble = nn.Ensemble(sweep())
     ensemble.fit(X, CLASSES, epochs=1)
     before, histories = weights(ensemble), copy.deepcopy([t.history for t in ensemble])
-    original: Callable[..., Any] = getattr(nn.Trainer, stage)
+    original: Callable[..., Any] = getattr(nnpoly.ensemble, stage)
 
     def interrupted(trainer: nn.Trainer, *arguments: Any) -> Any:
         if trainer is ensemble[2]:
             raise KeyboardInterrupt
         return original(trainer, *arguments)
 
-    monkeypatch.setattr(nn.Trainer, stage, interrupted)
+    monkeypatch.setattr(nnpoly.ensemble, stage, interrupted)
     with pytest.raises(KeyboardInterrupt):
         ensemble.fit(X, CLASSES, epochs=1)
     assert same(weights(ensemble), before)

@@ -17,6 +17,7 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
+from nnpoly.epochs import Epochs
 
 core = built_core()
 lib = core.lib
@@ -270,7 +271,7 @@ def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
     plan, order = made[0]._training.step.__self__, np.arange(101)
     arguments = made[0].network._w, made[0]._moments, X, CLASSES
     for weights in (WEIGHTS.astype("f8"), WEIGHTS[:50], form(WEIGHTS)):
-        assert plan.begin(*arguments, weights, order, 101, [(0.01, 1.0, 1.0)]) is None
+        assert plan.begin(*arguments, weights, order, 101, 101, [(0.01, 1.0, 1.0)]) is None
         assert plan.quick(*arguments, (0.01, 1.0, 1.0), weights) is None
 
 
@@ -486,3 +487,55 @@ def test_plans_refuse_what_is_unsound():
     ):
         assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good | change)) == ffi.NULL
     assert lib.nnpoly_plan_new(ffi.NULL) == ffi.NULL
+
+
+# Several epochs in one call
+
+
+class Looker:
+    """A callback that is called after every epoch, so that none are taken together."""
+
+    def __call__(self, trainer: Any, history: Any) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("n", [37, 40, 7])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_epochs_together_are_epochs_one_by_one(n, shuffle, weighted, monkeypatch):
+    rng = np.random.default_rng(n)
+    X, y = rng.standard_normal((n, 4), dtype="f4"), rng.integers(0, 3, n)
+    s = rng.exponential(size=n).astype("f4") if weighted else None
+    counts = []
+    several = Epochs._take_several
+    monkeypatch.setattr(
+        Epochs, "_take_several", lambda self, n: counts.append(several(self, n)) or counts[-1]
+    )
+    together, alone = (
+        nn.Trainer(nn.MLP([4, 6, 3], seed=2), nn.Adam(nn.schedules.Cosine(0.02, 90), ema=0.9))
+        for _ in range(2)
+    )
+    a = together.fit(X, y, 25, 8, shuffle=shuffle, sample_weight=s)
+    assert max(counts) > 1
+    counts.clear()
+    b = alone.fit(X, y, 25, 8, shuffle=shuffle, sample_weight=s, callbacks=[Looker()])
+    assert max(counts) == 0
+    assert a == b
+    assert (together.t, together.history) == (alone.t, alone.history)
+    for one, other in zip(together._state[1], alone._state[1], strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert together.network.w.tobytes() == alone.network.w.tobytes()
+
+
+def test_a_loss_that_becomes_nan_is_found_in_its_own_epoch():
+    X, y = np.full((8, 2), 3.0, "f4"), np.zeros((8, 1), "f4")
+    errors, states = [], []
+    for callbacks in ([], [Looker()]):
+        t = nn.Trainer(nn.MLP([2, 1], output="identity", seed=1), nn.SGD(0.6))
+        with pytest.raises(nn.NonFiniteLossError) as caught:
+            t.fit(X, y, 200, 4, callbacks=callbacks)
+        errors.append(str(caught.value))
+        states.append((t.network.w.tobytes(), t.t, t.history))
+    assert errors[0] == errors[1]
+    assert states[0] == states[1]
+    assert len(states[0][2]) > 3

@@ -268,7 +268,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
     made[i] = nnpoly_plan_new(&training);
     if (i < MEMBERS)
       epochs[i] = (struct nnpoly_epoch){
-          backwards, labels_backwards, NULL, weights_backwards, n, order, n, batch,
+          backwards, labels_backwards, NULL, weights_backwards, n, order, n, n, batch,
           rates,     room(steps),      0};
   }
   while (epochs[0].done + epochs[1].done < 2 * steps)

@@ -164,23 +164,26 @@ class Plan:
         y: Array,
         sample_weight: Array | None,
         order: Array,
+        rows: int,
         batch: int,
         coefficients: Sequence[Coefficients],
     ) -> Epoch | None:
-        """Return the epoch that takes a step for each batch of the rows `order`, or None.
+        """Return what takes a step for each batch of the rows `order`, or None.
 
-        coefficients: the optimiser's, a step an entry.
+        rows: those of one epoch, of which there may be several; coefficients: the optimiser's, a
+        step an entry.
         """
-        rows = self._batch(x, y, sample_weight)
+        arrays_of_c = self._batch(x, y, sample_weight)
         arrays = [array for array in (x, y, sample_weight) if array is not None]
-        if rows is None or not all(array.flags.aligned for array in arrays):
+        if arrays_of_c is None or not all(array.flags.aligned for array in arrays):
             return None
         with self._lock:
             if not self._adopt(w, moments):
                 return None
         rates = np.tile([0.0, 0.0, 0.0, 1.0], (len(coefficients), 1))
         rates[:, [FIELDS.index(field) for field in self._fields]] = coefficients
-        return Epoch(self, rows, np.ascontiguousarray(order, INT64), batch, rates)
+        order = np.ascontiguousarray(order, INT64)
+        return Epoch(self, arrays_of_c, order, rows, batch, rates)
 
     def buffers(self) -> int:
         """Return the bytes that it has for batches."""
@@ -228,18 +231,20 @@ class Plan:
 
 
 class Epoch:
-    """An epoch of steps of one plan. losses: (steps,), once `complete` has taken them."""
+    """Steps of one or more epochs of one plan. losses: (steps,), once `complete` took them."""
 
-    def __init__(self, plan: Plan, rows: Rows, order: Array, batch: int, rates: Array) -> None:
+    def __init__(
+        self, plan: Plan, arrays: Rows, order: Array, rows: int, batch: int, rates: Array
+    ) -> None:
         self.losses = np.empty(len(rates), plan._dtype)
         self.place = place = ffi.new("struct nnpoly_epoch *")
-        place.X, place.labels, place.Y, place.weights, place.N = rows
-        place.n, place.batch = len(order), batch
+        place.X, place.labels, place.Y, place.weights, place.N = arrays
+        place.n, place.rows, place.batch = len(order), rows, batch
         place.order = _pointer("int64_t[]", order)
         place.rates = _pointer("struct nnpoly_rates[]", rates)
         place.losses = _pointer(self.losses)
         self.plan = plan
-        self._kept = rows, order, rates  # C has their places alone
+        self._kept = arrays, order, rates  # C has their places alone
 
 
 def complete(epochs: Sequence[Epoch]) -> None:
