@@ -377,7 +377,7 @@ class Trainer:
         accumulate = _checks.integer(where, "accumulate", accumulate)
         shown: Batch | None = None
         following: Following
-        if y is None:
+        if y is None and not hasattr(X, "shape"):  # an array lacks its y
             following = self._stream(where, X, epochs, steps_per_epoch)
         else:
             if steps_per_epoch is not None:

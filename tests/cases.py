@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nnpoly import activations
-from nnpoly.activations import GELU, Activation, GELUTanh, Sigmoid, SiLU, Tanh
+from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
 from nnpoly.backends.numpy import BLOCK
 
 UNITS = 8
@@ -67,14 +67,22 @@ def relative(results: list[Array], **arguments: Any) -> list[Array]:
 
 # Activations
 
+ACTIVATIONS = {**activations.BY_NAME, "exp": activations.Exp()}
 LARGE = (1, BLOCK + 1)  # one entry stands alone after a block
 FAR = 40.0  # beyond it every activation and its derivative has reached its limit
 POSITIVE = np.array([1e-4, 1e-3, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 30.0, 1e4])
 WIDE = np.concatenate([-POSITIVE, [0.0], POSITIVE]).reshape(7, 3)
 
 
+def wide(activation):
+    """Return a wide range, for exp one that does not overflow in float32."""
+    return np.minimum(WIDE, 80.0) if type(activation) is Exp else WIDE
+
+
 def value_scale(activation, pre, value):
     """GELU's exp(-z^2/2) magnifies a rounding of z; GELUTanh's 1 + tanh cancels for z < 0."""
+    if type(activation) is Exp:
+        return np.abs(value) * (1.0 + np.abs(pre))
     if type(activation) is GELU:
         return np.abs(value) * (1.0 + np.minimum(np.abs(pre), FAR) ** 2)
     if type(activation) is GELUTanh:
@@ -105,8 +113,8 @@ def activate_scale(results, pre, activation):
 
 @cases("activate", activate_scale)
 def _activate(rng):
-    for name, activation in activations.BY_NAME.items():
-        yield f"{name}-wide", 1, {"pre": WIDE, "activation": activation}
+    for name, activation in ACTIVATIONS.items():
+        yield f"{name}-wide", 1, {"pre": wide(activation), "activation": activation}
     pre = 3.0 * rng.standard_normal(LARGE)
     yield "gelu-large", 1, {"pre": pre, "activation": activations.gelu}
 
@@ -118,9 +126,10 @@ def activation_delta_scale(results, d_post, pre, post, activation):
 @cases("activation_delta", activation_delta_scale)
 def _activation_delta(rng):
     d_post = rng.standard_normal(WIDE.shape)
-    for name, activation in activations.BY_NAME.items():
-        post = activation(WIDE)
-        yield name, 1, {"d_post": d_post, "pre": WIDE, "post": post, "activation": activation}
+    for name, activation in ACTIVATIONS.items():
+        pre = wide(activation)
+        arguments = {"pre": pre, "post": activation(pre), "activation": activation}
+        yield name, 1, {"d_post": d_post, **arguments}
     pre, d_post = 3.0 * rng.standard_normal(LARGE), rng.standard_normal(LARGE)
     for activation in (activations.gelu, activations.sigmoid):  # one reads pre, one post
         arguments = {"d_post": d_post, "pre": pre, "post": activation(pre)}
@@ -151,6 +160,8 @@ def name_of(shape: tuple[int, ...]) -> str:
 def dense_scale(results, x, W, b, activation, keep_pre=True):
     pre, post = results
     before = np.abs(x) @ np.abs(W.T) + np.abs(b)
+    if type(activation) is Exp:
+        return [before, post * before]
     return [before, steepest(activation) * before + value_scale(activation, pre, post)]
 
 
@@ -164,7 +175,7 @@ def dense_arguments(rng, shape, activation):
 def _dense(rng):
     for shape in SHAPES:
         yield name_of(shape), shape[1] + 1, dense_arguments(rng, shape, activations.tanh)
-    for name, activation in activations.BY_NAME.items():
+    for name, activation in ACTIVATIONS.items():
         arguments = dense_arguments(rng, MIDDLE, activation)
         if name == "step":  # it jumps, so its argument must not be rounded
             arguments |= {key: np.round(arguments[key]) for key in ("x", "W", "b")}
@@ -190,7 +201,7 @@ def dense_delta_arguments(rng, shape, activation):
 def _dense_delta(rng):
     for shape in SHAPES:
         yield name_of(shape), shape[1] + 1, dense_delta_arguments(rng, shape, activations.tanh)
-    for name, activation in activations.BY_NAME.items():
+    for name, activation in ACTIVATIONS.items():
         yield name, MIDDLE[1] + 1, dense_delta_arguments(rng, MIDDLE, activation)
 
 

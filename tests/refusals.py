@@ -29,7 +29,7 @@ NETWORKS: list[Refusal] = [
     (lambda: nn.MLP(["3", 2]), "MLP", "`widths[0]` must be an integer >= 1, got '3'."),
     (lambda: nn.MLP([3, 2], "rely"), "MLP", "`activation` must be one of elu, "),
     (lambda: nn.MLP([3, 2], None), "MLP", "`activation` must be one of elu, "),
-    (lambda: nn.MLP([3, 2], output="relu"), "MLP", "`output` must be one of identity, sigmoid, "),
+    (lambda: nn.MLP([3, 2], output="relu"), "MLP", "`output` must be one of exp, identity, "),
     (lambda: nn.MLP([3, 2], init="he"), "MLP", "`init` must be one of kaiming_normal, "),
     (lambda: nn.MLP([3, 2], dtype="int32"), "MLP", f"{FLOATS} 'int32'."),
     (lambda: nn.MLP([3, 2], dtype=np.int8), "MLP", f"{FLOATS} 'int8'."),
@@ -148,7 +148,8 @@ RULES: list[Refusal] = [
 NET = nn.MLP([3, 4, 2])
 STEPPED = nn.MLP([3, 4, 2], "step")
 TRAINERS: list[Refusal] = [
-    (lambda: nn.Trainer(NET, loss="huber"), "Trainer", "`loss` must be one of cross_entropy, "),
+    (lambda: nn.Trainer(NET, loss="hinge"), "Trainer", "`loss` must be one of absolute, cross"),
+    (lambda: nn.Trainer(NET, loss="huber"), "Trainer", "`loss` Huber needs output='identity'"),
     (lambda: nn.Trainer(NET, loss="mse"), "Trainer", "`loss` MSE needs output='identity', but"),
     (lambda: nn.Trainer(NET, seed=-1), "Trainer", "`seed` must be an integer >= 0, got -1."),
     (

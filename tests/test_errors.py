@@ -337,10 +337,10 @@ FIT_FAULTS = {
     ),
     "validation inputs": (
         {"validation": np.zeros((2, 3))},
-        "`validation` must be a pair (X, y), g",
+        "`validation` must be a pair (X, y), or (X, y, sample_weight), got ndarray.",
     ),
-    "a triple": ({"validation": (1, 2, 3)}, "`validation` must be a pair (X, y), got tuple."),
-    "no pair": ({"validation": "Xy"}, "`validation` must be a pair (X, y), got str."),
+    "four": ({"validation": (1, 2, 3, 4)}, "`validation` must be a pair (X, y), or (X, y, "),
+    "no pair": ({"validation": "Xy"}, "`validation` must be a pair (X, y), or (X, y, "),
     "no list": (
         {"callbacks": callbacks.EarlyStopping()},
         "`callbacks` must be a list of callables",
