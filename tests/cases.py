@@ -75,8 +75,8 @@ WIDE = np.concatenate([-POSITIVE, [0.0], POSITIVE]).reshape(7, 3)
 
 
 def wide(activation):
-    """Return a wide range, for exp one that does not overflow in float32."""
-    return np.minimum(WIDE, 80.0) if type(activation) is Exp else WIDE
+    """Return a wide range, for exp one that does not overflow in half precision."""
+    return np.minimum(WIDE, 10.0) if type(activation) is Exp else WIDE
 
 
 def value_scale(activation, pre, value):
