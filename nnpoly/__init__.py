@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 # (Python 3.11; likely the edge of one of the blocks that the interpreter keeps its frames in).
 from .backends import host as _host  # noqa: F401  # isort: skip
 
-from . import activations, callbacks, initializers, losses, schedules
+from . import activations, initializers, losses, schedules
 from ._info import show_config
 from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
@@ -22,7 +22,7 @@ from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import callbacks, testing
     from .checkpoint import load
     from .rates import RateSweep, find_learning_rate
 
@@ -73,8 +73,8 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name == "testing":
-        return importlib.import_module(".testing", __name__)
+    if name in ("callbacks", "testing"):
+        return importlib.import_module(f".{name}", __name__)
     for module, names in _LAZY.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __name__), name)

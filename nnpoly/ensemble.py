@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from ._calls import Calls
 from ._progress import Progress
 from .backends import host
-from .callbacks import Calls
 from .primitives import Array
 from .training import Batches, Callback, History, NonFiniteLossError, Trainer, _callables
 

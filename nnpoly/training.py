@@ -15,9 +15,9 @@ from operator import mul
 from typing import Any, NamedTuple
 
 from . import _checks, data, layers, losses
+from ._calls import Calls
 from ._progress import Progress
 from .backends import host, registry
-from .callbacks import Calls
 from .layers import Mode
 from .losses import Loss
 from .network import Layout, Network, Views, check_differentiable
