@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 # (Python 3.11; likely the edge of one of the blocks that the interpreter keeps its frames in).
 from .backends import host as _host  # noqa: F401  # isort: skip
 
-from . import activations, callbacks, initializers, losses, metrics, schedules
+from . import activations, initializers, losses, metrics, schedules
 from ._info import show_config
 from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
@@ -23,7 +23,7 @@ from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, Trainer
 
 if TYPE_CHECKING:
-    from . import plotting, testing
+    from . import callbacks, plotting, testing
     from .checkpoint import load
     from .rates import RateSweep, find_learning_rate
 
@@ -76,7 +76,7 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name in ("plotting", "testing"):
+    if name in ("callbacks", "plotting", "testing"):
         return importlib.import_module(f".{name}", __name__)
     for module, names in _LAZY.items():
         if name in names:

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _checks
+from ._calls import Calls, Position
 from ._config import construct, describe
 from ._files import Arrays, as_path, named, read, to_json, write
 from .backends import host, registry
 from .backends.base import FLOATS
-from .callbacks import Calls, Position
 from .mlp import MLP
 from .network import Network
 from .step import State

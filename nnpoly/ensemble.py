@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from . import _checks
+from ._calls import Calls
 from ._progress import Progress
 from .backends import host
 from .batches import Batch, Batches
-from .callbacks import Calls
 from .epochs import NonFiniteLossError, begin, end, record
 from .evaluation import Judge
 from .primitives import Array

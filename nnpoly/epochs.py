@@ -12,10 +12,10 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._calls import Calls
 from ._progress import Progress
 from .backends import host
 from .batches import Batches, Stream
-from .callbacks import Calls
 from .evaluation import Judge, Verdict, fetch, mean
 from .primitives import Array
 

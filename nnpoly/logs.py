@@ -193,7 +193,7 @@ class TensorBoard:
     Examples
     --------
     >>> import nnpoly as nn
-    >>> board = nn.callbacks.TensorBoard("runs/first")  # doctest: +SKIP
+    >>> board = nn.callbacks.TensorBoard("runs/first")  # for fit(..., callbacks=[board])
     """
 
     def __init__(self, folder: Any) -> None:

@@ -8,10 +8,10 @@ from functools import cached_property, partial
 from typing import Any
 
 from . import _checks, data, losses
+from ._calls import Calls
 from ._progress import Progress
 from .backends import host, registry
 from .batches import Batch, Batches, Source, Stream
-from .callbacks import Calls
 from .epochs import Epochs, Following
 from .evaluation import Judge, mean_loss
 from .losses import Loss

@@ -245,6 +245,25 @@ def test_an_ensembles_failed_member_ends_too():
     assert ("end", "0", 2) in calls
 
 
+def test_an_ensembles_members_have_their_own_checkpoints(tmp_path):
+    """Each goes on alone where it was, with the bits of the ensemble's member."""
+    (X, y), options = data(), {"batch_size": 4, "validation": data()}
+
+    def used(t: nn.Trainer) -> list[Any]:
+        return [ReduceOnPlateau(0.5, 1, min_delta=1e9), Checkpoint(tmp_path / str(t.seed))]
+
+    whole, parts = ([nn.Trainer(trainer().network, seed=i) for i in (0, 1)] for _ in range(2))
+    nn.Ensemble(whole).fit(X, y, 5, callbacks=used, **options)
+    nn.Ensemble(parts).fit(X, y, 2, callbacks=used, **options)
+    for member in whole:
+        alone = nn.Trainer(trainer().network, seed=99)
+        path = tmp_path / str(member.seed)
+        alone.fit(X, y, 5, callbacks=used(member), resume=path, **options)
+        assert alone.history == member.history
+        assert (alone.seed, alone.rate_factor) == (member.seed, 0.5**4)
+        assert parameters(alone) == parameters(member)
+
+
 INFINITY, NAN = math.inf, math.nan
 
 

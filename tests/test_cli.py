@@ -339,7 +339,7 @@ def test_ctrl_c_ends_a_training_process(tmp_path):
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stderr is not None
         seen = b""
-        while b"loss=" not in seen:
+        while b"loss " not in seen:
             seen += (part := os.read(process.stderr.fileno(), 4096))
             assert part, seen
         process.send_signal(signal.SIGINT)

@@ -20,9 +20,10 @@ from runs import Pause
 
 import nnpoly as nn
 from nnpoly import _files
+from nnpoly._calls import Calls
 from nnpoly._progress import Progress
 from nnpoly.backends import registry
-from nnpoly.callbacks import Calls, Checkpoint, EarlyStopping, ReduceOnPlateau
+from nnpoly.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau
 
 EPOCHS = 12
 CURVE_BOUND = 2e4  # times eps: how far loss curves of two backends may be apart (see test_cli)
@@ -83,10 +84,13 @@ def test_interrupted_between_any_two_callbacks(tmp_path, place, every):
         (nn.Trainer, "_mean_loss"),
         (Progress, "advance"),
         (Calls, "call"),
+        (EarlyStopping, "__call__"),
+        (ReduceOnPlateau, "__call__"),
+        (Checkpoint, "__call__"),
     ],
 )
 def test_interrupted_within_an_epoch(tmp_path, kind, stage, every, monkeypatch):
-    """Also when it is over, but no callback has been called for it."""
+    """Also when it is over, but no callback has been called for it, or not every one."""
     whole = runs.train(folder(tmp_path, "whole"), EPOCHS, pauses(), every=every)
     there, original, count = folder(tmp_path, "parts"), getattr(kind, stage), itertools.count()
 
