@@ -22,7 +22,7 @@ from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import testing, theory
     from .checkpoint import load
 
 __version__ = "0.1.0"
@@ -60,6 +60,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "testing",
+    "theory",
     "use_backend",
 ]
 
@@ -68,8 +69,8 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name == "testing":
-        return importlib.import_module(".testing", __name__)
+    if name in ("testing", "theory"):
+        return importlib.import_module(f".{name}", __name__)
     if name == "load":
         return importlib.import_module(".checkpoint", __name__).load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
