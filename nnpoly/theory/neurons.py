@@ -43,7 +43,7 @@ GATES: Mapping[str, Table] = MappingProxyType(
 CORNERS = tuple(product((0, 1), repeat=2))
 # Every separable gate has weights among these; the smallest come first.
 CANDIDATES = sorted(
-    product((1, 0, -1), (1, 0, -1), (-1.5, -0.5, 0.5, 1.5)), key=lambda c: abs(c[0]) + abs(c[1])
+    product((1, 0, -1), (1, 0, -1), (-0.5, 0.5, -1.5, 1.5)), key=lambda c: abs(c[0]) + abs(c[1])
 )
 LARGEST_TABLE = 16  # inputs, so 65,536 rows
 
@@ -128,7 +128,8 @@ class DecisionLine:
         along = np.array([-self.normal[1], self.normal[0]])
         moving = along != 0
         outside = (foot[~moving] < low) | (foot[~moving] > high)
-        t = (np.array([[low], [high]]) - foot[moving]) / along[moving]
+        with np.errstate(over="ignore"):  # an axis along which the line barely moves
+            t = (np.array([[low], [high]]) - foot[moving]) / along[moving]
         start, stop = t.min(axis=0).max(), t.max(axis=0).min()
         if outside.any() or start > stop:
             return np.empty((0, 2))
