@@ -15,20 +15,29 @@ from ..network import Network
 HostArray = host.HostArray
 
 
-def array(where: str, name: str, values: Any, shape: tuple[int | None, ...]) -> HostArray:
-    """Return finite float64 values on the host; None in `shape` stands for any length >= 1."""
+def array(
+    where: str, name: str, values: Any, shape: tuple[int | None, ...] | None = None
+) -> HostArray:
+    """Return finite float64 values on the host, a copy.
+
+    None in `shape` stands for any length >= 1, and None for `shape` for any shape.
+    """
     found = data.on_host(where, name, values).astype("float64")
-    fits = found.ndim == len(shape) and all(
-        size == (wanted or max(size, 1)) for size, wanted in zip(found.shape, shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"{where}: `{name}` must have shape {_shape(shape)}, got {found.shape}.")
+    if shape is not None and not _fits(found.shape, shape):
+        raise ValueError(f"{where}: `{name}` must have shape {_text(shape)}, got {found.shape}.")
     if not np.isfinite(found).all():
         raise ValueError(f"{where}: `{name}` must be finite, got NaN or infinity.")
     return found
 
 
-def _shape(shape: Sequence[int | None]) -> str:
+def _fits(came: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    pairs = zip(came, shape, strict=False)
+    return len(came) == len(shape) and all(
+        size >= 1 if wanted is None else size == wanted for size, wanted in pairs
+    )
+
+
+def _text(shape: Sequence[int | None]) -> str:
     letters = iter("nm")
     sizes = [next(letters) if size is None else str(size) for size in shape]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"

@@ -256,8 +256,11 @@ def rising(where: str, widths: Any) -> list[int]:
 
 def _box(where: str, box: Any) -> Box:
     """Return the box as one or two intervals."""
-    sides = _inputs.array(where, "box", box, (2,) if np.ndim(box) == 1 else (None, 2))
-    sides = sides.reshape(-1, 2)
-    if len(sides) > 2:
-        raise ValueError(f"{where}: `box` must have 1 or 2 dimensions, got {len(sides)}.")
+    ends = _inputs.array(where, "box", box)
+    sides = ends[None, :] if ends.ndim == 1 else ends
+    if sides.ndim != 2 or sides.shape not in ((1, 2), (2, 2)):
+        raise ValueError(
+            f"{where}: `box` must be (low, high), or two such pairs for two dimensions, got shape "
+            f"{ends.shape}."
+        )
     return tuple(_inputs.interval(where, "box", low, high) for low, high in sides.tolist())

@@ -134,8 +134,7 @@ def _no_product(x: tuple[int, ...], W: tuple[int, ...]) -> str:
 
 
 def _bias(where: str, b: Any, shape: tuple[int, ...]) -> HostArray:
-    size = np.ndim(b) if not hasattr(b, "shape") else len(b.shape)
-    bias = _inputs.array(where, "b", b, (None,) * size)
+    bias = _inputs.array(where, "b", b)
     aligned = zip_longest(shape[::-1], bias.shape[::-1], fillvalue=1)
     clash = next(((m, k) for m, k in aligned if k not in (1, m)), None)
     if bias.ndim <= len(shape) and clash is None:

@@ -36,7 +36,7 @@ def tent(x: Any, k: int = 1) -> HostArray:
     (array([0. , 0.5, 1. , 0. ]), array([0., 1., 0., 0.]))
     """
     where = "tent"
-    points = _inputs.array(where, "x", x, (None,) * np.ndim(x))
+    points = _inputs.array(where, "x", x)
     for _ in range(_checks.integer(where, "k", k)):
         points = np.maximum(0.0, 2.0 * np.minimum(points, 1.0 - points))
     return points

@@ -31,7 +31,7 @@ class VarianceProfile:
     ----------
     measured
         The mean of h~^2 over samples and neurons: the variance, since the mean of h~ over the draw
-        of the weights is 0 (but for constant weights).
+        of the weights is 0 (but for constant weights). What overflows is inf or NaN.
     predicted
         What the initialisers' laws give for it; None where they don't (see `variance_profile`).
     """
@@ -128,15 +128,18 @@ def variance_profile(
             raise ValueError(f"{where}: `X` must be given with a network: its input (n, m_0).")
     else:
         if X is not None:
-            raise ValueError(f"{where}: `X` must be None with an initialiser, which draws its own.")
+            raise ValueError(
+                f"{where}: `X` must be None with an initialiser, which draws its own. "
+                "Pass depth and width by name."
+            )
         net = _deep(where, subject, depth, width, activation, seed, backend, device)
         samples = host.generator(net.seed, depth).standard_normal((64, width))
     chain = _dense_layers(where, net)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         pre = [registry.to_host(h).astype("float64") for h in net.trace(samples).pre]
         measured = tuple(float(np.mean(h * h)) for h in pre)
-    square = float(np.mean(_inputs.array(where, "X", samples, (None, net.widths[0])) ** 2))
-    return VarianceProfile(measured, _predicted(chain, square))
+        square = float(np.mean(_inputs.array(where, "X", samples) ** 2))
+        return VarianceProfile(measured, _predicted(chain, square))
 
 
 def _deep(
@@ -200,6 +203,8 @@ class SymmetryRun:
         (steps + 1, hidden layers), the start first. 0: the neurons are identical.
     gradient
         The largest |dL/dW| of each hidden layer: (steps + 1, hidden layers).
+    scores
+        The largest |f~|: (steps + 1,).
     loss
         The loss before each step and after the last: (steps + 1,).
     network
@@ -208,6 +213,7 @@ class SymmetryRun:
 
     spread: HostArray
     gradient: HostArray
+    scores: HostArray
     loss: HostArray
     network: Network
 
@@ -262,15 +268,18 @@ def symmetry(
     for _ in range(steps):
         trainer.step(X, y)
         rows.append(_state(trainer.network, X, y))
-    spread, gradient, loss = (np.array(column) for column in zip(*rows, strict=True))
-    return SymmetryRun(spread, gradient, loss, trainer.network)
+    spread, gradient, scores, loss = (np.array(column) for column in zip(*rows, strict=True))
+    return SymmetryRun(spread, gradient, scores, loss, trainer.network)
 
 
-def _state(net: Network, X: Any, y: Any) -> tuple[list[float], list[float], float]:
-    """Return every hidden layer's spread and largest gradient, and the loss."""
+def _state(net: Network, X: Any, y: Any) -> tuple[list[float], list[float], float, float]:
+    """Return every hidden layer's spread and largest gradient, the largest score and the loss."""
     loss, grads = net.gradients(X, y)
     chain = _inputs.dense_chain("symmetry", net)[:-1]
     neurons = [np.column_stack([W, b]) for _, W, b in chain]
-    spread = [float(np.abs(rows - rows[:1]).max()) for rows in neurons]
-    largest = [float(np.abs(registry.to_host(W)).max()) for W in grads.W[:-1]]
-    return spread, largest, float(loss)
+    spread = [_largest(rows - rows[:1]) for rows in neurons]
+    return spread, [_largest(W) for W in grads.W[:-1]], _largest(net.scores(X)), float(loss)
+
+
+def _largest(values: Any) -> float:
+    return float(np.abs(registry.to_host(values)).max())

@@ -123,7 +123,7 @@ class DecisionLine:
         where = "DecisionLine.segment"
         low, high = _inputs.interval(where, "low, high", low, high)
         if self.normal.size != 2:
-            raise ValueError(f"{where}: only a line in 2 dimensions, got {self.normal.size}.")
+            raise ValueError(f"{where}: needs a neuron of 2 inputs, got {self.normal.size}.")
         foot = -self.offset * self.normal / (self.normal @ self.normal)
         along = np.array([-self.normal[1], self.normal[0]])
         moving = along != 0
@@ -180,7 +180,8 @@ def gate(
     Parameters
     ----------
     name
-        One of `GATES`, such as "NAND", or a truth table: the values at (0,0), (0,1), (1,0), (1,1).
+        One of `GATES`, such as "NAND", in any case; or a truth table: the values at (0,0), (0,1),
+        (1,0), (1,1).
     backend, device
         As for `Network`.
 
@@ -216,8 +217,8 @@ def gate(
 
 
 def _truth_values(name: Any) -> Table:
-    if isinstance(name, str) and name in GATES:
-        return GATES[name]
+    if isinstance(name, str) and name.upper() in GATES:
+        return GATES[name.upper()]
     values = () if isinstance(name, str) or not hasattr(name, "__len__") else tuple(name)
     if len(values) != 4 or not all(value in (0, 1) for value in values):
         raise ValueError(

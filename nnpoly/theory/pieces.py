@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
+
 from .. import _checks
 from ..activations import Activation, Identity, LeakyReLU, Linear, ReLU
 from ..network import Network
 from . import _inputs
 from ._inputs import HostArray
 
-Line = tuple[Fraction, Fraction]  # slope and intercept
-ZERO = Fraction(0)
+Line = tuple[int, int]  # slope and intercept, over the layer's common denominator
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def count_linear_pieces(net: Network, a: float, b: float) -> int:
 
     Notes
     -----
-    Telgarsky 2015, arXiv:1509.08101. The time is that of (pieces times weights) fractions.
+    Telgarsky 2015, arXiv:1509.08101. It multiplies (pieces times weights) integers, which grow by
+    a float's bits with every layer.
 
     Examples
     --------
@@ -58,57 +60,59 @@ def count_linear_pieces(net: Network, a: float, b: float) -> int:
         raise ValueError(
             f"{where}: `net` must have one input and one identity output, got {net!r}."
         )
-    slopes = [_slopes(where, sigma) for sigma, _, _ in chain]
-    start = Piece(Fraction(low), Fraction(high), [(Fraction(1), ZERO)])
-    pieces = [start]
-    for (_, W, bias), slope in zip(chain, slopes, strict=True):
-        rows, shifts = _fractions(W), _fractions(bias[None, :])[0]
-        moved = [Piece(p.start, p.stop, _affine(rows, shifts, p.lines)) for p in pieces]
-        pieces = [cut for p in moved for cut in _bent(p, *slope)]
+    bends = [_bend(where, sigma) for sigma, _, _ in chain]
+    pieces, scale = [Piece(Fraction(low), Fraction(high), [(1, 0)])], 1
+    for (_, W, bias), (below, above, common) in zip(chain, bends, strict=True):
+        rows, denominator = _integers(np.column_stack([W, bias]))
+        moved = [Piece(p.start, p.stop, _affine(rows, p.lines, scale)) for p in pieces]
+        pieces = [cut for p in moved for cut in _bent(p, below, above)]
+        scale *= denominator * common
     found = [piece.lines[0][0] for piece in pieces]
     return 1 + sum(left != right for left, right in pairwise(found))
 
 
-def _slopes(where: str, sigma: Activation) -> tuple[Fraction, Fraction]:
-    """Return the activation's slopes below and above 0."""
+def _bend(where: str, sigma: Activation) -> tuple[int, int, int]:
+    """Return the activation's slopes below and above 0, and their common denominator."""
     if isinstance(sigma, ReLU):
-        return ZERO, Fraction(1)
+        return 0, 1, 1
     if isinstance(sigma, LeakyReLU):
-        return Fraction(sigma.a), Fraction(1)
+        below, common = Fraction(sigma.a).as_integer_ratio()
+        return below, common, common
     if isinstance(sigma, Identity | Linear):
-        a = Fraction(sigma.a if isinstance(sigma, Linear) else 1)
-        return a, a
+        a, common = Fraction(sigma.a if isinstance(sigma, Linear) else 1).as_integer_ratio()
+        return a, a, common
     raise ValueError(
         f"{where}: `net` must have relu, leaky_relu, linear or identity activations, got {sigma}: "
         "it is not piecewise linear."
     )
 
 
-def _fractions(matrix: HostArray) -> list[list[Fraction]]:
-    return [[Fraction(value) for value in row] for row in matrix.tolist()]
+def _integers(matrix: HostArray) -> tuple[list[list[int]], int]:
+    """Return floats as integers over a common denominator, which is a power of 2."""
+    ratios = [[value.as_integer_ratio() for value in row] for row in matrix.tolist()]
+    common = max(q for row in ratios for _, q in row)
+    return [[p * (common // q) for p, q in row] for row in ratios], common
 
 
-def _affine(rows: list[list[Fraction]], shifts: list[Fraction], lines: list[Line]) -> list[Line]:
-    """Return the lines of W h + b, given those of h; neurons that are off add nothing."""
-    live = [(k, s, c) for k, (s, c) in enumerate(lines) if s or c]
+def _affine(rows: list[list[int]], lines: list[Line], scale: int) -> list[Line]:
+    """Return the lines of W h + b, given those of h; neurons that are off add nothing.
+
+    A row is (W_j, b_j): the bias is the weight of the constant 1, whose line is (0, scale).
+    """
+    live = [(k, s, c) for k, (s, c) in enumerate([*lines, (0, scale)]) if s or c]
     return [
-        (
-            sum((row[k] * s for k, s, _ in live), ZERO),
-            sum((row[k] * c for k, _, c in live), shift),
-        )
-        for row, shift in zip(rows, shifts, strict=True)
+        (sum(row[k] * s for k, s, _ in live), sum(row[k] * c for k, _, c in live)) for row in rows
     ]
 
 
-def _bent(piece: Piece, below: Fraction, above: Fraction) -> list[Piece]:
+def _bent(piece: Piece, below: int, above: int) -> list[Piece]:
     """Return a piece of pre-activations cut at their zeros, after the activation."""
-    zeros = {-c / s for s, c in piece.lines if s} if below != above else set()
+    zeros = {Fraction(-c, s) for s, c in piece.lines if s} if below != above else set()
     inside = sorted(zero for zero in zeros if piece.start < zero < piece.stop)
-    ends = [piece.start, *inside, piece.stop]
     bent = []
-    for start, stop in pairwise(ends):
-        middle = (start + stop) / 2
-        factors = [above if s * middle + c > 0 else below for s, c in piece.lines]
+    for start, stop in pairwise([piece.start, *inside, piece.stop]):
+        x, q = ((start + stop) / 2).as_integer_ratio()
+        factors = [above if s * x + c * q > 0 else below for s, c in piece.lines]
         lines = [(f * s, f * c) for f, (s, c) in zip(factors, piece.lines, strict=True)]
         bent.append(Piece(start, stop, lines))
     return bent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -110,7 +110,7 @@ class PerceptronRun:
     converged: bool
     margin: float | None
     radius: float
-    _data: tuple[HostArray, HostArray]
+    _data: tuple[HostArray, HostArray] = field(repr=False)
 
     @property
     def bound(self) -> float | None:
