@@ -167,6 +167,7 @@ def test_constant_weights_add_up():
     ratios = np.array(profile.measured[2:]) / profile.measured[1:-1]
     np.testing.assert_allclose(ratios, (0.25 * 16) ** 2, rtol=1e-12)
     predicted = np.array(profile.predicted)
+    assert predicted[0] == pytest.approx(0.25**2 * 16, rel=0.25)  # a sum of independent inputs
     np.testing.assert_allclose(predicted[2:] / predicted[1:-1], 16.0, rtol=1e-12)
     assert predicted[1] / predicted[0] == pytest.approx(8.0, rel=1e-12)
 
