@@ -89,7 +89,7 @@ def single_neuron(
     return MLP.from_weights([*W, [[1.0]]], [*bias, [0.0]], sigma, "identity", **place)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecisionLine:
     """The line (in m dimensions the hyperplane) w.x + b = 0.
 

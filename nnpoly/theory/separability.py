@@ -18,7 +18,7 @@ from .neurons import single_neuron
 RESIDUAL = 1e-9  # largest distance of the two combinations, relative to the data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CommonPoint:
     """A point in the convex hulls of both classes: no line, plane, ... separates them.
 
