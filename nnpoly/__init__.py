@@ -23,7 +23,7 @@ from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, Trainer
 
 if TYPE_CHECKING:
-    from . import callbacks, plotting, testing
+    from . import callbacks, plotting, testing, theory
     from .checkpoint import load
     from .rates import RateSweep, find_learning_rate
 
@@ -65,6 +65,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "testing",
+    "theory",
     "use_backend",
 ]
 
@@ -76,7 +77,7 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name in ("callbacks", "plotting", "testing"):
+    if name in ("callbacks", "plotting", "testing", "theory"):
         return importlib.import_module(f".{name}", __name__)
     for module, names in _LAZY.items():
         if name in names:

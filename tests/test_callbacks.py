@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
+from nnpoly import epochs
 from nnpoly.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau
 
 N = 10
@@ -87,17 +88,17 @@ def test_the_end_comes_after_a_callback_stops_training():
     assert calls[-2:] == ENDS
 
 
-@pytest.mark.parametrize("stage", ["_begin", "_end"])
+@pytest.mark.parametrize("stage", ["begin", "end"])
 def test_the_end_comes_after_an_interruption(stage, monkeypatch):
     calls: list[Any] = []
-    t, original = trainer(), getattr(nn.Trainer, stage)
+    t, original = trainer(), getattr(epochs, stage)
 
     def interrupted(t: nn.Trainer, *arguments: Any) -> Any:
         if len(t.history) == 2:
             raise KeyboardInterrupt
         return original(t, *arguments)
 
-    monkeypatch.setattr(nn.Trainer, stage, interrupted)
+    monkeypatch.setattr(epochs, stage, interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(t, 9, callbacks=[Hooks("a", calls), Hooks("b", calls)])
     assert calls[-2:] == ENDS
@@ -189,14 +190,14 @@ INTERRUPTIONS = [KeyboardInterrupt, nn.NonFiniteLossError, MemoryError]
 def test_early_stopping_restores_however_training_ends(error, monkeypatch):
     """By its epochs, or by an error in the next one."""
     t, (X, y), weights = trainer(), data(), []
-    original = nn.Trainer._end
+    original = epochs.end
 
     def failing(t: nn.Trainer, *arguments: Any) -> Any:
         if len(t.history) == 6 and error is not None:
             raise error
         return original(t, *arguments)
 
-    monkeypatch.setattr(nn.Trainer, "_end", failing)
+    monkeypatch.setattr(epochs, "end", failing)
     stop = EarlyStopping(patience=99)
     used = [lambda t, history: weights.append(parameters(t)), stop]
     options = {"callbacks": used, "validation": (X, 1 - y)}

@@ -1,0 +1,103 @@
+"""What the lecture's functions share: reading arguments and networks on the host, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, data
+from ..backends import host, registry
+from ..layers import Dense
+from ..network import Network
+
+HostArray = host.HostArray
+
+
+def array(
+    where: str, name: str, values: Any, shape: tuple[int | None, ...] | None = None
+) -> HostArray:
+    """Return finite float64 values on the host, a copy.
+
+    None in `shape` stands for any length >= 1, and None for `shape` for any shape.
+    """
+    found = data.on_host(where, name, values).astype("float64")
+    if shape is not None and not _fits(found.shape, shape):
+        raise ValueError(f"{where}: `{name}` must have shape {_text(shape)}, got {found.shape}.")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{where}: `{name}` must be finite, got NaN or infinity.")
+    return found
+
+
+def _fits(came: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    pairs = zip(came, shape, strict=False)
+    return len(came) == len(shape) and all(
+        size >= 1 if wanted is None else size == wanted for size, wanted in pairs
+    )
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    letters = iter("nm")
+    sizes = [next(letters) if size is None else str(size) for size in shape]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def binary_labels(where: str, y: Any, n: int) -> HostArray:
+    """Return y as n integers, each 0 or 1."""
+    labels = array(where, "y", y, (n,))
+    if not np.isin(labels, (0.0, 1.0)).all():
+        raise ValueError(
+            f"{where}: `y` must hold the labels 0 and 1, got {np.unique(labels)[:5].tolist()}. "
+            "Name the two classes 0 and 1 first."
+        )
+    return labels.astype("int64")
+
+
+def interval(where: str, name: str, low: Any, high: Any) -> tuple[float, float]:
+    """Return the ends of an interval that is not empty."""
+    a, b = _checks.number(where, name, low), _checks.number(where, name, high)
+    if not a < b:
+        raise ValueError(f"{where}: `{name}` must run from low to high, got {low!r} to {high!r}.")
+    return a, b
+
+
+def network(where: str, net: Any) -> Network:
+    """Return `net` if it is a network."""
+    if not isinstance(net, Network):
+        raise ValueError(f"{where}: `net` must be a network, got {type(net).__name__}.")
+    return net
+
+
+def dense_chain(where: str, net: Any) -> list[tuple[Any, HostArray, HostArray]]:
+    """Return (activation, W, b) of every layer, in float64 on the host: Dense layers alone."""
+    layers = network(where, net).layers
+    for bound in layers:
+        if not isinstance(bound.layer, Dense):
+            raise ValueError(f"{where}: `net` must be a chain of Dense layers, got {bound}.")
+    return [(each.activation, _float64(each.W), _float64(each.b)) for each in layers]
+
+
+def _float64(values: Any) -> HostArray:
+    return np.array(registry.to_host(values), dtype="float64")
+
+
+def scipy_optimize(where: str) -> Any:
+    """Return `scipy.optimize`, or say how to install it."""
+    try:
+        import scipy.optimize
+    except ImportError as error:
+        raise ImportError(f"{where}: needs SciPy: pip install nnpoly[theory]") from error
+    return scipy.optimize
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return right-aligned columns as text; floats are shown to 4 digits."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(c.rjust(s) for c, s in zip(row, sizes, strict=True)) for row in cells)
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
