@@ -293,8 +293,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X = X / X.std(axis=0)
     >>> model = MLPRegressor("poisson", early_stopping=True, max_iter=500, random_state=0).fit(X, y)
-    >>> bool((model.predict(X) > 0).all()), model.score(X, y) > 0.4
-    (True, True)
+    >>> bool((model.predict(X) > 0).all())
+    True
     """
 
     def __init__(

@@ -19,6 +19,7 @@ import runs
 from runs import Pause
 
 import nnpoly as nn
+from nnpoly import epochs, evaluation
 from nnpoly import _files
 from nnpoly._calls import Calls
 from nnpoly._progress import Progress
@@ -79,9 +80,9 @@ def test_interrupted_between_any_two_callbacks(tmp_path, place, every):
 @pytest.mark.parametrize(
     ("kind", "stage"),
     [
-        (nn.Trainer, "_begin"),
-        (nn.Trainer, "_end"),
-        (nn.Trainer, "_mean_loss"),
+        (epochs, "begin"),
+        (epochs, "end"),
+        (evaluation, "mean_loss"),
         (Progress, "advance"),
         (Calls, "call"),
         (EarlyStopping, "__call__"),
