@@ -19,8 +19,7 @@ import runs
 from runs import Pause
 
 import nnpoly as nn
-from nnpoly import epochs, evaluation
-from nnpoly import _files
+from nnpoly import _files, epochs, evaluation
 from nnpoly._calls import Calls
 from nnpoly._progress import Progress
 from nnpoly.backends import registry
@@ -120,8 +119,8 @@ def test_a_run_that_is_over_stays_as_it_is(tmp_path):
 def test_more_epochs_can_be_asked_for(tmp_path):
     whole = runs.train(folder(tmp_path, "whole"), EPOCHS, pauses(), patience=99)
     there = folder(tmp_path, "parts")
-    for epochs in (1, 4, 9, EPOCHS):
-        found = runs.train(there, epochs, pauses(), patience=99)
+    for count in (1, 4, 9, EPOCHS):
+        found = runs.train(there, count, pauses(), patience=99)
     assert found == whole
 
 
