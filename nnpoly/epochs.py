@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # The batches of the epoch that is so many epochs ahead of the next one.
 Following: TypeAlias = Callable[[int], "Batches | Stream"]
 
+NOTHING = Verdict([], {})
 SECONDS = 0.05  # that epochs in one call may take: Ctrl-C loses as much
 
 
@@ -87,11 +88,20 @@ class Epochs:
             return 0
         trainer.t += len(values)
         taken = iter(values)
-        for part in parts:
-            losses = list(islice(taken, len(part.sizes)))
-            record(trainer, self._calls.history, mean(losses, part.sizes), Verdict([], {}))
-            self._announce()
+        losses = [mean(list(islice(taken, len(part.sizes))), part.sizes) for part in parts]
+        self._announce_all(losses)
         return count
+
+    def _announce_all(self, losses: list[float]) -> None:
+        """Record and announce epochs that have been taken; record all, whatever a callback does."""
+        trainer, history, left = self._trainer, self._calls.history, iter(losses)
+        try:
+            for loss in left:
+                record(trainer, history, loss, NOTHING)
+                self._announce()
+        finally:
+            for loss in left:
+                record(trainer, history, loss, NOTHING)
 
     def _announce(self) -> None:
         self._bar.advance(self._calls.history)

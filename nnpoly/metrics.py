@@ -118,8 +118,7 @@ def compute(
 def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
     sklearn_metrics = _sklearn("metrics")
     if name in OF_REALS:
-        function = getattr(sklearn_metrics, OF_REALS[name])
-        return float(function(y, f, sample_weight=weights))
+        return _defined(getattr(sklearn_metrics, OF_REALS[name]), y, f, sample_weight=weights)
     if name in OF_LABELS:
         labels, guesses = _labels(y, output), _labels(f, output)
         options = _averaging(name, f, output)
@@ -128,6 +127,9 @@ def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
     function = getattr(sklearn_metrics, OF_PROBABILITIES[name])
     y = _labels(y, output) if name == "log_loss" and output == "softmax" else _rows(y, f)
     options = {"labels": list(range(f.shape[1]))} if y.ndim == 1 else {}
+    if output == "softmax":
+        f = f.astype("float64")
+        f = f / f.sum(axis=1, keepdims=True)  # a float32 softmax is off by its roundings
     if f.shape[1] == 1:
         y, f = y[:, 0], f[:, 0]
     return _defined(function, y, f, sample_weight=weights, **options)

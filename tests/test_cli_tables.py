@@ -297,6 +297,20 @@ def test_the_rows_held_out_do_not_show_in_the_model(tmp_path, capsys):
     assert after(int(parts.fit[0])) != before
 
 
+def test_balanced_classes_are_predicted_more_alike(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(600)
+    rare = a + rng.standard_normal(600) > 2.0  # one row in thirteen
+    file = written(tmp_path, pl.DataFrame({"a": a, "rare": np.where(rare, "yes", "no")}), "t.csv")
+    recall = {}
+    for name, options in [("plain", ()), ("balanced", ("--class-weight", "balanced"))]:
+        (tmp_path / name).mkdir()
+        run = trained(tmp_path / name, capsys, file, "rare", "--quiet", *options)
+        recall[name] = run.metrics["holdout"]["network"]["balanced accuracy"]
+        assert run.metrics["class_weight"] == (options[1] if options else None)
+    assert recall["balanced"] > recall["plain"] + 0.1
+
+
 def test_options_reach_the_network(tmp_path, capsys):
     file = written(tmp_path, interaction(120), "t.csv")
     options = ["--widths", "6,5", "--activation", "tanh", "--dropout", "0.25", "--dtype", "float64"]
@@ -365,6 +379,11 @@ WRONG = [
     ("train row.csv --target agree", "at least 10 rows with a target are needed, got 1"),
     ("train digits --target y", "--target is for tables: digits has none"),
     ("train digits --dropout 0.1", "--dropout is for tables"),
+    ("train digits --class-weight balanced", "--class-weight is for tables"),
+    (
+        "train t.csv --target a --class-weight balanced",
+        "--class-weight is for classes, but 'a' holds numbers",
+    ),
     ("predict nothing t.csv", "nothing is no file: name a model, or the folder that holds"),
     ("predict t.csv t.csv", "t.csv cannot be read"),
     ("predict out nothing.csv", "nothing.csv is no file"),

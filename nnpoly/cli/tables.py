@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 32,
     "widths": (64, 64),
     "activation": "relu",
+    "class_weight": None,
     "dropout": 0.0,
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -53,6 +54,7 @@ def train(options: argparse.Namespace) -> int:
         columns = {name: getattr(options, name) for name in ("categorical", "drop")}
         prepared = tables.prepare(table, options.target, task, **columns, **shares)
     with backend.widened(options.dtype):
+        _refuse_weights(options, prepared)
         trainer = _trainer(options, prepared, backend, device)
         model = TableModel(trainer.network, prepared.inputs, prepared.target)
         with published(options.output) as folder:
@@ -131,6 +133,22 @@ def _network(
     return Network([*chain, Dense(m[-1], outputs)], output, **place)
 
 
+def _refuse_weights(options: argparse.Namespace, prepared: Prepared) -> None:
+    if options.class_weight and not isinstance(prepared.target, Classes):
+        raise Mistake(f"--class-weight is for classes, but {options.target!r} holds numbers")
+
+
+def _even(y: Any) -> None:
+    """Return no weights: every row counts alike."""
+
+
+def _balanced(y: Any) -> Any:
+    """Return weights by which every class counts alike."""
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    return compute_sample_weight("balanced", y)
+
+
 class _Clock:
     """A callback: the seconds at which every epoch ended."""
 
@@ -147,14 +165,18 @@ def _trained(
 ) -> dict[str, Any]:
     """Train the network and return what is worth knowing about it, in JSON's types."""
     parts, stop, clock = prepared.parts, EarlyStopping(options.patience), _Clock()
+    weight = _balanced if options.class_weight else _even
+    X, y, validation = *prepared.training(parts.fit), prepared.training(parts.validation)
     with np.errstate(over="ignore", invalid="ignore"):  # the trainer says it better
         history = trainer.fit(
-            *prepared.training(parts.fit),
+            X,
+            y,
             options.epochs,
             options.batch_size,
-            validation=prepared.training(parts.validation),
+            validation=(*validation, weight(validation[1])),
             callbacks=[stop, clock],
             progress=not options.quiet,
+            sample_weight=weight(y),
         )
     found = model.predict_encoded(prepared.X[parts.holdout])
     network = model.measure(found, prepared.y[parts.holdout])
@@ -167,6 +189,7 @@ def _trained(
         "network": repr(trainer.network),
         "optimizer": repr(trainer.optimizer),
         "batch_size": options.batch_size,
+        "class_weight": options.class_weight,
         "seed": options.seed,
         "epochs": len(history),
         "best_epoch": stop.best_epoch,

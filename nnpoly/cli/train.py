@@ -42,6 +42,7 @@ def add_train(add: Callable[..., Any]) -> None:
     option("--batch-size", whole(1), "N", "rows a step")
     option("--widths", list_of(whole(1)), "N,N", "neurons of the hidden layers")
     option("--activation", str, "NAME", "of the hidden layers")
+    add("--class-weight", choices=["balanced"], help="rare classes count as much as frequent ones")
     option("--dropout", RATE, "X", "share of the hidden neurons that a training step leaves out")
     option("--learning-rate", positive, "X", "Adam's; for digits it falls to 0")
     option("--weight-decay", DECAY, "X", "AdamW's")

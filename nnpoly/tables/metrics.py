@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics import compute
 from .columns import require_sklearn
 
 Metrics = dict[str, float | None]
@@ -40,26 +42,14 @@ def classification(y: NDArray[np.int64], probabilities: NDArray[Any]) -> Metrics
     >>> {k: round(v, 3) for k, v in metrics.classification(np.array([0, 1, 1]), p).items()}
     {'accuracy': 0.667, 'balanced accuracy': 0.75, 'F1': 0.667, 'ROC-AUC': 1.0, 'log loss': 0.742}
     """
-    require_sklearn()
-    from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
-
-    p = probabilities.astype(np.float64)
-    p = p / p.sum(axis=1, keepdims=True)  # a float32 softmax is off by its rounding
-    found, present = p.argmax(axis=1), np.unique(y)
-    recall = recall_score(y, found, labels=present, average="macro", zero_division=0.0)
-    return {
-        "accuracy": float(accuracy_score(y, found)),
-        "balanced accuracy": float(recall),
-        "F1": float(f1_score(y, found, average="macro", zero_division=0.0)),
-        "ROC-AUC": _area(y, p) if len(present) == p.shape[1] else None,
-        "log loss": float(log_loss(y, p, labels=range(p.shape[1]))),
+    names = {
+        "accuracy": "accuracy",
+        "balanced accuracy": "balanced_accuracy",
+        "F1": "f1",
+        "ROC-AUC": "roc_auc",
+        "log loss": "log_loss",
     }
-
-
-def _area(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(y, p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr"))
+    return _shown(names, "softmax", y, probabilities)
 
 
 def regression(y: NDArray[np.float64], f: NDArray[Any]) -> Metrics:
@@ -72,13 +62,15 @@ def regression(y: NDArray[np.float64], f: NDArray[Any]) -> Metrics:
     >>> metrics.regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
     {'R2': 0.5, 'MAE': 0.333..., 'RMSE': 0.577...}
     """
-    require_sklearn()
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+    return _shown({"R2": "r2", "MAE": "mae", "RMSE": "rmse"}, "identity", y, f[:, None])
 
+
+def _shown(names: dict[str, str], output: str, y: NDArray[Any], f: NDArray[Any]) -> Metrics:
+    """Return `nnpoly.metrics` by the names that are shown, None for what is not defined."""
+    require_sklearn()
+    found = compute({name: name for name in names.values()}, output, y, f)
     return {
-        "R2": float(r2_score(y, f)) if len(y) > 1 else None,
-        "MAE": float(mean_absolute_error(y, f)),
-        "RMSE": float(root_mean_squared_error(y, f)),
+        shown: found[name] if math.isfinite(found[name]) else None for shown, name in names.items()
     }
 
 
