@@ -101,7 +101,7 @@ MUTATIONS = [
     Mutation(
         "the shuffle is not keyed by the epoch",
         "nnpoly/training.py",
-        ", len(self.history))",
+        ", len(self.history) + ahead)",
         ", 0)",
     ),
 ]
