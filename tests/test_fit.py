@@ -400,3 +400,25 @@ def test_without_an_average_there_is_none():
         trainer().averaged()
     with pytest.raises(ValueError, match="`ema` must be below 1"):
         nn.Adam(ema=1.0)
+
+
+def test_all_of_it_is_resumed(tmp_path, backend_variant):
+    """With weights, metrics, an average and accumulated gradients, bit for bit."""
+    X, y = data(20)
+    options = {
+        "batch_size": 3,
+        "accumulate": 2,
+        "sample_weight": np.arange(20) % 3,
+        "metrics": ["accuracy", "log_loss"],
+        "validation": (X, 1 - y),
+    }
+
+    def run(path: Any, epochs: int) -> tuple[Any, bytes, bytes]:
+        t = trainer(nn.Adam(0.05, ema=0.9), **backend_variant.place)
+        saves = [nn.callbacks.Checkpoint(path), nn.callbacks.ReduceOnPlateau(0.5, 1)]
+        history = t.fit(X, y, epochs, callbacks=saves, resume=path, **options)
+        return history, weights_of(t), host(t.averaged().w).tobytes()
+
+    whole = run(tmp_path / "whole", 7)
+    run(tmp_path / "parts", 3)
+    assert run(tmp_path / "parts", 7) == whole
