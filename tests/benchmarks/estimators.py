@@ -22,7 +22,13 @@ from remote import Remote
 from step import cpu
 
 SETS = ["digits", "breast cancer", "wine", "diabetes", "synthetic"]
-CONTESTANTS = ["scikit-learn", "nnpoly", "nnpoly, NumPy alone"]
+CONTESTANTS = [
+    "scikit-learn",
+    "nnpoly",
+    "nnpoly, NumPy alone",
+    "scikit-learn, float32",
+    "nnpoly, float32",
+]
 
 
 def measure(remotes: list[Remote], name: str, seeds: int) -> dict[str, Any]:
@@ -41,16 +47,23 @@ def measure(remotes: list[Remote], name: str, seeds: int) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """Return a row as text: mean scores, how far ours is apart, median seconds and their ratio."""
-    theirs, ours, plain = (row[name] for name in CONTESTANTS)
-    apart = [a - b for a, b in zip(ours["score"], theirs["score"], strict=True)]
-    error = stdev(theirs["score"]) / sqrt(len(apart))
-    times = [median(kind["seconds"]) for kind in (theirs, ours, plain)]
+    """Return a row as text: scores, scikit-learn's seconds, and how many times those of ours."""
+    theirs, ours, plain, theirs_32, ours_32 = (row[name] for name in CONTESTANTS)
     return (
-        f"{row['set']:14} {fmean(theirs['score']):.4f} +- {error:.4f}  {fmean(ours['score']):.4f}"
-        f"  ({fmean(apart):+.4f})   {times[0]:8.3f} s {times[1]:8.4f} s {times[0] / times[1]:6.1f}x"
-        f"   {times[2]:8.4f} s {times[0] / times[2]:6.1f}x"
+        f"{row['set']:14} {mean_and_error(theirs['score'])}  {mean_and_error(ours['score'])}"
+        f"  {median(theirs['seconds']):8.3f} s  {ratio(theirs, ours):6.1f}x"
+        f"  {ratio(theirs, plain):6.1f}x  {ratio(theirs_32, ours_32):6.1f}x"
     )
+
+
+def mean_and_error(scores: list[float]) -> str:
+    """Return the mean and its standard error."""
+    return f"{fmean(scores):.4f} +- {stdev(scores) / sqrt(len(scores)):.4f}"
+
+
+def ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> float:
+    """Return how many times as long the others took, by medians."""
+    return median(theirs["seconds"]) / median(ours["seconds"])
 
 
 def main() -> int:
@@ -66,6 +79,10 @@ def main() -> int:
     setting |= {name: version(name) for name in ("numpy", "scikit-learn", "nnpoly")}
     setting["load"] = f"{os.getloadavg()[0]:.2f}"
     print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
+    print(
+        "set, scores of scikit-learn and nnpoly, seconds of scikit-learn, which are so many times"
+    )
+    print("those of nnpoly, of nnpoly without its C core, and both in float32")
     rows = []
     with ExitStack() as stack:
         remotes = [

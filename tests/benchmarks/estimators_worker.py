@@ -51,7 +51,8 @@ class Worker:
     def __init__(self, contestant: str) -> None:
         if contestant.endswith("alone"):
             os.environ["NNPOLY_ISA"] = "none"
-        if contestant == "scikit-learn":
+        self._dtype = "float32" if contestant.endswith("float32") else "float64"
+        if contestant.startswith("scikit-learn"):
             from sklearn import neural_network as library
         else:
             from nnpoly import estimators as library
@@ -70,6 +71,7 @@ class Worker:
     def fit(self, name: str, seed: int) -> dict[str, float]:
         """Return the seconds of a fit, its epochs, and its score on the test share."""
         X, X_test, y, y_test = split(name, seed)
+        X, X_test = X.astype(self._dtype), X_test.astype(self._dtype)
         model = self._kinds[name in REGRESSION](random_state=seed)
         start = perf_counter()
         model.fit(X, y)

@@ -3,7 +3,8 @@
 ``python tests/benchmarks/step.py --json docs/benchmarks/step.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
 with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
-``python tests/benchmarks/special.py --json docs/benchmarks/special.json``, then
+``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
+``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``, then
 ``python tests/benchmarks/table.py``.
 """
 
@@ -14,7 +15,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
@@ -127,6 +128,58 @@ def special_page() -> tuple[Path, str]:
     return page, inserted(text, "ensemble", ensemble_table(document["ensemble"]))
 
 
+def estimator_page() -> tuple[Path, str]:
+    """Return the page of estimators as the evidence makes it."""
+    page = FOLDER / "estimators.md"
+    document = json.loads(page.with_suffix(".json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    text = inserted(text, "scores", score_table(document["rows"]))
+    text = inserted(text, "seconds", seconds_table(document["rows"]))
+    stream = "{rows:,} rows, one epoch: {seconds:.1f} s, {megabytes:.1f} MB more memory at the peak"
+    return page, inserted(text, "stream", stream.format(**document["stream"]))
+
+
+def score_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a data set a line, mean test scores with their standard errors.
+
+    Parameters
+    ----------
+    rows
+        What estimators.py wrote of them.
+    """
+    names = ["scikit-learn", "nnpoly"]
+    lines = ["| | rows x columns | " + " | ".join(names) + " |", "| --- |" + " ---: |" * 3]
+    for row in rows:
+        scores = [row[name]["score"] for name in names]
+        cells = [f"{fmean(s):.4f} ± {stdev(s) / math.sqrt(len(s)):.4f}" for s in scores]
+        shape = " x ".join(f"{size:,}" for size in row["shape"])
+        lines.append(f"| {row['set']} | {shape} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def seconds_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a data set a line, median seconds of fit and the ratios of times.
+
+    Parameters
+    ----------
+    rows
+        What estimators.py wrote of them.
+    """
+    pairs = [
+        ("scikit-learn", "nnpoly"),
+        ("scikit-learn", "nnpoly, NumPy alone"),
+        ("scikit-learn, float32", "nnpoly, float32"),
+    ]
+    heads = ["scikit-learn", "nnpoly", "x nnpoly", "x without the C core", "x in float32"]
+    lines = ["| | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    for row in rows:
+        times = {name: median(row[name]["seconds"]) for pair in pairs for name in pair}
+        cells = [f"{times[name]:.3f} s" for name in ("scikit-learn", "nnpoly")]
+        cells += [f"{times[theirs] / times[ours]:.1f}" for theirs, ours in pairs]
+        lines.append(f"| {row['set']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def by_heart_table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table: a contestant a line.
 
@@ -172,7 +225,8 @@ def pages() -> dict[Path, str]:
     readme, page = ROOT / "README.md", EVIDENCE.with_suffix(".md")
     text = inserted(page.read_text(), "setting", setting_of(document))
     text = inserted(text, "ratios", render(document, ratio))
-    return dict([kernel_page(), prediction_page(), special_page()]) | {
+    made = [kernel_page(), prediction_page(), special_page(), estimator_page()]
+    return dict(made) | {
         readme: inserted(readme.read_text(), "ratios", render(document, ratio)),
         page: inserted(text, "times", render(document, times)),
     }
