@@ -30,6 +30,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "myst_parser",
+    "sphinx-mathjax-offline",  # formulas are drawn without a network, too
     "sphinx_gallery.gen_gallery",
     "executed",
     "generated",

@@ -51,21 +51,16 @@ class PrimitivesTable(SphinxDirective):
     """The table of primitives, as the library has it."""
 
     def run(self) -> list[nodes.Node]:
-        body = [
-            [
-                nodes.literal(text=name),
-                _arguments(arguments),
-                nodes.paragraph(text=summary),
-                nodes.paragraph(text=", ".join(fast) or "—"),
-            ]
+        body: list[list[nodes.Node]] = [
+            [nodes.literal(text=f"{name}({arguments})"), _text(summary), _text(", ".join(fast))]
             for name, arguments, summary, fast in primitives()
         ]
-        heads = ["primitive", "arguments", "what it computes", "faster code in"]
-        return [_table(heads, body, (16, 24, 45, 15))]
+        heads = ["primitive", "what it computes", "faster code in"]
+        return [_table(heads, body, (38, 46, 16))]
 
 
-def _arguments(text: str) -> nodes.paragraph:
-    return nodes.paragraph("", "", nodes.literal(text=text))
+def _text(text: str) -> nodes.paragraph:
+    return nodes.paragraph(text=text)
 
 
 def _table(heads: list[str], body: list[list[nodes.Node]], widths: tuple[int, ...]) -> nodes.table:
