@@ -1,4 +1,7 @@
-"""Backpropagation through a 2-2-1 network by hand, beside the library's numbers.
+"""Backpropagation by hand
+=======================
+
+Backpropagation through a 2-2-1 network by hand, beside the library's numbers.
 
 Hidden tanh, output sigmoid, logistic loss, one sample: every h and delta fits on a page.
 """

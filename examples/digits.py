@@ -1,4 +1,8 @@
-"""Handwritten digits, on any backend: python digits.py [numpy | cupy | torch | jax]."""
+"""Handwritten digits
+==================
+
+Handwritten digits, on any backend: python digits.py [numpy | cupy | torch | jax].
+"""
 
 import sys
 

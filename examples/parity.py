@@ -1,4 +1,7 @@
-"""Show, in your own continuous integration, that your model trains alike on every backend.
+"""A test that backends agree
+==========================
+
+Show, in your own continuous integration, that your model trains alike on every backend.
 
 pytest finds the two tests as they stand; python parity.py runs them too.
 """

@@ -1,4 +1,7 @@
-"""A surrogate of a small simulator: how far and how high a ball flies through air.
+"""A surrogate of a simulator
+==========================
+
+A surrogate of a small simulator: how far and how high a ball flies through air.
 
 The simulator takes thousands of small time steps a flight; the network learns its answers from 2000
 flights and gives new ones at once.

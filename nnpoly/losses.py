@@ -107,7 +107,7 @@ class Absolute(Loss):
 
 @described
 class Huber(Loss):
-    """r^2 / 2 for |r| <= threshold, else threshold (|r| - threshold / 2), where r = y - f.
+    """`r^2 / 2` for `|r| <= threshold`, else `threshold (|r| - threshold / 2)`, where r = y - f.
 
     Quadratic near the target and linear far away, so that outliers pull less. Huber 1964.
     """

@@ -1,7 +1,7 @@
 """Break the library on purpose, one line at a time, and show which test notices.
 
 Run by hand, since it takes minutes: ``python tests/mutations.py``. It prints the table that is in
-docs/parity.md and exits with 1 if a mutation survives.
+docs/guide/parity.md and exits with 1 if a mutation survives.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Approximation:
     network
         The best network: [d, width, 1].
     width, error
-        Its hidden width, and sup |f - g| on the test grid.
+        Its hidden width, and `sup |f - g|` on the test grid.
     eps, reached
         The error asked for, and whether `error` is below it.
     table
@@ -75,19 +75,19 @@ def approximate(
     backend: str | Backend | None = None,
     device: Any = None,
 ) -> Approximation:
-    """Fit one hidden layer to g, wider and wider, until sup |f - g| on the box is below eps.
+    """Fit one hidden layer to g, wider and wider, until `sup |f - g|` on the box is below eps.
 
     For continuous g, compact box and eps > 0, f(x) = sum_j v_j sigma(a_j.x + c_j) + e reaches
-    sup |f - g| < eps with enough neurons, for every continuous, bounded and non-constant sigma
+    `sup |f - g| < eps` with enough neurons, for every continuous, bounded and non-constant sigma
     (unbounded ones that are no polynomials, such as ReLU, do too: Leshno et al. 1993).
 
     Each width is fitted in float64 on a regular grid that contains the box's edges (401 points, or
     41 x 41), in three stages. 1. Every hidden neuron is drawn from a pair of grid points: its
     pre-activation is 0 in their middle and changes by s from one to the other; of 40 pairs a
-    neuron, those along which g is steep are likelier, in proportion to |g(x') - g(x)| / ||x' - x||
-    (Bolager et al. 2023, arXiv:2306.16830). 2. The output layer is the least-squares solution, for
-    s = 1/4, 1/2, 1, 2, 4 and 8; the s with the least sup error on the grid is kept. 3. Unless that
-    is below eps, all parameters are refined by at most 300 iterations of L-BFGS (SciPy) on the mean
+    neuron, those along which g is steep are likelier, in proportion to
+    `|g(x') - g(x)| / ||x' - x||` (Bolager et al. 2023, arXiv:2306.16830). 2. The output layer is
+    the least-squares solution, for s = 1/4, 1/2, 1, 2, 4 and 8; the s with the least sup error on
+    the grid is kept. 3. Unless that is below eps, all parameters are refined by at most 300 iterations of L-BFGS (SciPy) on the mean
     squared error, with the library's gradients, and the better network is kept. Its error is the
     largest on a test grid that is 5 times as fine in each direction (3 times in two dimensions) and
     shares no point with the training grid. It is a maximum over points, not a proof for those

@@ -90,7 +90,7 @@ class DepthComparison:
     deep_parameters, shallow_parameters
         Their numbers of parameters; the shallow one has as many as its width allows.
     deep_error, shallow_error
-        sup |f - T^k| on the points j / 2^(k+2) of [0, 1].
+        `sup |f - T^k|` on the points j / 2^(k+2) of [0, 1].
     deep_pieces, shallow_pieces
         Their numbers of linear pieces on [0, 1], exactly.
     needed_width

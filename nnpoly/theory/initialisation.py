@@ -199,12 +199,12 @@ class SymmetryRun:
     Attributes
     ----------
     spread
-        The largest |difference| between a neuron's weights and bias and the layer's first neuron's:
-        (steps + 1, hidden layers), the start first. 0: the neurons are identical.
+        The largest absolute difference between a neuron's weights and bias and those of the
+        layer's first neuron: (steps + 1, hidden layers), the start first. 0: they are identical.
     gradient
-        The largest |dL/dW| of each hidden layer: (steps + 1, hidden layers).
+        The largest `|dL/dW|` of each hidden layer: (steps + 1, hidden layers).
     scores
-        The largest |f~|: (steps + 1,).
+        The largest `|f~|`: (steps + 1,).
     loss
         The loss before each step and after the last: (steps + 1,).
     network

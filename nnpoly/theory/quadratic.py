@@ -46,7 +46,7 @@ def divergence_limit(eigenvalues: Any) -> float:
 
 
 def contraction_factors(eigenvalues: Any, learning_rate: float) -> HostArray:
-    """Return |1 - eta lambda_i|, by which a step of gradient descent multiplies each |w_i|.
+    """Return `|1 - eta lambda_i|`, by which a step of gradient descent multiplies each `|w_i|`.
 
     w_i(t) = (1 - eta lambda_i)^t w_i(0) exactly, so all must be below 1 to converge.
 
