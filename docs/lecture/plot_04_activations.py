@@ -251,8 +251,8 @@ print(f"rank of W: {ranks[0]}, with a layer of one neuron: {ranks[1]}")
 assert ranks == [2, 1]
 
 # %%
-# With tanh in place of :math:`a z`, the same weights bend. Along a line through the input space, the
-# linear network is a line to the last digit, and the other is not.
+# With tanh in place of :math:`a z`, the same weights bend. Along a line through the input space the
+# linear network is a line to the last digits, and the other is not.
 
 bent = nn.MLP([3, 50, 50, 50, 2], "tanh", output="identity", dtype="float64", seed=1)
 assert np.array_equal(bent.w, deep.w)
