@@ -231,3 +231,10 @@ for ax, (m, found) in zip(axes, runs.items(), strict=True):
     ax.grid(alpha=0.3)
 axes[0].set_ylabel("logistic loss")
 axes[0].text(395, 0.5 * np.log(2) * 1.08, r"$\frac{1}{2}\log 2$", ha="right", va="bottom")
+
+stuck = [losses[-1] for (_, losses), works in zip(runs[2], learnt[2], strict=True) if not works]
+print("losses of the starts that fail:", *(round(loss, 3) for loss in stuck))
+assert np.allclose(stuck, 0.5 * np.log(2), rtol=0, atol=0.02)
+
+# %%
+# Next: :doc:`plot_04_activations`, the functions that can take the step's place.
