@@ -11,9 +11,9 @@ width :math:`m` and weights with
    \sup_{x \in B} |f(x) - g(x)| < \epsilon, \qquad
    f(x) = \sum_{j=1}^{m} v_j \, \sigma(a_j \cdot x + c_j) + e,
 
-for every continuous, bounded and non-constant :math:`\sigma` (Cybenko 1989; Hornik, Stinchcombe and
-White 1989). ReLU is not bounded. The theorem holds for it as well, as for every continuous
-:math:`\sigma` that is no polynomial (Leshno et al. 1993).
+for every continuous, bounded and non-constant :math:`\sigma` (Cybenko 1989 and Hornik, Stinchcombe
+and White 1989 for sigmoids; in this generality Hornik 1991). ReLU is not bounded. The theorem holds
+for it as well, as for every continuous :math:`\sigma` that is no polynomial (Leshno et al. 1993).
 
 The theorem says that such weights exist. It does not say how large :math:`m` is, nor that training
 finds them. This page first constructs them, then fits them, and measures.
