@@ -159,8 +159,10 @@ def end(
     _require_finite(trainer, "the loss", values)
     for extreme in (highest, lowest):
         _require_finite(trainer, "a parameter", [extreme], len(values))
-    judged = net if trainer.optimizer.ema is None else trainer.averaged()
-    return mean(values, batches.sizes), judge(judged)
+    loss = mean(values, batches.sizes)
+    if not judge.looks:
+        return loss, NOTHING
+    return loss, judge(net if trainer.optimizer.ema is None else trainer.averaged())
 
 
 def _extremes(trainer: Trainer) -> tuple[float, float]:
