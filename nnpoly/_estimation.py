@@ -314,6 +314,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         _checks.not_negative(where, "alpha", self.alpha)
         _checks.integer(where, "max_iter", self.max_iter)
         _checks.not_negative(where, "tol", self.tol)
+        if self.n_iter_no_change != math.inf:  # which scikit-learn takes for "never"
+            _checks.integer(where, "n_iter_no_change", self.n_iter_no_change)
+        if not isinstance(self.callbacks, tuple | list):
+            raise ValueError(
+                f"{where}: `callbacks` must be a list of callables, got {self.callbacks!r}."
+            )
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return X and y after scikit-learn's checks; of another backend's arrays, after ours."""
@@ -349,8 +355,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _batch(self, X: Any, y: Any, sample_weight: Any, plain: bool = False) -> tuple[Any, ...]:
         """Return X, the network's targets and the samples' weights; plain: without the classes'."""
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, y)
-        return X, self._encode(y), weights if plain else self._weights(y, weights)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+            if not sample_weight.any():
+                raise ValueError(f"{type(self).__name__}: `sample_weight` must not be all 0.")
+        return X, self._encode(y), sample_weight if plain else self._weights(y, sample_weight)
 
     def _draw_seed(self) -> None:
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -386,7 +395,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         X, targets, _ = batch
         self._draw_seed()
         hidden = self.hidden_layer_sizes
-        hidden = list(hidden) if hasattr(hidden, "__len__") else [hidden]
+        several = hasattr(hidden, "__len__") and not isinstance(hidden, str)
+        hidden = list(hidden) if several else [hidden]
         for m in hidden:
             _checks.integer(where, "hidden_layer_sizes", m)
         widths = [self.n_features_in_, *hidden, self._outputs(targets)]

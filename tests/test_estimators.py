@@ -514,6 +514,8 @@ BAD = {
     "max_iter": "`max_iter` must be an integer >= 1",
     "alpha": "`alpha` must be a number",
     "tol": "`tol` must be a number",
+    "n_iter_no_change": "`n_iter_no_change` must be an integer >= 1",
+    "callbacks": "`callbacks` must be a list of callables",
     "loss": "`loss` must be one of",
     "init": "`init` must be one of",
     "dropout": "`rate` must be a number",
@@ -543,6 +545,12 @@ def test_parameters_that_do_not_go_together(iris):
         MLPClassifier(class_weight="balanced").partial_fit(X, y)
     with pytest.raises(ValueError, match=r"validation set is too small"):
         MLPRegressor(early_stopping=True, validation_fraction=0.1).fit(X[:10], np.arange(10.0))
+
+
+@pytest.mark.parametrize("s", [-np.ones(150), np.zeros(150), np.ones(149), np.full(150, np.nan)])
+def test_bad_weights_are_named(s, iris):
+    with pytest.raises(ValueError, match=r"sample_weight"):
+        MLPClassifier().fit(*iris, s)
 
 
 def test_a_failed_fit_leaves_the_model_as_it_was(iris):
