@@ -357,8 +357,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Return X, the network's targets and the samples' weights; plain: without the classes'."""
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-            if not sample_weight.any():
-                raise ValueError(f"{type(self).__name__}: `sample_weight` must not be all 0.")
         return X, self._encode(y), sample_weight if plain else self._weights(y, sample_weight)
 
     def _draw_seed(self) -> None:

@@ -549,7 +549,7 @@ def test_parameters_that_do_not_go_together(iris):
 
 @pytest.mark.parametrize("s", [-np.ones(150), np.zeros(150), np.ones(149), np.full(150, np.nan)])
 def test_bad_weights_are_named(s, iris):
-    with pytest.raises(ValueError, match=r"sample_weight"):
+    with pytest.raises(ValueError, match=r"(?i)sample.weight"):
         MLPClassifier().fit(*iris, s)
 
 
