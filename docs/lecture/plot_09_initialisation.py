@@ -67,8 +67,8 @@ from nnpoly.plotting import PALETTE
 #
 # A layer multiplies the variance by :math:`m s^2 / 2`, and L layers by its power. The only
 # :math:`s^2` that keeps it is :math:`2 / m`: Kaiming's. Xavier's is :math:`1/m` between layers of
-# the same width, made for activations that are the identity near 0, and loses half a layer with
-# ReLU. :math:`N(0, 1)` multiplies by :math:`m / 2`. A constant c is no random variable: all m
+# the same width, made for activations that are the identity near 0, and halves the variance a layer
+# with ReLU. :math:`N(0, 1)` multiplies by :math:`m / 2`. A constant c is no random variable: all m
 # products are the same, so they add up to :math:`c\, m\, \sigma(\tilde h)`, and the variance grows
 # by :math:`(c m)^2`.
 #
@@ -105,9 +105,8 @@ for name, profile in profiles.items():
 # Predicted and measured factors agree within a few percent. (The constant's predicted factor is a
 # mean over all layers, and its first ReLU drops half of the variance once; every layer after that
 # has exactly the formula's.) Over 50 layers a factor is all that counts. With :math:`N(0, 1)` the
-# variance grows beyond :math:`10^{100}`, which float32 cannot hold; with Xavier a ReLU network
-# loses fourteen decimal places; Kaiming's keeps its size. Zeros have no place on a logarithmic
-# axis.
+# variance grows beyond :math:`10^{100}`, which float32 cannot hold; with Xavier a ReLU network's
+# falls to :math:`10^{-15}`; Kaiming's keeps its size. Zeros have no place on a logarithmic axis.
 
 colours = dict(zip(starts, PALETTE, strict=False))
 markers = dict(zip(starts, "vosD^", strict=True))
