@@ -64,9 +64,6 @@ ax.legend()
 plt.show()
 
 # %%
-# (At one half of the limit the steep coordinate is 0 after a single step: its factor is 0. So it
-# has no line beyond that.)
-#
 # The five rules
 # --------------
 # .. list-table::
