@@ -268,7 +268,8 @@ two = nn.MLP([4, 8, 2], "tanh", "softmax", dtype="float64", seed=1)
 one = nn.theory.to_sigmoid(two)
 X, labels = rng.normal(size=(50, 4)), rng.integers(0, 2, 50)
 (loss_two, grads_two), (loss_one, grads_one) = two.gradients(X, labels), one.gradients(X, labels)
-print(two, "->", one)
+print(two)
+print(one)
 print(f"cross-entropy {loss_two:.15f}\nlogistic loss {loss_one:.15f}")
 assert np.allclose(two(X)[:, 1:], one(X), rtol=1e-13)
 assert np.isclose(loss_two, loss_one, rtol=1e-14)
@@ -288,8 +289,8 @@ print(rows)
 assert encoder.decode(rows).tolist() == pets
 
 # %%
-# A network takes class indices as well, and then never builds the rows: the sum over :math:`k` has
-# a single term. The loss is the same.
+# A network takes class indices as well: the sum over :math:`k` has a single term. The loss is the
+# same.
 
 indices = encoder.indices(pets)
 scores = rng.normal(size=(4, 3))

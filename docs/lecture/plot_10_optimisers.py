@@ -128,6 +128,12 @@ for ax, (name, path) in zip(axes.ravel(), paths.items(), strict=True):
     ax.set(title=name, xlabel="$w_1$, flat", ylabel="$w_2$, steep")
 plt.show()
 
+# %%
+# Gradient descent swings across the valley, near its limit of 0.1. Momentum swings too, and
+# overshoots along the valley, since it has mass. AdaGrad and RMSProp divide each coordinate by the
+# size of its gradients, so their first steps go along the diagonal, as if the bowl were round.
+# Adam does both.
+
 figure, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 for (name, path), marker in zip(paths.items(), "osP^Dv", strict=True):
     style = {"color": colour_of[name], "marker": marker, "markevery": 10}
@@ -138,11 +144,6 @@ ax.legend()
 plt.show()
 
 # %%
-# Gradient descent swings across the valley, near its limit of 0.1. Momentum swings too, and
-# overshoots along the valley, since it has mass. AdaGrad and RMSProp divide each coordinate by the
-# size of its gradients, so their first steps go along the diagonal, as if the bowl were round.
-# Adam does both.
-#
 # All rates here were chosen by hand, and another choice would give another order. What does not
 # depend on them is how the steps needed grow with the valley's narrowness, the *condition number*
 # :math:`\kappa = \lambda_\max / \lambda_\min`. For gradient descent with its best rate,
