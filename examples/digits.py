@@ -1,4 +1,10 @@
-"""Handwritten digits, on any backend: python digits.py [numpy | cupy | torch | jax]."""
+"""
+Handwritten digits, on any backend
+==================================
+
+The same lines train on NumPy, CuPy, torch or JAX:
+``python digits.py [numpy | cupy | torch | jax]``.
+"""
 
 import sys
 

@@ -1,6 +1,9 @@
-"""Show, in your own continuous integration, that your model trains alike on every backend.
+"""
+Parity in your own continuous integration
+=========================================
 
-pytest finds the two tests as they stand; python parity.py runs them too.
+Two tests show that your model trains alike on every backend, and that they would find out if it did
+not. pytest finds them as they stand; ``python parity.py`` runs them too.
 """
 
 import numpy as np

@@ -1,8 +1,13 @@
-"""A surrogate of a small simulator: how far and how high a ball flies through air.
+"""
+A surrogate of a simulator
+==========================
 
+How far and how high does a ball fly through air?
 The simulator takes thousands of small time steps a flight; the network learns its answers from 2000
 flights and gives new ones at once.
 """
+
+import tempfile
 
 import numpy as np
 
@@ -42,8 +47,9 @@ def main():
     history = trainer.fit(*data, 1000, batch_size=64, validation=held_out, callbacks=[stop])
     print(f"stopped after {len(history)} epochs, back to epoch {stop.best_epoch}")
 
-    net.save("surrogate.safetensors")
-    surrogate = nn.load("surrogate.safetensors", backend="numpy")
+    with tempfile.TemporaryDirectory() as folder:
+        net.save(path := f"{folder}/surrogate.safetensors")
+        surrogate = nn.load(path, backend="numpy")
     assert np.array_equal(surrogate(X), net(X))
     error = surrogate(X[2250:]) * deviation + mean - outputs[2250:]  # flights it never saw
     rms = np.sqrt(np.mean(error**2, axis=0))
