@@ -37,7 +37,7 @@ def train(path, epochs=400):
 
 def kill_after(path, epochs):
     """Run this script's training in another process, and kill it once so many epochs are saved."""
-    process = subprocess.Popen([sys.executable, __file__, str(path)])
+    process = subprocess.Popen([sys.executable, sys.argv[0], str(path)])
     while not path.exists() or len(nn.Trainer.load(path).history) < epochs:
         assert process.poll() is None, "it ended by itself"
         time.sleep(0.01)

@@ -9,6 +9,7 @@ flights and gives new ones at once.
 
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import nnpoly as nn
@@ -55,6 +56,13 @@ def main():
     rms = np.sqrt(np.mean(error**2, axis=0))
     print(f"error {rms[0]:.2f} m of range, {rms[1]:.2f} m of apex (root mean square)")
     assert (rms < 0.02 * deviation).all()  # 2 % of how much flights differ
+
+    _, axes = plt.subplots(1, 2, figsize=(6.4, 3.6), layout="constrained")
+    for k, (ax, name) in enumerate(zip(axes, ("range", "apex"), strict=True)):
+        truth = outputs[2250:, k]
+        nn.plotting.predicted_vs_true(truth, truth + error[:, k], ax=ax)
+        ax.set(xlabel=f"simulated {name} in m", ylabel=f"predicted {name} in m")
+    plt.show()
 
 
 if __name__ == "__main__":

@@ -9,17 +9,23 @@ other estimator, weighs the rare class, stops early, and is compared with logist
 the same pipeline.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, balanced_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    precision_recall_curve,
+)
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nnpoly.estimators import MLPClassifier
+from nnpoly.plotting import BLUE, VERMILION
 
 
 def machines(n, rng):
@@ -64,18 +70,25 @@ def main():
     )
     linear = LogisticRegression(class_weight="balanced")
     scores = {}
-    for name, model in (("linear", pipeline(linear)), ("network", pipeline(network))):
-        model.fit(X, y)
+    _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    for name, model, line in (("linear", linear, "--"), ("network", network, "-")):
+        fitted = pipeline(model).fit(X, y)
+        risk = fitted.predict_proba(X_test)[:, 1]
         scores[name] = (
-            balanced_accuracy_score(y_test, model.predict(X_test)),
-            average_precision_score(y_test, model.predict_proba(X_test)[:, 1]),
+            balanced_accuracy_score(y_test, fitted.predict(X_test)),
+            average_precision_score(y_test, risk),
         )
-        balanced, precision = scores[name]
-        print(f"{name:<8} balanced accuracy {balanced:.3f}, average precision {precision:.3f}")
+        print(f"{name:<8} balanced accuracy %.3f, average precision %.3f" % scores[name])
+        precision, recall, _ = precision_recall_curve(y_test, risk)
+        ax.plot(recall, precision, line, color=BLUE if line == "-" else VERMILION, label=name)
     print(f"the network stopped after {network.n_iter_} epochs")
     assert network.n_iter_ < network.max_iter
     assert scores["network"][0] > scores["linear"][0] + 0.03
     assert scores["network"][1] > scores["linear"][1] + 0.1
+
+    ax.set(xlabel="recall: failures that are found", ylabel="precision: alarms that are right")
+    ax.legend()
+    plt.show()
 
 
 if __name__ == "__main__":
