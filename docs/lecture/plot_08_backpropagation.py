@@ -40,8 +40,8 @@ loss, grads = net.gradients([x], [y])
 def beside(name, by_hand, by_nnpoly):
     """Print numbers in two columns and make sure that they are the same."""
     hand, library = np.ravel(by_hand), np.ravel(by_nnpoly)
-    left, right = ("".join(f"{v:10.6f}" for v in values) for values in (hand, library))
-    print(f"{name:<8}{left:<42}{right}")
+    left, right = ("".join(f"{v:8.4f}" for v in values) for values in (hand, library))
+    print(f"{name:<8}{left:<34}{right}")
     assert np.allclose(hand, library, rtol=1e-13, atol=0)
 
 
@@ -61,7 +61,7 @@ score = W2[0][0] * h_1 + W2[0][1] * h_2 + b2[0]
 f = 1 / (1 + exp(-score))
 by_hand_loss = -(y * log(f) + (1 - y) * log(1 - f))
 
-print(f"{'':<8}{'   by hand':<42}   nnpoly")
+print(f"{'':<8}{'  by hand':<34}   nnpoly")
 beside("pre", [pre_1, pre_2], trace.pre[0])
 beside("post", [h_1, h_2], trace.post[0])
 beside("score", score, trace.scores)

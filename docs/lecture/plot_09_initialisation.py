@@ -152,8 +152,8 @@ assert astray[512] < astray[128] < astray[32]
 
 # %%
 # Other activations have other constants. Tanh is close to the identity near 0 and saturates, so it
-# has no constant factor: small variances shrink by :math:`m s^2` a layer, and large ones are cut
-# off. ``variance_profile`` integrates the expectation numerically.
+# has no constant factor: small variances are multiplied by :math:`m s^2` a layer, and large ones
+# are cut off. ``variance_profile`` integrates the expectation numerically.
 
 print("tanh: measured (predicted) variance of the layers 1, 10 and 50")
 for name in ("xavier_normal", "kaiming_normal"):
@@ -171,11 +171,11 @@ for name in ("xavier_normal", "kaiming_normal"):
 # .. math::
 #    \delta^{(l)}_j = \sigma'(\tilde h^{(l)}_j) \sum_k \delta^{(l+1)}_k W^{(l+1)}_{kj} ,
 #
-# where nothing depends on j. So do the gradients :math:`\delta_j h^{(l-1)}`, and after the step the
-# neurons are equal again. With constant weights a layer of any width is one neuron, for ever. With
-# zeros it is worse: :math:`W^{(l+1)} = 0` makes :math:`\delta^{(l)} = 0`, and
-# :math:`h = \sigma(0) = 0` (for ReLU and tanh) makes the gradient of the weights above 0 too. Only
-# the last bias learns.
+# where every factor is the same for both, and so are the gradients :math:`\delta_j h^{(l-1)}`,
+# and after the step the neurons are equal again. With constant weights a layer of any width is one
+# neuron, for ever. With zeros it is worse: :math:`W^{(l+1)} = 0` makes :math:`\delta^{(l)} = 0`,
+# and :math:`h = \sigma(0) = 0` (for ReLU and tanh) makes the gradient of the weights above 0 too.
+# Only the last bias learns.
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 2))
