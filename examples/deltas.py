@@ -1,8 +1,8 @@
-"""Backpropagation by hand
-=======================
+"""
+Every delta of a small network
+==============================
 
-Backpropagation through a 2-2-1 network by hand, beside the library's numbers.
-
+Backpropagation through a 2-2-1 network, neuron by neuron, beside the library's numbers.
 Hidden tanh, output sigmoid, logistic loss, one sample: every h and delta fits on a page.
 """
 

@@ -1,11 +1,14 @@
-"""Handwritten digits
-==================
+"""
+Handwritten digits, on any backend
+==================================
 
-Handwritten digits, on any backend: python digits.py [numpy | cupy | torch | jax].
+The same lines train on NumPy, CuPy, torch or JAX:
+``python digits.py [numpy | cupy | torch | jax]``.
 """
 
 import sys
 
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -29,9 +32,14 @@ def main(backend):
     history = trainer.fit(X, y, epochs=20, batch_size=16, progress=True)
 
     # A prediction lives where the network does; a copy on NumPy predicts in NumPy.
-    right = net.to("numpy")(X_test).argmax(axis=1) == y_test
-    print(f"training loss {history.loss[-1]:.4f}, test accuracy {right.mean():.2%}")
-    assert right.mean() > 0.97
+    predicted = net.to("numpy")(X_test).argmax(axis=1)
+    accuracy = (predicted == y_test).mean()
+    print(f"training loss {history.loss[-1]:.4f}, test accuracy {accuracy:.2%}")
+    assert accuracy > 0.97
+
+    _, ax = plt.subplots(figsize=(6.4, 5.6), layout="constrained")
+    nn.plotting.confusion_matrix(y_test, predicted, ax=ax)
+    plt.show()
 
 
 if __name__ == "__main__":

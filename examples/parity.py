@@ -1,9 +1,9 @@
-"""A test that backends agree
-==========================
+"""
+Parity in your own continuous integration
+=========================================
 
-Show, in your own continuous integration, that your model trains alike on every backend.
-
-pytest finds the two tests as they stand; python parity.py runs them too.
+Two tests show that your model trains alike on every backend, and that they would find out if it did
+not. pytest finds them as they stand; ``python parity.py`` runs them too.
 """
 
 import numpy as np

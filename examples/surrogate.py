@@ -1,12 +1,15 @@
-"""A surrogate of a simulator
+"""
+A surrogate of a simulator
 ==========================
 
-A surrogate of a small simulator: how far and how high a ball flies through air.
-
+How far and how high does a ball fly through air?
 The simulator takes thousands of small time steps a flight; the network learns its answers from 2000
 flights and gives new ones at once.
 """
 
+import tempfile
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import nnpoly as nn
@@ -45,13 +48,21 @@ def main():
     history = trainer.fit(*data, 1000, batch_size=64, validation=held_out, callbacks=[stop])
     print(f"stopped after {len(history)} epochs, back to epoch {stop.best_epoch}")
 
-    net.save("surrogate.safetensors")
-    surrogate = nn.load("surrogate.safetensors", backend="numpy")
+    with tempfile.TemporaryDirectory() as folder:
+        net.save(path := f"{folder}/surrogate.safetensors")
+        surrogate = nn.load(path, backend="numpy")
     assert np.array_equal(surrogate(X), net(X))
     error = surrogate(X[2250:]) * deviation + mean - outputs[2250:]  # flights it never saw
     rms = np.sqrt(np.mean(error**2, axis=0))
     print(f"error {rms[0]:.2f} m of range, {rms[1]:.2f} m of apex (root mean square)")
     assert (rms < 0.02 * deviation).all()  # 2 % of how much flights differ
+
+    _, axes = plt.subplots(1, 2, figsize=(6.4, 3.6), layout="constrained")
+    for k, (ax, name) in enumerate(zip(axes, ("range", "apex"), strict=True)):
+        truth = outputs[2250:, k]
+        nn.plotting.predicted_vs_true(truth, truth + error[:, k], ax=ax)
+        ax.set(xlabel=f"simulated {name} in m", ylabel=f"predicted {name} in m")
+    plt.show()
 
 
 if __name__ == "__main__":
