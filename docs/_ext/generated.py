@@ -93,10 +93,7 @@ class GalleryList(SphinxDirective):
                 "",
                 ".. container:: gallery-row",
                 "",
-                f"   .. image:: images/thumb/sphx_glr_{page.stem}_thumb.png",
-                "      :alt:",
-                f"      :target: {page.stem}.html",
-                "",
+                *self._thumbnail(page.stem),
                 f"   :doc:`{title} <{page.stem}>`",
                 "",
                 f"   {sentence}",
@@ -105,6 +102,14 @@ class GalleryList(SphinxDirective):
         self.state.nested_parse(StringList(lines, source=str(folder)), 0, section)
         return section.children
 
+    def _thumbnail(self, stem: str) -> list[str]:
+        """Return the small picture of a script's first figure, where it has one."""
+        images = Path(self.env.doc2path(self.env.docname)).parent / "images"
+        if not (images / f"sphx_glr_{stem}_001.png").exists():
+            return []
+        picture = f"   .. image:: images/thumb/sphx_glr_{stem}_thumb.png"
+        return [picture, "      :alt:", f"      :target: {stem}.html", ""]
+
 
 def introduction(page: Path) -> tuple[str, str]:
     """Return the title and the first sentence of a script's docstring."""
@@ -112,8 +117,7 @@ def introduction(page: Path) -> tuple[str, str]:
     paragraphs = [" ".join(part.split("\n")) for part in text.split("\n\n")]
     title = text.partition("\n")[0].strip("=").strip() or text.split("\n")[1]
     rest = paragraphs[1] if len(paragraphs) > 1 else ""
-    sentence, stop, _ = rest.partition(". ")
-    return title, sentence + ("." if stop else "")
+    return title, rest.partition(". ")[0].rstrip(".:") + "."
 
 
 def setup(app: Any) -> dict[str, bool]:

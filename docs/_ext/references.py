@@ -7,9 +7,13 @@ from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
 
 # What can only be a name of the library. Plain lower-case words are arguments and values.
 OURS = re.compile(r"^(nn\.|nnpoly\.)[A-Za-z_.]+$|^[A-Z]\w+(\.[a-z]\w+)?$")
+
+# What follows ndarray in the alias of NumPy's arrays.
+ARRAY = re.compile(r"(?<=ndarray)\[(?:tuple\[[^]]*\]|[~.\w]+), [~.\w]*dtype\[[^]]*\]\]")
 
 
 def name_role(
@@ -17,24 +21,39 @@ def name_role(
 ) -> tuple[list[nodes.Node], list[nodes.Node]]:
     """Make what stands in single backticks a link if it can be one."""
     text = text.replace("\x00", "\\")
-    code = nodes.literal(rawtext, text, classes=["xref"])
-    target = text.partition("(")[0]
+    code = nodes.literal(rawtext, text)
+    return [linked(code, inliner.document.settings.env.docname)], []
+
+
+def linked(code: nodes.literal, page: str) -> nodes.Node:
+    """Return a reference by the name that code is, or the code if it is no name of ours."""
+    target = code.astext().partition("(")[0]
     if not OURS.match(target):
-        return [nodes.literal(rawtext, text)], []
-    env = inliner.document.settings.env
-    reference = addnodes.pending_xref(
-        rawtext,
-        code,
-        refdomain="py",
-        reftype="obj",
-        refdoc=env.docname,
-        refwarn=False,
-        soft=True,
-        reftarget=re.sub(r"^nn\.", "nnpoly.", target),
-    )
-    reference["refspecific"] = not target.startswith("nn")
-    reference["py:module"] = reference["py:class"] = None
-    return [reference], []
+        return code
+    goal = {
+        "refdomain": "py",
+        "reftype": "obj",
+        "reftarget": re.sub(r"^nn\.", "nnpoly.", target),
+        "refspecific": not target.startswith("nn"),
+        "py:module": None,
+        "py:class": None,
+    }
+    return addnodes.pending_xref(code.rawsource, code, refdoc=page, soft=True, **goal)
+
+
+class LinkNames(SphinxTransform):
+    """Do the same to code within the text of Markdown pages."""
+
+    default_priority = 210
+
+    def apply(self, **options: Any) -> None:
+        if not str(self.env.doc2path(self.env.docname)).endswith(".md"):
+            return
+        for code in list(self.document.findall(nodes.literal)):
+            if isinstance(code.parent, nodes.reference | nodes.title | addnodes.pending_xref):
+                continue
+            place = code.parent.index(code)
+            code.parent[place] = linked(code.deepcopy(), self.env.docname)
 
 
 def leave_as_code(app: Any, env: Any, node: Any, contents: Any) -> Any:
@@ -50,19 +69,25 @@ def skip_inherited_text(
     return True if not getattr(function, "__doc__", None) else None
 
 
-def name_factories(
-    app: Any, what: str, name: str, value: Any, options: Any, signature: str | None, returns: Any
-) -> tuple[str, Any] | None:
-    """Write a dataclass's `<factory>` as an ellipsis, which Python's grammar knows."""
-    if signature is None:
-        return None
-    return signature.replace("<factory>", "..."), returns
+def shorten(
+    app: Any,
+    what: str,
+    name: str,
+    value: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Write a dataclass's `<factory>` as an ellipsis, and NumPy's arrays without parameters."""
+    parts = (signature, returns)
+    return tuple(text and ARRAY.sub("", text.replace("<factory>", "...")) for text in parts)
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Register the role and the rules."""
     app.add_role("name", name_role)
+    app.add_transform(LinkNames)
     app.connect("missing-reference", leave_as_code)
-    app.connect("autodoc-process-signature", name_factories)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", skip_inherited_text)
     return {"parallel_read_safe": True}

@@ -1,6 +1,6 @@
 """Backends: the array libraries that nnpoly computes with.
 
-To add one, subclass `Backend` and `register` it; see docs/backends.md.
+To add one, subclass `Backend` and `register` it; see docs/internals/backend.md.
 """
 
 from .base import Backend

@@ -89,10 +89,9 @@ def approximate(
     the least-squares solution, for s = 1/4, 1/2, 1, 2, 4 and 8; the s with the least sup error on
     the grid is kept. 3. Unless that is below eps, all parameters are refined by at most 300
     iterations of L-BFGS (SciPy) on the mean squared error, with the library's gradients, and the
-    better network is kept. Its error is the
-    largest on a test grid that is 5 times as fine in each direction (3 times in two dimensions) and
-    shares no point with the training grid. It is a maximum over points, not a proof for those
-    between.
+    better network is kept. Its error is the largest on a test grid that is 5 times as fine in each
+    direction (3 times in two dimensions) and shares no point with the training grid. It is a
+    maximum over points, not a proof for those between.
 
     Parameters
     ----------
