@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _checks, data, initializers, optimizers
+from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
 from .data import Place
@@ -32,24 +33,44 @@ from .training import History, Trainer
 # Where the names of scikit-learn differ from the library's.
 ACTIVATIONS = {"logistic": "sigmoid"}
 _ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": ["float64", "float32"], "order": "C"}
+_BIASES = 0x62696173  # keeps their random numbers apart from those of W
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 
 
 def _network(estimator: Any, where: str, widths: Sequence[int], output: str, **of: Any) -> Network:
     """Return a new network of an estimator's parameters. of: `Network`'s dtype, seed, backend."""
     sigma = activation_of(ACTIVATIONS.get(estimator.activation, estimator.activation), where)
-    init = initializers.get(estimator.init, where)
+    own = estimator.init is None
+    init = initializers.get("xavier_uniform" if own else estimator.init, where)
     if not estimator.dropout and not estimator.layer_norm:
-        return MLP(widths, sigma, output, init, **of)
-    chain: list[Layer] = []
-    for m_in, m in pairwise(widths[:-1]):
-        if estimator.layer_norm:
-            chain += [Dense(m_in, m, init=init), LayerNorm(m, activation=sigma)]
-        else:
-            chain.append(Dense(m_in, m, sigma, init))
-        if estimator.dropout:
-            chain.append(Dropout(estimator.dropout))
-    return Network([*chain, Dense(widths[-2], widths[-1], init=init)], output, **of)
+        net: Network = MLP(widths, sigma, output, init, **of)
+    else:
+        chain: list[Layer] = []
+        for m_in, m in pairwise(widths[:-1]):
+            if estimator.layer_norm:
+                chain += [Dense(m_in, m, init=init), LayerNorm(m, activation=sigma)]
+            else:
+                chain.append(Dense(m_in, m, sigma, init))
+            if estimator.dropout:
+                chain.append(Dropout(estimator.dropout))
+        net = Network([*chain, Dense(widths[-2], widths[-1], init=init)], output, **of)
+    if own:
+        _start_like_scikit_learn(net, shrink=isinstance(sigma, Sigmoid))
+    return net
+
+
+def _start_like_scikit_learn(net: Network, shrink: bool) -> None:
+    """Draw biases like W, from U[-a, a] with a = sqrt(6 / (m_in + m)), sigmoids' with 2 for 6."""
+    w, scale = registry.to_host(net.w).copy(), math.sqrt(1.0 / 3.0) if shrink else 1.0
+    for slot in net._layout.slots:
+        layer, place = net._chain[slot.layer], slice(slot.start, slot.stop)
+        if isinstance(layer, Dense) and slot.name == "b":
+            a = math.sqrt(6.0 / (layer.inputs + layer.outputs))
+            rng = host.generator(net.seed, _BIASES, slot.layer)
+            w[place] = scale * rng.uniform(-a, a, layer.outputs)
+        elif isinstance(layer, Dense):
+            w[place] *= scale
+    net.w = w
 
 
 def _optimizer(estimator: Any, where: str, weight_decay: float) -> Optimizer:

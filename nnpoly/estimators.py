@@ -5,9 +5,9 @@ changed import is enough. Beyond them there are weights of classes, validation d
 callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
 and devices.
 
-What differs: `alpha` penalises the biases too, and biases start at 0; `loss_curve_` is the loss
-without the penalty; a warm start goes on with the optimiser's moments, so that two fits of 5 epochs
-are one of 10; Adam corrects its moments before epsilon is added, not after.
+What differs: `alpha` penalises the biases too; `loss_curve_` is the loss without the penalty; a
+warm start goes on with the optimiser's moments, so that two fits of 5 epochs are one of 10; Adam
+corrects its moments before epsilon is added, not after.
 
 Needs scikit-learn: `pip install nnpoly[sklearn]`.
 """
@@ -65,7 +65,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     layer_norm
         Normalise before every hidden activation.
     init
-        Of the weights: one of `nn.initializers`.
+        One of `nn.initializers` for the weights, with biases of 0; None: scikit-learn's way, which
+        draws weights and biases from U[-a, a], a = sqrt(6 / (m_in + m)), for sigmoids with 2 for 6.
     callbacks
         Of `Trainer.fit`.
     backend, device
@@ -123,7 +124,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         class_weight: Any = None,
         dropout: float = 0.0,
         layer_norm: bool = False,
-        init: Any = "xavier_uniform",
+        init: Any = None,
         callbacks: Any = (),
         backend: Any = None,
         device: Any = None,
@@ -326,7 +327,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         max_fun: int = 15000,
         dropout: float = 0.0,
         layer_norm: bool = False,
-        init: Any = "xavier_uniform",
+        init: Any = None,
         callbacks: Any = (),
         backend: Any = None,
         device: Any = None,

@@ -148,6 +148,21 @@ def started(kind: Any, X: Any, y: Any, **options: Any) -> tuple[Any, Any]:
     return start, MLPRegressor.from_network(net)
 
 
+@pytest.mark.parametrize("activation", ["logistic", "relu"])
+def test_the_start_is_drawn_like_scikit_learns(activation, iris):
+    """The same bounds and moments, of weights and of biases."""
+    X, y = iris
+    options = {"hidden_layer_sizes": (400, 300), "activation": activation, "max_iter": 1}
+    options |= {"solver": "sgd", "learning_rate_init": 1e-300, "random_state": 1}
+    ours, other = (kind(**options).fit(X, y) for kind in (MLPClassifier, theirs.MLPClassifier))
+    for name in ("coefs_", "intercepts_"):
+        for a, b in zip(getattr(ours, name)[:2], getattr(other, name)[:2], strict=True):
+            assert np.abs(a).max() == pytest.approx(np.abs(b).max(), rel=0.02)
+            assert np.std(a) == pytest.approx(np.std(b), rel=0.1)
+    given = MLPClassifier(init="kaiming_normal", **options).fit(X, y)
+    assert max(np.abs(b).max() for b in given.intercepts_) < 1e-200
+
+
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 @pytest.mark.parametrize("data", ["iris", "two", "numbers"])
 def test_the_same_weights_predict_the_same(activation, data, iris, numbers):

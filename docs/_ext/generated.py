@@ -23,6 +23,7 @@ def primitives() -> list[tuple[str, str, str, list[str]]]:
     for name, row in TABLE.items():
         arguments = [a for a in inspect.signature(row.definition).parameters if a != "ops"]
         summary = (inspect.getdoc(row.definition) or "").partition("\n\n")[0].replace("\n", " ")
+        summary = summary.replace("`", "")
         having = [library for library in LIBRARIES if (name, library) in fast]
         rows.append((name, ", ".join(arguments), summary, having))
     return rows
