@@ -139,7 +139,7 @@ def begin(trainer: Trainer, parts: Sequence[Batches | Stream]) -> Any:
         host.concatenate(rows),
         first.rows,
         first.size,
-        [trainer._coefficients(t) for t in steps],
+        trainer._coefficients_of(steps),
     )
 
 

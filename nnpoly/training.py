@@ -239,8 +239,13 @@ class Trainer:
 
     def _coefficients(self, t: int) -> Coefficients:
         """Return the optimiser's coefficients of step t, its learning rate times `rate_factor`."""
-        c = self.optimizer.coefficients(t)
+        c = self._optimizer.coefficients(t)
         return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+
+    def _coefficients_of(self, steps: range) -> list[Coefficients]:
+        """Return the coefficients of several steps."""
+        plain = self.rate_factor == 1.0
+        return list(map(self._optimizer.coefficients if plain else self._coefficients, steps))
 
     def _advance(self, x: Array, y: Array, sample_weight: Array | None) -> Array:
         """Take one step on checked arrays."""
