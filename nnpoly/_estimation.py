@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _checks, data, initializers, optimizers
+from . import _checks, _estimator_files, data, initializers, optimizers
 from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
@@ -255,6 +255,35 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         net, named = self.network_, {"sigmoid": "logistic"}
         self.n_layers_, self.n_outputs_ = net.depth + 1, net._outputs
         self.out_activation_ = named.get(net.output, net.output)
+
+    # Files
+
+    def save(self, path: Any) -> None:
+        """Write the estimator to one safetensors file, which can hold no code; see `load`.
+
+        It holds the network, the optimiser's moments, the history, the parameters (callbacks
+        apart), and the classes.
+        """
+        check_is_fitted(self)
+        _estimator_files.save(self, path, self._learnt)
+
+    @classmethod
+    def load(cls, path: Any, backend: Any = None, device: Any = None) -> Self:
+        """Return the estimator that `save` wrote, to predict with or to train on.
+
+        Parameters
+        ----------
+        path
+            A file that `save` wrote, on any backend.
+        backend, device
+            Where its network shall live; None for the default.
+        """
+        made: Self = _estimator_files.load(cls, path, backend, device)
+        made._describe()
+        return made
+
+    # What training tells, beside the trainer's own state
+    _learnt: tuple[str, ...] = ("n_features_in_", "feature_names_in_", "_seed", "t_", "n_iter_")
 
     # Fitting
 

@@ -63,8 +63,11 @@ def _extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return kept
 
 
-def save_trainer(trainer: Trainer, path: Any) -> None:
-    """Write a trainer with all that continuing needs, in a fit with the states of its callbacks."""
+def save_trainer(trainer: Trainer, path: Any, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a trainer with all that continuing needs, in a fit with the states of its callbacks.
+
+    extra: as of `save_network`.
+    """
     arrays = _hosted(trainer.network._arrays())
     for name, moment in zip(trainer.optimizer.moments, trainer._moments, strict=True):
         arrays[f"moment/{name}"] = registry.to_host(moment)
@@ -78,6 +81,7 @@ def save_trainer(trainer: Trainer, path: Any) -> None:
         "rate_factor": trainer.rate_factor,
         "history": dataclasses.asdict(trainer.history),
         "fit": None if trainer._calls is None else _fit_header(trainer._calls, arrays),
+        "extra": _extra(extra),
     }
     write(path, arrays, header)
 

@@ -132,6 +132,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     ) -> None:
         self._keep(locals())
 
+    _learnt = (*BaseMLP._learnt, "classes_", "_multilabel")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
