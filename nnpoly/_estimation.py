@@ -329,20 +329,38 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         classes: Any,
         part: bool,
     ) -> Self:
+        """Fit, or leave the estimator as it was."""
+        before = dict(self.__dict__)
         where = f"{type(self).__name__}.{name}"
+        try:
+            return self._fitted(where, X, y, sample_weight, held_out, classes, part)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fitted(
+        self,
+        where: str,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held_out: Any,
+        classes: Any,
+        part: bool,
+    ) -> Self:
         at_once = isinstance(self.solver, str) and self.solver == "lbfgs"
         self._refuse(where, at_once, part)
         first = not (hasattr(self, "trainer_") and (part or self.warm_start))
         X, y = self._checked(X, y, first)
         if first:
             self._learn(y, classes)
+            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         batch = self._batch(X, y, sample_weight)
         if held_out is not None:
             X_val, y_val, weights = held_out
             held_out = self._batch(*self._checked(X_val, y_val, False), weights, plain=True)
         elif self.early_stopping:
-            if first:
-                self._draw_seed()
             batch, held_out = self._split(where, batch)
         if first:
             self._begin(where, batch)
@@ -375,14 +393,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Return X and y after scikit-learn's checks; of another backend's arrays, after ours."""
         if registry.of(X).name == "numpy":
             y = registry.to_host(y) if registry.of(y).name != "numpy" else y
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                reset=reset,
-                multi_output=True,
-                **_ARRAYS,
-            )
+            X, y = validate_data(self, X, y, reset=reset, multi_output=True, **_ARRAYS)
         else:
             self._check_width(X, reset)
             y = registry.to_host(y)
@@ -408,9 +419,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         return X, self._encode(y), sample_weight if plain else self._weights(y, sample_weight)
-
-    def _draw_seed(self) -> None:
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _split(self, where: str, batch: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the training and the validation share."""
@@ -441,7 +449,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _begin(self, where: str, batch: tuple[Any, ...]) -> None:
         """Make the network and its trainer anew."""
         X, targets, _ = batch
-        self._draw_seed()
         hidden = self.hidden_layer_sizes
         several = hasattr(hidden, "__len__") and not isinstance(hidden, str)
         hidden = list(hidden) if several else [hidden]

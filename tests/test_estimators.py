@@ -313,6 +313,20 @@ def test_five_and_five_are_ten(iris):
     assert (twice.n_iter_, once.n_iter_, twice.t_) == (5, 10, once.t_)
 
 
+def test_a_warm_start_holds_out_the_same_rows(iris, monkeypatch):
+    held, split = [], MLPClassifier._split
+
+    def record(model: Any, *arguments: Any) -> Any:
+        kept, out = split(model, *arguments)
+        held.append(out[0].tobytes())
+        return kept, out
+
+    monkeypatch.setattr(MLPClassifier, "_split", record)
+    model = MLPClassifier(early_stopping=True, warm_start=True, max_iter=2)  # of no given seed
+    model.fit(*iris).fit(*iris)
+    assert held[0] == held[1]
+
+
 def test_partial_fits_are_epochs(iris):
     X, y = iris
     options = {"tol": 0.0, "random_state": 0, "batch_size": 32}
@@ -576,3 +590,11 @@ def test_a_failed_fit_leaves_the_model_as_it_was(iris):
         with warnings.catch_warnings(), pytest.raises(ValueError, match=r"NaN|features"):
             model.set_params(warm_start=True).fit(bad, y)
     assert np.array_equal(before, weights(model))
+    kept = dict(vars(model.set_params(warm_start=False)))
+    for changed, data in (
+        ({"activation": "nonsense"}, X[:, :2]),
+        ({"activation": "relu", "callbacks": [print, "nonsense"]}, X[:, :2]),
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            model.set_params(**changed).fit(data, y == "setosa")
+        assert vars(model) == {**kept, **changed}
