@@ -1,7 +1,8 @@
 """The container of every file: named arrays and JSON in one safetensors file, with a checksum.
 
-The arrays are the file's tensors; everything else is JSON in its header, under the key "nnpoly".
-Beside it stands the SHA-256 of both. Nothing in such a file can run code.
+The arrays are the file's tensors; everything else is JSON in its header, under the key "nnpoly",
+and after it, on a line of its own, the SHA-256 of both: under one key, since safetensors writes
+several in any order, and the same content shall be the same file. Nothing in it can run code.
 
 Writing is atomic: a temporary file beside the target is flushed to the disk and then renamed, so
 the target is always whole, old or new.
@@ -63,8 +64,12 @@ def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> No
     target = target_path(path)
     tensors = {name: _plain(name, array) for name, array in arrays.items()}
     text = to_json({"format": FORMAT, "version": __version__, **header})
-    metadata = {"nnpoly": text, "sha256": _checksum(text, tensors)}
-    write_atomically(target, safetensors().numpy.save(tensors, metadata))
+    write_atomically(target, safetensors().numpy.save(tensors, metadata(text, tensors)))
+
+
+def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
+    """Return what a file has beside its arrays: the JSON text, and the checksum of both."""
+    return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}
 
 
 def target_path(path: Any) -> Path:
@@ -188,12 +193,13 @@ def read(path: Any) -> tuple[dict[str, Any], Arrays]:
     if not as_path("load", path).is_file():
         raise FileNotFoundError(f"load: `path` {path} is no file.")
     with named(path), library.safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if "nnpoly" not in metadata:
+        found = file.metadata() or {}
+        if "nnpoly" not in found:
             raise ValueError("it is a safetensors file, but not nnpoly's")
-        header = _header(metadata["nnpoly"])
+        text = found["nnpoly"].partition("\n")[0]
+        header = _header(text)
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata["sha256"] != _checksum(metadata["nnpoly"], arrays):
+        if found != metadata(text, arrays):
             raise ValueError("it is damaged: its content does not have its checksum")
         return header, arrays
 
