@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -21,9 +20,9 @@ from .activations import get as activation_of
 from .backends import host, registry
 from .data import Place
 from .evaluation import predictions
-from .layers import Dense, Dropout, Layer, LayerNorm
+from .layers import Dense
 from .losses import Loss
-from .mlp import MLP
+from .mlp import regularised
 from .network import Network
 from .optimizers import Adam, Optimizer
 from .rows import Rows
@@ -42,18 +41,8 @@ def _network(estimator: Any, where: str, widths: Sequence[int], output: str, **o
     sigma = activation_of(ACTIVATIONS.get(estimator.activation, estimator.activation), where)
     own = estimator.init is None
     init = initializers.get("xavier_uniform" if own else estimator.init, where)
-    if not estimator.dropout and not estimator.layer_norm:
-        net: Network = MLP(widths, sigma, output, init, **of)
-    else:
-        chain: list[Layer] = []
-        for m_in, m in pairwise(widths[:-1]):
-            if estimator.layer_norm:
-                chain += [Dense(m_in, m, init=init), LayerNorm(m, activation=sigma)]
-            else:
-                chain.append(Dense(m_in, m, sigma, init))
-            if estimator.dropout:
-                chain.append(Dropout(estimator.dropout))
-        net = Network([*chain, Dense(widths[-2], widths[-1], init=init)], output, **of)
+    dropout, layer_norm = estimator.dropout, estimator.layer_norm
+    net = regularised(widths, sigma, output, init, dropout, layer_norm, **of)
     if own:
         _start_like_scikit_learn(net, shrink=isinstance(sigma, Sigmoid))
     return net
@@ -319,21 +308,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         held_out = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit("fit", X, y, sample_weight, held_out, None, part=False)
 
-    def _fit(
-        self,
-        name: str,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        held_out: Any,
-        classes: Any,
-        part: bool,
-    ) -> Self:
-        """Fit, or leave the estimator as it was."""
+    def _fit(self, name: str, *given: Any, part: bool) -> Self:
+        """Fit, or leave the estimator as it was. given, part: the arguments of `_fitted`."""
         before = dict(self.__dict__)
-        where = f"{type(self).__name__}.{name}"
         try:
-            return self._fitted(where, X, y, sample_weight, held_out, classes, part)
+            return self._fitted(f"{type(self).__name__}.{name}", *given, part=part)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -347,6 +326,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         sample_weight: Any,
         held_out: Any,
         classes: Any,
+        *,
         part: bool,
     ) -> Self:
         at_once = isinstance(self.solver, str) and self.solver == "lbfgs"

@@ -79,18 +79,9 @@ class Stream:
         """Yield each batch as the network's arrays."""
         for batch in self.source:
             name = f"batch {len(self.sizes) + 1}"
-            x, y, *weights = _unpacked(where, name, batch)
-            widths, names = (net._inputs, net._outputs), (f"{name}'s X", f"{name}'s y")
-            arrays = data.checked(
-                where,
-                net._place,
-                self.loss,
-                widths,
-                x,
-                y,
-                weights[0] if weights else None,
-                (*names, f"{name}'s sample_weight"),
-            )
+            names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
+            widths, given = (net._inputs, net._outputs), _unpacked(where, name, batch)
+            arrays = data.checked(where, net._place, self.loss, widths, *given, names=names)
             self.sizes.append(int(arrays[0].shape[0]))
             yield arrays
         if not self.sizes:

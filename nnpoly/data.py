@@ -266,7 +266,8 @@ def checked(
     X: Any,
     y: Any,
     sample_weight: Any = None,
-    names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+    *,
+    names: Sequence[str] = ("X", "y", "sample_weight"),
 ) -> tuple[Array, Array, Array | None]:
     """Return data as the network's arrays after every check there is.
 

@@ -48,6 +48,7 @@ class Epochs:
         self._trainer, self._following, self._accumulate = trainer, following, accumulate
         self._judge, self._calls, self._bar = judge, calls, bar
         self._seconds = math.inf  # of an epoch, the newest
+        self._declined = False  # whether the backend cannot take this fit's epochs as a whole
 
     def advance(self, left: int) -> int:
         """Take the next epoch, or several of those left; return how many."""
@@ -63,21 +64,22 @@ class Epochs:
 
     def _unseen(self) -> int:
         """Return how many epochs may pass before somebody looks at the network."""
-        if self._accumulate > 1 or self._judge.looks:
+        if self._declined or self._accumulate > 1 or self._judge.looks:
             return 1
         return min(self._calls.blind(), int(SECONDS / max(self._seconds, 1e-9)))
 
     def _take_several(self, count: int) -> int:
         """Take so many epochs in one call, or none: where that cannot be, or one of them fails."""
         trainer = self._trainer
-        if count < 2 or trainer._training.begin is None:
+        if count < 2:
             return 0
         parts = [self._following(ahead) for ahead in range(count)]
+        begun = begin(trainer, parts)
+        if begun is None:
+            self._declined = True
+            return 0
         before = trainer._snapshot()
         try:
-            begun = begin(trainer, parts)
-            if begun is None:
-                return 0
             trainer.network._backend.complete([begun])
         except BaseException:
             trainer._state = before

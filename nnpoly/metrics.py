@@ -21,6 +21,7 @@ them by size ("macro", one against the rest); of a single sigmoid they are those
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -160,8 +161,6 @@ def _rows(y: Any, f: Any) -> Any:
 
 def _defined(function: Callable[..., Any], *arrays: Any, **options: Any) -> float:
     """Return what the function returns, and NaN where it is not defined (a class is missing)."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _checks, activations, data, initializers
 from .backends import Backend, host
-from .layers import Dense
+from .layers import Dense, Dropout, Layer, LayerNorm
 from .network import Network
 
 
@@ -89,6 +89,32 @@ class MLP(Network):
         pieces = [piece for pair in zip(weights, biases, strict=True) for piece in pair]
         net.w = host.vector(pieces, net.dtype)
         return net
+
+
+def regularised(
+    widths: Sequence[int],
+    activation: Any,
+    output: str,
+    init: Any = "kaiming_normal",
+    dropout: float = 0.0,
+    layer_norm: bool = False,
+    **place: Any,
+) -> Network:
+    """Return an `MLP`, or a network with a LayerNorm before or a Dropout after every activation.
+
+    place: `Network`'s dtype, seed, backend and device.
+    """
+    if not dropout and not layer_norm:
+        return MLP(widths, activation, output, init, **place)
+    chain: list[Layer] = []
+    for m_in, m in pairwise(widths[:-1]):
+        if layer_norm:
+            chain += [Dense(m_in, m, init=init), LayerNorm(m, activation=activation)]
+        else:
+            chain.append(Dense(m_in, m, activation, init))
+        if dropout:
+            chain.append(Dropout(dropout))
+    return Network([*chain, Dense(widths[-2], widths[-1], init=init)], output, **place)
 
 
 def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:

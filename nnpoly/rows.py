@@ -36,8 +36,6 @@ class Rows:
 
     def __getitem__(self, rows: Any) -> host.HostArray:
         """Return rows, chosen by a slice or by indices, as an array in memory."""
-        if isinstance(rows, tuple):  # x[rows, ...]
-            rows = rows[0]
         if isinstance(rows, slice):
             return self._dense(self._source[rows])
         order, back = host.sorted_with_inverse(rows)  # HDF5 wants indices that rise

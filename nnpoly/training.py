@@ -438,8 +438,7 @@ class Trainer:
                 f"{where}: `validation` must be a pair (X, y), or (X, y, sample_weight), got "
                 f"{type(validation).__name__}."
             )
-        X, y, *weights = validation
-        return self._checked(where, X, y, weights[0] if weights else None, within="validation")
+        return self._checked(where, *validation, within="validation")
 
     def _order(self, n: int, ahead: int = 0) -> host.HostArray:
         """Return an order of the numbers 0..n-1, so many epochs ahead of the next one."""
@@ -456,17 +455,17 @@ class Trainer:
         return mean_loss(self.network, self.loss, batch)
 
     def _checked(
-        self, where: str, X: Any, y: Any, sample_weight: Any = None, within: str = ""
+        self, where: str, X: Any, y: Any, sample_weight: Any = None, *, within: str = ""
     ) -> Batch:
         """Return data as the network's arrays after every check there is; the weights' mean is 1.
 
         within: the argument that holds the data, if they are not arguments themselves.
         """
-        net, names = self.network, ("X", "y", "sample_weight")
+        net, names = self.network, ["X", "y", "sample_weight"]
         if within:
-            names = (f"{within}[0]", f"{within}[1]", f"{within}[2]")
-        widths = net._inputs, net._outputs
-        arrays = data.checked(where, net._place, self.loss, widths, X, y, sample_weight, names)
+            names = [f"{within}[{i}]" for i in range(3)]
+        given, widths = (X, y, sample_weight), (net._inputs, net._outputs)
+        arrays = data.checked(where, net._place, self.loss, widths, *given, names=names)
         x, target, weights = arrays
         if weights is not None:
             weights = weights / net._backend.xp.mean(weights)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,8 +14,7 @@ import numpy as np
 from .. import tables
 from ..backends import Backend, registry
 from ..callbacks import EarlyStopping
-from ..layers import Dense, Dropout, Layer
-from ..mlp import MLP
+from ..mlp import regularised
 from ..network import Network
 from ..optimizers import AdamW
 from ..tables import Classes, Prepared, Table, TableModel, metrics
@@ -125,12 +123,8 @@ def _network(
         (len(target.classes), "softmax") if isinstance(target, Classes) else (1, "identity")
     )
     place = {"dtype": options.dtype, "seed": options.seed, "backend": backend, "device": device}
-    if not options.dropout:
-        return MLP([*m, outputs], options.activation, output, **place)
-    chain: list[Layer] = []
-    for width, following in pairwise(m):
-        chain += [Dense(width, following, options.activation), Dropout(options.dropout)]
-    return Network([*chain, Dense(m[-1], outputs)], output, **place)
+    widths, dropout = [*m, outputs], options.dropout
+    return regularised(widths, options.activation, output, dropout=dropout, **place)
 
 
 def _refuse_weights(options: argparse.Namespace, prepared: Prepared) -> None:
