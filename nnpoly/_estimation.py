@@ -19,13 +19,12 @@ from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
 from .data import Place
-from .evaluation import predictions
+from .evaluation import forward
 from .layers import Dense
 from .losses import Loss
 from .mlp import regularised
 from .network import Network
 from .optimizers import Adam, Optimizer
-from .rows import Rows
 from .schedules import InverseScaling, Schedule
 from .training import History, Trainer
 
@@ -88,6 +87,11 @@ def _optimizer(estimator: Any, where: str, weight_decay: float) -> Optimizer:
         }
     made: Optimizer = kind(rate, **options)
     return made
+
+
+def hosted(array: Any) -> Any:
+    """Return an array of another backend as NumPy's; anything else stays as it is."""
+    return array if registry.of(array).name == "numpy" else registry.to_host(array)
 
 
 class Monitor:
@@ -372,8 +376,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return X and y after scikit-learn's checks; of another backend's arrays, after ours."""
         if registry.of(X).name == "numpy":
-            y = registry.to_host(y) if registry.of(y).name != "numpy" else y
-            X, y = validate_data(self, X, y, reset=reset, multi_output=True, **_ARRAYS)
+            X, y = validate_data(self, X, hosted(y), reset=reset, multi_output=True, **_ARRAYS)
         else:
             self._check_width(X, reset)
             y = registry.to_host(y)
@@ -387,17 +390,18 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _place(self, X: Any) -> Place:
         """Return where a network for X lives: where that was asked for, else where X is."""
-        found, device = registry.resolve(self.backend, self.device, type(self).__name__)
-        if self.backend is None and registry.of(X).name != "numpy":
-            found = registry.of(X)
-            device = X.device if self.device is None else found.device(self.device)
+        found, device = registry.of(X), self.device
+        if self.backend is None and found.name != "numpy":
+            device = X.device if device is None else found.device(device)
+        else:
+            found, device = registry.resolve(self.backend, device, type(self).__name__)
         name = str(X.dtype).rpartition(".")[2]
         return Place(found, device, self.dtype or (name if name == "float64" else "float32"))
 
     def _batch(self, X: Any, y: Any, sample_weight: Any, plain: bool = False) -> tuple[Any, ...]:
         """Return X, the network's targets and the samples' weights; plain: without the classes'."""
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+            sample_weight = _check_sample_weight(hosted(sample_weight), y, ensure_non_negative=True)
         return X, self._encode(y), sample_weight if plain else self._weights(y, sample_weight)
 
     def _split(self, where: str, batch: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -423,8 +427,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: Any, rows: host.HostArray) -> Any:
         if registry.of(X).name == "numpy":
             return X[rows]
-        place = self._place(X)
-        return place.backend.ops.gather(X, place.integers("fit", "rows", rows))
+        place, where = self._place(X), type(self).__name__
+        x = place.real(where, "X", X)
+        return place.backend.ops.gather(x, place.integers(where, "rows", rows))
 
     def _begin(self, where: str, batch: tuple[Any, ...]) -> None:
         """Make the network and its trainer anew."""
@@ -445,15 +450,15 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Train by L-BFGS on all data at once (SciPy's L-BFGS-B)."""
         from scipy.optimize import minimize
 
-        net, (X, targets, weights) = self.network_, batch
-        X = X.toarray() if hasattr(X, "toarray") else X
+        net, m, (X, targets, weights) = self.network_, self.n_features_in_, batch
+        x = data.features(where, net._place, X.toarray() if hasattr(X, "toarray") else X, m)
         total = float(len(targets) if weights is None else weights.sum())
         weights = None if weights is None else weights * (len(targets) / total)
         decay, loss = self.alpha / total, self.trainer_.loss
 
         def value_and_gradient(w: host.HostArray) -> tuple[float, host.HostArray]:
             net.w = host.asarray(w, net.dtype)
-            value, grads = net.gradients(X, targets, loss=loss, sample_weight=weights)
+            value, grads = net.gradients(x, targets, loss=loss, sample_weight=weights)
             g = host.asarray(registry.to_host(grads.flat), "float64")
             return float(value) + 0.5 * decay * float(w @ w), g + decay * w
 
@@ -538,9 +543,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return self._forward(X)
 
     def _forward(self, X: Any) -> Any:
-        """Return f of checked X; sparse matrices become dense a few rows at a time."""
-        sparse = hasattr(X, "tocsr")
-        return predictions(self.network_, Rows(X)) if sparse else self.network_(X)
+        """Return f of checked X."""
+        return forward(self.network_, X, type(self).__name__)
 
 
 def _warn(message: str) -> None:

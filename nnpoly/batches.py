@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
@@ -42,23 +43,65 @@ class Batches(NamedTuple):
         before = self.size * (self.steps - 1)
         return [self.size] * (self.steps - 1) + [self.rows - before]
 
-    def arrays(self, net: Network, where: str) -> Iterator[Batch]:
+    def arrays(self, net: Network, where: str) -> Generator[Batch, None, None]:
         """Yield each batch as the network's arrays."""
-        place, gather, indices = net._place, net._ops.gather, None
-        if self.order is not None:
-            indices = place.integers(where, "order", self.order)
-
-        def taken(array: Array, rows: slice) -> Array:
-            return array[rows, ...] if indices is None else gather(array, indices[rows])
-
-        for rows in blocks(self.rows, self.size):
-            if isinstance(self.x, Rows):
-                chosen = rows if self.order is None else self.order[rows]
-                x = data.rows_of(where, place, self.x, chosen)
-            else:
-                x = taken(self.x, rows)
+        taken = self._taking(net, where)
+        for rows, x in zip(self._slices(), self._inputs(net, where, taken), strict=True):
             weights = None if self.sample_weight is None else taken(self.sample_weight, rows)
             yield x, taken(self.y, rows), weights
+
+    def inputs(self, net: Network, where: str) -> Iterator[Array]:
+        """Yield each batch's x as the network's array."""
+        return self._inputs(net, where, self._taking(net, where))
+
+    def _slices(self) -> Iterator[slice]:
+        return blocks(self.rows, self.size)
+
+    def _taking(self, net: Network, where: str) -> Callable[[Array, slice], Array]:
+        """Return what takes those rows, of the epoch's order, of one of the network's arrays."""
+        if self.order is None:
+            return lambda array, rows: array[rows, ...]
+        place, gather = net._place, net._ops.gather
+        indices = place.integers(where, "order", self.order)
+
+        def taken(array: Array, rows: slice) -> Array:
+            with place.scope():
+                return gather(array, indices[rows])
+
+        return taken
+
+    def _inputs(
+        self, net: Network, where: str, taken: Callable[[Array, slice], Array]
+    ) -> Iterator[Array]:
+        if isinstance(self.x, Rows):
+            return self._streamed(net, where, self.x)
+        return map(partial(taken, self.x), self._slices())
+
+    def _streamed(self, net: Network, where: str, x: Rows) -> Iterator[Array]:
+        """Yield each batch of x, which is read, and goes to the device, several batches at a time.
+
+        A batch lies in memory as it would if the device held all rows, for some kernels round
+        otherwise at another alignment: gathered rows in an array of their own, others in a block
+        whose place among all rows is a multiple of a power of two.
+        """
+        place, order = net._place, self.order
+        together = self.size * _power_of_two(place.backend.block_bytes, self._batch_bytes(place))
+        spans = blocks(self.rows, together)
+        chosen = spans if order is None else (order[span] for span in spans)
+        read = (data.read(where, place, x, rows) for rows in chosen)
+        for block in place.backend.upload(read, place.device):
+            for rows in blocks(block.shape[0], self.size):
+                batch = block[rows, ...]
+                gathered = order is not None and together > self.size
+                yield place.backend.copy(batch) if gathered else batch
+
+    def _batch_bytes(self, place: data.Place) -> int:
+        return self.size * int(self.x.shape[1]) * place.itemsize
+
+
+def _power_of_two(whole: int, part: int) -> int:
+    """Return the largest power of two of parts that do not exceed the whole, or else 1."""
+    return 1 << max(0, (whole // part).bit_length() - 1)
 
 
 @dataclass
@@ -75,13 +118,15 @@ class Stream:
     loss: Loss
     sizes: list[int] = field(default_factory=list)
 
-    def arrays(self, net: Network, where: str) -> Iterator[Batch]:
+    def arrays(self, net: Network, where: str) -> Generator[Batch, None, None]:
         """Yield each batch as the network's arrays."""
         for batch in self.source:
             name = f"batch {len(self.sizes) + 1}"
             names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
             widths, given = (net._inputs, net._outputs), _unpacked(where, name, batch)
-            arrays = data.checked(where, net._place, self.loss, widths, *given, names=names)
+            arrays = data.checked(
+                where, net._place, self.loss, widths, *given, names=names, whole=True
+            )
             self.sizes.append(int(arrays[0].shape[0]))
             yield arrays
         if not self.sizes:

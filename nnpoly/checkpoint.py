@@ -141,13 +141,21 @@ def load_extra(path: Any) -> dict[str, Any]:
     return dict(header.get("extra", {}))
 
 
-def load_trainer(path: Any, backend: Any = None, device: Any = None) -> Trainer:
+def load_trainer(
+    path: Any, backend: Any = None, device: Any = None, precision: str | None = None
+) -> Trainer:
     """Return the trainer that `Trainer.save` wrote."""
-    return _trainer("Trainer.load", path, *read(path), backend, device)
+    return _trainer("Trainer.load", path, *read(path), backend, device, precision)
 
 
 def _trainer(
-    where: str, path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
+    where: str,
+    path: Any,
+    header: dict[str, Any],
+    arrays: Arrays,
+    backend: Any,
+    device: Any,
+    precision: str | None = None,
 ) -> Trainer:
     if header.get("kind") == "network":
         raise ValueError(
@@ -156,7 +164,7 @@ def _trainer(
     net = _network(path, header, arrays, backend, device)
     with named(path):
         optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
-        trainer = Trainer(net, optimizer, loss, seed=header["seed"])
+        trainer = Trainer(net, optimizer, loss, seed=header["seed"], precision=precision)
         shape = (net._layout.size,)
         kept = [_checked(arrays, f"moment/{m}", shape, net.dtype) for m in optimizer.moments]
         t = _checks.integer("Trainer", "t", header["t"], 0)

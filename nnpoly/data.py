@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -32,6 +33,15 @@ class Place:
     @cached_property
     def _index(self) -> Any:
         return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.backend.index_dtype)).dtype
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return the context in which this place's arrays are computed with."""
+        return self.backend.scope(self.device)
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of a number."""
+        return int(self.dtype[5:]) // 8
 
     def takes(self, data: Any) -> bool:
         """Whether `data` is an array of the place's library and floating type."""
@@ -111,15 +121,14 @@ def on_host(where: str, name: str, data: Any) -> host.HostArray:
 def features(
     where: str, place: Place, X: Any, width: int, name: str = "X", *, whole: bool = True
 ) -> Array:
-    """Return X as the network's (n, width) array, n >= 1; `Rows` of it unless it shall be whole.
+    """Return X as the network's (n, width) array, n >= 1, or, unless it shall be whole, as `Rows`.
 
     Raises
     ------
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
-    lazily = not whole and Rows.wants(X, place.takes(X))
-    x = Rows(X) if lazily else place.real(where, name, X)
+    x = place.real(where, name, X) if whole else _perhaps_rows(where, place, name, X)
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
         hint = ""
         if x.ndim == 1:
@@ -133,6 +142,16 @@ def features(
         raise ValueError(
             f"{where}: `{name}` must have shape (n, {width}), got {tuple(x.shape)}. {hint}".rstrip()
         )
+    return x
+
+
+def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
+    """Return X as the place's array, or as `Rows` where that would be too much at once."""
+    room = place.backend.room(place.device)
+    if not Rows.wants(X, place.takes(X), place.itemsize, room):
+        return place.real(where, name, X)
+    x = Rows(X if host.is_memory_map(X) else _plain(where, name, X), name)
+    _require_real(where, name, x[:0])
     return x
 
 
@@ -181,7 +200,7 @@ def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) ->
     given = place.real(where, name, weights)
     _require_shape(where, name, given, (n,), "a weight for each row of X")
     require_finite(where, place, given, name)
-    low, high = (float(bound(given)) for bound in (place.backend.xp.min, place.backend.xp.max))
+    low, high = _extremes(place, given)
     if low < 0.0 or high == 0.0:
         raise ValueError(
             f"{where}: `{name}` must be >= 0, and not all 0, got values from {low:g} to {high:g}."
@@ -211,8 +230,7 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
     """Refuse targets out of range, shaped right already. It reads them: it waits for a device."""
     if loss.labels == "reals" or (host.is_host(y) and host.within(y, K)):
         return
-    xp = registry.of(y).xp
-    low, high = float(xp.min(y)), float(xp.max(y))
+    low, high = _extremes(place, y)
     if y.ndim == 1 and (low < 0 or high > K - 1):
         raise ValueError(
             f"{where}: `{name}` must hold class indices 0..{K - 1}, got values from {low:g} to "
@@ -233,7 +251,9 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
             f"{high:g}."
         )
     if y.ndim == 2 and loss.labels == "classes":
-        worst = float(xp.max(xp.abs(xp.sum(y, axis=1) - 1.0)))
+        xp = registry.of(y).xp
+        with place.scope():
+            worst = float(xp.max(xp.abs(xp.sum(y, axis=1) - 1.0)))
         if not worst < 1e-2:
             raise ValueError(
                 f"{where}: the rows of `{name}` must sum to 1 (one-hot or probabilities), one is "
@@ -241,20 +261,30 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
             )
 
 
+def _extremes(place: Place, array: Array) -> tuple[float, float]:
+    """Return the lowest and the highest entry, of this place or of the host."""
+    xp = registry.of(array).xp
+    with place.scope():
+        return float(xp.min(array)), float(xp.max(array))
+
+
 def require_finite(where: str, place: Place, array: Array, name: str) -> None:
     """Refuse NaN and infinity. It reads the array, so it waits for the device."""
     if host.is_host(array) and host.all_finite(array):
         return
     xp = registry.of(array).xp
-    finite = xp.isfinite(array)
-    if bool(xp.all(finite)):
-        return
-    rows = registry.to_host(xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1))
-    first = rows.tolist().index(False)
-    raise ValueError(
-        f"{where}: `{name}` must be finite in {place.dtype}, got NaN or infinity in "
-        f"{rows.size - int(rows.sum())} of {rows.size} rows, the first in row {first}. Remove or "
-        "fill them first."
+    with place.scope():
+        finite = xp.isfinite(array)
+        if bool(xp.all(finite)):
+            return
+        good = registry.to_host(xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1))
+    raise ValueError(_not_finite(where, place, name, host.arange(good.size)[~good], good.size))
+
+
+def _not_finite(where: str, place: Place, name: str, bad: host.HostArray, looked_at: int) -> str:
+    return (
+        f"{where}: `{name}` must be finite in {place.dtype}, got NaN or infinity in {bad.size} of "
+        f"{looked_at} rows, the first in row {bad.min()}. Remove or fill them first."
     )
 
 
@@ -268,14 +298,15 @@ def checked(
     sample_weight: Any = None,
     *,
     names: Sequence[str] = ("X", "y", "sample_weight"),
+    whole: bool = False,
 ) -> tuple[Array, Array, Array | None]:
     """Return data as the network's arrays after every check there is.
 
-    X becomes `Rows` where it is larger than memory, and is then looked at when it is read.
-    widths: the network's m_0 and K.
+    Unless it shall be whole, an X that is too large becomes `Rows`, which are looked at when they
+    are read. widths: the network's m_0 and K.
     """
     (inputs, K), (X_name, y_name, weight_name) = widths, names
-    x = features(where, place, X, inputs, X_name, whole=False)
+    x = features(where, place, X, inputs, X_name, whole=whole)
     target = targets(where, place, y, loss, (x.shape[0], K), y_name)
     weights = sample_weights(where, place, sample_weight, x.shape[0], weight_name)
     if not isinstance(x, Rows):
@@ -286,13 +317,18 @@ def checked(
     return x, target, weights
 
 
-def rows_of(where: str, place: Place, x: Array, rows: Any, name: str = "X") -> Array:
-    """Return some rows of the network's x; those of `Rows` are read, converted and looked at."""
-    if not isinstance(x, Rows):
-        return x[rows, ...]
-    read = place.real(where, name, x[rows])
-    require_finite(where, place, read, name)
-    return read
+def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
+    """Return rows of x for `Backend.upload`: on the host, in the place's dtype, and looked at.
+
+    rows: a slice, or indices.
+    """
+    part = x[rows]
+    block = place.backend.staging(part.shape, place.dtype)
+    block[...] = part
+    if not host.all_finite(block):
+        bad = host.arange(x.shape[0])[rows][~host.finite_rows(block)]
+        raise ValueError(_not_finite(where, place, x.name, bad, len(block)))
+    return block
 
 
 @dataclass(frozen=True)

@@ -196,16 +196,20 @@ class Ensemble:
         A member that failed takes part with its last good parameters: leave it out with
         `nn.Ensemble([t for i, t in enumerate(e) if i not in e.failures])`.
         """
-        xp = self.trainers[0].network._backend.xp
+        first = self.trainers[0].network
+        xp = first._backend.xp
         mean: Array = None
-        for count, trainer in enumerate(self.trainers, 1):  # Welford: no (members, n, K) at once
-            f = trainer.network(X)
-            if mean is None:
-                mean, squares = f, xp.zeros_like(f)
-                continue
-            before, mean = mean, mean + (f - mean) / count
-            squares = squares + (f - before) * (f - mean)
-        return Prediction(mean, xp.sqrt(squares / len(self)))
+        with first._place.scope():
+            for count, trainer in enumerate(
+                self.trainers, 1
+            ):  # Welford: no (members, n, K) at once
+                f = trainer.network(X)
+                if mean is None:
+                    mean, squares = f, xp.zeros_like(f)
+                    continue
+                before, mean = mean, mean + (f - mean) / count
+                squares = squares + (f - before) * (f - mean)
+            return Prediction(mean, xp.sqrt(squares / len(self)))
 
     def __call__(self, X: Any) -> Array:
         """Return the members' mean prediction. X: (n, m_0). Returns (n, K)."""

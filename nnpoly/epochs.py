@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ from .evaluation import Judge, Verdict, fetch, mean
 from .primitives import Array
 
 if TYPE_CHECKING:
+    from .network import Network
     from .training import History, Trainer
 
 # The batches of the epoch that is so many epochs ahead of the next one.
@@ -85,7 +87,7 @@ class Epochs:
             trainer._state = before
             raise
         values = begun.losses.tolist()
-        if not all(map(math.isfinite, [*values, *_extremes(trainer)])):
+        if not all(map(math.isfinite, [*values, *_extremes(trainer.network)])):
             trainer._state = before
             return 0
         trainer.t += len(values)
@@ -153,10 +155,9 @@ def end(
     # The last step shows in no loss of this epoch, so the parameters are looked at too.
     net = trainer.network
     if begun is None:
-        xp, w = net._backend.xp, net._w
-        *values, highest, lowest = fetch(net, [*pending, xp.max(w), xp.min(w)])
+        *values, highest, lowest = fetch(net, [*pending, *_extremes(net)])
     else:
-        values, (highest, lowest) = begun.losses.tolist(), _extremes(trainer)
+        values, (highest, lowest) = begun.losses.tolist(), map(float, _extremes(net))
         trainer.t += len(values)
     _require_finite(trainer, "the loss", values)
     for extreme in (highest, lowest):
@@ -167,10 +168,10 @@ def end(
     return loss, judge(net if trainer.optimizer.ema is None else trainer.averaged())
 
 
-def _extremes(trainer: Trainer) -> tuple[float, float]:
+def _extremes(net: Network) -> tuple[Array, Array]:
     """Return the highest and the lowest parameter."""
-    xp, w = trainer.network._backend.xp, trainer.network._w
-    return float(xp.max(w)), float(xp.min(w))
+    with net._place.scope():
+        return net._backend.xp.max(net._w), net._backend.xp.min(net._w)
 
 
 def record(trainer: Trainer, history: History, loss: float, verdict: Verdict) -> None:
@@ -184,12 +185,13 @@ def record(trainer: Trainer, history: History, loss: float, verdict: Verdict) ->
 
 def _steps(trainer: Trainer, batches: Batches | Stream, accumulate: int) -> list[Array]:
     """Take an epoch step by step, and return its batches' losses."""
-    arrays = batches.arrays(trainer.network, "Trainer.fit")
-    if accumulate == 1:
-        return [trainer._advance(*batch) for batch in arrays]
     losses: list[Array] = []
-    while group := list(islice(arrays, accumulate)):
-        losses += trainer._advance_together(group)
+    # Closed here: after an error, its traceback would keep what is on its way to the device.
+    with closing(batches.arrays(trainer.network, "Trainer.fit")) as arrays:
+        if accumulate == 1:
+            return [trainer._advance(*batch) for batch in arrays]
+        while group := list(islice(arrays, accumulate)):
+            losses += trainer._advance_together(group)
     return losses
 
 

@@ -18,7 +18,7 @@ import math
 from typing import Any, Self
 
 from . import losses
-from ._estimation import BaseMLP
+from ._estimation import BaseMLP, hosted
 from .backends import host, registry
 from .losses import Loss
 from .network import Network
@@ -197,6 +197,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """Return the logarithms of `predict_proba`."""
         return registry.of(X).xp.log(self.predict_proba(X))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of the predictions for X."""
+        guesses, weights = hosted(self.predict(X)), hosted(sample_weight)
+        return float(accuracy_score(hosted(y), guesses, sample_weight=weights))
+
     @property
     def _single(self) -> bool:
         """Whether the network has one sigmoid, for the second of two classes."""
@@ -213,7 +218,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self._multilabel:
             self.classes_ = host.arange(y.shape[1])
             return
-        self.classes_ = host.unique(host.asarray(y if classes is None else classes))
+        self.classes_ = host.unique(registry.to_host(y if classes is None else classes))
         if len(self.classes_) < 2:
             raise ValueError(
                 f"MLPClassifier: `y` must have at least two classes, got one class: "
@@ -364,6 +369,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """Return the predictions: (n,), or (n, K) of several outputs."""
         f = self._predicted(X)
         return f[:, 0] if f.shape[1] == 1 else f
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R^2 of the predictions for X."""
+        f, weights = hosted(self.predict(X)), hosted(sample_weight)
+        return float(r2_score(hosted(y), f, sample_weight=weights))
 
     def _checked_y(self, y: Any) -> Any:
         if y.ndim == 2 and y.shape[1] == 1:

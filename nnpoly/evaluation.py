@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from . import data, metrics
 from .backends import host, registry
-from .batches import Batch, blocks
+from .batches import Batch, Batches
 from .losses import Loss
 from .network import Network
 from .primitives import Array
+from .rows import Rows
 
 BLOCK = 4096  # rows that are computed at once
 
@@ -57,36 +58,36 @@ class Judge:
         return Verdict(losses, metrics.compute(self.metrics, net.output, y, f, sample_weight))
 
 
+def forward(net: Network, X: Any, where: str) -> Array:
+    """Return f of a user's X: (n, K); on the host, in blocks, where X is too much at once."""
+    x = data.features(where, net._place, X, net._inputs, whole=False)
+    return predictions(net, x) if isinstance(x, Rows) else net(x)
+
+
 def predictions(net: Network, x: Array) -> host.HostArray:
     """Return f of the network's x, in blocks, on the host: (n, K)."""
-    where = "predictions"
-    parts = (
-        registry.to_host(net(data.rows_of(where, net._place, x, rows)))
-        for rows in blocks(x.shape[0], BLOCK)
-    )
-    return host.concatenate(parts)
+    parts = Batches(x, None, None, None, BLOCK).inputs(net, "predictions")
+    return host.concatenate(registry.to_host(net(part)) for part in parts)
 
 
 def mean_loss(net: Network, loss: Loss, batch: Batch) -> float:
     """Return the mean loss of a network on its own arrays, in blocks that fit memory."""
-    x, y, sample_weight = batch
+    batches = Batches(*batch, None, BLOCK)
     values: list[Array] = []
-    sizes: list[int] = []
-    for rows in blocks(x.shape[0], BLOCK):
-        scores = net.scores(data.rows_of("evaluate", net._place, x, rows))
-        weights = None if sample_weight is None else sample_weight[rows]
-        with net._backend.scope(net._place.device):
-            value, _ = loss.value_and_delta(net._ops, scores, y[rows, ...], weights)
+    for x, y, sample_weight in batches.arrays(net, "evaluate"):
+        scores = net.scores(x)
+        with net._place.scope():
+            value, _ = loss.value_and_delta(net._ops, scores, y, sample_weight)
         values.append(value)
-        sizes.append(scores.shape[0])
-    return mean(fetch(net, values), sizes)
+    return mean(fetch(net, values), batches.sizes)
 
 
 def fetch(net: Network, values: Sequence[Any]) -> list[float]:
     """Return 0-d arrays as floats, waiting for the device once."""
     xp = net._backend.xp
-    stacked = xp.stack([xp.asarray(value) for value in values])
-    return [float(v) for v in net._backend.to_host(stacked)]
+    with net._place.scope():
+        stacked = xp.stack([xp.asarray(value) for value in values])
+        return [float(v) for v in net._backend.to_host(stacked)]
 
 
 def mean(values: Sequence[float], sizes: Sequence[int]) -> float:

@@ -209,7 +209,7 @@ class Network:
 
     def _from_host(self, array: host.HostArray) -> Array:
         copied = array.astype(self.dtype, copy=True)
-        with self._backend.scope(self._place.device):
+        with self._place.scope():
             return self._backend.from_host(copied, self._place.device)
 
     def _place_buffers(self, parts: Sequence[Mapping[str, Any]]) -> Views:
@@ -331,7 +331,7 @@ class Network:
 
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
         x = data.features(where, self._place, X, self._inputs)
-        with self._backend.scope(self._place.device):
+        with self._place.scope():
             return layers.forward(
                 self._ops, self._chain, self._views(self._w), self._buffers, x, mode
             )
@@ -356,7 +356,7 @@ class Network:
         return self._apply_output(scores)
 
     def _apply_output(self, scores: Array) -> Array:
-        with self._backend.scope(self._place.device):
+        with self._place.scope():
             return losses.apply_output(self._ops, self.output, scores)
 
     def trace(self, X: Any) -> Trace:
@@ -403,7 +403,7 @@ class Network:
         """
         where = "Network.loss"
         kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
-        with self._backend.scope(self._place.device):
+        with self._place.scope():
             value, _ = kind.value_and_delta(self._ops, stages[-1].post, *targets)
         return self._backend.zero_dimensional(value)
 
@@ -433,7 +433,7 @@ class Network:
         kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
         check_differentiable(self._chain, "Network.gradients")
         ops, params = self._ops, self._views(self._w)
-        with self._backend.scope(self._place.device):
+        with self._place.scope():
             value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
             grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
             flat = ops.flatten(self._layout.pieces(grads))

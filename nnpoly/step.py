@@ -43,17 +43,20 @@ class Plan:
     loss: Loss
     optimizer: Optimizer
     scratch: Scratch
+    precision: str | None = None  # of matrix products, where it is not the dtype's
 
 
-def plan_of(net: Network, loss: Loss, optimizer: Optimizer) -> Plan:
+def plan_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Plan:
     """Return the plan of a network's steps, with a gradient buffer where the backend wants one."""
-    return Plan(net._chain, net._layout, net._views, loss, optimizer, _scratch(net, net._backend))
+    scratch = _scratch(net, net._backend)
+    return Plan(net._chain, net._layout, net._views, loss, optimizer, scratch, precision)
 
 
 def _scratch(net: Network, backend: Backend) -> Scratch:
     if not backend.in_place:
         return Scratch()
-    flat = backend.xp.zeros_like(net._w)
+    with net._place.scope():
+        flat = backend.xp.zeros_like(net._w)
     views = net._layout.views(backend.xp, flat)
     return Scratch(flat, views, net._layout.pieces(views))
 
@@ -118,4 +121,5 @@ class Halves(NamedTuple):
 
 def halves(plan: Plan, backend: Backend) -> Halves:
     """Return the halves of a plan's step, compiled."""
-    return Halves(*(backend.compile(partial(half, plan)) for half in (gradient, update)))
+    parts = (partial(half, plan) for half in (gradient, update))
+    return Halves(*(backend.compile(part, plan.precision) for part in parts))

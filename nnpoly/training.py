@@ -63,10 +63,15 @@ class Trainer:
         Name or `nn.losses` object that pairs with the network's output; None for the output's own.
     seed
         Decides shuffles and dropout masks; None for the network's.
+    precision
+        "tf32" or "bf16": the factors of a step's matrix products may be rounded to TF32 or
+        bfloat16, which a GPU multiplies several times faster; sums, small products and everything
+        else stay float32. For float32 networks on CuPy. None: float32 means float32. Files do not
+        keep it.
 
     Attributes
     ----------
-    network, optimizer, loss
+    network, optimizer, loss, precision
         As given.
     history
         The `History` of all epochs so far.
@@ -97,6 +102,7 @@ class Trainer:
         loss: str | Loss | None = None,
         *,
         seed: int | None = None,
+        precision: str | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
@@ -104,7 +110,10 @@ class Trainer:
         _require_optimizer(optimizer, network.dtype)
         self.loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network._chain, "Trainer")
+        if precision is not None:
+            network._backend.check_precision("Trainer", precision, network.dtype)
         self.network = network
+        self.precision = precision
         self._optimizer = optimizer
         self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.history = History()
@@ -135,7 +144,7 @@ class Trainer:
 
     def _compile(self) -> None:
         self.__dict__.pop("_halves", None)
-        self._plan = plan_of(self.network, self.loss, self.optimizer)
+        self._plan = plan_of(self.network, self.loss, self.optimizer, self.precision)
         backend = self.network._backend
         self._training = backend.training(self._plan, partial(training_step, self._plan))
 
@@ -251,7 +260,7 @@ class Trainer:
         """Take one step on checked arrays."""
         net, t = self.network, self.t + 1
         c = self._coefficients(t)
-        with net._backend.scope(net._place.device):
+        with net._place.scope():
             loss, w, self._moments, buffers = self._training.step(
                 net._w, self._moments, net._buffers, x, y, sample_weight, c, self._key(t)
             )
@@ -269,7 +278,7 @@ class Trainer:
         losses: list[Array] = []
         total: Array = None
         rows = 0
-        with net._backend.scope(net._place.device):
+        with net._place.scope():
             for part, batch in enumerate(batches):
                 n = batch[0].shape[0]
                 loss, g, buffers = self._halves.gradient(
@@ -302,7 +311,8 @@ class Trainer:
         net = self.network.copy()
         if self.t:
             average = dict(zip(self.optimizer.moments, self._moments, strict=True))["average"]
-            net.w = average / (1.0 - self.optimizer.ema**self.t)
+            with net._place.scope():
+                net.w = average / (1.0 - self.optimizer.ema**self.t)
         return net
 
     def fit(
@@ -330,8 +340,9 @@ class Trainer:
         ----------
         X, y
             Inputs (n, m_0) and targets, on the host or on the network's backend. They are checked
-            (shapes, labels, NaN and infinity) before any work. Memory maps, HDF5 and zarr arrays
-            and SciPy's sparse matrices are read a batch at a time, and checked as they are read.
+            (shapes, labels, NaN and infinity) before any work. Memory maps, HDF5 and zarr arrays,
+            SciPy's sparse matrices, and arrays for which the device has no room, are read a few
+            batches at a time, and checked as they are read.
 
             Without y, X gives the batches, (X, y) or (X, y, sample_weight) each: an iterable that
             starts anew every epoch, or a function of the epoch's number (from 0) that returns one.
@@ -468,7 +479,8 @@ class Trainer:
         arrays = data.checked(where, net._place, self.loss, widths, *given, names=names)
         x, target, weights = arrays
         if weights is not None:
-            weights = weights / net._backend.xp.mean(weights)
+            with net._place.scope():
+                weights = weights / net._backend.xp.mean(weights)
         return x, target, weights
 
     # Files
@@ -480,7 +492,9 @@ class Trainer:
         checkpoint.save_trainer(self, path)
 
     @classmethod
-    def load(cls, path: Any, backend: Any = None, device: Any = None) -> Trainer:
+    def load(
+        cls, path: Any, backend: Any = None, device: Any = None, precision: str | None = None
+    ) -> Trainer:
         """Return the trainer that `save` wrote; training goes on as if it had not stopped.
 
         Parameters
@@ -489,10 +503,12 @@ class Trainer:
             A file that `Trainer.save` wrote, on any backend.
         backend, device
             Where to continue; None for the default.
+        precision
+            Of matrix products, as for a new trainer.
         """
         from . import checkpoint
 
-        return checkpoint.load_trainer(path, backend, device)
+        return checkpoint.load_trainer(path, backend, device, precision)
 
 
 def _require_optimizer(optimizer: Any, dtype: str) -> None:

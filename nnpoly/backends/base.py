@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from ..primitives import Array, Ops
 from . import host
 
 FLOATS = ("float16", "float32", "float64")
+ROOM = "NNPOLY_DEVICE_BYTES"
 _NO_SCOPE = nullcontext()
 
 
@@ -58,12 +60,15 @@ class Backend:
         The integers that class indices and row numbers are converted to.
     in_place
         Whether arrays can be written into, and gradients are worth a buffer of their own.
+    block_bytes
+        How many bytes of streamed data go to the device together; 0: no more than a batch.
     """
 
     name: str
     xp: Any
     index_dtype: str = "int64"
     in_place: bool = False
+    block_bytes: int = 1 << 24
 
     def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
         """Pickle by name: a backend is a module, not data."""
@@ -94,6 +99,26 @@ class Backend:
     def to_host(self, array: Array) -> host.HostArray:
         """Return the array in NumPy; it may share memory."""
         return host.asarray(array)
+
+    def room(self, device: Any) -> int | None:
+        """Return the bytes that one array of data may take on `device`, or None for no limit.
+
+        What takes more is streamed. It is NNPOLY_DEVICE_BYTES, where that is set.
+        """
+        given = os.environ.get(ROOM)
+        if not given:
+            return None
+        if not given.isdecimal():
+            raise ValueError(f"{ROOM}: must be an integer >= 0, got {given!r}.")
+        return int(given)
+
+    def staging(self, shape: tuple[int, ...], dtype: str) -> host.HostArray:
+        """Return an array on the host to be filled for `upload`, which then has it to itself."""
+        return host.empty(shape, dtype)
+
+    def upload(self, blocks: Iterable[host.HostArray], device: Any) -> Iterator[Array]:
+        """Yield the blocks on `device`, in their order; one may be asked for ahead of its turn."""
+        return (self.from_host(block, device) for block in blocks)
 
     def dtype(self, name: str) -> Any:
         """Return the library's dtype of that name."""
@@ -131,10 +156,20 @@ class Backend:
         """Return a context in which `dtype` works, for the parity tools."""
         return nullcontext()
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def check_precision(self, where: str, precision: str, dtype: str) -> None:
+        """Refuse products of another precision than the dtype's, where there is no such choice."""
+        raise ValueError(
+            f"{where}: `precision` {precision!r} is for CuPy; on {self.name} products have the "
+            f"network's own, {dtype}. Leave it out, or move the network: net.to('cupy')."
+        )
+
+    def compile(
+        self, function: Callable[..., Any], precision: str | None = None
+    ) -> Callable[..., Any]:
         """Return `function(ops, *arrays)`, pure, in the form that runs fastest, given its ops.
 
-        Nothing that it returns may be an array from `ops.scratch`.
+        Nothing that it returns may be an array from `ops.scratch`. precision: of products, one that
+        `check_precision` let pass, or None for the dtype's.
         """
         return partial(function, self.ops)
 

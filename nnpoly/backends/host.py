@@ -79,6 +79,16 @@ def is_memory_map(array: HostArray) -> bool:
     return isinstance(array, np.memmap)
 
 
+def in_memory(data: Any) -> bool:
+    """Whether `data` is a NumPy array whose memory is no file."""
+    return isinstance(data, np.ndarray) and not is_memory_map(data)
+
+
+def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
+    """Return an array that has yet to be filled."""
+    return np.empty(shape, dtype)
+
+
 def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:
     """Return the distinct indices, rising, and the places in them of the given ones."""
     return np.unique(indices, return_inverse=True)
@@ -108,6 +118,12 @@ def all_finite(array: HostArray) -> bool:
     rows = max(1, _LOOK // max(1, array[:1].size))
     blocks = (array[i : i + rows] for i in range(0, len(array), rows))
     return all(bool(np.isfinite(block).all()) for block in blocks)
+
+
+def finite_rows(array: HostArray) -> HostArray:
+    """Return for each row whether all its entries are finite: (n,)."""
+    finite: HostArray = np.logical_and.reduce(np.isfinite(array), axis=1)
+    return finite
 
 
 def concatenate(parts: Iterable[HostArray]) -> HostArray:

@@ -64,7 +64,9 @@ class Jax(Backend):
     def widened(self, dtype: str) -> AbstractContextManager[Any]:
         return jax.enable_x64(True) if dtype == "float64" else nullcontext()
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], precision: str | None = None
+    ) -> Callable[..., Any]:
         compiled: Callable[..., Any] = jax.jit(partial(function, self.ops))
         return compiled
 

@@ -55,6 +55,7 @@ class NumPy(Backend):
 
     name = "numpy"
     in_place = True
+    block_bytes = 0
 
     def __init__(self, core: ModuleType | None = None, core_absent: str = "not asked for") -> None:
         self.xp = xp
@@ -68,13 +69,18 @@ class NumPy(Backend):
             raise ValueError(f"numpy: `device` must be None or 'cpu', got {device!r}.")
         return "cpu"
 
+    def room(self, device: Any) -> int | None:
+        return None  # the data are where they are computed with
+
     def from_host(self, array: Array, device: Any) -> Array:
         return array
 
     def move(self, array: Array, device: Any) -> Array:
         return array
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], precision: str | None = None
+    ) -> Callable[..., Any]:
         arena = Arena(self.name)
 
         def run(*arrays: Any) -> Any:

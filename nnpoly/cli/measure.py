@@ -16,7 +16,7 @@ from ..backends import Backend, registry
 from ..mlp import MLP
 from ..optimizers import Adam
 from ..training import Trainer
-from .common import DTYPES, fail, floating, list_of, positive, refused, whole
+from .common import DTYPES, Mistake, fail, floating, list_of, positive, refused, whole
 
 
 class Problem(NamedTuple):
@@ -63,6 +63,7 @@ def add_bench(add: Callable[..., Any]) -> None:
     _add_backends(add)
     seconds = "for all backends together (2)"
     add("--seconds-per-network", type=positive, default=2.0, metavar="S", help=seconds)
+    add("--device", help="of the one backend in --backends, such as cuda:1 (its own default)")
     add("--large", action="store_true", help="time two larger networks too")
 
 
@@ -106,11 +107,12 @@ def _parity_table(backend: str, dtype: str, steps: int) -> list[Any]:
 def bench(options: argparse.Namespace) -> int:
     """Time training steps of several networks (float32, Adam) on every backend."""
     backends = _backends(options)
+    device = _device(options.device, backends)
     for backend in backends:
         print(f"{backend.name:<6}  {backend.version()}")
     print(f"\n{'microseconds a step':<32}  {'backend':<7}  {'min':>10}  {'median':>10}")
     for problem in PROBLEMS + (LARGE_PROBLEMS if options.large else ()):
-        runs = [_Run(problem, backend) for backend in backends]
+        runs = [_Run(problem, backend, device) for backend in backends]
         _measure(runs, options.seconds_per_network)
         for run in runs:
             times = f"{min(run.times):10.1f}  {median(run.times):10.1f}"
@@ -118,16 +120,26 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _device(name: str | None, backends: Sequence[Backend]) -> Any:
+    """Return the device of that name, or None for each backend's own."""
+    if name is None:
+        return None
+    if len(backends) != 1:
+        raise Mistake("--device needs the one backend whose it is: --backends torch")
+    with refused(ValueError):
+        return backends[0].device(name)
+
+
 class _Run:
     """A network in training on one backend, timed a block of steps at a time."""
 
-    def __init__(self, problem: Problem, backend: Backend) -> None:
-        rng, device, m = np.random.default_rng(0), backend.device(None), problem.widths
+    def __init__(self, problem: Problem, backend: Backend, device: Any = None) -> None:
+        rng, device, m = np.random.default_rng(0), backend.device(device), problem.widths
         x = rng.standard_normal((problem.batch, m[0]), dtype=np.float32)
         y = rng.integers(m[-1], size=problem.batch).astype(backend.index_dtype)
         self.batch = backend.from_host(x, device), backend.from_host(y, device)
         # So small a rate that the network never learns its batch: no denormal numbers appear.
-        net = MLP(m, problem.activation, backend=backend)
+        net = MLP(m, problem.activation, backend=backend, device=device)
         self.trainer = Trainer(net, Adam(1e-6))
         self.name = backend.name
         self.steps = 1  # in a block

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import checkpoint
 from .._config import construct, describe
 from ..backends import registry
+from ..evaluation import forward
 from ..network import Network
 from . import metrics
 from .columns import Preprocessing
@@ -92,7 +93,7 @@ class TableModel:
 
     def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
         """Return the predictions of encoded rows X: (n, m_0)."""
-        f = registry.to_host(self.network(X))
+        f = registry.to_host(forward(self.network, X, "TableModel.predict"))
         if isinstance(self.target, Quantity):
             return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
         classes = self.target.classes

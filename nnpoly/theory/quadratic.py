@@ -135,9 +135,9 @@ def _path(
     place: Any,
 ) -> QuadraticPath:
     curvature, w = (found.from_host(a.copy(), place) for a in (values, start))
-    moments = tuple(found.xp.zeros_like(w) for _ in optimizer.moments)
     path = [start]
     with found.scope(place), np.errstate(over="ignore", invalid="ignore"):
+        moments = tuple(found.xp.zeros_like(w) for _ in optimizer.moments)
         for t in range(1, steps + 1):
             c = optimizer.coefficients(t)
             w, moments = optimizer.update(found.ops, w, curvature * w, moments, c)

@@ -1,0 +1,144 @@
+"""CuPy arrays on a CUDA device: kernels of our own, and whole steps as CUDA graphs.
+
+The environment variable NNPOLY_CUPY says how far to go: "graph" (as far as possible, the default),
+"kernels" (call by call) or "definitions" (CuPy's own operations alone).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
+from typing import Any
+
+from ... import _checks
+from ...primitives import Array, Ops
+from .. import host
+from ..base import Backend, Training
+
+try:
+    import cupy
+except ImportError as error:
+    raise ImportError("CuPy is not installed: pip install nnpoly[cupy]") from error
+if not cupy.cuda.is_available():  # importing CuPy succeeds without a GPU
+    raise ImportError("CuPy finds no CUDA device; check the driver with nvidia-smi")
+
+import array_api_compat.cupy as xp
+
+from . import upload
+from .graph import Graphs
+from .kernels import REALS, Branch, CudaOps
+from .products import ABSENT, PRECISIONS, CuBLAS, Lt
+
+VARIABLE = "NNPOLY_CUPY"
+MODES = ("definitions", "graph", "kernels")
+
+
+class CuPy(Backend):
+    """CuPy arrays; a device is its number."""
+
+    name = "cupy"
+    in_place = True
+
+    def __init__(self, mode: str = "graph") -> None:
+        self.xp = xp
+        self._mode = mode
+
+    @cached_property
+    def ops(self) -> Ops:
+        if self._mode == "definitions":
+            return Ops(xp)
+        return CudaOps(CuBLAS() if ABSENT else Lt())
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, cupy.ndarray)
+
+    def device(self, device: Any) -> Any:
+        count = cupy.cuda.runtime.getDeviceCount()
+        try:
+            # A command line gives the number as text.
+            chosen = cupy.cuda.Device(int(device) if isinstance(device, str) else device)
+        except (TypeError, ValueError):
+            chosen = None
+        if chosen is None or not 0 <= chosen.id < count:
+            raise ValueError(f"cupy: `device` must be an integer in [0, {count}), got {device!r}.")
+        return chosen
+
+    def from_host(self, array: host.HostArray, device: Any) -> Array:
+        with device:
+            return cupy.array(array)
+
+    def to_host(self, array: Array) -> host.HostArray:
+        return host.asarray(cupy.asnumpy(array))
+
+    def room(self, device: Any) -> int | None:
+        given = super().room(device)
+        return upload.half_of_the_free(device) if given is None else given
+
+    def staging(self, shape: tuple[int, ...], dtype: str) -> host.HostArray:
+        return upload.pinned(shape, dtype)
+
+    def upload(self, blocks: Iterable[host.HostArray], device: Any) -> Iterator[Array]:
+        return upload.upload(blocks, device)
+
+    def convert(self, array: Array, dtype: str, device: Any) -> Array:
+        with array.device:
+            return super().convert(array, dtype, device)
+
+    def move(self, array: Array, device: Any) -> Array:
+        if array.device == device:
+            return array
+        with device:
+            return cupy.array(array)
+
+    def copy(self, array: Array) -> Array:
+        with array.device:
+            return array.copy()
+
+    def scope(self, device: Any) -> AbstractContextManager[Any]:
+        chosen: AbstractContextManager[Any] = device
+        return chosen
+
+    def compile(
+        self, function: Callable[..., Any], precision: str | None = None
+    ) -> Callable[..., Any]:
+        return partial(function, self._ops_of(precision))
+
+    def _ops_of(self, precision: str | None) -> Ops:
+        return self.ops if precision is None else CudaOps(Lt(precision))
+
+    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+        ops = self._ops_of(plan.precision)
+        one_by_one = partial(step, ops)
+        if plan.scratch.flat.dtype.char not in REALS:
+            return Training(one_by_one, None, f"op by op: no kernels for {plan.scratch.flat.dtype}")
+        if self._mode != "graph" or not isinstance(ops, CudaOps):
+            return Training(one_by_one, None, f"op by op: {VARIABLE} is {self._mode}")
+        return Graphs(CudaOps(ops.products, Branch()), plan, step, one_by_one).training()
+
+    def complete(self, epochs: Sequence[Any]) -> None:
+        for epoch in epochs:
+            epoch.take()
+
+    def check_precision(self, where: str, precision: str, dtype: str) -> None:
+        _checks.choice(where, "precision", precision, PRECISIONS)
+        if dtype != "float32":
+            raise ValueError(
+                f"{where}: `precision` {precision!r} rounds the factors of float32 products, but "
+                f"the network is {dtype}. Use dtype='float32'."
+            )
+        if ABSENT:
+            raise ValueError(f"{where}: `precision` {precision!r} needs cuBLASLt, but {ABSENT}.")
+
+    def version(self) -> str:
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        return f"{cupy.__version__} ({properties['name'].decode()})"
+
+    def details(self) -> dict[str, str]:
+        return {"CUDA": f"steps by {self._mode}; cuBLASLt: {ABSENT or 'by nvmath-python'}"}
+
+
+def load() -> Backend:
+    """Return the backend."""
+    return CuPy(_checks.choice(VARIABLE, "value", os.environ.get(VARIABLE, "graph"), MODES))

@@ -1,0 +1,425 @@
+"""The compiled step: CUDA graphs of a whole training step, and of several.
+
+What is captured is the step itself (`step.training_step`), run once on arrays that stay where they
+are: JAX traces it alike. A graph takes its batch, its optimiser's coefficients and its random key
+from a `Source` on the device, and leaves its loss there, so that the host has nothing to do between
+the steps of an epoch but to launch them.
+
+A capture forbids what a step must not do anyway: waiting for the device, and copies from the host.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TypeAlias
+
+import cupy
+import numpy as np
+
+from ...layers import chain_widths, dense_layers
+from ...optimizers import Coefficients, Moments
+from ...primitives import Array
+from ..base import Training
+from .kernels import NULL, CudaOps, is_small, launch, rows_and_columns
+
+FORMS = 8  # graphs that are kept
+TOGETHER = 8  # steps of the larger graph; what a launch costs is then shared by as many
+RATES = 4  # coefficients that any optimiser has, at most
+SOURCE = 10  # 8-byte words of kernels.cu's struct Source
+
+PATH = "one CUDA graph a step, and one for several steps of an epoch"
+
+
+Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
+
+
+class Form(NamedTuple):
+    """What a graph depends on, beside the network: its arrays' shapes."""
+
+    rows: int
+    classes: bool  # whether targets are class indices
+    weighted: bool
+    steps: int
+
+
+class State(NamedTuple):
+    """What steps change, in place."""
+
+    w: Array
+    moments: Moments
+    buffers: Any
+
+    @property
+    def arrays(self) -> list[Array]:
+        """All arrays."""
+        parts = [value for part in self.buffers for value in part.values()]
+        return [self.w, *self.moments, *parts]
+
+    def is_same(self, other: State | None) -> bool:
+        """Whether the other state's arrays are these."""
+        return other is not None and all(
+            mine is theirs for mine, theirs in zip(self.arrays, other.arrays, strict=True)
+        )
+
+    def copy(self) -> State:
+        """Return a state that steps can change in this one's place."""
+        buffers = [{name: a.copy() for name, a in part.items()} for part in self.buffers]
+        return State(self.w.copy(), tuple(m.copy() for m in self.moments), buffers)
+
+
+class Source:
+    """Where graphs find what a step needs: `struct Source` of kernels.cu."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.place = cupy.zeros(SOURCE, np.int64)
+        self.rates = cupy.zeros(RATES, dtype)  # of the step that runs
+        self.key = cupy.zeros((), np.int32)
+        self.dtype = dtype
+        self._row = cupy.zeros(RATES, dtype)  # of a single step to come
+        self._row_key = cupy.zeros(1, np.int32)
+
+    def begin(self, batch: Batch, order: Array, rates: Array, keys: Array) -> Array:
+        """Point to data and a table of coefficients, from its beginning; return room for losses."""
+        return self._begin(batch, order, rates, keys, len(rates), [0.0] * RATES, 0)
+
+    def begin_one(self, batch: Batch, c: Coefficients, key: int) -> Array:
+        """Point to a single batch; return room for its loss: (1,)."""
+        values = [*map(float, c), *[0.0] * (RATES - len(c))]
+        return self._begin(batch, NULL, NULL, NULL, 1, values, int(key))
+
+    def _begin(
+        self,
+        batch: Batch,
+        order: Any,
+        rates: Any,
+        keys: Any,
+        steps: int,
+        values: Sequence[float],
+        key: int,
+    ) -> Array:
+        losses = cupy.empty(steps, self.dtype)
+        x, y, weights = batch
+        targets = (y, NULL) if y.ndim == 1 else (NULL, y)
+        data = x, *targets, NULL if weights is None else weights, order, losses
+        row = self._row, self._row_key, *values, key
+        launch("begin", self.dtype, (1,), (1,), self.place, *data, rates, keys, *row)
+        return losses
+
+
+class Graphs:
+    """The steps of one network, loss and optimiser as CUDA graphs, one for each form of a batch.
+
+    Graphs hold the places of arrays: where those of the state are others than before, as after an
+    epoch that was taken back, new graphs are captured.
+
+    Parameters
+    ----------
+    step
+        `step.training_step` of a plan.
+    one_by_one
+        The same, op by op: for what cannot be captured.
+    """
+
+    def __init__(
+        self, ops: CudaOps, plan: Any, step: Callable[..., Any], one_by_one: Callable[..., Any]
+    ) -> None:
+        self._ops, self._step, self._one_by_one = ops, step, one_by_one
+        self._chain, self._classes = plan.chain, plan.loss.labels == "classes"
+        self._stateful = any(layer.random or layer.buffers() for layer in plan.chain)
+        self._inputs, self._outputs = chain_widths(plan.chain)
+        self._rates = len(plan.optimizer.coefficients(1))
+        self._state: State | None = None
+        self._source: Source | None = None
+        self._graphs: dict[Form, Graph] = {}  # the newest last
+        self._last: Form | None = None  # of a single step
+        self._refused = False
+
+    def training(self) -> Training:
+        """Return what the trainer is offered."""
+        return Training(self.step, self.begin, PATH, self.quick, self.bytes)
+
+    def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
+        """Take one step in place on any batch; return its loss, or None where it needs a look.
+
+        The batch must be as a graph that is there already takes it.
+        """
+        if self._stateful or type(x) is not cupy.ndarray or type(y) is not cupy.ndarray:
+            return None
+        n = len(x) if x.ndim else 0
+        graph = self._graphs.get(Form(n, y.ndim == 1, False, 1))
+        state = self._state
+        if graph is None or state is None or state.w is not w or state.moments is not moments:
+            return None
+        if not (self._fits(x, (n, self._inputs), w) and self._fits_targets(y, n, w)):
+            return None
+        assert self._source is not None
+        with w.device:
+            losses = self._source.begin_one((x, y, None), c, 0)
+            graph.launch()
+        return losses[0]
+
+    def _fits_targets(self, y: Array, n: int, w: Array) -> bool:
+        if y.ndim == 2:
+            return self._fits(y, (n, self._outputs), w)
+        whole = self._classes and y.dtype == np.int64 and y.shape == (n,)
+        return bool(whole and y.flags.c_contiguous and y.device == w.device)
+
+    @staticmethod
+    def _fits(array: Array, shape: tuple[int, int], w: Array) -> bool:
+        """Whether a kernel beside w can read the array as one of that shape."""
+        same = array.shape == shape and array.dtype == w.dtype
+        return bool(same and array.flags.c_contiguous and array.device == w.device)
+
+    def step(
+        self,
+        w: Array,
+        moments: Moments,
+        buffers: Any,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None,
+        c: Coefficients,
+        key: Any,
+    ) -> tuple[Array, Array, Moments, Any]:
+        """Take one step: the arguments and results of `step.training_step`."""
+        state = State(w, moments, buffers)
+        with w.device:
+            batch = _contiguous(x, y, sample_weight)
+            form, last = _form(batch, x.shape[0]), self._last
+            self._last = form
+            # A form that never comes again is not worth its capture.
+            graph = self._graph(state, form) if form in self._graphs or form == last else None
+            if graph is None:
+                return self._one_by_one(*state, *batch, c, key)  # type: ignore[no-any-return]
+            assert self._source is not None
+            losses = self._source.begin_one(batch, c, key)
+            graph.launch()
+        return losses[0], w, moments, buffers
+
+    def begin(
+        self,
+        w: Array,
+        moments: Moments,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None,
+        order: Any,
+        rows: int,
+        batch: int,
+        coefficients: Sequence[Coefficients],
+    ) -> Epoch | None:
+        """Return what takes a step for each batch of the rows `order`, or None: see `Training`."""
+        if self._stateful or self._refused or not isinstance(x, cupy.ndarray):
+            return None
+        nothing: list[dict[str, Array]] = [{} for _ in self._chain]
+        state = State(w, moments, nothing)
+        with w.device:
+            arrays, parts = _contiguous(x, y, sample_weight), []
+            for size, steps, count in _parts(rows, batch):
+                graph = self._graph(state, _form(arrays, size, steps))
+                if graph is None:
+                    return None
+                parts.append((graph, count))
+            table = cupy.asarray(np.asarray(coefficients, w.dtype))
+            keys = cupy.zeros(len(coefficients), np.int32)
+            order = cupy.asarray(np.asarray(order, np.int64))
+        assert self._source is not None
+        return Epoch(self._source, (arrays, order, table, keys), parts, w.device)
+
+    def bytes(self) -> int:
+        """Return the bytes that the graphs have for batches."""
+        return sum(graph.bytes for graph in self._graphs.values())
+
+    def _graph(self, state: State, form: Form) -> Graph | None:
+        """Return the graph of a form, or None where there can be none."""
+        if self._refused or not self._can(form.rows):
+            return None
+        if not state.is_same(self._state):
+            self._state, self._source = state, Source(state.w.dtype)
+            self._graphs.clear()
+        assert self._source is not None
+        if form in self._graphs:
+            return self._graphs[form]
+        try:
+            graph = Graph(self._one, self._room, state, self._source, form)
+        except cupy.cuda.memory.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._refused = True
+            warnings.warn(
+                f"CuPy: this training step cannot be captured as a CUDA graph ({error}); it runs "
+                "op by op instead. Please report it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+        if len(self._graphs) == FORMS:
+            del self._graphs[next(iter(self._graphs))]
+        self._graphs[form] = graph
+        return graph
+
+    def _can(self, rows: int) -> bool:
+        shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(self._chain)]
+        return self._ops.products.captures or is_small(rows, shapes)
+
+    def _room(self, form: Form) -> Batch:
+        """Return arrays for a batch."""
+        assert self._source is not None
+        dtype, n, K = self._source.dtype, form.rows, self._outputs
+        y = cupy.zeros(n, np.int64) if form.classes else cupy.zeros((n, K), dtype)
+        return (
+            cupy.zeros((n, self._inputs), dtype),
+            y,
+            cupy.ones(n, dtype) if form.weighted else None,
+        )
+
+    def _one(self, state: State, source: Source, batch: Batch) -> None:
+        """Launch a step in place: fetch its batch, take it, and record its loss."""
+        x, y, weights = batch
+        targets = (y, NULL) if y.ndim == 1 else (NULL, y)
+        sizes = x.shape[0], self._inputs, self._outputs, self._rates
+        grid = rows_and_columns(sizes[0], max(sizes[1:]))
+        into = x, *targets, NULL if weights is None else weights, source.rates, source.key
+        launch("take", x.dtype, *grid, source.place, *into, *sizes)
+        rates = tuple(source.rates[i] for i in range(self._rates))
+        loss, *changed = self._step(self._ops, *state, *batch, rates, source.key)
+        for old, new in zip(state.arrays, State(*changed).arrays, strict=True):
+            if new is not old:
+                old[...] = new
+        launch("record", x.dtype, (1,), (1,), source.place, loss, sizes[0])
+
+
+class Graph:
+    """One or several steps, captured.
+
+    Parameters
+    ----------
+    one
+        Launches a step: `one(state, source, batch)`.
+    room
+        Returns arrays for a batch of a form.
+    """
+
+    def __init__(
+        self,
+        one: Callable[[State, Source, Batch], None],
+        room: Callable[[Form], Batch],
+        state: State,
+        source: Source,
+        form: Form,
+    ) -> None:
+        self.steps = form.steps
+        self._pool = cupy.cuda.MemoryPool()  # nobody else may use what a graph writes into
+        self._kept = state, source  # whose places the graph has
+
+        def steps() -> None:
+            for _ in range(form.steps):
+                one(state, source, self._batch)
+
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(self._pool.malloc):
+            self._batch = room(form)
+            with _aside(stream):
+                kept = self._practised(one, state)
+            del kept  # its memory is the capture's to use
+            with _aside(stream):
+                self._graph = _captured(stream, steps, self._pool)
+
+    def _practised(self, one: Callable[..., None], state: State) -> Any:
+        """Take a step on copies, which loads kernels, chooses algorithms and fills the pool.
+
+        Returns what must be kept until the step has ended.
+        """
+        source, copy = Source(state.w.dtype), state.copy()
+        losses = source.begin_one(self._batch, (0.0,) * RATES, 0)
+        one(copy, source, self._batch)
+        return source, copy, losses
+
+    def launch(self) -> None:
+        """Take the steps, on the current stream."""
+        self._graph.launch()
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its batch, activations and deltas."""
+        return int(self._pool.total_bytes())
+
+
+class Epoch:
+    """Steps of one or more epochs. losses: (steps,), once `take` has been called.
+
+    Parameters
+    ----------
+    data
+        The arrays, the order of their rows, and the tables of coefficients and keys.
+    parts
+        The graphs of one epoch, and how often each is launched.
+    """
+
+    losses: Array
+
+    def __init__(
+        self, source: Source, data: tuple[Any, ...], parts: Sequence[tuple[Graph, int]], device: Any
+    ) -> None:
+        self._source, self._data, self._parts, self._device = source, data, parts, device
+
+    def take(self) -> None:
+        """Take all steps: one launch after the other, none of them waited for."""
+        left = len(self._data[2])
+        with self._device:
+            self.losses = self._source.begin(*self._data)
+            while left:
+                for graph, count in self._parts:
+                    for _ in range(count):
+                        graph.launch()
+                    left -= count * graph.steps
+
+
+def _parts(rows: int, batch: int) -> Iterator[tuple[int, int, int]]:
+    """Yield an epoch's batch sizes in order, the steps of a graph, and its launches."""
+    full, ragged = divmod(rows, batch)
+    many, few = divmod(full, TOGETHER)
+    parts = (batch, TOGETHER, many), (batch, 1, few), (ragged, 1, 1)
+    return (part for part in parts if part[0] and part[2])
+
+
+def _form(batch: Batch, rows: int, steps: int = 1) -> Form:
+    _, y, weights = batch
+    return Form(rows, y.ndim == 1, weights is not None, steps)
+
+
+def _contiguous(*arrays: Array | None) -> Batch:
+    """Return the arrays as kernels can read them."""
+    x, y, weights = (None if a is None else cupy.ascontiguousarray(a) for a in arrays)
+    return x, y, weights
+
+
+@contextmanager
+def _aside(stream: Any) -> Iterator[None]:
+    """Work on another stream, after all work so far and before all work to come."""
+    before = cupy.cuda.get_current_stream()
+    stream.wait_event(before.record())
+    with stream:
+        yield
+    before.wait_event(stream.record())
+
+
+def _captured(stream: Any, work: Callable[[], None], pool: Any) -> Any:
+    """Return the graph of what `work` launches, none of which runs.
+
+    No capture is trusted in which memory had to be allocated; the next one finds it in the pool.
+    """
+    while True:
+        before = pool.total_bytes()
+        stream.begin_capture()
+        try:
+            work()
+        except BaseException:
+            with suppress(Exception):  # the capture is broken: this ends it, and says so once more
+                stream.end_capture()
+            raise
+        graph = stream.end_capture()
+        if pool.total_bytes() == before:
+            return graph

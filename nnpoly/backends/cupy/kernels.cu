@@ -1,0 +1,530 @@
+// The CUDA kernels of the CuPy backend.
+//
+// NVRTC compiles this file once for REAL=float and once for REAL=double; it includes nothing. A
+// kernel is `extern "C"`, and its parameters are pointers, `long long`, `double` or `bool`: what
+// CuPy makes of arrays and of Python's int, float and bool. Every array is contiguous, row by row.
+// Numbers that a caller gives as `double` are rounded to REAL, as NumPy rounds a Python float.
+//
+// Where a primitive's definition (nnpoly/primitives.py) has the formula, the kernel names it alone.
+// No kernel's result depends on the order in which blocks or warps run: sums are taken in an order
+// that the shapes fix, and there are no atomics.
+
+using T = REAL;
+
+constexpr int TILE = 16;  // products: a block computes TILE x TILE entries
+constexpr int WARP = 32;
+constexpr int LARGEST = 1024;  // threads of a block
+
+__device__ long long first() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
+__device__ long long stride() { return gridDim.x * (long long)blockDim.x; }
+
+// A number that is either in the call, or, in a captured step, at a place on the device.
+__device__ T pick(double value, const T *place) { return place ? *place : T(value); }
+
+// Activations. `code` is the place in kernels.py's ACTIVATIONS; a is the parameter of those that
+// have one.
+
+enum Activation {
+  STEP,
+  IDENTITY,
+  LINEAR,
+  SIGMOID,
+  TANH,
+  RELU,
+  LEAKY_RELU,
+  ELU,
+  SOFTPLUS,
+  SILU,
+  EXP,
+  GELU,
+  GELU_TANH
+};
+
+constexpr T FAR = 1e4;  // see activations.py
+
+__device__ T sigmoid(T z) {
+  T small = exp(-fabs(z));  // never overflows
+  return (z >= 0 ? T(1) : small) / (1 + small);
+}
+
+__device__ T floored(T z) { return z < -FAR ? -FAR : z; }
+
+__device__ T within(T z, T limit) { return z > limit ? limit : z < -limit ? -limit : z; }
+
+// GELUTanh's sqrt(2/pi) (z + 0.044715 z^3).
+__device__ T cubic(T z) { return T(0.79788456080286536) * z * (1 + T(0.044715) * (z * z)); }
+
+__device__ T value(int code, T a, T z) {
+  switch (code) {
+    case STEP: return z >= 0 ? 1 : 0;
+    case LINEAR: return a * z;
+    case SIGMOID: return sigmoid(z);
+    case TANH: return tanh(z);
+    case RELU: return z <= 0 ? 0 : z;  // NaN passes
+    case LEAKY_RELU: return z > 0 ? z : a * z;
+    case ELU: return z > 0 ? z : a * expm1(z);
+    case SOFTPLUS: return (z <= 0 ? 0 : z) + log1p(exp(-fabs(z)));
+    case SILU: return floored(z) * sigmoid(z);
+    case EXP: return exp(z);
+    case GELU: return floored(z) * normcdf(z);
+    case GELU_TANH: return T(0.5) * floored(z) * (1 + tanh(cubic(within(z, 30))));
+    default: return z;
+  }
+}
+
+// sigma'; r is post for SIGMOID, TANH, RELU and EXP, else pre.
+__device__ T slope(int code, T a, T r) {
+  switch (code) {
+    case STEP: return 0;
+    case LINEAR: return a;
+    case SIGMOID: return r * (1 - r);
+    case TANH: return 1 - r * r;
+    case RELU: return r > 0 ? 1 : 0;
+    case LEAKY_RELU: return r > 0 ? T(1) : a;
+    case ELU: return r > 0 ? T(1) : a * exp(r);
+    case SOFTPLUS: return sigmoid(r);
+    case SILU: {
+      T s = sigmoid(r);
+      return s * (1 + within(r, FAR) * (1 - s));
+    }
+    case EXP: return r;
+    case GELU: {
+      T near = within(r, 40);
+      return normcdf(r) + near * (T(0.39894228040143268) * exp(T(-0.5) * (near * near)));
+    }
+    case GELU_TANH: {
+      T near = within(r, 30), t = tanh(cubic(near));
+      T rise = T(0.79788456080286536) * (1 + T(3 * 0.044715) * (near * near));
+      return T(0.5) * (1 + t) + T(0.5) * near * (1 - t * t) * rise;
+    }
+    default: return 1;
+  }
+}
+
+// pre, post: (size).
+extern "C" __global__ void activate(const T *pre, T *post, long long size, long long code,
+                                    double a) {
+  for (long long i = first(); i < size; i += stride()) post[i] = value(code, a, pre[i]);
+}
+
+// d_post *= sigma'. d_post, read: (size).
+extern "C" __global__ void activation_delta(T *d_post, const T *read, long long size,
+                                            long long code, double a) {
+  for (long long i = first(); i < size; i += stride()) d_post[i] *= slope(code, a, read[i]);
+}
+
+// After a product: pre += b and post = sigma(pre). pre, post: (n, m), which may be one array; b:
+// (m). A block's threads are x columns times y rows.
+extern "C" __global__ void bias_activate(T *pre, const T *b, T *post, long long n, long long m,
+                                         long long code, double a) {
+  long long j = blockIdx.y * (long long)blockDim.x + threadIdx.x;
+  if (j >= m) return;
+  for (long long i = blockIdx.x * (long long)blockDim.y + threadIdx.y; i < n;
+       i += gridDim.x * (long long)blockDim.y) {
+    T z = pre[i * m + j] + b[j];
+    pre[i * m + j] = z;
+    post[i * m + j] = value(code, a, z);
+  }
+}
+
+// db: (m), the sums of delta: (n, m) down its columns. Blocks of WARP columns times LARGEST / WARP
+// rows: each thread sums every 32nd row, then the first row's threads add those up.
+extern "C" __global__ void __launch_bounds__(LARGEST)
+    column_sums(const T *delta, T *db, long long n, long long m) {
+  __shared__ T sums[LARGEST / WARP][WARP + 1];
+  long long j = blockIdx.x * (long long)WARP + threadIdx.x;
+  T sum = 0;
+  if (j < m)
+    for (long long i = threadIdx.y; i < n; i += blockDim.y) sum += delta[i * m + j];
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y || j >= m) return;
+  for (int y = 1; y < (int)blockDim.y; y++) sum += sums[y][threadIdx.x];
+  db[j] = sum;
+}
+
+// Products of small matrices, each with what follows it in the same launch. Blocks of TILE x TILE
+// threads; thread (x, y) has the entry at row blockIdx.y * TILE + y and column blockIdx.x * TILE +
+// x.
+
+// That entry of A B, its terms in order. A(i, k) and B(k, j) read an entry; those beyond the edges
+// count as 0. `by_row` says along which index the matrix lies in memory, so that a warp reads runs.
+template <class A, class B>
+__device__ T product(A a, bool a_by_row, B b, bool b_by_row, long long rows, long long columns,
+                     long long terms) {
+  __shared__ T left[TILE][TILE + 1], right[TILE][TILE + 1];  // left[i][k], right[k][j]
+  int x = threadIdx.x, y = threadIdx.y;
+  int ai = a_by_row ? y : x, ak = a_by_row ? x : y, bk = b_by_row ? y : x, bj = b_by_row ? x : y;
+  long long top = blockIdx.y * (long long)TILE, edge = blockIdx.x * (long long)TILE;
+  T sum = 0;
+  for (long long k = 0; k < terms; k += TILE) {
+    left[ai][ak] = top + ai < rows && k + ak < terms ? a(top + ai, k + ak) : 0;
+    right[bk][bj] = k + bk < terms && edge + bj < columns ? b(k + bk, edge + bj) : 0;
+    __syncthreads();
+    for (int t = 0; t < TILE; t++) sum += left[y][t] * right[t][x];
+    __syncthreads();
+  }
+  return sum;
+}
+
+// pre = x W^T + b; post = sigma(pre). x: (n, m_in); W: (m, m_in); b: (m); post: (n, m); pre: (n, m)
+// or null.
+extern "C" __global__ void dense(const T *x, const T *W, const T *b, T *pre, T *post, long long n,
+                                 long long m_in, long long m, long long code, double a) {
+  auto of_x = [=](long long i, long long k) { return x[i * m_in + k]; };
+  auto of_W = [=](long long k, long long j) { return W[j * m_in + k]; };
+  T z = product(of_x, true, of_W, false, n, m, m_in);
+  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  if (i >= n || j >= m) return;
+  z += b[j];
+  if (pre) pre[i * m + j] = z;
+  post[i * m + j] = value(code, a, z);
+}
+
+// below = (delta W) * sigma'. delta: (n, m_next); W: (m_next, m); below, read: (n, m), read null
+// where the slope reads nothing.
+extern "C" __global__ void dense_delta(const T *delta, const T *W, const T *read, T *below,
+                                       long long n, long long m_next, long long m, long long code,
+                                       double a) {
+  auto of_delta = [=](long long i, long long k) { return delta[i * m_next + k]; };
+  auto of_W = [=](long long k, long long j) { return W[k * m + j]; };
+  T d_post = product(of_delta, true, of_W, true, n, m, m_next);
+  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  if (i >= n || j >= m) return;
+  below[i * m + j] = d_post * slope(code, a, read ? read[i * m + j] : T(0));
+}
+
+// dW = delta^T x, and db as dW's column of an input that is always 1. delta: (n, m); x: (n, m_in);
+// dW: (m, m_in); db: (m).
+extern "C" __global__ void dense_gradients(const T *delta, const T *x, T *dW, T *db, long long n,
+                                           long long m_in, long long m) {
+  auto of_delta = [=](long long i, long long k) { return delta[k * m + i]; };
+  auto of_x = [=](long long k, long long j) { return j < m_in ? x[k * m_in + j] : T(1); };
+  T sum = product(of_delta, false, of_x, true, m, m_in + 1, n);
+  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  if (i >= m || j > m_in) return;
+  if (j < m_in)
+    dW[i * m_in + j] = sum;
+  else
+    db[i] = sum;
+}
+
+// Sums over a block, or over the lanes that share a row
+
+struct Sum {
+  __device__ T operator()(T p, T q) const { return p + q; }
+};
+struct Max {
+  __device__ T operator()(T p, T q) const { return q > p || q != q ? q : p; }
+};  // NaN wins
+
+// The result over `lanes` neighbours of a warp, a power of two; each of them gets it.
+template <class Operation>
+__device__ T across(T v, int lanes, Operation combine) {
+  for (int apart = lanes / 2; apart; apart /= 2)
+    v = combine(v, __shfl_xor_sync(0xffffffff, v, apart));
+  return v;
+}
+
+// The sum over all threads of a block, whose number is a multiple of WARP; thread 0 gets it.
+__device__ T over_block(T v) {
+  __shared__ T of_warp[LARGEST / WARP];
+  int warps = blockDim.x / WARP, lane = threadIdx.x % WARP;
+  v = across(v, WARP, Sum());
+  if (lane == 0) of_warp[threadIdx.x / WARP] = v;
+  __syncthreads();
+  v = lane < warps ? of_warp[lane] : 0;
+  __syncthreads();  // of_warp may be written again
+  return across(v, WARP, Sum());
+}
+
+// loss: (1), the sum of parts: (count), by one block.
+extern "C" __global__ void __launch_bounds__(LARGEST)
+    total(const T *parts, T *loss, long long count) {
+  T sum = 0;
+  for (long long i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
+  sum = over_block(sum);
+  if (threadIdx.x == 0) *loss = sum;
+}
+
+// Outputs and losses. Each block of a loss leaves its part of the mean in parts[blockIdx.x];
+// `total` adds them up where there are several. s: (n), the samples' weights, or null for ones.
+
+// f: (n, K). `lanes` threads, a power of two up to WARP, have a row.
+extern "C" __global__ void softmax(const T *scores, T *f, long long n, long long K,
+                                   long long lanes) {
+  long long row = first() / lanes, lane = threadIdx.x % lanes;
+  const T *z = scores + row * K;
+  long long stop = row < n ? K : 0;  // lanes without a row still take part in the shuffles
+  T top = stop ? z[0] : 0;
+  for (long long k = lane; k < stop; k += lanes) top = Max()(top, z[k]);
+  top = across(top, lanes, Max());
+  T sum = 0;
+  for (long long k = lane; k < stop; k += lanes) sum += exp(z[k] - top);
+  sum = across(sum, lanes, Sum());
+  for (long long k = lane; k < stop; k += lanes) f[row * K + k] = exp(z[k] - top) / sum;
+}
+
+// labels: (n) class indices, or null and y: (n, K) rows. Rows go to `lanes` threads as in softmax,
+// several in turn.
+extern "C" __global__ void __launch_bounds__(LARGEST)
+    cross_entropy(const T *scores, const long long *labels, const T *y, const T *s, T *delta,
+                  T *parts, long long n, long long K, long long lanes) {
+  long long lane = threadIdx.x % lanes, rows = stride() / lanes;
+  T part = 0;
+  for (long long begin = 0; begin < n; begin += rows) {
+    long long row = begin + first() / lanes, stop = row < n ? K : 0;
+    const T *z = scores + row * K;
+    T top = stop ? z[0] : 0;
+    for (long long k = lane; k < stop; k += lanes) top = Max()(top, z[k]);
+    top = across(top, lanes, Max());
+    T sum = 0;
+    for (long long k = lane; k < stop; k += lanes) sum += exp(z[k] - top);
+    sum = across(sum, lanes, Sum());
+    T log_sum = log(sum), weight = (stop && s ? s[row] : T(1)) / n;
+    for (long long k = lane; k < stop; k += lanes) {
+      T target = labels ? T(labels[row] == k) : y[row * K + k];
+      T shifted = z[k] - top;
+      if (!labels || target) part += weight * (target * (log_sum - shifted));
+      delta[row * K + k] = weight * (exp(shifted) / sum - target);
+    }
+  }
+  part = over_block(part);
+  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+}
+
+extern "C" __global__ void __launch_bounds__(LARGEST)
+    logistic(const T *scores, const T *y, const T *s, T *delta, T *parts, long long n,
+             long long K) {
+  T part = 0;
+  for (long long i = first(); i < n * K; i += stride()) {
+    T z = scores[i], target = y[i];
+    T small = exp(-fabs(z)), weight = (s ? s[i / K] : T(1)) / n;
+    T f = (z >= 0 ? T(1) : small) / (1 + small);
+    part += weight * ((z > 0 ? z : 0) - z * target + log1p(small));
+    delta[i] = weight * (f - target);
+  }
+  part = over_block(part);
+  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+}
+
+extern "C" __global__ void __launch_bounds__(LARGEST)
+    squared_error(const T *scores, const T *y, const T *s, T *delta, T *parts, long long n,
+                  long long K) {
+  T part = 0;
+  for (long long i = first(); i < n * K; i += stride()) {
+    T difference = scores[i] - y[i], weight = (s ? s[i / K] : T(1)) / n;
+    part += weight * (difference * difference) / 2;
+    delta[i] = weight * difference;
+  }
+  part = over_block(part);
+  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+}
+
+// Data
+
+// out[i] = x[indices[i]]. x: (N, m); indices: (n); out: (n, m). Threads as in bias_activate.
+extern "C" __global__ void gather(const T *x, const long long *indices, T *out, long long n,
+                                  long long m) {
+  long long j = blockIdx.y * (long long)blockDim.x + threadIdx.x;
+  if (j >= m) return;
+  for (long long i = blockIdx.x * (long long)blockDim.y + threadIdx.y; i < n;
+       i += gridDim.x * (long long)blockDim.y)
+    out[i * m + j] = x[indices[i] * m + j];
+}
+
+__device__ unsigned mix(unsigned h) {  // primitives._mix
+  h ^= h >> 16;
+  h *= 0x7FEB352Du;
+  h ^= h >> 15;
+  h *= 0x846CA68Bu;
+  return h ^ h >> 16;
+}
+
+// scale: (n, m). key: at `place`, or null for `value`. An element is dropped where its 24 bits are
+// below `threshold`.
+extern "C" __global__ void dropout_scale(T *scale, long long n, long long m, long long threshold,
+                                         double factor, long long path, long long value,
+                                         const int *place) {
+  unsigned key = place ? *place : value;
+  for (long long i = first(); i < n * m; i += stride()) {
+    unsigned row = mix(mix(mix(i / m) ^ (unsigned)path) ^ key);
+    unsigned bits = mix(row + mix(i % m + 1));
+    scale[i] = (bits & 0xFFFFFF) >= threshold ? T(factor) : T(0);
+  }
+}
+
+// Optimisers: w, g and moments are (size); `..._at` see `pick`.
+
+// parts[blockIdx.x]: a block's part of ||g||^2.
+extern "C" __global__ void squares(const T *g, T *parts, long long size) {
+  T sum = 0;
+  for (long long i = first(); i < size; i += stride()) sum += g[i] * g[i];
+  sum = over_block(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+// clipped = g * min(1, limit / ||g||). squared: (1), ||g||^2.
+extern "C" __global__ void clip(const T *g, const T *squared, T *clipped, long long size,
+                                double limit) {
+  T norm = sqrt(*squared), bound = limit, factor = bound / (norm > bound ? norm : bound);
+  for (long long i = first(); i < size; i += stride()) clipped[i] = g[i] * factor;
+}
+
+// What a step is divided by.
+__device__ T root(T s, T eps, bool inside) { return inside ? sqrt(s + eps) : sqrt(s) + eps; }
+
+extern "C" __global__ void sgd(T *w, const T *g, long long size, double eta, const T *eta_at) {
+  T rate = pick(eta, eta_at);
+  for (long long i = first(); i < size; i += stride()) w[i] -= rate * g[i];
+}
+
+extern "C" __global__ void momentum(T *w, const T *g, T *v, long long size, double eta,
+                                    const T *eta_at, double mu, bool nesterov) {
+  T rate = pick(eta, eta_at), decay = mu;
+  for (long long i = first(); i < size; i += stride()) {
+    T moved = decay * v[i] + g[i];
+    v[i] = moved;
+    w[i] -= rate * (nesterov ? g[i] + decay * moved : moved);
+  }
+}
+
+extern "C" __global__ void adagrad(T *w, const T *g, T *s, long long size, double eta,
+                                   const T *eta_at, double eps, bool inside) {
+  T rate = pick(eta, eta_at);
+  for (long long i = first(); i < size; i += stride()) {
+    s[i] += g[i] * g[i];
+    w[i] -= rate * g[i] / root(s[i], eps, inside);
+  }
+}
+
+extern "C" __global__ void rmsprop(T *w, const T *g, T *s, long long size, double eta,
+                                   const T *eta_at, double beta, double eps, bool inside) {
+  T rate = pick(eta, eta_at), keep = beta, take = 1 - beta;
+  for (long long i = first(); i < size; i += stride()) {
+    s[i] = keep * s[i] + take * (g[i] * g[i]);
+    w[i] -= rate * g[i] / root(s[i], eps, inside);
+  }
+}
+
+// Adam and its relatives move the two moments alike, and divide by the root of s, or of its peak.
+struct Moments {
+  T keep1, take1, keep2, take2;
+  __device__ Moments(double beta1, double beta2)
+      : keep1(beta1), take1(1 - beta1), keep2(beta2), take2(1 - beta2) {}
+  __device__ void move(T g, T &m, T &s) const {
+    m = keep1 * m + take1 * g;
+    s = keep2 * s + take2 * (g * g);
+  }
+};
+
+extern "C" __global__ void adam(T *w, const T *g, T *m, T *s, long long size, double eta,
+                                const T *eta_at, double beta1, double beta2, double unbias_m,
+                                const T *unbias_m_at, double unbias_s, const T *unbias_s_at,
+                                double eps, bool inside) {
+  T rate = pick(eta, eta_at), of_m = pick(unbias_m, unbias_m_at),
+    of_s = pick(unbias_s, unbias_s_at);
+  Moments moments(beta1, beta2);
+  for (long long i = first(); i < size; i += stride()) {
+    moments.move(g[i], m[i], s[i]);
+    w[i] -= rate * (m[i] * of_m) / root(s[i] * of_s, eps, inside);
+  }
+}
+
+extern "C" __global__ void nadam(T *w, const T *g, T *m, T *s, long long size, double eta,
+                                 const T *eta_at, double beta1, double beta2, double weight_m,
+                                 const T *weight_m_at, double weight_g, const T *weight_g_at,
+                                 double unbias_s, const T *unbias_s_at, double eps, bool inside) {
+  T rate = pick(eta, eta_at), of_s = pick(unbias_s, unbias_s_at);
+  T of_m = pick(weight_m, weight_m_at), of_g = pick(weight_g, weight_g_at);
+  Moments moments(beta1, beta2);
+  for (long long i = first(); i < size; i += stride()) {
+    moments.move(g[i], m[i], s[i]);
+    w[i] -= rate * (of_m * m[i] + of_g * g[i]) / root(s[i] * of_s, eps, inside);
+  }
+}
+
+extern "C" __global__ void amsgrad(T *w, const T *g, T *m, T *s, T *peak, long long size,
+                                   double eta, const T *eta_at, double beta1, double beta2,
+                                   double unbias_m, const T *unbias_m_at, double unbias_s,
+                                   const T *unbias_s_at, double eps, bool inside) {
+  T rate = pick(eta, eta_at), of_m = pick(unbias_m, unbias_m_at),
+    of_s = pick(unbias_s, unbias_s_at);
+  Moments moments(beta1, beta2);
+  for (long long i = first(); i < size; i += stride()) {
+    moments.move(g[i], m[i], s[i]);
+    peak[i] = Max()(peak[i], s[i]);
+    w[i] -= rate * (m[i] * of_m) / root(peak[i] * of_s, eps, inside);
+  }
+}
+
+extern "C" __global__ void lion(T *w, const T *g, T *m, long long size, double eta, const T *eta_at,
+                                double beta1, double beta2) {
+  T rate = pick(eta, eta_at), keep1 = beta1, take1 = 1 - beta1, keep2 = beta2, take2 = 1 - beta2;
+  for (long long i = first(); i < size; i += stride()) {
+    T mixed = keep1 * m[i] + take1 * g[i];
+    T sign = mixed > 0 ? 1 : mixed < 0 ? -1 : mixed;  // 0 and NaN stay
+    w[i] -= rate * sign;
+    m[i] = keep2 * m[i] + take2 * g[i];
+  }
+}
+
+// The compiled step (graph.py): where a captured step finds its batch, so that one graph serves
+// every batch of its size.
+
+struct Source {
+  const T *x;               // (N, m)
+  const long long *labels;  // (N), or null
+  const T *y;               // (N, K), or null
+  const T *s;               // (N), or null
+  const long long *order;   // (rows), or null for the rows in their order
+  const T *rates;           // (steps, count): the optimiser's coefficients
+  const int *keys;          // (steps)
+  T *losses;                // (steps)
+  long long row, step;      // where the next batch begins, and its number
+};
+
+// Point a source to arrays, at their beginning. rates and keys are tables, or null for a single
+// step, whose four coefficients and key are in the call; they are then left in row: (4) and
+// row_key. One thread.
+extern "C" __global__ void begin(Source *source, const T *x, const long long *labels, const T *y,
+                                 const T *s, const long long *order, T *losses, const T *rates,
+                                 const int *keys, T *row, int *row_key, double rate0, double rate1,
+                                 double rate2, double rate3, long long key) {
+  if (!rates) {
+    row[0] = rate0;
+    row[1] = rate1;
+    row[2] = rate2;
+    row[3] = rate3;
+    *row_key = key;
+    rates = row;
+    keys = row_key;
+  }
+  *source = Source{x, labels, y, s, order, rates, keys, losses, 0, 0};
+}
+
+// The step's first kernel: copy the next n rows of the source, and the step's rates and key.
+// x: (n, m); labels: (n); y: (n, K); s: (n); rates: (count); null for what there is none of.
+// Threads as in bias_activate, over rows as long as the longer of m, K and count.
+extern "C" __global__ void take(const Source *source, T *x, long long *labels, T *y, T *s, T *rates,
+                                int *key, long long n, long long m, long long K, long long count) {
+  long long j = blockIdx.y * (long long)blockDim.x + threadIdx.x;
+  long long start = blockIdx.x * (long long)blockDim.y + threadIdx.y;
+  if (start == 0 && j < count) rates[j] = source->rates[source->step * count + j];
+  if (start == 0 && j == 0) *key = source->keys[source->step];
+  for (long long i = start; i < n; i += gridDim.x * (long long)blockDim.y) {
+    long long row = source->row + i;
+    if (source->order) row = source->order[row];
+    if (j < m) x[i * m + j] = source->x[row * m + j];
+    if (y && j < K) y[i * K + j] = source->y[row * K + j];
+    if (labels && j == 0) labels[i] = source->labels[row];
+    if (s && j == 0) s[i] = source->s[row];
+  }
+}
+
+// The step's last kernel: keep its loss, and go on to the next batch. One thread.
+extern "C" __global__ void record(Source *source, const T *loss, long long n) {
+  source->losses[source->step] = *loss;
+  source->row += n;
+  source->step += 1;
+}

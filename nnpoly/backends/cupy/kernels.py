@@ -1,0 +1,565 @@
+"""The primitives as kernels of our own: what they take, and how they are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+import array_api_compat.cupy as xp
+import cupy
+
+from ... import activations
+from ...activations import Activation, Identity, ReLU
+from ...primitives import Array, Ops, Scalar, implements
+from .products import CuBLAS, Mask
+
+Shape: TypeAlias = tuple[int, ...]
+
+# Places are the codes of kernels.cu.
+ACTIVATIONS: list[type[Activation]] = [
+    activations.Step,
+    activations.Identity,
+    activations.Linear,
+    activations.Sigmoid,
+    activations.Tanh,
+    activations.ReLU,
+    activations.LeakyReLU,
+    activations.ELU,
+    activations.Softplus,
+    activations.SiLU,
+    activations.Exp,
+    activations.GELU,
+    activations.GELUTanh,
+]
+CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
+
+TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024
+BLOCKS = 2048  # more than any device runs at once; each then takes several entries
+TOGETHER = 4096  # threads' worth of a loss that one block takes, instead of a second launch
+# Products up to so many multiply-adds, of so many terms, go to our own kernels, which save
+# launches; beyond, cuBLAS's tiles win. Estimated, not measured: not yet run on a GPU.
+SMALL, DEEP = 1 << 22, 2048
+
+REALS = {"f": "float", "d": "double"}  # by the dtype's character
+NULL = 0
+
+
+class CudaOps(Ops):
+    """The table with CUDA kernels, and the products that they stand beside.
+
+    Attributes
+    ----------
+    products
+        Who takes the matrix products that are not small.
+    branch
+        Where the gradients of parameters are computed, beside the deltas, which do not need them;
+        None for the current stream.
+    """
+
+    def __init__(self, products: CuBLAS, branch: Branch | None = None) -> None:
+        super().__init__(xp, "cupy")
+        self.products, self.branch = products, branch
+
+
+class Branch:
+    """A second stream, for work that nothing needs until it is joined."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Any] = {}  # of devices
+        self._used: list[Any] = []
+
+    @contextmanager
+    def forked(self, *arrays: Array) -> Iterator[None]:
+        """Work on the second stream, after all that the current one has done so far.
+
+        arrays: what the work reads. Were they freed before it is joined, the current stream would
+        be given their memory.
+        """
+        device = cupy.cuda.Device().id
+        if device not in self._streams:
+            self._streams[device] = cupy.cuda.Stream(non_blocking=True)
+        stream = self._streams[device]
+        stream.wait_event(_recorded(cupy.cuda.get_current_stream()))
+        self._used.extend(arrays)
+        with stream:
+            yield
+
+    def join(self) -> None:
+        """Let the current stream wait for the second one."""
+        if self._used:
+            stream = self._streams[cupy.cuda.Device().id]
+            cupy.cuda.get_current_stream().wait_event(_recorded(stream))
+            self._used.clear()
+
+
+def _recorded(stream: Any) -> Any:
+    """Return an event that comes when the work that is on the stream now has ended."""
+    return stream.record(cupy.cuda.Event(disable_timing=True))
+
+
+# Launching
+
+
+@cache
+def _module(kind: str) -> Any:
+    code = files(__package__).joinpath("kernels.cu").read_text()
+    return cupy.RawModule(code=code, options=(f"-DREAL={REALS[kind]}", "--std=c++17"))
+
+
+@cache
+def _kernel(name: str, kind: str) -> Any:
+    return _module(kind).get_function(name)
+
+
+def launch(name: str, dtype: Any, grid: Shape, block: Shape, *args: Any) -> None:
+    """Launch a kernel of kernels.cu on the current stream."""
+    _kernel(name, dtype.char)(grid, block, args)
+
+
+def _launch_flat(name: str, array: Array, *args: Any) -> None:
+    """Launch over the entries of an array, whose size follows the kernel's arrays."""
+    blocks = min(-(-array.size // THREADS), BLOCKS)
+    launch(name, array.dtype, (blocks,), (THREADS,), *args)
+
+
+def rows_and_columns(n: int, m: int) -> tuple[Shape, Shape]:
+    """Return the grid and block of kernels whose threads are columns times rows."""
+    columns = min(_power_of_two(m), THREADS)
+    rows = THREADS // columns
+    return (min(-(-n // rows), BLOCKS), -(-m // columns)), (columns, rows)
+
+
+def _tiles(rows: int, columns: int) -> tuple[Shape, Shape]:
+    return (-(-columns // TILE), -(-rows // TILE)), (TILE, TILE)
+
+
+def _power_of_two(n: int) -> int:
+    """Return the smallest power of two that is at least n."""
+    return 1 << (n - 1).bit_length()
+
+
+def _scalar(value: Scalar) -> tuple[float, Any]:
+    """Return a number as kernels take it: in the call, or at a place on the device."""
+    return (0.0, value) if isinstance(value, cupy.ndarray) else (float(value), NULL)
+
+
+def _parameter(activation: Activation) -> tuple[int, float]:
+    return CODES[type(activation)], float(getattr(activation, "a", 0.0))
+
+
+# Guards
+
+
+def _plain(*arrays: Array) -> bool:
+    """Whether kernels can read the arrays: of one dtype that they know, contiguous, not empty."""
+    kind = arrays[0].dtype
+    return kind.char in REALS and all(
+        array.dtype == kind and array.flags.c_contiguous and array.size for array in arrays
+    )
+
+
+def _indices(array: Array) -> bool:
+    return bool(array.dtype == cupy.int64 and array.flags.c_contiguous and array.size)
+
+
+def _known(activation: Activation) -> bool:
+    return type(activation) in CODES
+
+
+def _read(pre: Array, post: Array, activation: Activation) -> Array | None:
+    """Return what the activation's slope reads."""
+    return {"pre": pre, "post": post, "none": None}[activation.reads]
+
+
+# Activations
+
+
+def _accepts_pre(pre: Array, activation: Activation) -> bool:
+    return _known(activation) and _plain(pre)
+
+
+@implements("activate", "cupy", guard=_accepts_pre)
+def _activate(ops: CudaOps, pre: Array, activation: Activation) -> Array:
+    if type(activation) is Identity:
+        return pre
+    post = cupy.empty_like(pre)
+    _launch_flat("activate", pre, pre, post, pre.size, *_parameter(activation))
+    return post
+
+
+def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
+    read = _read(pre, post, activation)
+    return _known(activation) and _plain(d_post, d_post if read is None else read)
+
+
+@implements("activation_delta", "cupy", guard=_accepts_delta)
+def _activation_delta(
+    ops: CudaOps, d_post: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    if type(activation) is Identity:
+        return d_post
+    read = _read(pre, post, activation)
+    read = d_post if read is None else read
+    _launch_flat("activation_delta", d_post, d_post, read, d_post.size, *_parameter(activation))
+    return d_post
+
+
+# Dense layers
+
+
+def _small(rows: int, columns: int, terms: int) -> bool:
+    return rows * columns * terms <= SMALL and terms <= DEEP
+
+
+def is_small(n: int, shapes: Sequence[tuple[int, int]]) -> bool:
+    """Whether all products of a step on n rows go to our own kernels; shapes: (m_in, m) a layer."""
+    return n <= DEEP and all(_small(n, m, m_in) and m <= DEEP for m_in, m in shapes)
+
+
+def _accepts_dense(
+    x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+) -> bool:
+    return _known(activation) and _plain(x, W, b)
+
+
+@implements("dense", "cupy", guard=_accepts_dense)
+def _dense(
+    ops: CudaOps, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+) -> tuple[Any, Array]:
+    (n, m_in), m = x.shape, W.shape[0]
+    post = cupy.empty((n, m), x.dtype)
+    pre = cupy.empty_like(post) if keep_pre or activation.reads == "pre" else None
+    if not _small(n, m, m_in):
+        if pre is None and type(activation) is Identity and ops.products.biased(x, W, b, post):
+            return None, post
+        if pre is None and type(activation) is ReLU:
+            mask = ops.products.rectified(x, W, b, post)
+            if mask is not None:
+                return mask, post
+        z = post if pre is None else pre
+        if ops.products.multiply(x, W.T, z):
+            grid = rows_and_columns(n, m)
+            launch("bias_activate", x.dtype, *grid, z, b, post, n, m, *_parameter(activation))
+            return pre, post
+    at = NULL if pre is None else pre
+    args = x, W, b, at, post, n, m_in, m, *_parameter(activation)
+    launch("dense", x.dtype, *_tiles(n, m), *args)
+    return pre, post
+
+
+def _accepts_dense_delta(
+    delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+) -> bool:
+    return _plain(delta, W) and _accepts_delta(delta, pre, post, activation)
+
+
+@implements("dense_delta", "cupy", guard=_accepts_dense_delta)
+def _dense_delta(
+    ops: CudaOps, delta: Array, W: Array, pre: Any, post: Array, activation: Activation
+) -> Array:
+    (n, m_next), m = delta.shape, W.shape[1]
+    below = cupy.empty((n, m), delta.dtype)
+    if not _small(n, m, m_next):
+        if isinstance(pre, Mask) and ops.products.rectified_delta(delta, W, pre, below):
+            return below
+        if ops.products.multiply(delta, W, below):
+            return ops.activation_delta(below, pre, post, activation)
+    read = _read(pre, post, activation)
+    at = NULL if read is None else read
+    args = delta, W, at, below, n, m_next, m, *_parameter(activation)
+    launch("dense_delta", delta.dtype, *_tiles(n, m), *args)
+    return below
+
+
+def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
+    return _plain(delta, x, *([] if out is None else out.values()))
+
+
+@implements("dense_gradients", "cupy", guard=_accepts_gradients)
+def _dense_gradients(
+    ops: CudaOps, delta: Array, x: Array, out: Mapping[str, Array] | None = None
+) -> tuple[Array, Array]:
+    if out is None:
+        m, m_in = delta.shape[1], x.shape[1]
+        out = {"W": cupy.empty((m, m_in), x.dtype), "b": cupy.empty(m, x.dtype)}
+    if ops.branch is None:
+        _write_gradients(ops, delta, x, out["W"], out["b"])
+    else:
+        with ops.branch.forked(delta, x):
+            _write_gradients(ops, delta, x, out["W"], out["b"])
+    return out["W"], out["b"]
+
+
+def _write_gradients(ops: CudaOps, delta: Array, x: Array, dW: Array, db: Array) -> None:
+    (n, m), m_in = delta.shape, x.shape[1]
+    if not _small(m, m_in, n):
+        if ops.products.gradients(delta, x, dW, db):
+            return
+        if ops.products.multiply(delta.T, x, dW):
+            block = WARP, LARGEST // WARP
+            launch("column_sums", x.dtype, (-(-m // WARP),), block, delta, db, n, m)
+            return
+    launch("dense_gradients", x.dtype, *_tiles(m, m_in + 1), delta, x, dW, db, n, m_in, m)
+
+
+# Outputs and losses
+
+
+def _lanes(K: int) -> int:
+    return min(_power_of_two(K), WARP)
+
+
+@implements("softmax", "cupy", guard=_plain)
+def _softmax(ops: CudaOps, scores: Array) -> Array:
+    (n, K), f = scores.shape, cupy.empty_like(scores)
+    lanes = _lanes(K)
+    grid = (-(-n * lanes // THREADS),)
+    launch("softmax", scores.dtype, grid, (THREADS,), scores, f, n, K, lanes)
+    return f
+
+
+def _launch_loss(name: str, threads: int, scores: Array, *args: Any) -> tuple[Array, Array]:
+    """Launch a loss over so many threads; args follow the sample weights. Return loss and delta."""
+    *inputs, n, K = args
+    delta = cupy.empty_like(scores)
+    blocks, size = 1, -(-min(threads, LARGEST) // WARP) * WARP
+    if threads > TOGETHER:
+        blocks, size = min(-(-threads // THREADS), BLOCKS), THREADS
+    parts = cupy.empty(blocks, scores.dtype)
+    tail = (_lanes(K),) if name == "cross_entropy" else ()
+    launch(name, scores.dtype, (blocks,), (size,), scores, *inputs, delta, parts, n, K, *tail)
+    return _summed(parts), delta
+
+
+def _summed(parts: Array) -> Array:
+    """Return the sum of blocks' parts: 0-d."""
+    if parts.size == 1:
+        return parts[0]
+    loss = cupy.empty((), parts.dtype)
+    launch("total", parts.dtype, (1,), (LARGEST,), parts, loss, parts.size)
+    return loss
+
+
+def _weights(sample_weight: Array | None) -> Any:
+    return NULL if sample_weight is None else sample_weight
+
+
+def _accepts_loss(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    weights = [] if sample_weight is None else [sample_weight]
+    return _plain(scores, y, *weights)
+
+
+def _accepts_classes(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    if y.ndim == 2:
+        return _accepts_loss(scores, y, sample_weight)
+    return _indices(y) and _accepts_loss(scores, scores, sample_weight)
+
+
+@implements("cross_entropy", "cupy", guard=_accepts_classes)
+def _cross_entropy(
+    ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    n, K = scores.shape
+    targets = (y, NULL) if y.ndim == 1 else (NULL, y)
+    args = *targets, _weights(sample_weight), n, K
+    return _launch_loss("cross_entropy", n * _lanes(K), scores, *args)
+
+
+@implements("logistic", "cupy", guard=_accepts_loss)
+def _logistic(
+    ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    args = y, _weights(sample_weight), *scores.shape
+    return _launch_loss("logistic", scores.size, scores, *args)
+
+
+@implements("squared_error", "cupy", guard=_accepts_loss)
+def _squared_error(
+    ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    args = y, _weights(sample_weight), *scores.shape
+    return _launch_loss("squared_error", scores.size, scores, *args)
+
+
+# Data and the flat vector
+
+
+def _accepts_rows(x: Array, indices: Array) -> bool:
+    return x.ndim == 2 and _plain(x) and _indices(indices)
+
+
+@implements("gather", "cupy", guard=_accepts_rows)
+def _gather(ops: CudaOps, x: Array, indices: Array) -> Array:
+    n, m = indices.size, x.shape[1]
+    out = cupy.empty((n, m), x.dtype)
+    launch("gather", x.dtype, *rows_and_columns(n, m), x, indices, out, n, m)
+    return out
+
+
+@implements("flatten", "cupy", guard=lambda pieces, out=None, views=None: out is not None)
+def _flatten(ops: CudaOps, pieces: Sequence[Array], out: Array, views: Sequence[Array]) -> Array:
+    if ops.branch is not None:
+        ops.branch.join()
+    for piece, view in zip(pieces, views, strict=True):
+        if piece is not view:
+            view[...] = piece
+    return out
+
+
+@implements("dropout_scale", "cupy", guard=lambda x, rate, key, path: _plain(x))
+def _dropout_scale(ops: CudaOps, x: Array, rate: float, key: Scalar, path: int) -> Array:
+    scale = cupy.empty_like(x)
+    of_key = (0, key) if isinstance(key, cupy.ndarray) else (int(key), NULL)
+    threshold = int(rate * 0x1000000), 1.0 / (1.0 - rate)
+    _launch_flat("dropout_scale", x, scale, *x.shape, *threshold, path, *of_key)
+    return scale
+
+
+@implements("normal_cdf", "cupy", guard=lambda z: z.dtype.char in REALS)
+def _normal_cdf(ops: CudaOps, z: Array) -> Array:
+    from cupyx.scipy.special import ndtr
+
+    return ndtr(z)
+
+
+@implements("clip_norm", "cupy", guard=lambda g, limit: _plain(g))
+def _clip_norm(ops: CudaOps, g: Array, limit: float) -> Array:
+    blocks = min(-(-g.size // THREADS), LARGEST)
+    parts, clipped = cupy.empty(blocks, g.dtype), cupy.empty_like(g)
+    launch("squares", g.dtype, (blocks,), (THREADS,), g, parts, g.size)
+    _launch_flat("clip", g, g, _summed(parts), clipped, g.size, float(limit))
+    return clipped
+
+
+# Optimisers: w and the moments are overwritten
+
+
+def _accepts_state(w: Array, g: Array, *rest: Any) -> bool:
+    arrays = [a for a in rest if isinstance(a, cupy.ndarray) and a.ndim]  # no 0-d coefficients
+    return _plain(w, g, *arrays)
+
+
+@implements("sgd", "cupy", guard=_accepts_state)
+def _sgd(ops: CudaOps, w: Array, g: Array, learning_rate: Scalar) -> Array:
+    _launch_flat("sgd", w, w, g, w.size, *_scalar(learning_rate))
+    return w
+
+
+@implements("momentum", "cupy", guard=_accepts_state)
+def _momentum(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    v: Array,
+    learning_rate: Scalar,
+    momentum: float,
+    nesterov: bool,
+) -> tuple[Array, Array]:
+    _launch_flat("momentum", w, w, g, v, w.size, *_scalar(learning_rate), momentum, nesterov)
+    return w, v
+
+
+@implements("adagrad", "cupy", guard=_accepts_state)
+def _adagrad(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    s: Array,
+    learning_rate: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array]:
+    _launch_flat("adagrad", w, w, g, s, w.size, *_scalar(learning_rate), eps, eps_inside_sqrt)
+    return w, s
+
+
+@implements("rmsprop", "cupy", guard=_accepts_state)
+def _rmsprop(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta: float,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array]:
+    rule = *_scalar(learning_rate), beta, eps, eps_inside_sqrt
+    _launch_flat("rmsprop", w, w, g, s, w.size, *rule)
+    return w, s
+
+
+@implements("adam", "cupy", guard=_accepts_state)
+def _adam(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    unbias_m: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array]:
+    unbias = *_scalar(unbias_m), *_scalar(unbias_s)
+    rule = *_scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
+    _launch_flat("adam", w, w, g, m, s, w.size, *rule)
+    return w, m, s
+
+
+@implements("nadam", "cupy", guard=_accepts_state)
+def _nadam(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    weight_m: Scalar,
+    weight_g: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array]:
+    weights = *_scalar(weight_m), *_scalar(weight_g), *_scalar(unbias_s)
+    rule = *_scalar(learning_rate), beta1, beta2, *weights, eps, eps_inside_sqrt
+    _launch_flat("nadam", w, w, g, m, s, w.size, *rule)
+    return w, m, s
+
+
+@implements("amsgrad", "cupy", guard=_accepts_state)
+def _amsgrad(
+    ops: CudaOps,
+    w: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    peak: Array,
+    learning_rate: Scalar,
+    beta1: float,
+    beta2: float,
+    unbias_m: Scalar,
+    unbias_s: Scalar,
+    eps: float,
+    eps_inside_sqrt: bool,
+) -> tuple[Array, Array, Array, Array]:
+    unbias = *_scalar(unbias_m), *_scalar(unbias_s)
+    rule = *_scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
+    _launch_flat("amsgrad", w, w, g, m, s, peak, w.size, *rule)
+    return w, m, s, peak
+
+
+@implements("lion", "cupy", guard=_accepts_state)
+def _lion(
+    ops: CudaOps, w: Array, g: Array, m: Array, learning_rate: Scalar, beta1: float, beta2: float
+) -> tuple[Array, Array]:
+    _launch_flat("lion", w, w, g, m, w.size, *_scalar(learning_rate), beta1, beta2)
+    return w, m
