@@ -13,8 +13,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 for library in ("OMP", "OPENBLAS", "MKL"):  # the tests' processes share the cores already
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent / "cuda"))
+
+import standin
+
+STANDIN = standin.install_without_a_gpu()  # before anything imports CuPy
 
 import plain  # noqa: F401  registers the backend "plain"
 import strict  # noqa: F401  registers the backend "strict"
@@ -36,7 +42,7 @@ class Variant:
 
     id: str
     backend_name: str
-    device: str | None = None
+    device: str | int | None = None
     readonly: bool = False
     jit: bool = False
 
@@ -59,10 +65,15 @@ class Variant:
             host.flags.writeable = False
         return self.backend.from_host(host, self.backend.device(self.device))
 
+    def scope(self) -> Any:
+        """The context in which the backend computes here, as a network's steps do."""
+        return self.backend.scope(self.backend.device(self.device))
+
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a pure function of arrays, compiled where the variant says so."""
         if not self.jit:
-            return function(*args)
+            with self.scope():
+                return function(*args)
         return self.backend.compile(lambda ops, *arrays: function(*arrays))(*args)
 
     def host(self, array: Any) -> np.ndarray:
@@ -79,7 +90,11 @@ VARIANTS = [
     Variant("torch", "torch"),
     Variant("jax", "jax"),
     Variant("jax-jit", "jax", jit=True),
-    Variant("cupy", "cupy"),
+    *(
+        [Variant("cupy-on-cpu", "cupy"), Variant("cupy-on-cpu-device1", "cupy", 1)]
+        if STANDIN
+        else [Variant("cupy", "cupy")]
+    ),
 ]
 
 
@@ -95,9 +110,20 @@ def built_core() -> Any:
     return core
 
 
+GPU = [] if STANDIN else [pytest.mark.gpu]  # marks of modules that need CuPy
+
+
+def cupy_or_skip() -> Any:
+    """Return CuPy, or what stands in for it; skip a module's tests where there is neither."""
+    state = registry.backends()["cupy"]
+    if not state:
+        pytest.skip(state.reason, allow_module_level=True)
+    return importlib.import_module("cupy")
+
+
 def _marked(variant: Variant) -> Any:
     marks = []
-    if variant.backend_name == "cupy":
+    if variant.backend_name == "cupy" and not STANDIN:
         available = registry.backends()["cupy"]
         marks = [pytest.mark.gpu, pytest.mark.skipif(not available, reason=available.reason)]
     return pytest.param(variant, id=variant.id, marks=marks)
@@ -109,16 +135,22 @@ def variant(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
-@pytest.fixture(
-    params=[
-        _marked(v)
-        for v in VARIANTS
-        if v.id in ("numpy", "plain", "strict-device1", "torch", "jax", "cupy")
-    ]
-)
+# One variant a backend, and CuPy's stand-in on both of its devices.
+WHOLE = ("numpy", "plain", "strict-device1", "torch", "jax", "cupy", "cupy-on-cpu")
+WHOLE += ("cupy-on-cpu-device1",)
+
+
+@pytest.fixture(params=[_marked(v) for v in VARIANTS if v.id in WHOLE])
 def backend_variant(request: pytest.FixtureRequest) -> Variant:
     """One variant a backend, for tests of whole networks."""
     return request.param
+
+
+@pytest.fixture
+def placed(backend_variant: Variant) -> Iterator[Variant]:
+    """One variant a backend in its own scope, for what a network calls in there."""
+    with backend_variant.scope():
+        yield backend_variant
 
 
 @pytest.fixture

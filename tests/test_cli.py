@@ -219,6 +219,9 @@ WRONG = [
     ("parity --dtypes float32,int8", "--dtypes"),
     ("parity --steps 0", "--steps"),
     ("bench --backends abacus", "got 'abacus'"),
+    ("bench --device cpu", "--device needs the one backend whose it is"),
+    ("bench --backends torch,jax --device cpu", "--device needs the one backend whose it is"),
+    ("bench --backends torch --device abacus", "`device` 'abacus' cannot be used"),
     ("bench --seconds-per-network 0", "--seconds-per-network"),
     ("bench --seconds-per-network soon", "--seconds-per-network"),
 ]
@@ -419,6 +422,18 @@ def test_bench_times_every_network_on_every_backend(monkeypatch, capsys):
     assert [row[:2] for row in small] == [("2-3-2 tanh b4", b) for b in BACKENDS]
     assert [row[:2] for row in both] == [(str(p), b) for p in TINY for b in BACKENDS]
     assert all(1.0 < low <= middle < 1e6 for _, _, low, middle in small + both)
+
+
+def test_bench_runs_on_the_device_it_is_told(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(measure, "PROBLEMS", TINY[:1])
+    monkeypatch.setattr(measure, "_measure", lambda runs, _: seen.extend(runs))
+    arguments = ["bench", "--backends", "strict", "--device", "device1"]
+    monkeypatch.setattr(measure._Run, "_calibrate", lambda run: run.times.append(1.0))
+    assert cli.main(arguments) == 0
+    device = registry.get("strict").device("device1")
+    assert [run.trainer.network._place.device for run in seen] == [device]
+    assert {array.device for run in seen for array in run.batch} == {device}
 
 
 @pytest.mark.parametrize(("seconds", "rounds"), [(0.001, measure.MIN_ROUNDS), (20.0, 10)])

@@ -217,24 +217,24 @@ def test_focal_loss_without_its_factor_is_the_plain_one(rng):
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_far_scores_give_a_finite_focal_loss(backend_variant, output, dtype):
-    array, host = backend_variant.array, backend_variant.host
+def test_far_scores_give_a_finite_focal_loss(placed, output, dtype):
+    array, host = placed.array, placed.host
     scores, y = array([[1e4, -1e4], [1e4, -1e4]], dtype), array([[1.0, 0.0], [0.0, 1.0]], dtype)
     loss = losses.Focal(2.0, output)
-    value, delta = loss.value_and_delta(backend_variant.backend.ops, scores, y)
+    value, delta = loss.value_and_delta(placed.backend.ops, scores, y)
     assert float(value) == 1e4  # one sample is right, one is wrong by 2e4
     assert np.all(np.isfinite(host(delta)))
 
 
 @every_loss
-def test_every_backend_computes_the_same(loss, backend_variant, rng):
+def test_every_backend_computes_the_same(loss, placed, rng):
     scores, y = 2.0 * rng.standard_normal((9, 3)), targets(loss, rng, 9, 3)
     weights = rng.exponential(size=9)
     want = loss.value_and_delta(OPS, scores, y, weights)
-    arrays = [backend_variant.array(v, "float64") for v in (scores, y, weights)]
-    got = loss.value_and_delta(backend_variant.backend.ops, *arrays)
+    arrays = [placed.array(v, "float64") for v in (scores, y, weights)]
+    got = loss.value_and_delta(placed.backend.ops, *arrays)
     for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(backend_variant.host(a), b, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(placed.host(a), b, rtol=1e-12, atol=1e-15)
 
 
 BAD = {
@@ -274,30 +274,30 @@ def test_cross_entropy_of_two_is_the_logistic_loss(rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_far_scores_give_exact_cross_entropy(backend_variant, dtype):
+def test_far_scores_give_exact_cross_entropy(placed, dtype):
     """One sample right and one wrong, each by 2e4: losses 0 and 2e4."""
-    array, host = backend_variant.array, backend_variant.host
+    array, host = placed.array, placed.host
     scores = array([[1e4, -1e4], [1e4, -1e4]], dtype)
-    labels = array([0, 1], backend_variant.backend.index_dtype)
-    value, delta = CrossEntropy().value_and_delta(backend_variant.backend.ops, scores, labels)
+    labels = array([0, 1], placed.backend.index_dtype)
+    value, delta = CrossEntropy().value_and_delta(placed.backend.ops, scores, labels)
     assert float(value) == 1e4
     assert host(delta).tolist() == [[0.0, 0.0], [0.5, -0.5]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_far_scores_give_exact_logistic_loss(backend_variant, dtype):
-    array, host = backend_variant.array, backend_variant.host
+def test_far_scores_give_exact_logistic_loss(placed, dtype):
+    array, host = placed.array, placed.host
     scores, y = array([[1e4, -1e4, 1e4, -1e4]], dtype), array([[1.0, 0.0, 0.0, 1.0]], dtype)
-    value, delta = Logistic().value_and_delta(backend_variant.backend.ops, scores, y)
+    value, delta = Logistic().value_and_delta(placed.backend.ops, scores, y)
     assert float(value) == 2e4
     assert host(delta).tolist() == [[0.0, 0.0, 1.0, -1.0]]
 
 
-def test_far_scores_give_exact_outputs(backend_variant):
-    scores, ops = backend_variant.array([[1e4, -1e4, 0.0]], "float32"), backend_variant.backend.ops
+def test_far_scores_give_exact_outputs(placed):
+    scores, ops = placed.array([[1e4, -1e4, 0.0]], "float32"), placed.backend.ops
     expected = {"softmax": [1.0, 0.0, 0.0], "sigmoid": [1.0, 0.0, 0.5], "step": [1.0, 0.0, 1.0]}
     for output, row in expected.items():
-        assert backend_variant.host(apply_output(ops, output, scores)).tolist() == [row]
+        assert placed.host(apply_output(ops, output, scores)).tolist() == [row]
 
 
 def test_indices_and_one_hot_rows_agree(backend_variant, rng):

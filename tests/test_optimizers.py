@@ -52,7 +52,8 @@ def minimise(
     w, moments = array(start), tuple(array(0.0 * start) for _ in optimizer.moments)
     for t in range(1, steps + 1):
         g = array(gradient(backend.to_host(w)))
-        w, moments = optimizer.update(backend.ops, w, g, moments, optimizer.coefficients(t))
+        with backend.scope(device):
+            w, moments = optimizer.update(backend.ops, w, g, moments, optimizer.coefficients(t))
     assert all(array.dtype == g.dtype for array in (w, *moments))
     return np.array(backend.to_host(w))
 
@@ -76,10 +77,10 @@ def test_gradient_descent_on_a_quadratic(backend_variant):
     np.testing.assert_allclose(got, (1 - 0.15 * CURVATURE) ** 20 * W, rtol=1e-12)
 
 
-def test_momentum_0_is_gradient_descent(backend_variant):
-    ops, array = backend_variant.backend.ops, backend_variant.array
+def test_momentum_0_is_gradient_descent(placed):
+    ops, array = placed.backend.ops, placed.array
     w, v = ops.momentum(array(W), array(G), array(0 * W), ETA, 0.0, False)
-    host = backend_variant.host
+    host = placed.host
     assert np.array_equal(host(w), host(ops.sgd(array(W), array(G), ETA)))
     assert np.array_equal(host(v), G)
     assert nn.SGD(ETA, momentum=0.0).moments == ()

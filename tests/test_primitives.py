@@ -131,10 +131,12 @@ def test_implementation_is_used(key, number, monkeypatch):
 
     rows[number] = Implementation(recorded, row.guard)
     monkeypatch.setitem(IMPLEMENTATIONS, key, rows)
-    ops = Ops(get(backend).xp, backend)
+    chosen = get(backend)
+    assert chosen.ops  # bound, so that it is there again after this test
+    monkeypatch.delitem(vars(chosen), "ops")
     for case, arguments in all_forms(backend, primitive):
         if accepts(row, arguments):
-            call(ops, case, arguments)
+            call(chosen.ops, case, arguments)
     assert calls, "no case reaches this implementation: it is dead, or its guard is untested"
 
 

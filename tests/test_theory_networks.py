@@ -73,11 +73,11 @@ def test_the_scores_of_a_classifier_collapse_too(rng):
 # Softmax and sigmoid
 
 
-def test_softmax_of_two_scores_is_a_sigmoid(rng, backend_variant):
+def test_softmax_of_two_scores_is_a_sigmoid(rng, placed):
     scores = 5 * rng.normal(size=(50, 2))
-    given = backend_variant.array(scores, "float64")
+    given = placed.array(scores, "float64")
     found = host(theory.softmax_as_sigmoid(given))
-    softmax = host(backend_variant.backend.ops.softmax(given))
+    softmax = host(placed.backend.ops.softmax(given))
     sigmoid = 1 / (1 + np.exp(scores[:, 1] - scores[:, 0]))
     np.testing.assert_allclose(found, softmax, rtol=1e-13)
     np.testing.assert_allclose(found, np.column_stack([sigmoid, 1 - sigmoid]), rtol=0, atol=4 * EPS)
