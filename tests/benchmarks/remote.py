@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,28 @@ class Remote:
         How many it may use.
     script : str
         The program that answers.
+    variables : Mapping of str to str
+        More of its environment.
     """
 
-    def __init__(self, name: str, threads: int, script: str = "worker.py") -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        script: str = "worker.py",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name(script), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | environment(threads),
+            env=os.environ | environment(threads) | dict(variables or {}),
         )
-        self.versions: dict[str, str] = self._reply().get("versions", {})
+        greeting = self._reply()
+        self.versions: dict[str, str] = greeting.get("versions", {})
+        self.fault: str = greeting.get("fault", "")
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Wake the worker, ask, and stop it again.

@@ -126,13 +126,15 @@ def compare(rows: list[Row]) -> None:
             row.fault = "" if agree(row.losses, reference.losses) else "MISMATCH"
 
 
-def agree(losses: list[float], expected: list[float]) -> bool:
+def agree(losses: list[float], expected: list[float], tolerance: float = TOLERANCE) -> bool:
     """Compare losses; NaN agrees with nothing.
 
     Parameters
     ----------
     losses, expected : list of float
         Equally long.
+    tolerance : float
+        Relative.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def agree(losses: list[float], expected: list[float]) -> bool:
         Whether each is within the tolerance.
     """
     pairs = zip(losses, expected, strict=True)
-    return all(abs(loss - right) <= TOLERANCE * abs(right) for loss, right in pairs)
+    return all(abs(loss - right) <= tolerance * abs(right) for loss, right in pairs)
 
 
 def report(network: str, remotes: list[Remote], rounds: int) -> list[Row]:

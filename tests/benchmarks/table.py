@@ -4,7 +4,8 @@
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
 with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
-``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``, then
+``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``, on a machine with
+a GPU ``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
 ``python tests/benchmarks/table.py``.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "benchmarks"
 EVIDENCE = FOLDER / "step.json"
+GPU_CLAIM = "784-512-512-10:relu:b128"  # the README's network; in float32
 
 
 def render(document: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> str:
@@ -139,6 +141,70 @@ def estimator_page() -> tuple[Path, str]:
     return page, inserted(text, "stream", stream.format(**document["stream"]))
 
 
+def gpu_page(document: dict[str, Any]) -> tuple[Path, str]:
+    """Return the GPU's page as the evidence makes it.
+
+    Parameters
+    ----------
+    document
+        What gpu.py wrote, or the file without runs that came before.
+    """
+    page = FOLDER / "gpu.md"
+    figures = "\n\n".join(map(gpu_run, document["runs"])) or f"**This was {document['status']}.**"
+    return page, inserted(page.read_text(), "figures", figures)
+
+
+def gpu_run(run: dict[str, Any]) -> str:
+    """Return a run's setting, and for each precision its times and shares.
+
+    Parameters
+    ----------
+    run
+        One of gpu.py's.
+    """
+    parts = [setting_of(run)]
+    for precision in dict.fromkeys(row["precision"] for row in run["rows"]):
+        chosen = {"rows": [row for row in run["rows"] if row["precision"] == precision]}
+        parts.append(f"{precision}, microseconds a step, minimum / median:")
+        parts.append(render(chosen, gpu_times))
+        parts.append(f"{precision}, the roofline's time over the median:")
+        parts.append(render(chosen, share))
+    return "\n\n".join(parts)
+
+
+def gpu_times(row: dict[str, Any]) -> str:
+    """Return minimum and median microseconds, or what is wrong with them."""
+    if row["fault"] or not row["us"]:
+        return row["fault"].split(":")[0]
+    return f"{min(row['us']):,.1f} / {median(row['us']):,.1f}"
+
+
+def share(row: dict[str, Any]) -> str:
+    """Return the roofline's time over the median."""
+    return f"{100 * row['share']:.0f} %" if row["share"] and not row["fault"] else "-"
+
+
+def gpu_claim(document: dict[str, Any]) -> str:
+    """Return what the README says of GPUs: a cell of its table.
+
+    Parameters
+    ----------
+    document
+        What gpu.py wrote, or the file without runs that came before.
+    """
+    for run in document["runs"]:
+        medians = {
+            row["contestant"]: f"{row['contestant']} {median(row['us']):.1f} us"
+            for row in run["rows"]
+            if (row["network"], row["precision"]) == (GPU_CLAIM, "fp32") and not row["fault"]
+        }
+        if medians:
+            network, where = GPU_CLAIM.replace(":", " "), run["setting"].get("gpu", "a GPU")
+            told = ", ".join(medians.values())
+            return f"a step of {network} on {where}: {told}; [more](docs/benchmarks/gpu.md)"
+    return document["status"]
+
+
 def score_table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table: a data set a line, mean test scores with their standard errors.
 
@@ -219,15 +285,30 @@ def inserted(text: str, marker: str, table: str) -> str:
     return re.sub(pattern, lambda m: f"{m[1]}{table}\n{m[2]}", text, count=1, flags=re.DOTALL)
 
 
+def claimed(text: str, claim: str, measured: str) -> str:
+    """Return the text with the second cell of a table's row, found by its first.
+
+    Parameters
+    ----------
+    text, claim, measured
+        The page, and the two cells.
+    """
+    row = rf"^\| {re.escape(claim)} \|.*$"
+    return re.sub(row, lambda _: f"| {claim} | {measured} |", text, count=1, flags=re.MULTILINE)
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as the evidence makes them."""
     document = json.loads(EVIDENCE.read_text())
-    readme, page = ROOT / "README.md", EVIDENCE.with_suffix(".md")
+    on_gpu = json.loads((FOLDER / "gpu.json").read_text())
+    page = EVIDENCE.with_suffix(".md")
     text = inserted(page.read_text(), "setting", setting_of(document))
     text = inserted(text, "ratios", render(document, ratio))
-    made = [kernel_page(), prediction_page(), special_page(), estimator_page()]
+    readme = ROOT / "README.md"
+    first = inserted(readme.read_text(), "ratios", render(document, ratio))
+    made = [kernel_page(), prediction_page(), special_page(), estimator_page(), gpu_page(on_gpu)]
     return dict(made) | {
-        readme: inserted(readme.read_text(), "ratios", render(document, ratio)),
+        readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu)),
         page: inserted(text, "times", render(document, times)),
     }
 
