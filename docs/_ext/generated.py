@@ -36,7 +36,7 @@ def implemented() -> set[tuple[str, str]]:
     """
     import nnpoly
 
-    sources = Path(nnpoly.__file__).parent.joinpath("backends").glob("*.py")
+    sources = Path(nnpoly.__file__).parent.joinpath("backends").rglob("*.py")
     trees = [ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for path in sources]
     return {
         (decorator.args[0].value, decorator.args[1].value)  # type: ignore[attr-defined]
