@@ -139,11 +139,13 @@ def begin(trainer: Trainer, parts: Sequence[Batches | Stream]) -> Any:
     return trainer._training.begin(
         net._w,
         trainer._moments,
+        net._buffers,
         *first[:3],
         host.concatenate(rows),
         first.rows,
         first.size,
         trainer._coefficients_of(steps),
+        [trainer._key(t) for t in steps] if trainer._random else None,
     )
 
 

@@ -164,6 +164,17 @@ def test_streams_of_batches_of_many_sizes():
     assert len(t._training.step.__self__._graphs) <= graph.FORMS
 
 
+@pytest.mark.parametrize("layers", ["plain", "norms"])
+def test_steps_of_a_new_size_leave_the_graphs_as_they_are(layers, monkeypatch):
+    """They run kernel by kernel, in place, though AdamW and BatchNorm make new arrays."""
+    t, captures = trainer(layers=layers, optimizer=nn.AdamW(0.01)), []
+    captured = graph._captured
+    monkeypatch.setattr(graph, "_captured", lambda *a: captures.append(1) or captured(*a))
+    for n in (9, 9, 5, 9, 7, 9, 5, 9):
+        t.step(X[:n], CLASSES[:n])
+    assert len(captures) == 1
+
+
 def test_numpy_agrees():
     """With the definition of a whole fit in float64, within its rounding."""
     for layers in SHAPES.values():

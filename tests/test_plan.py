@@ -271,7 +271,8 @@ def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
     plan, order = made[0]._training.step.__self__, np.arange(101)
     arguments = made[0].network._w, made[0]._moments, X, CLASSES
     for weights in (WEIGHTS.astype("f8"), WEIGHTS[:50], form(WEIGHTS)):
-        assert plan.begin(*arguments, weights, order, 101, 101, [(0.01, 1.0, 1.0)]) is None
+        epoch = weights, order, 101, 101, [(0.01, 1.0, 1.0)], None
+        assert plan.begin(*arguments[:2], made[0].network._buffers, X, CLASSES, *epoch) is None
         assert plan.quick(*arguments, (0.01, 1.0, 1.0), weights) is None
 
 

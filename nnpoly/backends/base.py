@@ -25,10 +25,10 @@ class Training(NamedTuple):
         `step(w, moments, buffers, x, y, sample_weight, coefficients, key)`; w and the moments are
         given away. Returns the loss and the new w, moments and buffers.
     begin
-        None, or `begin(w, moments, x, y, sample_weight, order, rows, batch, coefficients)`: epochs
-        of steps in place, one for each batch of the rows `order`, `rows` of them an epoch, which
-        `Backend.complete` then takes; afterwards its attribute `losses` holds the losses. None for
-        data that it cannot take.
+        None, or `begin(w, moments, buffers, x, y, sample_weight, order, rows, batch, coefficients,
+        keys)`: epochs of steps in place, one for each batch of the rows `order`, `rows` of them an
+        epoch, which `Backend.complete` then takes; afterwards its attribute `losses` holds the
+        losses. keys: None where no layer draws random numbers. None for data that it cannot take.
     path
         What runs, in words.
     quick

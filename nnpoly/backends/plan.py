@@ -160,6 +160,7 @@ class Plan:
         self,
         w: Array,
         moments: Moments,
+        buffers: Any,
         x: Array,
         y: Array,
         sample_weight: Array | None,
@@ -167,11 +168,12 @@ class Plan:
         rows: int,
         batch: int,
         coefficients: Sequence[Coefficients],
+        keys: Sequence[int] | None,
     ) -> Epoch | None:
         """Return what takes a step for each batch of the rows `order`, or None.
 
         rows: those of one epoch, of which there may be several; coefficients: the optimiser's, a
-        step an entry.
+        step an entry. Dense layers have no buffers, and no use for keys.
         """
         arrays_of_c = self._batch(x, y, sample_weight)
         arrays = [array for array in (x, y, sample_weight) if array is not None]

@@ -30,6 +30,7 @@ RATES = 4  # coefficients that any optimiser has, at most
 SOURCE = 10  # 8-byte words of kernels.cu's struct Source
 
 PATH = "one CUDA graph a step, and one for several steps of an epoch"
+SMALL_ALONE = "where all products are small; else kernel by kernel, for lack of cuBLASLt"
 
 
 Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
@@ -62,6 +63,12 @@ class State(NamedTuple):
         return other is not None and all(
             mine is theirs for mine, theirs in zip(self.arrays, other.arrays, strict=True)
         )
+
+    def take(self, other: State) -> None:
+        """Take over the other state's values, in place."""
+        for mine, theirs in zip(self.arrays, other.arrays, strict=True):
+            if mine is not theirs:
+                mine[...] = theirs
 
     def copy(self) -> State:
         """Return a state that steps can change in this one's place."""
@@ -127,6 +134,7 @@ class Graphs:
     ) -> None:
         self._ops, self._step, self._one_by_one = ops, step, one_by_one
         self._chain, self._classes = plan.chain, plan.loss.labels == "classes"
+        # Steps that need more than `quick` is given.
         self._stateful = any(layer.random or layer.buffers() for layer in plan.chain)
         self._inputs, self._outputs = chain_widths(plan.chain)
         self._rates = len(plan.optimizer.coefficients(1))
@@ -138,7 +146,8 @@ class Graphs:
 
     def training(self) -> Training:
         """Return what the trainer is offered."""
-        return Training(self.step, self.begin, PATH, self.quick, self.bytes)
+        path = PATH if self._ops.products.captures else f"{PATH}, {SMALL_ALONE}"
+        return Training(self.step, self.begin, path, self.quick, self.bytes)
 
     def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
         """Take one step in place on any batch; return its loss, or None where it needs a look.
@@ -192,16 +201,19 @@ class Graphs:
             # A form that never comes again is not worth its capture.
             graph = self._graph(state, form) if form in self._graphs or form == last else None
             if graph is None:
-                return self._one_by_one(*state, *batch, c, key)  # type: ignore[no-any-return]
+                loss, *changed = self._one_by_one(*state, *batch, c, key)
+                state.take(State(*changed))  # in place, since graphs hold these arrays' places
+                return loss, *state
             assert self._source is not None
             losses = self._source.begin_one(batch, c, key)
             graph.launch()
-        return losses[0], w, moments, buffers
+        return losses[0], *state
 
     def begin(
         self,
         w: Array,
         moments: Moments,
+        buffers: Any,
         x: Array,
         y: Array,
         sample_weight: Array | None,
@@ -209,12 +221,12 @@ class Graphs:
         rows: int,
         batch: int,
         coefficients: Sequence[Coefficients],
+        keys: Sequence[int] | None,
     ) -> Epoch | None:
         """Return what takes a step for each batch of the rows `order`, or None: see `Training`."""
-        if self._stateful or self._refused or not isinstance(x, cupy.ndarray):
+        if self._refused or not isinstance(x, cupy.ndarray):
             return None
-        nothing: list[dict[str, Array]] = [{} for _ in self._chain]
-        state = State(w, moments, nothing)
+        state = State(w, moments, buffers)
         with w.device:
             arrays, parts = _contiguous(x, y, sample_weight), []
             for size, steps, count in _parts(rows, batch):
@@ -223,10 +235,10 @@ class Graphs:
                     return None
                 parts.append((graph, count))
             table = cupy.asarray(np.asarray(coefficients, w.dtype))
-            keys = cupy.zeros(len(coefficients), np.int32)
-            order = cupy.asarray(np.asarray(order, np.int64))
+            drawn = [0] * len(table) if keys is None else keys
+            tables = cupy.asarray(np.asarray(order, np.int64)), table, cupy.asarray(drawn, np.int32)
         assert self._source is not None
-        return Epoch(self._source, (arrays, order, table, keys), parts, w.device)
+        return Epoch(self._source, (arrays, *tables), parts, w.device)
 
     def bytes(self) -> int:
         """Return the bytes that the graphs have for batches."""
@@ -285,9 +297,7 @@ class Graphs:
         launch("take", x.dtype, *grid, source.place, *into, *sizes)
         rates = tuple(source.rates[i] for i in range(self._rates))
         loss, *changed = self._step(self._ops, *state, *batch, rates, source.key)
-        for old, new in zip(state.arrays, State(*changed).arrays, strict=True):
-            if new is not old:
-                old[...] = new
+        state.take(State(*changed))
         launch("record", x.dtype, (1,), (1,), source.place, loss, sizes[0])
 
 

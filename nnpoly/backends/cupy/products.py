@@ -206,8 +206,11 @@ class Lt(CuBLAS):
                     count.ctypes.data,
                 )
             except lt.cuBLASLtError:  # it knows of no such operation
-                return None
+                count[0] = 0
         if not count[0]:
+            lt.matmul_desc_destroy(operation)
+            for layout in (of_left, of_right, of_out):
+                lt.matrix_layout_destroy(layout)
             return None
         workspace = int(results.workspace_size)
         return _Algorithm(operation, of_left, of_right, of_out, results, workspace)
