@@ -94,14 +94,14 @@ class Optimizer(Described):
         if self.clip_norm is not None:
             g = ops.clip_norm(g, self.clip_norm)
         if self.weight_decay and self.decoupled:
-            w = w * (1.0 - c[0] * self.weight_decay)
+            w = ops.decayed(w, c[0], self.weight_decay)
         elif self.weight_decay:
-            g = g + self.weight_decay * w
+            g = ops.penalised(g, w, self.weight_decay)
         count = len(self._carried)
         w, moved = self.rule(ops, w, g, moments[:count], c)
         if self.ema is None:
             return w, moved
-        return w, (*moved, self.ema * moments[count] + (1.0 - self.ema) * w)
+        return w, (*moved, ops.averaged(moments[count], w, self.ema))
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients

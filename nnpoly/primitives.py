@@ -333,6 +333,24 @@ def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
 # Optimisers: updates of the flat vectors w, g and moments, all (P,)
 
 
+@primitive()
+def penalised(ops: Ops, g: Array, w: Array, weight_decay: float) -> Array:
+    """Gradient with that of the penalty weight_decay / 2 ||w||^2: g + weight_decay w."""
+    return g + weight_decay * w
+
+
+@primitive(donates=("w",))
+def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
+    """Decoupled weight decay: w (1 - eta weight_decay)."""
+    return w * (1.0 - learning_rate * weight_decay)
+
+
+@primitive(donates=("average",))
+def averaged(ops: Ops, average: Array, w: Array, decay: float) -> Array:
+    """Moving average: decay average + (1 - decay) w."""
+    return decay * average + (1.0 - decay) * w
+
+
 def _root(ops: Ops, s: Array, eps: float, eps_inside_sqrt: bool) -> Array:
     return ops.xp.sqrt(s + eps) if eps_inside_sqrt else ops.xp.sqrt(s) + eps
 

@@ -395,6 +395,35 @@ def root_of(s: Array, eps: float, eps_inside_sqrt: bool) -> Array:
     return np.sqrt(s + eps) if eps_inside_sqrt else np.sqrt(s) + eps
 
 
+def penalised_scale(results, g, w, weight_decay):
+    return np.abs(g) + weight_decay * np.abs(w)
+
+
+@cases("penalised", penalised_scale)
+def _penalised(rng):
+    for size in SIZES:
+        arrays = vectors(rng, size)
+        yield str(size), 1, {"g": arrays["g"], "w": arrays["w"], "weight_decay": 0.1}
+
+
+@cases("decayed", relative)
+def _decayed(rng):
+    for size in SIZES:
+        w = vectors(rng, size)["w"]
+        yield str(size), 1, {"w": w, "learning_rate": 0.5, "weight_decay": 0.1}
+
+
+def averaged_scale(results, average, w, decay):
+    return decay * np.abs(average) + (1.0 - decay) * np.abs(w)
+
+
+@cases("averaged", averaged_scale)
+def _averaged(rng):
+    for size in SIZES:
+        arrays = vectors(rng, size)
+        yield str(size), 1, {"average": arrays["g"], "w": arrays["w"], "decay": 0.9}
+
+
 def sgd_scale(results, w, g, learning_rate):
     return np.abs(w) + learning_rate * np.abs(g)
 

@@ -374,6 +374,23 @@ extern "C" __global__ void clip(const T *g, const T *squared, T *clipped, long l
 // What a step is divided by.
 __device__ T root(T s, T eps, bool inside) { return inside ? sqrt(s + eps) : sqrt(s) + eps; }
 
+// summed = g + weight_decay w, the gradient with that of an L2 penalty.
+extern "C" __global__ void penalised(const T *g, const T *w, T *summed, long long size,
+                                     double weight_decay) {
+  for (long long i = first(); i < size; i += stride()) summed[i] = g[i] + T(weight_decay) * w[i];
+}
+
+extern "C" __global__ void decayed(T *w, long long size, double eta, const T *eta_at,
+                                   double weight_decay) {
+  T factor = 1 - pick(eta, eta_at) * T(weight_decay);
+  for (long long i = first(); i < size; i += stride()) w[i] *= factor;
+}
+
+extern "C" __global__ void averaged(T *average, const T *w, long long size, double decay) {
+  T keep = decay, take = 1 - decay;
+  for (long long i = first(); i < size; i += stride()) average[i] = keep * average[i] + take * w[i];
+}
+
 extern "C" __global__ void sgd(T *w, const T *g, long long size, double eta, const T *eta_at) {
   T rate = pick(eta, eta_at);
   for (long long i = first(); i < size; i += stride()) w[i] -= rate * g[i];

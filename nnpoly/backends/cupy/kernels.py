@@ -442,6 +442,25 @@ def _accepts_state(w: Array, g: Array, *rest: Any) -> bool:
     return _plain(w, g, *arrays)
 
 
+@implements("penalised", "cupy", guard=_accepts_state)
+def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
+    summed = cupy.empty_like(g)
+    _launch_flat("penalised", g, g, w, summed, g.size, weight_decay)
+    return summed
+
+
+@implements("decayed", "cupy", guard=lambda w, *rest: _plain(w))
+def _decayed(ops: CudaOps, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
+    _launch_flat("decayed", w, w, w.size, *_scalar(learning_rate), weight_decay)
+    return w
+
+
+@implements("averaged", "cupy", guard=_accepts_state)
+def _averaged(ops: CudaOps, average: Array, w: Array, decay: float) -> Array:
+    _launch_flat("averaged", average, average, w, average.size, decay)
+    return average
+
+
 @implements("sgd", "cupy", guard=_accepts_state)
 def _sgd(ops: CudaOps, w: Array, g: Array, learning_rate: Scalar) -> Array:
     _launch_flat("sgd", w, w, g, w.size, *_scalar(learning_rate))
