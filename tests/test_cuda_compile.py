@@ -60,7 +60,9 @@ def _faults(source: str, real: str, architecture: str) -> list[str]:
 
 
 def _kernels(source: str) -> list[str]:
-    return re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)', source)
+    return re.findall(
+        r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)', source
+    )
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -242,6 +242,28 @@ def test_an_epoch_that_fails_is_taken_back_and_training_goes_on():
     assert state(made[0]) == state(made[1])
 
 
+def test_an_interrupted_epoch_leaves_no_trace(monkeypatch):
+    """Ctrl-C between two launches, where Python handles it."""
+    t, plain = trainer(layers="norms"), trainer(layers="norms")
+    fit()(t), fit()(plain)
+    launch, launches = graph.Graph.launch, []
+
+    def interrupt(each: graph.Graph) -> None:
+        launch(each)
+        launches.append(each)
+        if len(launches) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(graph.Graph, "launch", interrupt)
+    before = state(t)
+    with pytest.raises(KeyboardInterrupt):
+        fit()(t)
+    assert state(t) == before
+    monkeypatch.undo()
+    assert fit()(t) == fit()(plain)
+    assert state(t) == state(plain)
+
+
 def test_a_pickled_trainer_captures_its_own_graphs():
     t = trainer()
     five_steps(t)
