@@ -28,7 +28,8 @@ import array_api_compat.cupy as xp
 
 from . import upload
 from .graph import Graphs
-from .kernels import REALS, Branch, CudaOps
+from .launching import REALS
+from .ops import Branch, CudaOps
 from .products import ABSENT, PRECISIONS, CuBLAS, Lt
 
 VARIABLE = "NNPOLY_CUPY"

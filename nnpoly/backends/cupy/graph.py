@@ -22,7 +22,9 @@ from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients, Moments
 from ...primitives import Array
 from ..base import Training
-from .kernels import NULL, CudaOps, is_small, launch, rows_and_columns
+from .kernels import is_small
+from .launching import NULL, launch, recorded, rows_and_columns
+from .ops import CudaOps
 
 FORMS = 8  # graphs that are kept
 TOGETHER = 8  # steps of the larger graph; what a launch costs is then shared by as many
@@ -410,10 +412,10 @@ def _contiguous(*arrays: Array | None) -> Batch:
 def _aside(stream: Any) -> Iterator[None]:
     """Work on another stream, after all work so far and before all work to come."""
     before = cupy.cuda.get_current_stream()
-    stream.wait_event(before.record())
+    stream.wait_event(recorded(before))
     with stream:
         yield
-    before.wait_event(stream.record())
+    before.wait_event(recorded(stream))
 
 
 def _captured(stream: Any, work: Callable[[], None], pool: Any) -> Any:

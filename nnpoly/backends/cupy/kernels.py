@@ -1,22 +1,31 @@
-"""The primitives as kernels of our own: what they take, and how they are launched."""
+"""The primitives as kernels of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import array_api_compat.cupy as xp
 import cupy
 
 from ... import activations
 from ...activations import Activation, Identity, ReLU
-from ...primitives import Array, Ops, Scalar, implements
-from .products import CuBLAS, Mask
-
-Shape: TypeAlias = tuple[int, ...]
+from ...primitives import Array, Scalar, implements
+from .launching import (
+    BLOCKS,
+    LARGEST,
+    NULL,
+    REALS,
+    THREADS,
+    WARP,
+    launch,
+    launch_flat,
+    power_of_two,
+    rows_and_columns,
+    scalar,
+    tiles,
+)
+from .ops import CudaOps
+from .products import Mask
 
 # Places are the codes of kernels.cu.
 ACTIVATIONS: list[type[Activation]] = [
@@ -36,114 +45,10 @@ ACTIVATIONS: list[type[Activation]] = [
 ]
 CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
 
-TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024
-BLOCKS = 2048  # more than any device runs at once; each then takes several entries
 TOGETHER = 4096  # threads' worth of a loss that one block takes, instead of a second launch
 # Products up to so many multiply-adds, of so many terms, go to our own kernels, which save
 # launches; beyond, cuBLAS's tiles win. Estimated, not measured: not yet run on a GPU.
 SMALL, DEEP = 1 << 22, 2048
-
-REALS = {"f": "float", "d": "double"}  # by the dtype's character
-NULL = 0
-
-
-class CudaOps(Ops):
-    """The table with CUDA kernels, and the products that they stand beside.
-
-    Attributes
-    ----------
-    products
-        Who takes the matrix products that are not small.
-    branch
-        Where the gradients of parameters are computed, beside the deltas, which do not need them;
-        None for the current stream.
-    """
-
-    def __init__(self, products: CuBLAS, branch: Branch | None = None) -> None:
-        super().__init__(xp, "cupy")
-        self.products, self.branch = products, branch
-
-
-class Branch:
-    """A second stream, for work that nothing needs until it is joined."""
-
-    def __init__(self) -> None:
-        self._streams: dict[int, Any] = {}  # of devices
-        self._used: list[Any] = []
-
-    @contextmanager
-    def forked(self, *arrays: Array) -> Iterator[None]:
-        """Work on the second stream, after all that the current one has done so far.
-
-        arrays: what the work reads. Were they freed before it is joined, the current stream would
-        be given their memory.
-        """
-        device = cupy.cuda.Device().id
-        if device not in self._streams:
-            self._streams[device] = cupy.cuda.Stream(non_blocking=True)
-        stream = self._streams[device]
-        stream.wait_event(_recorded(cupy.cuda.get_current_stream()))
-        self._used.extend(arrays)
-        with stream:
-            yield
-
-    def join(self) -> None:
-        """Let the current stream wait for the second one."""
-        if self._used:
-            stream = self._streams[cupy.cuda.Device().id]
-            cupy.cuda.get_current_stream().wait_event(_recorded(stream))
-            self._used.clear()
-
-
-def _recorded(stream: Any) -> Any:
-    """Return an event that comes when the work that is on the stream now has ended."""
-    return stream.record(cupy.cuda.Event(disable_timing=True))
-
-
-# Launching
-
-
-@cache
-def _module(kind: str) -> Any:
-    code = files(__package__).joinpath("kernels.cu").read_text()
-    return cupy.RawModule(code=code, options=(f"-DREAL={REALS[kind]}", "--std=c++17"))
-
-
-@cache
-def _kernel(name: str, kind: str) -> Any:
-    return _module(kind).get_function(name)
-
-
-def launch(name: str, dtype: Any, grid: Shape, block: Shape, *args: Any) -> None:
-    """Launch a kernel of kernels.cu on the current stream."""
-    _kernel(name, dtype.char)(grid, block, args)
-
-
-def _launch_flat(name: str, array: Array, *args: Any) -> None:
-    """Launch over the entries of an array, whose size follows the kernel's arrays."""
-    blocks = min(-(-array.size // THREADS), BLOCKS)
-    launch(name, array.dtype, (blocks,), (THREADS,), *args)
-
-
-def rows_and_columns(n: int, m: int) -> tuple[Shape, Shape]:
-    """Return the grid and block of kernels whose threads are columns times rows."""
-    columns = min(_power_of_two(m), THREADS)
-    rows = THREADS // columns
-    return (min(-(-n // rows), BLOCKS), -(-m // columns)), (columns, rows)
-
-
-def _tiles(rows: int, columns: int) -> tuple[Shape, Shape]:
-    return (-(-columns // TILE), -(-rows // TILE)), (TILE, TILE)
-
-
-def _power_of_two(n: int) -> int:
-    """Return the smallest power of two that is at least n."""
-    return 1 << (n - 1).bit_length()
-
-
-def _scalar(value: Scalar) -> tuple[float, Any]:
-    """Return a number as kernels take it: in the call, or at a place on the device."""
-    return (0.0, value) if isinstance(value, cupy.ndarray) else (float(value), NULL)
 
 
 def _parameter(activation: Activation) -> tuple[int, float]:
@@ -186,7 +91,7 @@ def _activate(ops: CudaOps, pre: Array, activation: Activation) -> Array:
     if type(activation) is Identity:
         return pre
     post = cupy.empty_like(pre)
-    _launch_flat("activate", pre, pre, post, pre.size, *_parameter(activation))
+    launch_flat("activate", pre, pre, post, pre.size, *_parameter(activation))
     return post
 
 
@@ -203,7 +108,7 @@ def _activation_delta(
         return d_post
     read = _read(pre, post, activation)
     read = d_post if read is None else read
-    _launch_flat("activation_delta", d_post, d_post, read, d_post.size, *_parameter(activation))
+    launch_flat("activation_delta", d_post, d_post, read, d_post.size, *_parameter(activation))
     return d_post
 
 
@@ -246,7 +151,7 @@ def _dense(
             return pre, post
     at = NULL if pre is None else pre
     args = x, W, b, at, post, n, m_in, m, *_parameter(activation)
-    launch("dense", x.dtype, *_tiles(n, m), *args)
+    launch("dense", x.dtype, *tiles(n, m), *args)
     return pre, post
 
 
@@ -270,7 +175,7 @@ def _dense_delta(
     read = _read(pre, post, activation)
     at = NULL if read is None else read
     args = delta, W, at, below, n, m_next, m, *_parameter(activation)
-    launch("dense_delta", delta.dtype, *_tiles(n, m), *args)
+    launch("dense_delta", delta.dtype, *tiles(n, m), *args)
     return below
 
 
@@ -302,14 +207,14 @@ def _write_gradients(ops: CudaOps, delta: Array, x: Array, dW: Array, db: Array)
             block = WARP, LARGEST // WARP
             launch("column_sums", x.dtype, (-(-m // WARP),), block, delta, db, n, m)
             return
-    launch("dense_gradients", x.dtype, *_tiles(m, m_in + 1), delta, x, dW, db, n, m_in, m)
+    launch("dense_gradients", x.dtype, *tiles(m, m_in + 1), delta, x, dW, db, n, m_in, m)
 
 
 # Outputs and losses
 
 
 def _lanes(K: int) -> int:
-    return min(_power_of_two(K), WARP)
+    return min(power_of_two(K), WARP)
 
 
 @implements("softmax", "cupy", guard=_plain)
@@ -414,7 +319,7 @@ def _dropout_scale(ops: CudaOps, x: Array, rate: float, key: Scalar, path: int) 
     scale = cupy.empty_like(x)
     of_key = (0, key) if isinstance(key, cupy.ndarray) else (int(key), NULL)
     threshold = int(rate * 0x1000000), 1.0 / (1.0 - rate)
-    _launch_flat("dropout_scale", x, scale, *x.shape, *threshold, path, *of_key)
+    launch_flat("dropout_scale", x, scale, *x.shape, *threshold, path, *of_key)
     return scale
 
 
@@ -430,7 +335,7 @@ def _clip_norm(ops: CudaOps, g: Array, limit: float) -> Array:
     blocks = min(-(-g.size // THREADS), LARGEST)
     parts, clipped = cupy.empty(blocks, g.dtype), cupy.empty_like(g)
     launch("squares", g.dtype, (blocks,), (THREADS,), g, parts, g.size)
-    _launch_flat("clip", g, g, _summed(parts), clipped, g.size, float(limit))
+    launch_flat("clip", g, g, _summed(parts), clipped, g.size, float(limit))
     return clipped
 
 
@@ -445,25 +350,25 @@ def _accepts_state(w: Array, g: Array, *rest: Any) -> bool:
 @implements("penalised", "cupy", guard=_accepts_state)
 def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
     summed = cupy.empty_like(g)
-    _launch_flat("penalised", g, g, w, summed, g.size, weight_decay)
+    launch_flat("penalised", g, g, w, summed, g.size, weight_decay)
     return summed
 
 
 @implements("decayed", "cupy", guard=lambda w, *rest: _plain(w))
 def _decayed(ops: CudaOps, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
-    _launch_flat("decayed", w, w, w.size, *_scalar(learning_rate), weight_decay)
+    launch_flat("decayed", w, w, w.size, *scalar(learning_rate), weight_decay)
     return w
 
 
 @implements("averaged", "cupy", guard=_accepts_state)
 def _averaged(ops: CudaOps, average: Array, w: Array, decay: float) -> Array:
-    _launch_flat("averaged", average, average, w, average.size, decay)
+    launch_flat("averaged", average, average, w, average.size, decay)
     return average
 
 
 @implements("sgd", "cupy", guard=_accepts_state)
 def _sgd(ops: CudaOps, w: Array, g: Array, learning_rate: Scalar) -> Array:
-    _launch_flat("sgd", w, w, g, w.size, *_scalar(learning_rate))
+    launch_flat("sgd", w, w, g, w.size, *scalar(learning_rate))
     return w
 
 
@@ -477,7 +382,7 @@ def _momentum(
     momentum: float,
     nesterov: bool,
 ) -> tuple[Array, Array]:
-    _launch_flat("momentum", w, w, g, v, w.size, *_scalar(learning_rate), momentum, nesterov)
+    launch_flat("momentum", w, w, g, v, w.size, *scalar(learning_rate), momentum, nesterov)
     return w, v
 
 
@@ -491,7 +396,7 @@ def _adagrad(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array]:
-    _launch_flat("adagrad", w, w, g, s, w.size, *_scalar(learning_rate), eps, eps_inside_sqrt)
+    launch_flat("adagrad", w, w, g, s, w.size, *scalar(learning_rate), eps, eps_inside_sqrt)
     return w, s
 
 
@@ -506,8 +411,8 @@ def _rmsprop(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array]:
-    rule = *_scalar(learning_rate), beta, eps, eps_inside_sqrt
-    _launch_flat("rmsprop", w, w, g, s, w.size, *rule)
+    rule = *scalar(learning_rate), beta, eps, eps_inside_sqrt
+    launch_flat("rmsprop", w, w, g, s, w.size, *rule)
     return w, s
 
 
@@ -526,9 +431,9 @@ def _adam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
-    unbias = *_scalar(unbias_m), *_scalar(unbias_s)
-    rule = *_scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
-    _launch_flat("adam", w, w, g, m, s, w.size, *rule)
+    unbias = *scalar(unbias_m), *scalar(unbias_s)
+    rule = *scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
+    launch_flat("adam", w, w, g, m, s, w.size, *rule)
     return w, m, s
 
 
@@ -548,9 +453,9 @@ def _nadam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
-    weights = *_scalar(weight_m), *_scalar(weight_g), *_scalar(unbias_s)
-    rule = *_scalar(learning_rate), beta1, beta2, *weights, eps, eps_inside_sqrt
-    _launch_flat("nadam", w, w, g, m, s, w.size, *rule)
+    weights = *scalar(weight_m), *scalar(weight_g), *scalar(unbias_s)
+    rule = *scalar(learning_rate), beta1, beta2, *weights, eps, eps_inside_sqrt
+    launch_flat("nadam", w, w, g, m, s, w.size, *rule)
     return w, m, s
 
 
@@ -570,9 +475,9 @@ def _amsgrad(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array, Array]:
-    unbias = *_scalar(unbias_m), *_scalar(unbias_s)
-    rule = *_scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
-    _launch_flat("amsgrad", w, w, g, m, s, peak, w.size, *rule)
+    unbias = *scalar(unbias_m), *scalar(unbias_s)
+    rule = *scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
+    launch_flat("amsgrad", w, w, g, m, s, peak, w.size, *rule)
     return w, m, s, peak
 
 
@@ -580,5 +485,5 @@ def _amsgrad(
 def _lion(
     ops: CudaOps, w: Array, g: Array, m: Array, learning_rate: Scalar, beta1: float, beta2: float
 ) -> tuple[Array, Array]:
-    _launch_flat("lion", w, w, g, m, w.size, *_scalar(learning_rate), beta1, beta2)
+    launch_flat("lion", w, w, g, m, w.size, *scalar(learning_rate), beta1, beta2)
     return w, m

@@ -20,6 +20,7 @@ import cupyx
 
 from ...primitives import Array
 from .. import host
+from .launching import recorded
 
 
 class _Copy(NamedTuple):
@@ -69,9 +70,9 @@ def _begin(block: host.HostArray, device: Any, copies: Any) -> _Copy:
     with device:
         array = cupy.empty(block.shape, block.dtype)
         # The pool may have given memory that work on the current stream has yet to read.
-        copies.wait_event(_recorded(cupy.cuda.get_current_stream()))
+        copies.wait_event(recorded(cupy.cuda.get_current_stream()))
         array.set(block, stream=copies)
-        return _Copy(block, array, _recorded(copies))
+        return _Copy(block, array, recorded(copies))
 
 
 def _handed_over(under_way: deque[_Copy], device: Any) -> Iterator[Array]:
@@ -80,8 +81,3 @@ def _handed_over(under_way: deque[_Copy], device: Any) -> Iterator[Array]:
         cupy.cuda.get_current_stream().wait_event(under_way[0].ended)
     yield under_way[0].array
     under_way.popleft().ended.synchronize()
-
-
-def _recorded(stream: Any) -> Any:
-    """Return an event that comes when the work that is on the stream now has ended."""
-    return stream.record(cupy.cuda.Event(disable_timing=True))
