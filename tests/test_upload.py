@@ -131,6 +131,11 @@ def module(model: Model, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the module under test, on the model."""
     monkeypatch.setitem(sys.modules, "cupy", model.cupy)
     monkeypatch.setitem(sys.modules, "cupyx", model.cupyx)
+    package = ModuleType("nnpoly.backends.cupy")
+    package.__path__ = [str(SOURCE.parent)]
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setitem(sys.modules, f"{package.__name__}.launching", None)
+    del sys.modules[f"{package.__name__}.launching"]  # imported anew, and restored at the end
     spec = importlib.util.spec_from_file_location("nnpoly.backends.cupy.upload", SOURCE)
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
