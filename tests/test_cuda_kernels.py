@@ -81,13 +81,22 @@ def test_at_the_edges(case, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_column_sums(dtype):
-    for n, m in ((1, 1), (31, 33), (129, 32), (2000, 5)):
+    """In one part, in several, and in as many as there are at most."""
+    part, parts = kernels.PART, kernels.PARTS
+    for n, m in ((1, 1), (31, 33), (part, 32), (part + 1, 5), (part * (parts + 1) + 3, 2)):
         delta = rng.standard_normal((n, m)).astype(dtype)
-        db, at = cupy.empty(m, dtype), cupy.asarray(delta)
-        block = kernels.WARP, kernels.LARGEST // kernels.WARP
-        kernels.launch("column_sums", at.dtype, (-(-m // kernels.WARP),), block, at, db, n, m)
+        db = cupy.empty(m, dtype)
+        kernels.column_sums(cupy.asarray(delta), db)
         bound = 8 * np.finfo(dtype).eps * np.abs(delta).sum(axis=0, dtype="f8")
         assert np.all(np.abs(db.get() - delta.sum(axis=0, dtype="f8")) <= bound)
+
+
+def test_grids_fit_a_device_however_many_rows_there_are():
+    """The second dimension of a grid ends at 65,535."""
+    for n in (1, 1 << 21, 1 << 31):
+        for grid, _ in (kernels.tiles(n, 3), kernels.rows_and_columns(n, 300)):
+            assert grid[0] < 1 << 31
+            assert grid[1] <= 65535
 
 
 def test_a_view_that_is_misaligned_by_an_entry_is_read_right():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ def with_products(made: products.CuBLAS) -> Any:
 
 
 def cases() -> Iterator[Case]:
-    for shape in ((1, 13, 1), (31, 64, 17), (5, 1, 4), (4, 6, 1), (128, 32, 256)):
+    for shape in ((1, 13, 1), (31, 64, 17), (5, 1, 4), (4, 6, 1), (300, 5, 1), (128, 32, 256)):
         n, m_in, m = shape
         name = "x".join(map(str, shape))
         for activation in (activations.relu, activations.identity, activations.gelu):
@@ -64,16 +63,6 @@ def cases() -> Iterator[Case]:
 CASES = list(cases())
 
 
-def relu_and_back(dtype: str, ops: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Return a layer's post, the delta below it, and what stands for its pre."""
-    arrays = dense_arguments(np.random.default_rng(1), (33, 20, 130), activations.relu)
-    x, W, b = (cupy.asarray(arrays[name].astype(dtype)) for name in ("x", "W", "b"))
-    delta, W_next = cupy.asarray(np.ones((33, 9), dtype)), cupy.asarray(np.ones((9, 130), dtype))
-    pre, post = ops.dense(x, W, b, activations.relu, False)
-    below = ops.dense_delta(delta, W_next, pre, post, activations.relu)
-    return post.get(), below.get(), pre
-
-
 @DTYPES
 @pytest.mark.parametrize("made", [products.Lt, products.CuBLAS])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.primitive}-{c.name}")
@@ -82,32 +71,31 @@ def test_agrees_with_the_definition(case, made, dtype):
 
 
 @DTYPES
-def test_a_mask_of_relu_serves_the_way_back(dtype):
-    post, below, pre = relu_and_back(dtype, kernels.CudaOps(products.Lt()))
-    np.testing.assert_array_equal(below, 9.0 * (post > 0))
-    if dtype == "float32" and STANDIN:  # a device may lack the algorithm
-        assert isinstance(pre, products.Mask)
-
-
-@contextmanager
-def refusing(refuse: Any, silently: bool) -> Iterator[None]:
-    from standin import cublaslt
-
-    with cublaslt.refusing(refuse, silently):
-        yield
+@pytest.mark.parametrize("made", [products.Lt, products.CuBLAS])
+def test_relu_at_0_and_at_nan_is_the_definitions(made, dtype):
+    """cuBLASLt's own gives 0 for NaN, and at 0 passes the gradient."""
+    ops = kernels.CudaOps(made())
+    x, W, b = cupy.eye(3, dtype=dtype), cupy.zeros((4, 3), dtype), cupy.zeros(4, dtype)
+    W[0, 0], W[1, 1] = 1.0, float("nan")
+    pre, post = ops.dense(x, W, b, activations.relu, False)
+    assert np.isnan(post.get()[:, 1]).all()
+    assert post.get()[:, [0, 2, 3]].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    ones = cupy.ones((3, 2), dtype), cupy.ones((2, 4), dtype)
+    below = ops.dense_delta(*ones, pre, post, activations.relu)
+    assert below.get().tolist() == [[2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 @pytest.mark.skipif(not STANDIN, reason="a device's cuBLASLt has the algorithms that it has")
-@pytest.mark.parametrize("silently", [True, False])
-@pytest.mark.parametrize("refused", ["epilogues", "masks", "gradients", "all"])
-def test_what_cublaslt_has_no_algorithm_for_is_computed_otherwise(refused, silently):
+@pytest.mark.parametrize("how", [{}, {"silently": True}, {"at_launch": True}], ids=str)
+@pytest.mark.parametrize("refused", ["epilogues", "gradients", "all"])
+def test_what_cublaslt_has_no_algorithm_for_is_computed_otherwise(refused, how):
+    from standin.cublaslt import refusing
     from standin.cublaslt_names import Epilogue
 
     kinds = {
-        "epilogues": set(Epilogue) - {Epilogue.DEFAULT},
-        "masks": {Epilogue.RELU_AUX_BIAS, Epilogue.DRELU},
+        "epilogues": {Epilogue.BIAS, Epilogue.BGRADB},
         "gradients": {Epilogue.BGRADB},
-        "all": set(Epilogue),
+        "all": {Epilogue.BIAS, Epilogue.BGRADB, Epilogue.DEFAULT},
     }[refused]
     seen = set()
 
@@ -115,30 +103,30 @@ def test_what_cublaslt_has_no_algorithm_for_is_computed_otherwise(refused, silen
         seen.add(problem.epilogue)
         return problem.epilogue in kinds
 
-    with refusing(refuse, silently):
+    with refusing(refuse, **how):
         for case in CASES:
             check(with_products(products.Lt()), case, "float32")
-        post, below, pre = relu_and_back("float32", kernels.CudaOps(products.Lt()))
-    np.testing.assert_array_equal(below, 9.0 * (post > 0))
-    assert isinstance(pre, products.Mask) == (refused == "gradients")
-    assert kinds & seen
-    assert refused in ("masks", "gradients") or Epilogue.DEFAULT in seen
+        in_graphs = fitted([64, 128, 32, 10], CuPy(), dtype="float64")
+    assert seen == {Epilogue.BIAS, Epilogue.BGRADB, Epilogue.DEFAULT}
+    assert in_graphs._training.buffers() > 0, "no graph was captured"
+    on_host = fitted([64, 128, 32, 10], "numpy", dtype="float64")
+    np.testing.assert_allclose(in_graphs.network.w.get(), on_host.network.w, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.skipif(not STANDIN, reason="the real one cannot be asked")
 def test_every_epilogue_is_asked_for_once_a_shape(monkeypatch):
     """Heuristics cost as much as many steps: their answers are kept."""
+    from standin.cublaslt import refusing
     from standin.cublaslt_names import Epilogue
 
     asked = []
-    with refusing(lambda problem: bool(asked.append(problem)), False):
+    with refusing(lambda problem: bool(asked.append(problem))):
         t = trainer([6, 17, 8, 3], CuPy())
         t.fit(X[:, :6], Y, epochs=3, batch_size=16)
     # Three layers forward, two deltas, three gradients; in 50 rows a batch of 16, and one of 2.
     assert len(asked) == 2 * (3 + 2 + 3)
     used = {problem.epilogue for problem in asked}
-    wanted = {Epilogue.RELU_AUX_BIAS, Epilogue.BIAS, Epilogue.DRELU, Epilogue.BGRADB}
-    assert used == wanted
+    assert used == {Epilogue.DEFAULT, Epilogue.BIAS, Epilogue.BGRADB}
 
 
 X = rng.normal(size=(50, 64)).astype("f4")
@@ -177,7 +165,8 @@ def test_a_fit_agrees_with_numpy(widths):
 def test_precision_is_that_of_the_factors_alone():
     """An error of the factors' rounding, and no more than that; nothing where it is not asked for.
 
-    2^-11 and 2^-9 are half a unit of TF32's and bfloat16's last bit.
+    2^-11 and 2^-9 are half a unit of TF32's and bfloat16's last bit. A device's cuBLASLt rounds
+    where that is faster, and small products are not.
     """
     exact = kernels.CudaOps(products.Lt())
     x, W = (cupy.asarray(rng.normal(size=shape).astype("f4")) for shape in ((64, 96), (40, 96)))
@@ -192,7 +181,8 @@ def test_precision_is_that_of_the_factors_alone():
     assert error(exact) < 1e-6
     for precision, half_unit in (("tf32", 2.0**-11), ("bf16", 2.0**-9)):
         found = error(kernels.CudaOps(products.Lt(precision)))
-        assert half_unit / 50 < found <= 2.01 * half_unit
+        assert found <= 2.01 * half_unit
+        assert found > half_unit / 50 or not STANDIN
 
 
 @pytest.mark.parametrize(("precision", "half_unit"), [("tf32", 2.0**-11), ("bf16", 2.0**-9)])
@@ -206,7 +196,8 @@ def test_a_step_of_lower_precision(precision, half_unit):
         moved.append(t.network.w.get() - before)
     exact, rounded = moved
     apart = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
-    assert half_unit / 16 < apart < 16 * half_unit
+    assert apart < 16 * half_unit
+    assert apart > half_unit / 16 or not STANDIN
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
@@ -221,7 +212,7 @@ def test_a_trainer_of_lower_precision(precision, tmp_path):
     together.fit(X, Y, epochs=1, batch_size=16, accumulate=2)
     exact = trainer([64, 128, 32, 10], CuPy())
     exact.fit(X, Y, epochs=1, batch_size=16, accumulate=2)
-    assert np.any(together.network.w.get() != exact.network.w.get())
+    assert np.any(together.network.w.get() != exact.network.w.get()) or not STANDIN
     lower.save(tmp_path / "t")
     loaded = nn.Trainer.load(tmp_path / "t", backend="cupy", precision=precision)
     assert loaded.precision == precision

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import cupy
@@ -22,7 +23,7 @@ from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients, Moments
 from ...primitives import Array
 from ..base import Training
-from .kernels import is_small
+from .kernels import all_small
 from .launching import NULL, launch, recorded, rows_and_columns
 from .ops import CudaOps
 
@@ -255,9 +256,11 @@ class Graphs:
             self._graphs.clear()
         assert self._source is not None
         if form in self._graphs:
+            self._graphs[form] = self._graphs.pop(form)  # the newest again
             return self._graphs[form]
+        made = partial(Graph, self._one, self._room, state, self._source, form)
         try:
-            graph = Graph(self._one, self._room, state, self._source, form)
+            graph = _with_room(made)
         except cupy.cuda.memory.OutOfMemoryError:
             raise
         except Exception as error:
@@ -276,7 +279,7 @@ class Graphs:
 
     def _can(self, rows: int) -> bool:
         shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(self._chain)]
-        return self._ops.products.captures or is_small(rows, shapes)
+        return self._ops.products.captures or all_small(self._ops, rows, shapes)
 
     def _room(self, form: Form) -> Batch:
         """Return arrays for a batch."""
@@ -331,32 +334,20 @@ class Graph:
                 one(state, source, self._batch)
 
         stream = cupy.cuda.Stream(non_blocking=True)
+        practice, copy = Source(state.w.dtype), state.copy()
         with cupy.cuda.using_allocator(self._pool.malloc):
             self._batch = room(form)
-            with _aside(stream):
-                kept = self._practised(one, state)
-            del kept  # its memory is the capture's to use
+            losses = practice.begin_one(self._batch, (0.0,) * RATES, 0)
+            with _aside(stream):  # on copies: loads kernels, chooses algorithms, fills the pool
+                one(copy, practice, self._batch)
+            del practice, copy, losses  # the current stream has waited for them
             with _aside(stream):
                 self._graph = _captured(stream, steps, self._pool)
-
-    def _practised(self, one: Callable[..., None], state: State) -> Any:
-        """Take a step on copies, which loads kernels, chooses algorithms and fills the pool.
-
-        Returns what must be kept until the step has ended.
-        """
-        source, copy = Source(state.w.dtype), state.copy()
-        losses = source.begin_one(self._batch, (0.0,) * RATES, 0)
-        one(copy, source, self._batch)
-        return source, copy, losses
+        self.bytes = int(self._pool.total_bytes())  # of its batch, activations and deltas
 
     def launch(self) -> None:
         """Take the steps, on the current stream."""
         self._graph.launch()
-
-    @property
-    def bytes(self) -> int:
-        """The bytes of its batch, activations and deltas."""
-        return int(self._pool.total_bytes())
 
 
 class Epoch:
@@ -416,6 +407,15 @@ def _aside(stream: Any) -> Iterator[None]:
     with stream:
         yield
     before.wait_event(recorded(stream))
+
+
+def _with_room(make: Callable[[], Graph]) -> Graph:
+    """Return what is made; where memory is short, after the default pool gave back what it kept."""
+    try:
+        return make()
+    except cupy.cuda.memory.OutOfMemoryError:
+        cupy.get_default_memory_pool().free_all_blocks()
+        return make()
 
 
 def _captured(stream: Any, work: Callable[[], None], pool: Any) -> Any:

@@ -127,40 +127,54 @@ extern "C" __global__ void bias_activate(T *pre, const T *b, T *post, long long 
   }
 }
 
-// db: (m), the sums of delta: (n, m) down its columns. Blocks of WARP columns times LARGEST / WARP
-// rows: each thread sums every 32nd row, then the first row's threads add those up.
+// sums: (parts, m), the sums of delta: (n, m) down its columns, each over a part of so many rows.
+// Blocks of WARP columns times LARGEST / WARP rows: each thread sums every 32nd row of its part,
+// then the first row's threads add those up.
 extern "C" __global__ void __launch_bounds__(LARGEST)
-    column_sums(const T *delta, T *db, long long n, long long m) {
-  __shared__ T sums[LARGEST / WARP][WARP + 1];
+    column_sums(const T *delta, T *sums, long long n, long long m, long long rows) {
+  __shared__ T of_row[LARGEST / WARP][WARP + 1];
   long long j = blockIdx.x * (long long)WARP + threadIdx.x;
+  long long begin = blockIdx.y * rows, end = begin + rows < n ? begin + rows : n;
   T sum = 0;
   if (j < m)
-    for (long long i = threadIdx.y; i < n; i += blockDim.y) sum += delta[i * m + j];
-  sums[threadIdx.y][threadIdx.x] = sum;
+    for (long long i = begin + threadIdx.y; i < end; i += blockDim.y) sum += delta[i * m + j];
+  of_row[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y || j >= m) return;
-  for (int y = 1; y < (int)blockDim.y; y++) sum += sums[y][threadIdx.x];
-  db[j] = sum;
+  for (int y = 1; y < (int)blockDim.y; y++) sum += of_row[y][threadIdx.x];
+  sums[blockIdx.y * m + j] = sum;
 }
 
 // Products of small matrices, each with what follows it in the same launch. Blocks of TILE x TILE
-// threads; thread (x, y) has the entry at row blockIdx.y * TILE + y and column blockIdx.x * TILE +
+// threads; thread (x, y) has the entry at row blockIdx.x * TILE + y and column blockIdx.y * TILE +
 // x.
+
+__device__ long long tile_row() { return blockIdx.x * (long long)TILE + threadIdx.y; }
+__device__ long long tile_column() { return blockIdx.y * (long long)TILE + threadIdx.x; }
 
 // That entry of A B, its terms in order. A(i, k) and B(k, j) read an entry; those beyond the edges
 // count as 0. `by_row` says along which index the matrix lies in memory, so that a warp reads runs.
+// The next tile is read while this one is multiplied.
 template <class A, class B>
 __device__ T product(A a, bool a_by_row, B b, bool b_by_row, long long rows, long long columns,
                      long long terms) {
   __shared__ T left[TILE][TILE + 1], right[TILE][TILE + 1];  // left[i][k], right[k][j]
   int x = threadIdx.x, y = threadIdx.y;
   int ai = a_by_row ? y : x, ak = a_by_row ? x : y, bk = b_by_row ? y : x, bj = b_by_row ? x : y;
-  long long top = blockIdx.y * (long long)TILE, edge = blockIdx.x * (long long)TILE;
-  T sum = 0;
+  long long top = blockIdx.x * (long long)TILE, edge = blockIdx.y * (long long)TILE;
+  auto of_a = [&](long long k) {
+    return top + ai < rows && k + ak < terms ? a(top + ai, k + ak) : T(0);
+  };
+  auto of_b = [&](long long k) {
+    return k + bk < terms && edge + bj < columns ? b(k + bk, edge + bj) : T(0);
+  };
+  T next_a = of_a(0), next_b = of_b(0), sum = 0;
   for (long long k = 0; k < terms; k += TILE) {
-    left[ai][ak] = top + ai < rows && k + ak < terms ? a(top + ai, k + ak) : 0;
-    right[bk][bj] = k + bk < terms && edge + bj < columns ? b(k + bk, edge + bj) : 0;
+    left[ai][ak] = next_a;
+    right[bk][bj] = next_b;
     __syncthreads();
+    next_a = of_a(k + TILE);
+    next_b = of_b(k + TILE);
     for (int t = 0; t < TILE; t++) sum += left[y][t] * right[t][x];
     __syncthreads();
   }
@@ -174,7 +188,7 @@ extern "C" __global__ void dense(const T *x, const T *W, const T *b, T *pre, T *
   auto of_x = [=](long long i, long long k) { return x[i * m_in + k]; };
   auto of_W = [=](long long k, long long j) { return W[j * m_in + k]; };
   T z = product(of_x, true, of_W, false, n, m, m_in);
-  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  long long i = tile_row(), j = tile_column();
   if (i >= n || j >= m) return;
   z += b[j];
   if (pre) pre[i * m + j] = z;
@@ -189,7 +203,7 @@ extern "C" __global__ void dense_delta(const T *delta, const T *W, const T *read
   auto of_delta = [=](long long i, long long k) { return delta[i * m_next + k]; };
   auto of_W = [=](long long k, long long j) { return W[k * m + j]; };
   T d_post = product(of_delta, true, of_W, true, n, m, m_next);
-  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  long long i = tile_row(), j = tile_column();
   if (i >= n || j >= m) return;
   below[i * m + j] = d_post * slope(code, a, read ? read[i * m + j] : T(0));
 }
@@ -201,7 +215,7 @@ extern "C" __global__ void dense_gradients(const T *delta, const T *x, T *dW, T 
   auto of_delta = [=](long long i, long long k) { return delta[k * m + i]; };
   auto of_x = [=](long long k, long long j) { return j < m_in ? x[k * m_in + j] : T(1); };
   T sum = product(of_delta, false, of_x, true, m, m_in + 1, n);
-  long long i = blockIdx.y * (long long)TILE + threadIdx.y, j = first();
+  long long i = tile_row(), j = tile_column();
   if (i >= m || j > m_in) return;
   if (j < m_in)
     dW[i * m_in + j] = sum;

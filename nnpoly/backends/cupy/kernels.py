@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 
 from ... import activations
-from ...activations import Activation, Identity, ReLU
+from ...activations import Activation, Identity
 from ...primitives import Array, Scalar, implements
 from .launching import (
     BLOCKS,
@@ -25,7 +25,7 @@ from .launching import (
     tiles,
 )
 from .ops import CudaOps
-from .products import Mask
+from .products import Factor
 
 # Places are the codes of kernels.cu.
 ACTIVATIONS: list[type[Activation]] = [
@@ -46,9 +46,10 @@ ACTIVATIONS: list[type[Activation]] = [
 CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
 
 TOGETHER = 4096  # threads' worth of a loss that one block takes, instead of a second launch
-# Products up to so many multiply-adds, of so many terms, go to our own kernels, which save
-# launches; beyond, cuBLAS's tiles win. Estimated, not measured: not yet run on a GPU.
-SMALL, DEEP = 1 << 22, 2048
+# Products up to so many multiply-adds go to our own kernels, which save launches; beyond, cuBLAS's
+# tiles win. Estimated, not measured: not yet run on a GPU.
+SMALL = 1 << 22
+PART, PARTS = 512, 64  # rows that are summed together, and how many such parts there are at most
 
 
 def _parameter(activation: Activation) -> tuple[int, float]:
@@ -115,13 +116,15 @@ def _activation_delta(
 # Dense layers
 
 
-def _small(rows: int, columns: int, terms: int) -> bool:
-    return rows * columns * terms <= SMALL and terms <= DEEP
+def _small(ops: CudaOps, rows: int, columns: int, terms: int) -> bool:
+    """Whether a product goes to our own kernels."""
+    return rows * columns * terms <= SMALL and terms <= ops.products.deepest
 
 
-def is_small(n: int, shapes: Sequence[tuple[int, int]]) -> bool:
-    """Whether all products of a step on n rows go to our own kernels; shapes: (m_in, m) a layer."""
-    return n <= DEEP and all(_small(n, m, m_in) and m <= DEEP for m_in, m in shapes)
+def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int]]) -> bool:
+    """Whether all products of a step on n rows do; shapes: (m_in, m) a layer."""
+    deepest = max(n, *(size for shape in shapes for size in shape))
+    return all(_small(ops, n, m, m_in) for m_in, m in shapes) and deepest <= ops.products.deepest
 
 
 def _accepts_dense(
@@ -133,19 +136,15 @@ def _accepts_dense(
 @implements("dense", "cupy", guard=_accepts_dense)
 def _dense(
     ops: CudaOps, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
-) -> tuple[Any, Array]:
+) -> tuple[Array | None, Array]:
     (n, m_in), m = x.shape, W.shape[0]
     post = cupy.empty((n, m), x.dtype)
     pre = cupy.empty_like(post) if keep_pre or activation.reads == "pre" else None
-    if not _small(n, m, m_in):
+    if not _small(ops, n, m, m_in):
         if pre is None and type(activation) is Identity and ops.products.biased(x, W, b, post):
             return None, post
-        if pre is None and type(activation) is ReLU:
-            mask = ops.products.rectified(x, W, b, post)
-            if mask is not None:
-                return mask, post
         z = post if pre is None else pre
-        if ops.products.multiply(x, W.T, z):
+        if ops.products.multiply(Factor(x), Factor(W, True), z):
             grid = rows_and_columns(n, m)
             launch("bias_activate", x.dtype, *grid, z, b, post, n, m, *_parameter(activation))
             return pre, post
@@ -163,15 +162,12 @@ def _accepts_dense_delta(
 
 @implements("dense_delta", "cupy", guard=_accepts_dense_delta)
 def _dense_delta(
-    ops: CudaOps, delta: Array, W: Array, pre: Any, post: Array, activation: Activation
+    ops: CudaOps, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
 ) -> Array:
     (n, m_next), m = delta.shape, W.shape[1]
     below = cupy.empty((n, m), delta.dtype)
-    if not _small(n, m, m_next):
-        if isinstance(pre, Mask) and ops.products.rectified_delta(delta, W, pre, below):
-            return below
-        if ops.products.multiply(delta, W, below):
-            return ops.activation_delta(below, pre, post, activation)
+    if not _small(ops, n, m, m_next) and ops.products.multiply(Factor(delta), Factor(W), below):
+        return ops.activation_delta(below, pre, post, activation)
     read = _read(pre, post, activation)
     at = NULL if read is None else read
     args = delta, W, at, below, n, m_next, m, *_parameter(activation)
@@ -187,27 +183,38 @@ def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None =
 def _dense_gradients(
     ops: CudaOps, delta: Array, x: Array, out: Mapping[str, Array] | None = None
 ) -> tuple[Array, Array]:
+    (n, m), m_in = delta.shape, x.shape[1]
     if out is None:
-        m, m_in = delta.shape[1], x.shape[1]
         out = {"W": cupy.empty((m, m_in), x.dtype), "b": cupy.empty(m, x.dtype)}
-    if ops.branch is None:
-        _write_gradients(ops, delta, x, out["W"], out["b"])
+    dW, db = out["W"], out["b"]
+    if _small(ops, m, m_in, n) or ops.branch is None:
+        _write_gradients(ops, delta, x, dW, db)
     else:
         with ops.branch.forked(delta, x):
-            _write_gradients(ops, delta, x, out["W"], out["b"])
-    return out["W"], out["b"]
+            _write_gradients(ops, delta, x, dW, db)
+    return dW, db
 
 
 def _write_gradients(ops: CudaOps, delta: Array, x: Array, dW: Array, db: Array) -> None:
     (n, m), m_in = delta.shape, x.shape[1]
-    if not _small(m, m_in, n):
+    if not _small(ops, m, m_in, n):
         if ops.products.gradients(delta, x, dW, db):
             return
-        if ops.products.multiply(delta.T, x, dW):
-            block = WARP, LARGEST // WARP
-            launch("column_sums", x.dtype, (-(-m // WARP),), block, delta, db, n, m)
+        if ops.products.multiply(Factor(delta, True), Factor(x), dW):
+            column_sums(delta, db)
             return
     launch("dense_gradients", x.dtype, *tiles(m, m_in + 1), delta, x, dW, db, n, m_in, m)
+
+
+def column_sums(delta: Array, db: Array) -> None:
+    """Write the sums of delta: (n, m) down its columns: by parts of its rows, then of the parts."""
+    n, m = delta.shape
+    parts = min(-(-n // PART), PARTS)
+    sums = db if parts == 1 else cupy.empty((parts, m), delta.dtype)
+    grid, block = (-(-m // WARP), parts), (WARP, LARGEST // WARP)
+    launch("column_sums", delta.dtype, grid, block, delta, sums, n, m, -(-n // parts))
+    if parts > 1:
+        launch("column_sums", delta.dtype, grid[:1], block, sums, db, parts, m, parts)
 
 
 # Outputs and losses

@@ -49,7 +49,7 @@ def rows_and_columns(n: int, m: int) -> tuple[Shape, Shape]:
 
 def tiles(rows: int, columns: int) -> tuple[Shape, Shape]:
     """Return the grid and block of products: TILE x TILE entries a block."""
-    return (-(-columns // TILE), -(-rows // TILE)), (TILE, TILE)
+    return (-(-rows // TILE), -(-columns // TILE)), (TILE, TILE)
 
 
 def power_of_two(n: int) -> int:

@@ -2,6 +2,9 @@
 
 cuBLASLt is reached through the bindings of nvmath-python, as CuPy offers neither its epilogues nor,
 while a stream is captured, any product at all.
+
+Its epilogues add a bias and sum a bias's gradient. Those of ReLU are left alone: they give 0 for
+NaN, and pass a gradient where the pre-activation is 0, which is not what the definitions say.
 """
 
 from __future__ import annotations
@@ -26,42 +29,50 @@ else:
     ABSENT = ""
 
 PRECISIONS = ("tf32", "bf16")
-MASK_ALIGNMENT = 128  # entries, of a mask's rows
 WORKSPACE = 32 << 20  # bytes that an algorithm may take: what NVIDIA recommends for Hopper
 
 # Of cuBLAS's enumerations cublasComputeType_t and cudaDataType_t.
 _EXACT = {"f": 68, "d": 70}  # COMPUTE_32F, COMPUTE_64F
 _FASTER = {"tf32": 77, "bf16": 75}  # COMPUTE_32F_FAST_TF32, COMPUTE_32F_FAST_16BF
 _TYPES = {"f": 0, "d": 1}  # CUDA_R_32F, CUDA_R_64F
+# What a product is scaled by, and what out is: the host's numbers, read when cuBLASLt is called.
+_ONE: dict[str, Any] = {"f": np.ones(1, np.float32), "d": np.ones(1)}
+_ZERO: dict[str, Any] = {"f": np.zeros(1, np.float32), "d": np.zeros(1)}
 
 
-class Mask(NamedTuple):
-    """Where a ReLU passes, a bit an entry; it takes the place of pre, which ReLU does not read."""
+class Factor(NamedTuple):
+    """A contiguous array, or its transpose, in a product."""
 
-    bits: Array  # uint8, (n, stride / 8)
-    stride: int  # entries from row to row
+    array: Array
+    transposed: bool = False
+
+    @property
+    def matrix(self) -> Array:
+        """What is multiplied."""
+        return self.array.T if self.transposed else self.array
 
 
 class CuBLAS:
-    """Products by CuPy: cuBLAS, which refuses to be captured."""
+    """Products by CuPy: cuBLAS, which refuses to be captured.
+
+    Attributes
+    ----------
+    captures
+        Whether the products can be part of a graph.
+    deepest
+        How many terms a sum may have that is left to our own kernels, however few sums there are.
+    """
 
     captures = False
+    deepest = 2048
 
-    def multiply(self, left: Array, right: Array, out: Array) -> bool:
-        """Write left @ right, both contiguous or transposed; return whether that is done."""
-        cupy.matmul(left, right, out=out)
+    def multiply(self, left: Factor, right: Factor, out: Array) -> bool:
+        """Write left @ right; return whether that is done."""
+        cupy.matmul(left.matrix, right.matrix, out=out)
         return True
 
     def biased(self, x: Array, W: Array, b: Array, out: Array) -> bool:
         """Write x W^T + b; return whether that is done."""
-        return False
-
-    def rectified(self, x: Array, W: Array, b: Array, out: Array) -> Mask | None:
-        """Write max(x W^T + b, 0) and return its mask, or do nothing."""
-        return None
-
-    def rectified_delta(self, delta: Array, W: Array, mask: Mask, below: Array) -> bool:
-        """Write (delta W) * mask; return whether that is done."""
         return False
 
     def gradients(self, delta: Array, x: Array, dW: Array, db: Array) -> bool:
@@ -94,134 +105,122 @@ class Lt(CuBLAS):
     Parameters
     ----------
     precision
-        None: float32 means float32. "tf32" and "bf16" round the factors of float32 products to
-        TF32 and bfloat16; sums stay float32.
+        None: float32 means float32. "tf32" and "bf16" let it round the factors of float32 products
+        to TF32 and bfloat16; sums stay float32.
     """
 
     captures = True
+    deepest = 256  # it splits long sums among many blocks
 
     def __init__(self, precision: str | None = None) -> None:
         self._precision = precision
         self._handles: dict[int, int] = {}  # of devices
         self._algorithms: dict[Any, _Algorithm | None] = {}
-        self._one: dict[str, Any] = {"f": np.ones(1, np.float32), "d": np.ones(1)}
-        self._zero: dict[str, Any] = {"f": np.zeros(1, np.float32), "d": np.zeros(1)}
 
-    def multiply(self, left: Array, right: Array, out: Array) -> bool:
+    def multiply(self, left: Factor, right: Factor, out: Array) -> bool:
         return self._run(left, right, out, lt.Epilogue.DEFAULT)
 
     def biased(self, x: Array, W: Array, b: Array, out: Array) -> bool:
-        return self._run(x, W.T, out, lt.Epilogue.BIAS, bias=b)
-
-    def rectified(self, x: Array, W: Array, b: Array, out: Array) -> Mask | None:
-        n, m = out.shape
-        stride = -(-m // MASK_ALIGNMENT) * MASK_ALIGNMENT
-        mask = Mask(cupy.empty((n, stride // 8), np.uint8), stride)
-        done = self._run(x, W.T, out, lt.Epilogue.RELU_AUX_BIAS, bias=b, mask=mask)
-        return mask if done else None
-
-    def rectified_delta(self, delta: Array, W: Array, mask: Mask, below: Array) -> bool:
-        return self._run(delta, W, below, lt.Epilogue.DRELU, mask=mask)
+        return self._run(Factor(x), Factor(W, True), out, lt.Epilogue.BIAS, b)
 
     def gradients(self, delta: Array, x: Array, dW: Array, db: Array) -> bool:
-        return self._run(delta.T, x, dW, lt.Epilogue.BGRADB, bias=db)
+        return self._run(Factor(delta, True), Factor(x), dW, lt.Epilogue.BGRADB, db)
 
     def _run(
-        self,
-        left: Array,
-        right: Array,
-        out: Array,
-        epilogue: int,
-        bias: Array | None = None,
-        mask: Mask | None = None,
+        self, left: Factor, right: Factor, out: Array, epilogue: int, bias: Array | None = None
     ) -> bool:
         """Write left @ right and the epilogue; False, and nothing done, where cuBLASLt cannot."""
-        device, kind = out.device.id, out.dtype.char
-        if device not in self._handles:
-            self._handles[device] = lt.create()
-        handle = self._handles[device]
-        key = device, kind, epilogue, _form(left), _form(right), _form(out), _alignment(bias)
+        handle, kind = self._handle(out.device.id), out.dtype.char
+        key = handle, kind, epilogue, *map(_form, (left, right, Factor(out))), _alignment(bias)
         if key not in self._algorithms:
-            self._algorithms[key] = self._find(handle, left, right, out, epilogue, bias, mask)
+            self._algorithms[key] = self._find(handle, left, right, out, epilogue, bias)
         found = self._algorithms[key]
         if found is None:
             return False
-        _point(found.operation, bias, mask)
+        _point(found.operation, bias)
         # Freed at once, and yet safe: what takes its place runs later in the same stream.
         workspace = cupy.empty(found.workspace, np.uint8)
-        lt.matmul(
-            handle,
-            found.operation,
-            self._one[kind].ctypes.data,
-            right.data.ptr,
-            found.right,
-            left.data.ptr,
-            found.left,
-            self._zero[kind].ctypes.data,
-            out.data.ptr,
-            found.out,
-            out.data.ptr,
-            found.out,
-            found.pointer,
-            workspace.data.ptr if found.workspace else 0,
-            found.workspace,
-            cupy.cuda.get_current_stream().ptr,
-        )
+        try:
+            lt.matmul(
+                handle,
+                found.operation,
+                _ONE[kind].ctypes.data,
+                right.array.data.ptr,
+                found.right,
+                left.array.data.ptr,
+                found.left,
+                _ZERO[kind].ctypes.data,
+                out.data.ptr,
+                found.out,
+                out.data.ptr,
+                found.out,
+                found.pointer,
+                workspace.data.ptr if found.workspace else 0,
+                found.workspace,
+                cupy.cuda.get_current_stream().ptr,
+            )
+        except lt.cuBLASLtError:  # some of what it cannot do it only says here
+            self._algorithms[key] = None
+            _destroy(found)
+            return False
         return True
+
+    def _handle(self, device: int) -> int:
+        if device not in self._handles:
+            self._handles[device] = lt.create()
+        return self._handles[device]
 
     def _find(
         self,
         handle: int,
-        left: Array,
-        right: Array,
+        left: Factor,
+        right: Factor,
         out: Array,
         epilogue: int,
         bias: Array | None,
-        mask: Mask | None,
     ) -> _Algorithm | None:
         """Return the algorithm that cuBLASLt proposes, or None where it has none."""
         kind = out.dtype.char
         compute = _EXACT[kind] if kind == "d" or not self._precision else _FASTER[self._precision]
         operation = lt.matmul_desc_create(compute, _TYPES[kind])
         what = lt.MatmulDescAttribute
-        _set_operation(operation, what.TRANSA, int(_transposed(right)))
-        _set_operation(operation, what.TRANSB, int(_transposed(left)))
+        _set_operation(operation, what.TRANSA, int(right.transposed))
+        _set_operation(operation, what.TRANSB, int(left.transposed))
         _set_operation(operation, what.EPILOGUE, epilogue)
-        _point(operation, bias, mask)
-        of_left, of_right, of_out = (_layout(array) for array in (left, right, out))
+        _point(operation, bias)
+        of_left, of_right, of_out = map(_layout, (left.array, right.array, out))
         results = lt.MatmulHeuristicResult()
+        found = _Algorithm(operation, of_left, of_right, of_out, results, 0)
+        if not self._proposed(handle, found, _preference(left, right, out, bias)):
+            _destroy(found)
+            return None
+        return found._replace(workspace=int(results.workspace_size))
+
+    @staticmethod
+    def _proposed(handle: int, wanted: _Algorithm, preferences: Any) -> bool:
+        """Have the heuristic fill in its proposal; return whether there is one."""
         count = np.zeros(1, np.int32)
-        with _preference(left, right, out, bias) as preference:
+        with preferences as preference:
             try:
                 lt.matmul_algo_get_heuristic(
                     handle,
-                    operation,
-                    of_right,
-                    of_left,
-                    of_out,
-                    of_out,
+                    wanted.operation,
+                    wanted.right,
+                    wanted.left,
+                    wanted.out,
+                    wanted.out,
                     preference,
                     1,
-                    results.ptr,
+                    wanted.pointer,
                     count.ctypes.data,
                 )
             except lt.cuBLASLtError:  # it knows of no such operation
-                count[0] = 0
-        if not count[0]:
-            lt.matmul_desc_destroy(operation)
-            for layout in (of_left, of_right, of_out):
-                lt.matrix_layout_destroy(layout)
-            return None
-        workspace = int(results.workspace_size)
-        return _Algorithm(operation, of_left, of_right, of_out, results, workspace)
+                return False
+        return bool(count[0])
 
 
-def _transposed(matrix: Array) -> bool:
-    return not matrix.flags.c_contiguous
-
-
-def _form(matrix: Array) -> tuple[Any, ...]:
-    return matrix.shape, _transposed(matrix), _alignment(matrix)
+def _form(factor: Factor) -> tuple[Any, ...]:
+    return factor.array.shape, factor.transposed, _alignment(factor.array)
 
 
 def _alignment(array: Array | None) -> int:
@@ -232,10 +231,16 @@ def _alignment(array: Array | None) -> int:
     return int(min(256, pointer & -pointer))
 
 
-def _layout(matrix: Array) -> int:
-    """Return a handle of the matrix as it lies in memory, read column by column."""
-    lines, length = matrix.shape[::-1] if _transposed(matrix) else matrix.shape
-    return int(lt.matrix_layout_create(_TYPES[matrix.dtype.char], length, lines, length))
+def _layout(array: Array) -> int:
+    """Return a handle of the array as it lies in memory, read column by column."""
+    lines, length = array.shape
+    return int(lt.matrix_layout_create(_TYPES[array.dtype.char], length, lines, length))
+
+
+def _destroy(algorithm: _Algorithm) -> None:
+    lt.matmul_desc_destroy(algorithm.operation)
+    for layout in (algorithm.left, algorithm.right, algorithm.out):
+        lt.matrix_layout_destroy(layout)
 
 
 def _set_operation(operation: int, attribute: int, value: int) -> None:
@@ -243,18 +248,14 @@ def _set_operation(operation: int, attribute: int, value: int) -> None:
     lt.matmul_desc_set_attribute(operation, attribute, buffer.ctypes.data, buffer.nbytes)
 
 
-def _point(operation: int, bias: Array | None, mask: Mask | None) -> None:
-    """Tell an operation where its bias (or bias gradient) and mask lie."""
-    what = lt.MatmulDescAttribute
+def _point(operation: int, bias: Array | None) -> None:
+    """Tell an operation where its bias, or bias gradient, lies."""
     if bias is not None:
-        _set_operation(operation, what.BIAS_POINTER, bias.data.ptr)
-    if mask is not None:
-        _set_operation(operation, what.EPILOGUE_AUX_POINTER, mask.bits.data.ptr)
-        _set_operation(operation, what.EPILOGUE_AUX_LD, mask.stride)
+        _set_operation(operation, lt.MatmulDescAttribute.BIAS_POINTER, bias.data.ptr)
 
 
 @contextmanager
-def _preference(left: Array, right: Array, out: Array, bias: Array | None) -> Iterator[int]:
+def _preference(left: Factor, right: Factor, out: Array, bias: Array | None) -> Iterator[int]:
     """Give what an algorithm may count on: room, and the alignments there really are.
 
     The views of the flat vector begin anywhere, and cuBLASLt would count on 256 bytes.
@@ -262,16 +263,15 @@ def _preference(left: Array, right: Array, out: Array, bias: Array | None) -> It
     what = lt.MatmulPreferenceAttribute
     values = {
         what.MAX_WORKSPACE_BYTES: WORKSPACE,
-        what.MIN_ALIGNMENT_A_BYTES: _alignment(right),
-        what.MIN_ALIGNMENT_B_BYTES: _alignment(left),
+        what.MIN_ALIGNMENT_A_BYTES: _alignment(right.array),
+        what.MIN_ALIGNMENT_B_BYTES: _alignment(left.array),
         what.MIN_ALIGNMENT_C_BYTES: _alignment(out),
         what.MIN_ALIGNMENT_D_BYTES: min(_alignment(out), _alignment(bias)),
     }
     preference = lt.matmul_preference_create()
     try:
         for attribute, value in values.items():
-            kind = lt.get_matmul_preference_attribute_dtype(attribute)
-            buffer = np.array(value, kind)
+            buffer = np.array(value, lt.get_matmul_preference_attribute_dtype(attribute))
             lt.matmul_preference_set_attribute(
                 preference, attribute, buffer.ctypes.data, buffer.nbytes
             )

@@ -54,16 +54,22 @@ class Problem(NamedTuple):
 class _Rules:
     refuse: Callable[[Problem], bool] = lambda problem: False
     silently: bool = False
+    at_launch: bool = False
 
 
 _rules = _Rules()
 
 
 @contextmanager
-def refusing(refuse: Callable[[Problem], bool], silently: bool = False) -> Iterator[None]:
-    """Let the heuristic have nothing for some problems; silently: a count of 0, no error."""
+def refusing(
+    refuse: Callable[[Problem], bool], silently: bool = False, at_launch: bool = False
+) -> Iterator[None]:
+    """Let the heuristic have nothing for some problems; silently: a count of 0, no error.
+
+    at_launch: the heuristic proposes something, and the product itself is then refused.
+    """
     global _rules
-    before, _rules = _rules, _Rules(refuse, silently)
+    before, _rules = _rules, _Rules(refuse, silently, at_launch)
     try:
         yield
     finally:
@@ -224,7 +230,15 @@ def _refused(problem: Problem) -> str | None:
         return "the stand-in has no GELU"
     if problem.m == 1 and problem.epilogue != Epilogue.DEFAULT:
         return "no epilogue where D has one row"
-    return "the test refuses it" if _rules.refuse(problem) else None
+    refused = not _rules.at_launch and _rules.refuse(problem)
+    return "the test refuses it" if refused else None
+
+
+def _refused_at_launch(problem: Problem) -> str | None:
+    """Return why the product is refused that the heuristic had an algorithm for, or None."""
+    if problem.epilogue == Epilogue.BGRADB and not problem.transposed[1]:
+        return "BGRADB needs a B that is transposed"
+    return "the test refuses it" if _rules.at_launch and _rules.refuse(problem) else None
 
 
 def matmul_algo_get_heuristic(
@@ -301,6 +315,8 @@ def matmul(
     _handle(light_handle)
     desc, layouts = _descriptions(compute_desc, adesc, bdesc, cdesc, ddesc)
     problem = _problem(desc, layouts)
+    if why := _refused_at_launch(problem):
+        raise cuBLASLtError(NOT_SUPPORTED, why)
     if desc["POINTER_MODE"]:
         raise NotImplementedError("the stand-in reads alpha and beta from the host")
     scale = _DTYPES[desc["SCALE_TYPE"]]
