@@ -148,9 +148,8 @@ def dense(
 ) -> tuple[Array, Array]:
     """Dense layer: pre = x W^T + b and post = sigma(pre).
 
-    x: (n, m_in); W: (m, m_in); b: (m,). Returns pre, post: (n, m). Without `keep_pre`, in place of
-    a pre that the activation's derivative does not read an implementation may return None, or what
-    its own `dense_delta` makes use of.
+    x: (n, m_in); W: (m, m_in); b: (m,). Returns pre, post: (n, m). Without `keep_pre`, an
+    implementation may return None for a pre that the activation's derivative does not read.
     """
     pre = x @ W.T + b
     return pre, ops.activate(pre, activation)

@@ -39,7 +39,12 @@ core = _compiler()
 def _compile(source: str, real: str, architecture: str) -> tuple[bytes, str]:
     """Return the machine code, and what NVRTC and ptxas said of it."""
     options = core.ProgramOptions(
-        arch=architecture, std="c++17", define_macro=("REAL", real), ptxas_options="-v"
+        arch=architecture,
+        std="c++17",
+        define_macro=("REAL", real),
+        ptxas_options="-v",
+        ftz=True,  # as CuPy asks, always
+        device_as_default_execution_space=True,
     )
     log = StringIO()
     cubin = core.Program(source, "c++", options).compile("cubin", logs=log)

@@ -535,7 +535,7 @@ def test_bias_and_relu_and_its_mask(matrices, rng):
 
 @pytest.mark.parametrize(("epilogue", "length"), [("BGRADA", M), ("BGRADB", N)])
 def test_sums_of_a_factor(matrices, epilogue, length):
-    a, b, A, B, D = matrices
+    a, b, A, _, D = matrices
     summed, turned = cupy.empty(length, "float32"), cupy.asarray(np.ascontiguousarray(b))
     Products().run(
         (A, M, K), (turned, N, K), (D, M, N), TRANSB=1, EPILOGUE=lt.Epilogue[epilogue],
