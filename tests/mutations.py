@@ -1,7 +1,8 @@
 """Break the library on purpose, one line at a time, and show which test notices.
 
-Run by hand, since it takes minutes: ``python tests/mutations.py``. It prints the table that is in
-docs/guide/parity.md and exits with 1 if a mutation survives.
+Run by hand, since it takes minutes: ``python tests/mutations.py``, or with words that the titles
+must hold, ``python tests/mutations.py CUDA``. It prints the table that is in docs/guide/parity.md
+and exits with 1 if a mutation survives.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy.py"
+CUPY = "nnpoly/backends/cupy"
 
 
 class Mutation(NamedTuple):
@@ -104,14 +106,77 @@ MUTATIONS = [
         ", len(self.history) + ahead)",
         ", 0)",
     ),
+    Mutation(
+        "CUDA: a tile is read before it is whole",
+        f"{CUPY}/kernels.cu",
+        "    right[bk][bj] = next_b;\n    __syncthreads();\n",
+        "    right[bk][bj] = next_b;\n",
+    ),
+    Mutation(
+        "CUDA: a row's maximum loses NaN",
+        f"{CUPY}/kernels.cu",
+        "return q > p || q != q",
+        "return q > p",
+    ),
+    Mutation(
+        "CUDA: an epoch stays at its first batch", f"{CUPY}/kernels.cu", "  source->row += n;\n", ""
+    ),
+    Mutation(
+        "CUDA: a graph keeps new arrays to itself",
+        f"{CUPY}/graph.py",
+        "        state.take(State(*changed))\n        launch",
+        "        launch",
+    ),
+    Mutation(
+        "CUDA: practice is taken on the state itself",
+        f"{CUPY}/graph.py",
+        "one(copy, practice, self._batch)",
+        "one(state, practice, self._batch)",
+    ),
+    Mutation(
+        "CUDA: practice does not wait for what came before",
+        f"{CUPY}/graph.py",
+        "    stream.wait_event(recorded(before))\n",
+        "",
+    ),
+    Mutation(
+        "CUDA: the branch is not joined",
+        f"{CUPY}/kernels.py",
+        "        ops.branch.join()\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "CUDA: what the branch reads is freed",
+        f"{CUPY}/ops.py",
+        "self._used.extend(arrays)",
+        "self._used.append(None)",
+    ),
+    Mutation(
+        "CUDA: cuBLASLt is promised more alignment than there is",
+        f"{CUPY}/products.py",
+        "return int(min(256, pointer & -pointer))",
+        "return 256 if pointer else 0",
+    ),
+    Mutation(
+        "CUDA: a bias's gradient is summed over the wrong factor",
+        f"{CUPY}/products.py",
+        "dW, lt.Epilogue.BGRADB, db",
+        "dW, lt.Epilogue.BGRADA, db",
+    ),
+    Mutation(
+        "CUDA: a block is computed with before it is there",
+        f"{CUPY}/upload.py",
+        "        cupy.cuda.get_current_stream().wait_event(under_way[0].ended)\n",
+        "        pass\n",
+    ),
 ]
 
 
 def main() -> int:
     """Try every mutation and print what noticed it."""
-    survivors = 0
+    survivors, words = 0, sys.argv[1:]
     print("| mutation | noticed by |\n| --- | --- |")
-    for mutation in MUTATIONS:
+    for mutation in (m for m in MUTATIONS if all(word in m.title for word in words)):
         with tempfile.TemporaryDirectory() as folder:
             noticed = try_mutation(mutation, Path(folder))
         survivors += noticed is None

@@ -358,6 +358,31 @@ def test_memory_stays_flat():
     assert taken() == before
 
 
+def test_where_memory_is_short_the_default_pool_gives_back_what_it_keeps(monkeypatch):
+    """A graph's memory is of a pool of its own, which cannot ask another's for blocks."""
+    made, t, plain = graph.Graph, trainer(), trainer()
+    kept = cupy.get_default_memory_pool()
+    short = cupy.cuda.memory.OutOfMemoryError
+    freed = []
+
+    def make(*args: Any) -> graph.Graph:
+        if not freed:
+            raise short(512, kept.total_bytes())
+        return made(*args)
+
+    class Pool:
+        def free_all_blocks(self) -> None:
+            freed.append(kept.free_all_blocks())
+
+    monkeypatch.setattr(graph, "Graph", make)
+    monkeypatch.setattr(cupy, "get_default_memory_pool", Pool)
+    five_steps(t)
+    assert len(freed) == 1
+    monkeypatch.undo()
+    five_steps(plain)
+    assert state(t) == state(plain)
+
+
 # What cannot be a graph
 
 

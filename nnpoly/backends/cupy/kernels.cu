@@ -145,9 +145,8 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
   sums[blockIdx.y * m + j] = sum;
 }
 
-// Products of small matrices, each with what follows it in the same launch. Blocks of TILE x TILE
-// threads; thread (x, y) has the entry at row blockIdx.x * TILE + y and column blockIdx.y * TILE +
-// x.
+// Products of small matrices, each with what follows it in the same launch. Blocks have TILE x TILE
+// threads, and each thread has one entry: its row and column are these.
 
 __device__ long long tile_row() { return blockIdx.x * (long long)TILE + threadIdx.y; }
 __device__ long long tile_column() { return blockIdx.y * (long long)TILE + threadIdx.x; }
