@@ -192,8 +192,10 @@ inline bool release() {
   }
   for (unsigned thread = 0; thread < size; thread++) {
     if (!ready[thread]) continue;
-    if (threads[thread].place == AT_BLOCK) at_block--;
-    else warps[thread / 32].waiting--;
+    if (threads[thread].place == AT_BLOCK)
+      at_block--;
+    else
+      warps[thread / 32].waiting--;
   }
   for (unsigned i = 0; i < size; i++) {
     unsigned thread = permuted(i, size);
