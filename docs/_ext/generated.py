@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,36 @@ def primitives() -> list[tuple[str, str, str, list[str]]]:
 
 
 def implemented() -> set[tuple[str, str]]:
-    """Return the pairs of primitive and backend that `@implements` decorates a function with.
+    """Return the pairs of primitive and backend that `implements` is called with.
 
     They are read from the source: CuPy's module cannot be imported without a GPU.
     """
     import nnpoly
 
     sources = Path(nnpoly.__file__).parent.joinpath("backends").rglob("*.py")
-    trees = [ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for path in sources]
-    return {
-        (decorator.args[0].value, decorator.args[1].value)  # type: ignore[attr-defined]
-        for tree in trees
-        for node in tree
-        if isinstance(node, ast.FunctionDef)
-        for decorator in node.decorator_list
-        if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "implements"
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
+    return {pair for tree in trees for pair in _registered(tree)}
+
+
+def _registered(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield what a module registers, by name or in a loop over a tuple of names."""
+    tuples = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(node.value, ast.Tuple)
+        if all(isinstance(element, ast.Constant) for element in node.value.elts)
     }
+    loops = {
+        node.target.id: tuples[node.iter.id]  # type: ignore[attr-defined]
+        for node in tree.body
+        if isinstance(node, ast.For) and getattr(node.iter, "id", "") in tuples
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "implements":
+            name, backend = node.args[0], node.args[1].value  # type: ignore[attr-defined]
+            names = [name.value] if isinstance(name, ast.Constant) else loops[name.id]  # type: ignore[attr-defined]
+            yield from ((each, backend) for each in names)
 
 
 class PrimitivesTable(SphinxDirective):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cupy
 
 from ... import activations
 from ...activations import Activation, Identity
-from ...primitives import Array, Scalar, implements
+from ...primitives import TABLE, Array, Scalar, implements
 from .launching import (
     BLOCKS,
     LARGEST,
@@ -349,9 +350,8 @@ def _clip_norm(ops: CudaOps, g: Array, limit: float) -> Array:
 # Optimisers: w and the moments are overwritten
 
 
-def _accepts_state(w: Array, g: Array, *rest: Any) -> bool:
-    arrays = [a for a in rest if isinstance(a, cupy.ndarray) and a.ndim]  # no 0-d coefficients
-    return _plain(w, g, *arrays)
+def _accepts_state(*given: Any) -> bool:
+    return _plain(*(a for a in given if isinstance(a, cupy.ndarray) and a.ndim))  # no coefficients
 
 
 @implements("penalised", "cupy", guard=_accepts_state)
@@ -361,136 +361,40 @@ def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
     return summed
 
 
-@implements("decayed", "cupy", guard=lambda w, *rest: _plain(w))
-def _decayed(ops: CudaOps, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
-    launch_flat("decayed", w, w, w.size, *scalar(learning_rate), weight_decay)
-    return w
+# In place: their kernels take the definition's arrays, their size, and its numbers, all in order.
+IN_PLACE = (
+    "decayed",
+    "averaged",
+    "sgd",
+    "momentum",
+    "adagrad",
+    "rmsprop",
+    "adam",
+    "nadam",
+    "amsgrad",
+    "lion",
+)
 
 
-@implements("averaged", "cupy", guard=_accepts_state)
-def _averaged(ops: CudaOps, average: Array, w: Array, decay: float) -> Array:
-    launch_flat("averaged", average, average, w, average.size, decay)
-    return average
+def _in_place(name: str) -> Callable[..., Any]:
+    """Return the update of that name, which overwrites and returns what it is given away."""
+    primitive = TABLE[name]
+    _, *parameters = inspect.signature(primitive.definition).parameters.values()
+    arrays = [p.annotation == "Array" for p in parameters].count(True)
+    changed = [at for at, p in enumerate(parameters) if p.name in primitive.donates]
+    of_step = [p.annotation == "Scalar" for p in parameters[arrays:]]
+
+    def update(ops: CudaOps, *given: Any) -> Any:
+        vectors, numbers = given[:arrays], zip(given[arrays:], of_step, strict=True)
+        rule = [
+            part for number, either in numbers for part in (scalar(number) if either else (number,))
+        ]
+        launch_flat(name, vectors[0], *vectors, vectors[0].size, *rule)
+        results = tuple(vectors[at] for at in changed)
+        return results if len(results) > 1 else results[0]
+
+    return update
 
 
-@implements("sgd", "cupy", guard=_accepts_state)
-def _sgd(ops: CudaOps, w: Array, g: Array, learning_rate: Scalar) -> Array:
-    launch_flat("sgd", w, w, g, w.size, *scalar(learning_rate))
-    return w
-
-
-@implements("momentum", "cupy", guard=_accepts_state)
-def _momentum(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    v: Array,
-    learning_rate: Scalar,
-    momentum: float,
-    nesterov: bool,
-) -> tuple[Array, Array]:
-    launch_flat("momentum", w, w, g, v, w.size, *scalar(learning_rate), momentum, nesterov)
-    return w, v
-
-
-@implements("adagrad", "cupy", guard=_accepts_state)
-def _adagrad(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    s: Array,
-    learning_rate: Scalar,
-    eps: float,
-    eps_inside_sqrt: bool,
-) -> tuple[Array, Array]:
-    launch_flat("adagrad", w, w, g, s, w.size, *scalar(learning_rate), eps, eps_inside_sqrt)
-    return w, s
-
-
-@implements("rmsprop", "cupy", guard=_accepts_state)
-def _rmsprop(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    s: Array,
-    learning_rate: Scalar,
-    beta: float,
-    eps: float,
-    eps_inside_sqrt: bool,
-) -> tuple[Array, Array]:
-    rule = *scalar(learning_rate), beta, eps, eps_inside_sqrt
-    launch_flat("rmsprop", w, w, g, s, w.size, *rule)
-    return w, s
-
-
-@implements("adam", "cupy", guard=_accepts_state)
-def _adam(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    learning_rate: Scalar,
-    beta1: float,
-    beta2: float,
-    unbias_m: Scalar,
-    unbias_s: Scalar,
-    eps: float,
-    eps_inside_sqrt: bool,
-) -> tuple[Array, Array, Array]:
-    unbias = *scalar(unbias_m), *scalar(unbias_s)
-    rule = *scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
-    launch_flat("adam", w, w, g, m, s, w.size, *rule)
-    return w, m, s
-
-
-@implements("nadam", "cupy", guard=_accepts_state)
-def _nadam(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    learning_rate: Scalar,
-    beta1: float,
-    beta2: float,
-    weight_m: Scalar,
-    weight_g: Scalar,
-    unbias_s: Scalar,
-    eps: float,
-    eps_inside_sqrt: bool,
-) -> tuple[Array, Array, Array]:
-    weights = *scalar(weight_m), *scalar(weight_g), *scalar(unbias_s)
-    rule = *scalar(learning_rate), beta1, beta2, *weights, eps, eps_inside_sqrt
-    launch_flat("nadam", w, w, g, m, s, w.size, *rule)
-    return w, m, s
-
-
-@implements("amsgrad", "cupy", guard=_accepts_state)
-def _amsgrad(
-    ops: CudaOps,
-    w: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    peak: Array,
-    learning_rate: Scalar,
-    beta1: float,
-    beta2: float,
-    unbias_m: Scalar,
-    unbias_s: Scalar,
-    eps: float,
-    eps_inside_sqrt: bool,
-) -> tuple[Array, Array, Array, Array]:
-    unbias = *scalar(unbias_m), *scalar(unbias_s)
-    rule = *scalar(learning_rate), beta1, beta2, *unbias, eps, eps_inside_sqrt
-    launch_flat("amsgrad", w, w, g, m, s, peak, w.size, *rule)
-    return w, m, s, peak
-
-
-@implements("lion", "cupy", guard=_accepts_state)
-def _lion(
-    ops: CudaOps, w: Array, g: Array, m: Array, learning_rate: Scalar, beta1: float, beta2: float
-) -> tuple[Array, Array]:
-    launch_flat("lion", w, w, g, m, w.size, *scalar(learning_rate), beta1, beta2)
-    return w, m
+for _name in IN_PLACE:
+    implements(_name, "cupy", guard=_accepts_state)(_in_place(_name))
