@@ -190,7 +190,15 @@ def try_mutation(mutation: Mutation, folder: Path) -> str | None:
         raise SystemExit(f"{mutation.title}: {mutation.right!r} is not once in {mutation.path}")
     target.write_text(text.replace(mutation.right, mutation.wrong))
     command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "tests"]
-    elsewhere = ("build", "cli", "docs", "examples", "lecture", "mutations")  # need more folders
+    elsewhere = (
+        "build",
+        "cli",
+        "docs",
+        "examples",
+        "gpu_benchmark",
+        "lecture",
+        "mutations",
+    )  # need more folders
     ignored = [f"--ignore=tests/test_{name}.py" for name in elsewhere]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     run = subprocess.run(
