@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GPU, cupy_or_skip
+from conftest import GPU, STANDIN, cupy_or_skip
 
 cupy = cupy_or_skip()
 
@@ -303,6 +303,21 @@ def test_on_a_stream_of_the_user_and_on_another_device():
         second.fit(X, CLASSES, epochs=2, batch_size=5)
         plain.fit(X, CLASSES, epochs=2, batch_size=5)
         assert state(plain) == state(second)
+
+
+@pytest.mark.skipif(not STANDIN, reason="a device is as late as it is")
+@pytest.mark.parametrize("layers", ["deep", "norms"])
+@pytest.mark.parametrize("others", [True, False])
+def test_streams_wait_for_each_other(layers, others):
+    """The current stream works as late as it may, the others too, or else at once."""
+    from standin import late
+
+    plain = trainer(layers=layers)
+    five_steps(plain), fit()(plain)
+    with late(others):
+        t = trainer(layers=layers)
+        five_steps(t), fit()(t)
+        assert state(t) == state(plain)
 
 
 def test_data_of_any_form():

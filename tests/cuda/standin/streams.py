@@ -43,18 +43,22 @@ class _State(threading.local):
 
 
 state = _State()
-switches = {"late": False}
+switches = {"null": False, "others": True}  # which streams work as late as they may
 
 
 @contextmanager
-def late() -> Iterator[None]:
-    """Let the null stream work as late as it may, too: what does not wait for it finds NaN."""
-    switches["late"] = True
+def late(others: bool = True) -> Iterator[None]:
+    """Let the null stream work as late as it may, too: what does not wait for it finds NaN.
+
+    Without the others, those work at once: what they should have waited for is not there yet.
+    """
+    before = dict(switches)
+    switches.update(null=True, others=others)
     try:
         yield
     finally:
         drain_all()
-        switches["late"] = False
+        switches.update(before)
 
 
 class Device:
@@ -201,7 +205,7 @@ class Stream:
     @property
     def eager(self) -> bool:
         """Whether work is done as it is issued."""
-        return self.ptr == 0 and not switches["late"] and not self._queue
+        return not switches["others" if self.ptr else "null"] and not self._queue
 
     def issue(self, run: Callable[[], None], memory: Iterable[Any] = ()) -> None:
         """Do work in this stream's order, or record it."""
