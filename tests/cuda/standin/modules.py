@@ -10,6 +10,7 @@ from functools import partial, wraps
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -75,9 +76,11 @@ class RawKernel:
         used = [array._memory for array in given]
         used += filter(None, (memory.find(a) for a in args if type(a) is int and a > 4096))
 
+        whole = [ref(part) for part in used]  # work that is still to be done frees no memory late
+
         def run() -> None:
             launch.run()
-            for part in used:
+            for part in filter(None, (look() for look in whole)):
                 part.check_fences(self.name)
 
         streams.get_current_stream().issue(run, used)
