@@ -24,7 +24,7 @@ from ...optimizers import Coefficients, Moments
 from ...primitives import Array
 from ..base import Training
 from .kernels import all_small
-from .launching import NULL, launch, recorded, rows_and_columns
+from .launching import NULL, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
 
 FORMS = 8  # graphs that are kept
@@ -111,8 +111,7 @@ class Source:
     ) -> Array:
         losses = cupy.empty(steps, self.dtype)
         x, y, weights = batch
-        targets = (y, NULL) if y.ndim == 1 else (NULL, y)
-        data = x, *targets, NULL if weights is None else weights, order, losses
+        data = x, *targets(y), at(weights), order, losses
         row = self._row, self._row_key, *values, key
         launch("begin", self.dtype, (1,), (1,), self.place, *data, rates, keys, *row)
         return losses
@@ -136,7 +135,8 @@ class Graphs:
         self, ops: CudaOps, plan: Any, step: Callable[..., Any], one_by_one: Callable[..., Any]
     ) -> None:
         self._ops, self._step, self._one_by_one = ops, step, one_by_one
-        self._chain, self._classes = plan.chain, plan.loss.labels == "classes"
+        self._classes = plan.loss.labels == "classes"
+        self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(plan.chain)]
         # Steps that need more than `quick` is given.
         self._stateful = any(layer.random or layer.buffers() for layer in plan.chain)
         self._inputs, self._outputs = chain_widths(plan.chain)
@@ -278,8 +278,7 @@ class Graphs:
         return graph
 
     def _can(self, rows: int) -> bool:
-        shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(self._chain)]
-        return self._ops.products.captures or all_small(self._ops, rows, shapes)
+        return self._ops.products.captures or all_small(self._ops, rows, self._shapes)
 
     def _room(self, form: Form) -> Batch:
         """Return arrays for a batch."""
@@ -295,10 +294,9 @@ class Graphs:
     def _one(self, state: State, source: Source, batch: Batch) -> None:
         """Launch a step in place: fetch its batch, take it, and record its loss."""
         x, y, weights = batch
-        targets = (y, NULL) if y.ndim == 1 else (NULL, y)
         sizes = x.shape[0], self._inputs, self._outputs, self._rates
         grid = rows_and_columns(sizes[0], max(sizes[1:]))
-        into = x, *targets, NULL if weights is None else weights, source.rates, source.key
+        into = x, *targets(y), at(weights), source.rates, source.key
         launch("take", x.dtype, *grid, source.place, *into, *sizes)
         rates = tuple(source.rates[i] for i in range(self._rates))
         loss, *changed = self._step(self._ops, *state, *batch, rates, source.key)

@@ -251,6 +251,12 @@ __device__ T over_block(T v) {
   return across(v, WARP, Sum());
 }
 
+// Leave a block's part of a sum.
+__device__ void leave(T part, T *parts) {
+  part = over_block(part);
+  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+}
+
 // loss: (1), the sum of parts: (count), by one block.
 extern "C" __global__ void __launch_bounds__(LARGEST)
     total(const T *parts, T *loss, long long count) {
@@ -263,19 +269,27 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
 // Outputs and losses. Each block of a loss leaves its part of the mean in parts[blockIdx.x];
 // `total` adds them up where there are several. s: (n), the samples' weights, or null for ones.
 
+// A row's highest score z, and the sum of exp(z - top), by `lanes` threads. Those that have no row,
+// for which K is 0, still take part in the shuffles.
+struct Exponentials {
+  T top, sum;
+  __device__ Exponentials(const T *z, long long K, long long lane, long long lanes)
+      : top(K ? z[0] : 0), sum(0) {
+    for (long long k = lane; k < K; k += lanes) top = Max()(top, z[k]);
+    top = across(top, lanes, Max());
+    for (long long k = lane; k < K; k += lanes) sum += exp(z[k] - top);
+    sum = across(sum, lanes, Sum());
+  }
+};
+
 // f: (n, K). `lanes` threads, a power of two up to WARP, have a row.
 extern "C" __global__ void softmax(const T *scores, T *f, long long n, long long K,
                                    long long lanes) {
   long long row = first() / lanes, lane = threadIdx.x % lanes;
+  long long stop = row < n ? K : 0;
   const T *z = scores + row * K;
-  long long stop = row < n ? K : 0;  // lanes without a row still take part in the shuffles
-  T top = stop ? z[0] : 0;
-  for (long long k = lane; k < stop; k += lanes) top = Max()(top, z[k]);
-  top = across(top, lanes, Max());
-  T sum = 0;
-  for (long long k = lane; k < stop; k += lanes) sum += exp(z[k] - top);
-  sum = across(sum, lanes, Sum());
-  for (long long k = lane; k < stop; k += lanes) f[row * K + k] = exp(z[k] - top) / sum;
+  Exponentials exps(z, stop, lane, lanes);
+  for (long long k = lane; k < stop; k += lanes) f[row * K + k] = exp(z[k] - exps.top) / exps.sum;
 }
 
 // labels: (n) class indices, or null and y: (n, K) rows. Rows go to `lanes` threads as in softmax,
@@ -288,22 +302,16 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
   for (long long begin = 0; begin < n; begin += rows) {
     long long row = begin + first() / lanes, stop = row < n ? K : 0;
     const T *z = scores + row * K;
-    T top = stop ? z[0] : 0;
-    for (long long k = lane; k < stop; k += lanes) top = Max()(top, z[k]);
-    top = across(top, lanes, Max());
-    T sum = 0;
-    for (long long k = lane; k < stop; k += lanes) sum += exp(z[k] - top);
-    sum = across(sum, lanes, Sum());
-    T log_sum = log(sum), weight = (stop && s ? s[row] : T(1)) / n;
+    Exponentials exps(z, stop, lane, lanes);
+    T log_sum = log(exps.sum), weight = (stop && s ? s[row] : T(1)) / n;
     for (long long k = lane; k < stop; k += lanes) {
       T target = labels ? T(labels[row] == k) : y[row * K + k];
-      T shifted = z[k] - top;
+      T shifted = z[k] - exps.top;
       if (!labels || target) part += weight * (target * (log_sum - shifted));
-      delta[row * K + k] = weight * (exp(shifted) / sum - target);
+      delta[row * K + k] = weight * (exp(shifted) / exps.sum - target);
     }
   }
-  part = over_block(part);
-  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+  leave(part, parts);
 }
 
 extern "C" __global__ void __launch_bounds__(LARGEST)
@@ -312,13 +320,11 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
   T part = 0;
   for (long long i = first(); i < n * K; i += stride()) {
     T z = scores[i], target = y[i];
-    T small = exp(-fabs(z)), weight = (s ? s[i / K] : T(1)) / n;
-    T f = (z >= 0 ? T(1) : small) / (1 + small);
-    part += weight * ((z > 0 ? z : 0) - z * target + log1p(small));
-    delta[i] = weight * (f - target);
+    T weight = (s ? s[i / K] : T(1)) / n;
+    part += weight * ((z > 0 ? z : 0) - z * target + log1p(exp(-fabs(z))));
+    delta[i] = weight * (sigmoid(z) - target);
   }
-  part = over_block(part);
-  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+  leave(part, parts);
 }
 
 extern "C" __global__ void __launch_bounds__(LARGEST)
@@ -330,8 +336,7 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
     part += weight * (difference * difference) / 2;
     delta[i] = weight * difference;
   }
-  part = over_block(part);
-  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+  leave(part, parts);
 }
 
 // Data
@@ -373,8 +378,7 @@ extern "C" __global__ void dropout_scale(T *scale, long long n, long long m, lon
 extern "C" __global__ void squares(const T *g, T *parts, long long size) {
   T sum = 0;
   for (long long i = first(); i < size; i += stride()) sum += g[i] * g[i];
-  sum = over_block(sum);
-  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+  leave(sum, parts);
 }
 
 // clipped = g * min(1, limit / ||g||). squared: (1), ||g||^2.

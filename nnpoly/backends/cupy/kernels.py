@@ -18,11 +18,13 @@ from .launching import (
     REALS,
     THREADS,
     WARP,
+    at,
     launch,
     launch_flat,
     power_of_two,
     rows_and_columns,
     scalar,
+    targets,
     tiles,
 )
 from .ops import CudaOps
@@ -149,8 +151,7 @@ def _dense(
             grid = rows_and_columns(n, m)
             launch("bias_activate", x.dtype, *grid, z, b, post, n, m, *_parameter(activation))
             return pre, post
-    at = NULL if pre is None else pre
-    args = x, W, b, at, post, n, m_in, m, *_parameter(activation)
+    args = x, W, b, at(pre), post, n, m_in, m, *_parameter(activation)
     launch("dense", x.dtype, *tiles(n, m), *args)
     return pre, post
 
@@ -169,9 +170,8 @@ def _dense_delta(
     below = cupy.empty((n, m), delta.dtype)
     if not _small(ops, n, m, m_next) and ops.products.multiply(Factor(delta), Factor(W), below):
         return ops.activation_delta(below, pre, post, activation)
-    read = _read(pre, post, activation)
-    at = NULL if read is None else read
-    args = delta, W, at, below, n, m_next, m, *_parameter(activation)
+    read = at(_read(pre, post, activation))
+    args = delta, W, read, below, n, m_next, m, *_parameter(activation)
     launch("dense_delta", delta.dtype, *tiles(n, m), *args)
     return below
 
@@ -256,10 +256,6 @@ def _summed(parts: Array) -> Array:
     return loss
 
 
-def _weights(sample_weight: Array | None) -> Any:
-    return NULL if sample_weight is None else sample_weight
-
-
 def _accepts_loss(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     weights = [] if sample_weight is None else [sample_weight]
     return _plain(scores, y, *weights)
@@ -276,8 +272,7 @@ def _cross_entropy(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
     n, K = scores.shape
-    targets = (y, NULL) if y.ndim == 1 else (NULL, y)
-    args = *targets, _weights(sample_weight), n, K
+    args = *targets(y), at(sample_weight), n, K
     return _launch_loss("cross_entropy", n * _lanes(K), scores, *args)
 
 
@@ -285,7 +280,7 @@ def _cross_entropy(
 def _logistic(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    args = y, _weights(sample_weight), *scores.shape
+    args = y, at(sample_weight), *scores.shape
     return _launch_loss("logistic", scores.size, scores, *args)
 
 
@@ -293,7 +288,7 @@ def _logistic(
 def _squared_error(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    args = y, _weights(sample_weight), *scores.shape
+    args = y, at(sample_weight), *scores.shape
     return _launch_loss("squared_error", scores.size, scores, *args)
 
 
@@ -381,7 +376,7 @@ def _in_place(name: str) -> Callable[..., Any]:
     primitive = TABLE[name]
     _, *parameters = inspect.signature(primitive.definition).parameters.values()
     arrays = [p.annotation == "Array" for p in parameters].count(True)
-    changed = [at for at, p in enumerate(parameters) if p.name in primitive.donates]
+    changed = [i for i, p in enumerate(parameters) if p.name in primitive.donates]
     of_step = [p.annotation == "Scalar" for p in parameters[arrays:]]
 
     def update(ops: CudaOps, *given: Any) -> Any:
@@ -390,7 +385,7 @@ def _in_place(name: str) -> Callable[..., Any]:
             part for number, either in numbers for part in (scalar(number) if either else (number,))
         ]
         launch_flat(name, vectors[0], *vectors, vectors[0].size, *rule)
-        results = tuple(vectors[at] for at in changed)
+        results = tuple(vectors[i] for i in changed)
         return results if len(results) > 1 else results[0]
 
     return update

@@ -12,7 +12,7 @@ from ...primitives import Array, Scalar
 
 Shape: TypeAlias = tuple[int, ...]
 
-TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024
+TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024  # but for THREADS, also in kernels.cu
 BLOCKS = 2048  # more than any device runs at once; each then takes several entries
 REALS = {"f": "float", "d": "double"}  # by the dtype's character
 NULL = 0
@@ -60,6 +60,16 @@ def power_of_two(n: int) -> int:
 def scalar(value: Scalar) -> tuple[float, Any]:
     """Return a number as kernels take it: in the call, or at a place on the device."""
     return (0.0, value) if isinstance(value, cupy.ndarray) else (float(value), NULL)
+
+
+def at(array: Array | None) -> Any:
+    """Return an array as kernels take it; they take null for what there is none of."""
+    return NULL if array is None else array
+
+
+def targets(y: Array) -> tuple[Any, Any]:
+    """Return y as kernels take it: class indices, or else rows."""
+    return (y, NULL) if y.ndim == 1 else (NULL, y)
 
 
 def recorded(stream: Any) -> Any:
