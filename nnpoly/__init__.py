@@ -14,18 +14,17 @@ from ._info import show_config
 from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
-from .ensemble import Ensemble
-from .epochs import NonFiniteLossError
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .mlp import MLP
 from .network import Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
-from .training import History, Trainer
+from .training import History, NonFiniteLossError, Trainer
+from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from . import callbacks, plotting, testing, theory
     from .checkpoint import load
-    from .rates import RateSweep, find_learning_rate
+    from .training.rates import RateSweep, find_learning_rate
 
 __version__ = "0.1.0"
 
@@ -70,7 +69,7 @@ __all__ = [
 ]
 
 
-_LAZY = {"checkpoint": ("load",), "rates": ("RateSweep", "find_learning_rate")}
+_LAZY = {"checkpoint": ("load",), "training.rates": ("RateSweep", "find_learning_rate")}
 
 
 def __getattr__(name: str) -> Any:

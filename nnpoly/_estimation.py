@@ -19,7 +19,6 @@ from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
 from .data import Place
-from .evaluation import forward
 from .layers import Dense
 from .losses import Loss
 from .mlp import regularised
@@ -27,6 +26,7 @@ from .network import Network
 from .optimizers import Adam, Optimizer
 from .schedules import InverseScaling, Schedule
 from .training import History, Trainer
+from .training.evaluation import forward
 
 # Where the names of scikit-learn differ from the library's.
 ACTIVATIONS = {"logistic": "sigmoid"}

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _checks
-from ._calls import Calls, Position
 from ._config import construct, describe
 from ._files import Arrays, as_path, named, read, to_json, write
 from .backends import host, registry
 from .backends.base import FLOATS
 from .mlp import MLP
 from .network import Network
-from .step import State
 from .training import History, Trainer
+from .training.calls import Calls, Position
+from .training.step import State
 
 # Writing
 

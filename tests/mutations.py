@@ -102,7 +102,7 @@ MUTATIONS = [
     Mutation("dropout is not inverted", PRIMITIVES, "* (1.0 / (1.0 - rate))", "* 1.0"),
     Mutation(
         "the shuffle is not keyed by the epoch",
-        "nnpoly/training.py",
+        "nnpoly/training/trainer.py",
         ", len(self.history) + ahead)",
         ", 0)",
     ),

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
-from nnpoly import epochs
 from nnpoly.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau
+from nnpoly.training import epochs
 
 N = 10
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
-import nnpoly.ensemble
+import nnpoly.training.ensemble
 from nnpoly.backends import host, registry
 
 rng = np.random.default_rng(3)
@@ -168,14 +168,14 @@ def test_an_interrupted_epoch_leaves_no_trace_in_any_member(stage, monkeypatch):
     ensemble = nn.Ensemble(sweep())
     ensemble.fit(X, CLASSES, epochs=1)
     before, histories = weights(ensemble), copy.deepcopy([t.history for t in ensemble])
-    original: Callable[..., Any] = getattr(nnpoly.ensemble, stage)
+    original: Callable[..., Any] = getattr(nnpoly.training.ensemble, stage)
 
     def interrupted(trainer: nn.Trainer, *arguments: Any) -> Any:
         if trainer is ensemble[2]:
             raise KeyboardInterrupt
         return original(trainer, *arguments)
 
-    monkeypatch.setattr(nnpoly.ensemble, stage, interrupted)
+    monkeypatch.setattr(nnpoly.training.ensemble, stage, interrupted)
     with pytest.raises(KeyboardInterrupt):
         ensemble.fit(X, CLASSES, epochs=1)
     assert same(weights(ensemble), before)

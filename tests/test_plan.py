@@ -17,7 +17,7 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
-from nnpoly.epochs import Epochs
+from nnpoly.training.epochs import Epochs
 
 core = built_core()
 lib = core.lib

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
-from nnpoly import _progress
-from nnpoly._progress import Progress
+from nnpoly.training import progress as _progress
+from nnpoly.training.progress import Progress
 
 
 def fit(epochs: int, **options: Any) -> nn.History:

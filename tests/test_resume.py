@@ -19,11 +19,12 @@ import runs
 from runs import Pause
 
 import nnpoly as nn
-from nnpoly import _files, epochs, evaluation
-from nnpoly._calls import Calls
-from nnpoly._progress import Progress
+from nnpoly import _files
 from nnpoly.backends import registry
 from nnpoly.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau
+from nnpoly.training import epochs, evaluation
+from nnpoly.training.calls import Calls
+from nnpoly.training.progress import Progress
 
 EPOCHS = 12
 CURVE_BOUND = 2e4  # times eps: how far loss curves of two backends may be apart (see test_cli)

@@ -422,7 +422,7 @@ def test_an_interrupted_validation_leaves_no_trace(monkeypatch):
         raise KeyboardInterrupt
 
     t = trainer()
-    monkeypatch.setattr("nnpoly.evaluation.mean_loss", interrupt)
+    monkeypatch.setattr("nnpoly.training.evaluation.mean_loss", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(t, 5, validation=data())
     assert state(t) == state(trainer())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._info import show_config
-from ..epochs import NonFiniteLossError
+from ..training.epochs import NonFiniteLossError
 from .common import Mistake, Parser, fail, one_line
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .. import checkpoint
 from .._config import construct, describe
 from ..backends import registry
-from ..evaluation import forward
 from ..network import Network
+from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
 from .reading import Table, polars

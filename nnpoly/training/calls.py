@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .training import History, Trainer
+    from .trainer import History, Trainer
 
 
 class Position(NamedTuple):

@@ -13,16 +13,16 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._calls import Calls
-from ._progress import Progress
-from .backends import host
-from .batches import Batches, Stream
+from ..backends import host
+from ..batches import Batches, Stream
+from ..primitives import Array
+from .calls import Calls
 from .evaluation import Judge, Verdict, fetch, mean
-from .primitives import Array
+from .progress import Progress
 
 if TYPE_CHECKING:
-    from .network import Network
-    from .training import History, Trainer
+    from ..network import Network
+    from .trainer import History, Trainer
 
 # The batches of the epoch that is so many epochs ahead of the next one.
 Following: TypeAlias = Callable[[int], "Batches | Stream"]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from . import _checks
-from ._calls import Calls
-from ._progress import Progress
-from .backends import host
-from .batches import Batch, Batches
+from .. import _checks
+from ..backends import host
+from ..batches import Batch, Batches
+from ..primitives import Array
+from .calls import Calls
 from .epochs import NonFiniteLossError, begin, end, record
 from .evaluation import Judge
-from .primitives import Array
-from .training import Callback, History, Trainer, _callables
+from .progress import Progress
+from .trainer import Callback, History, Trainer, _callables
 
 
 class Prediction(NamedTuple):

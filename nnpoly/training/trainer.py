@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from . import _checks, data, losses
-from ._calls import Calls
-from ._progress import Progress
-from .backends import host, registry
-from .batches import Batch, Batches, Source, Stream
+from .. import _checks, data, losses
+from ..backends import host, registry
+from ..batches import Batch, Batches, Source, Stream
+from ..losses import Loss
+from ..metrics import Metric, resolve
+from ..network import Network, check_differentiable
+from ..optimizers import Adam, Coefficients, Moments, Optimizer
+from ..primitives import Array
+from .calls import Calls
 from .epochs import Epochs, Following
 from .evaluation import Judge, mean_loss
-from .losses import Loss
-from .metrics import Metric, resolve
-from .network import Network, check_differentiable
-from .optimizers import Adam, Coefficients, Moments, Optimizer
-from .primitives import Array
+from .progress import Progress
 from .step import Halves, State, halves, plan_of, training_step
 
 Callback = Callable[["Trainer", "History"], bool | None]
@@ -412,7 +412,7 @@ class Trainer:
 
     def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
         """Take up the state in a file, where there is one; return how many epochs are done."""
-        from . import checkpoint
+        from .. import checkpoint
 
         checkpoint.resume(calls, path, epochs)
         return len(self.history)
@@ -487,7 +487,7 @@ class Trainer:
 
     def save(self, path: Any) -> None:
         """Write network, optimiser, moments, step and history to one file; see `Trainer.load`."""
-        from . import checkpoint
+        from .. import checkpoint
 
         checkpoint.save_trainer(self, path)
 
@@ -506,7 +506,7 @@ class Trainer:
         precision
             Of matrix products, as for a new trainer.
         """
-        from . import checkpoint
+        from .. import checkpoint
 
         return checkpoint.load_trainer(path, backend, device, precision)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Any, NamedTuple
 
-from . import data, metrics
-from .backends import host, registry
-from .batches import Batch, Batches
-from .losses import Loss
-from .network import Network
-from .primitives import Array
-from .rows import Rows
+from .. import data, metrics
+from ..backends import host, registry
+from ..batches import Batch, Batches
+from ..losses import Loss
+from ..network import Network
+from ..primitives import Array
+from ..rows import Rows
 
 BLOCK = 4096  # rows that are computed at once
 

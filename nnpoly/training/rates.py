@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from . import _checks
-from .backends import host
-from .batches import Batch, Batches
-from .schedules import Exponential
-from .training import Trainer
+from .. import _checks
+from ..backends import host
+from ..batches import Batch, Batches
+from ..schedules import Exponential
+from .trainer import Trainer
 
 _SMOOTHING = 0.9  # of the losses, which are each another batch's
 _DIVERGED = 4.0  # times the lowest smoothed loss

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from . import layers
-from .backends import Backend
-from .layers import Mode
-from .losses import Loss
-from .network import Layout, Network, Views
-from .optimizers import Coefficients, Moments, Optimizer
-from .primitives import Array, Ops, Scalar
+from .. import layers
+from ..backends import Backend
+from ..layers import Mode
+from ..losses import Loss
+from ..network import Layout, Network, Views
+from ..optimizers import Coefficients, Moments, Optimizer
+from ..primitives import Array, Ops, Scalar
 
 
 class State(NamedTuple):

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .training import History
+    from .trainer import History
 
 SECONDS = 5.0  # between two plain lines
 
