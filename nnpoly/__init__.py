@@ -15,8 +15,7 @@ from ._threads import set_num_threads
 from .backends.registry import backends, use_backend
 from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .mlp import MLP
-from .network import Network
+from .network import MLP, Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble

@@ -21,8 +21,7 @@ from .backends import host, registry
 from .data import Place
 from .layers import Dense
 from .losses import Loss
-from .mlp import regularised
-from .network import Network
+from .network import Network, regularised
 from .optimizers import Adam, Optimizer
 from .schedules import InverseScaling, Schedule
 from .training import History, Trainer

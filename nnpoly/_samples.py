@@ -9,8 +9,7 @@ import numpy as np
 
 from . import activations
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .mlp import MLP
-from .network import Network
+from .network import MLP, Network
 from .optimizers import SGD, Adam, AdamW, Optimizer
 
 Samples = list[tuple[Any, ...]]

@@ -16,8 +16,7 @@ from ._config import construct, describe
 from ._files import Arrays, as_path, named, read, to_json, write
 from .backends import host, registry
 from .backends.base import FLOATS
-from .mlp import MLP
-from .network import Network
+from .network import MLP, Network
 from .training import History, Trainer
 from .training.calls import Calls, Position
 from .training.step import State

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnpoly as nn
-from nnpoly import _summary
 from nnpoly.backends import registry
+from nnpoly.network import summary as _summary
 
 host = registry.to_host
 BACKENDS = ["numpy", "strict", "torch", "jax"]

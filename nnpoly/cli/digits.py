@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Backend, registry
-from ..mlp import MLP
-from ..network import Network
+from ..network import MLP, Network
 from ..optimizers import Adam
 from ..schedules import Cosine
 from ..training import History, Trainer

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import testing
 from ..backends import Backend, registry
-from ..mlp import MLP
+from ..network import MLP
 from ..optimizers import Adam
 from ..training import Trainer
 from .common import DTYPES, Mistake, fail, floating, list_of, positive, refused, whole

@@ -14,8 +14,7 @@ import numpy as np
 from .. import tables
 from ..backends import Backend, registry
 from ..callbacks import EarlyStopping
-from ..mlp import regularised
-from ..network import Network
+from ..network import Network, regularised
 from ..optimizers import AdamW
 from ..tables import Classes, Prepared, Table, TableModel, metrics
 from ..training import History, Trainer

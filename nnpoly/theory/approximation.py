@@ -12,8 +12,7 @@ import numpy as np
 from .. import _checks, activations
 from ..activations import Activation, Identity, Linear
 from ..backends import Backend, host, registry
-from ..mlp import MLP
-from ..network import Network
+from ..network import MLP, Network
 from . import _inputs
 from ._inputs import HostArray
 

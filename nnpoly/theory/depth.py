@@ -9,8 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import Backend, host, registry
-from ..mlp import MLP
-from ..network import Network
+from ..network import MLP, Network
 from . import _inputs, approximation
 from ._inputs import HostArray
 from .pieces import count_linear_pieces, shallow_width_bound

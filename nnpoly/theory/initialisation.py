@@ -13,8 +13,7 @@ from .. import _checks, initializers
 from ..backends import Backend, host, registry
 from ..initializers import Constant, Initializer, Normal, Orthogonal, Scaled, Uniform
 from ..layers import Dense
-from ..mlp import MLP
-from ..network import Network
+from ..network import MLP, Network
 from ..optimizers import SGD, Optimizer
 from ..training import Trainer
 from . import _inputs

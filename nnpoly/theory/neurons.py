@@ -13,7 +13,7 @@ import numpy as np
 from .. import activations
 from ..backends import Backend, registry
 from ..losses import OUTPUTS
-from ..mlp import MLP
+from ..network import MLP
 from . import _inputs
 from ._inputs import HostArray
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import Backend
-from ..mlp import MLP
+from ..network import MLP
 from . import _inputs
 from ._inputs import HostArray
 from .neurons import single_neuron

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from . import activations
-from .layers import Dense, Layer, Residual
+from .. import activations
+from ..layers import Dense, Layer, Residual
 
 COLUMNS = ("layer", "kind", "in", "->", "out", "activation", "parameters", "memory", "MFLOP")
 ALIGNED = "<<><<<>>>"  # each column's side

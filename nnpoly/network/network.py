@@ -8,12 +8,13 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from . import _checks, _summary, activations, data, layers, losses
-from .backends import Backend, host, registry
-from .backends.base import FLOATS
-from .layers import INFERENCE, Layer, Mode, Stage
-from .losses import OUTPUTS, Loss
-from .primitives import Array, Ops
+from .. import _checks, activations, data, layers, losses
+from ..backends import Backend, host, registry
+from ..backends.base import FLOATS
+from ..layers import INFERENCE, Layer, Mode, Stage
+from ..losses import OUTPUTS, Loss
+from ..primitives import Array, Ops
+from . import summary as _summary
 
 Views = list[dict[str, Array]]
 
@@ -491,7 +492,7 @@ class Network:
 
     def save(self, path: Any) -> None:
         """Write the network to one file, in the safetensors format (see `nn.load`)."""
-        from . import checkpoint
+        from .. import checkpoint
 
         checkpoint.save_network(self, path)
 

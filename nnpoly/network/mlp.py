@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from . import _checks, activations, data, initializers
-from .backends import Backend, host
-from .layers import Dense, Dropout, Layer, LayerNorm
+from .. import _checks, activations, data, initializers
+from ..backends import Backend, host
+from ..layers import Dense, Dropout, Layer, LayerNorm
 from .network import Network
 
 
