@@ -14,11 +14,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _checks, _estimator_files, data, initializers, optimizers
+from . import _checks, _estimator_files, initializers, optimizers
 from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
-from .data import Place
+from .data import entering
+from .data.entering import Place
 from .layers import Dense
 from .losses import Loss
 from .network import Network, regularised
@@ -385,7 +386,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Learn, or compare, the number of features of another backend's array."""
         if reset:
             self.n_features_in_ = int(X.shape[-1])
-        data.features(type(self).__name__, self._place(X), X, self.n_features_in_)
+        entering.features(type(self).__name__, self._place(X), X, self.n_features_in_)
 
     def _place(self, X: Any) -> Place:
         """Return where a network for X lives: where that was asked for, else where X is."""
@@ -450,7 +451,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         from scipy.optimize import minimize
 
         net, m, (X, targets, weights) = self.network_, self.n_features_in_, batch
-        x = data.features(where, net._place, X.toarray() if hasattr(X, "toarray") else X, m)
+        x = entering.features(where, net._place, X.toarray() if hasattr(X, "toarray") else X, m)
         total = float(len(targets) if weights is None else weights.sum())
         weights = None if weights is None else weights * (len(targets) / total)
         decay, loss = self.alpha / total, self.trainer_.loss

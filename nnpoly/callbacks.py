@@ -276,7 +276,7 @@ class Checkpoint:
         monitor: str | None = None,
         mode: str | None = None,
     ) -> None:
-        from ._files import as_path
+        from .data.container import as_path
 
         where = "Checkpoint"
         self.path = as_path(where, path)
@@ -290,7 +290,7 @@ class Checkpoint:
 
     def begin(self, trainer: Trainer) -> None:
         """Refuse a path that cannot be written to."""
-        from ._files import target_path
+        from .data.container import target_path
 
         target_path(self.path)
         self._best.clear()

@@ -1,6 +1,6 @@
 """Files: a network or a trainer in one safetensors file, which can hold no code.
 
-Arrays are tensors, all else is JSON; see `nnpoly._files` for the container. Files are portable
+Arrays are tensors, all else is JSON; see `nnpoly.data.container` for the container. Files are portable
 between backends.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from . import _checks
 from ._config import construct, describe
-from ._files import Arrays, as_path, named, read, to_json, write
 from .backends import host, registry
 from .backends.base import FLOATS
+from .data.container import Arrays, as_path, named, read, to_json, write
 from .network import MLP, Network
 from .training import History, Trainer
 from .training.calls import Calls, Position

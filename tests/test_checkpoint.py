@@ -16,8 +16,9 @@ import safetensors
 import safetensors.numpy
 
 import nnpoly as nn
-from nnpoly import _files, activations, checkpoint, initializers, schedules
+from nnpoly import activations, checkpoint, initializers, schedules
 from nnpoly.backends import registry
+from nnpoly.data import container
 from nnpoly.layers import Layer
 from nnpoly.optimizers import BY_NAME
 
@@ -282,10 +283,10 @@ def assert_refused(path: Path, *parts: str) -> None:
 def rewritten(path: Path, change: Any) -> None:
     """Save a trainer and change its header; the checksum is that of the new content."""
     fit(nn.Trainer(nn.MLP([3, 4, 2]))).save(path)
-    header, arrays = _files.read(path)
+    header, arrays = container.read(path)
     change(header)
     text = json.dumps(header)
-    safetensors.numpy.save_file(arrays, path, _files.metadata(text, arrays))
+    safetensors.numpy.save_file(arrays, path, container.metadata(text, arrays))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import safetensors
 import safetensors.numpy
 
 import nnpoly as nn
-from nnpoly import _files
+from nnpoly.data import container
 
 ARRAYS = {
     "w": np.arange(6, dtype="f4").reshape(2, 3),
@@ -39,14 +39,14 @@ def path(tmp_path: Path) -> Path:
 
 def content(path: Path) -> list[Any]:
     """Return all that is read from a file, as text and bytes."""
-    header, arrays = _files.read(path)
+    header, arrays = container.read(path)
     named = sorted((name, a.shape, a.dtype.name, a.tobytes()) for name, a in arrays.items())
     return [json.dumps(header), *named]
 
 
 def test_arrays_and_header_come_back(path):
-    _files.write(path, ARRAYS, {"a": [1, {"b": None}]})
-    header, arrays = _files.read(path)
+    container.write(path, ARRAYS, {"a": [1, {"b": None}]})
+    header, arrays = container.read(path)
     assert header == {"format": 2, "version": nn.__version__, "a": [1, {"b": None}]}
     assert arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -56,7 +56,7 @@ def test_arrays_and_header_come_back(path):
 def test_only_numbers_are_arrays(path):
     for wrong in (np.array([print]), np.array(["text"])):
         with pytest.raises(TypeError, match="save: the array 'x' must hold numbers, got dtype"):
-            _files.write(path, {"x": wrong}, {})
+            container.write(path, {"x": wrong}, {})
     assert os.listdir(path.parent) == []
 
 
@@ -65,7 +65,7 @@ def test_only_numbers_are_arrays(path):
 
 def assert_refused(path: Path, *parts: str) -> None:
     with pytest.raises(ValueError, match=r"^load: .* cannot be read: ") as caught:
-        _files.read(path)
+        container.read(path)
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
@@ -74,7 +74,7 @@ def test_the_same_content_is_the_same_file(path):
     """safetensors writes several keys of metadata in any order."""
     contents = set()
     for _ in range(20):
-        _files.write(path, ARRAYS, {"a": 1})
+        container.write(path, ARRAYS, {"a": 1})
         contents.add(path.read_bytes())
     assert len(contents) == 1
 
@@ -107,7 +107,7 @@ def test_foreign_headers(path, text, part):
 
 
 def test_truncated_files(path):
-    _files.write(path, ARRAYS, {"a": 1})
+    container.write(path, ARRAYS, {"a": 1})
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
@@ -131,7 +131,7 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_checksum_covers_the_arrays(path, change):
     arrays = {"w": np.arange(6, dtype="f4").reshape(2, 3), "u": np.ones((2, 3), "f4")}
-    _files.write(path, arrays, {})
+    container.write(path, arrays, {})
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     safetensors.numpy.save_file(change(arrays), path, metadata)
@@ -139,7 +139,7 @@ def test_the_checksum_covers_the_arrays(path, change):
 
 
 def test_the_checksum_covers_the_header(path):
-    _files.write(path, {"w": np.ones(3)}, {"rate": 0.1})
+    container.write(path, {"w": np.ones(3)}, {"rate": 0.1})
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"0.1}", b"0.2}"))
     assert path.read_bytes() != whole
@@ -257,7 +257,7 @@ DIE_WHILE_SAVING = """
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere they stay")
 def test_temporary_files_of_killed_writers_do_not_pile_up(path):
     others = [path.with_name(f".{path.name}"), path.with_name(f".{path.name}.mine")]
-    others.append(path.with_name(f".b{path.name}.{_files._MACHINE}-999999999-00000000"))
+    others.append(path.with_name(f".b{path.name}.{container._MACHINE}-999999999-00000000"))
     for other in others:
         other.touch()
     command = [sys.executable, "-c", textwrap.dedent(DIE_WHILE_SAVING), str(path)]
@@ -280,7 +280,7 @@ def test_temporary_files_of_living_writers_stay(path, monkeypatch):
         rename(*paths)
 
     foreign = path.with_name(f".{path.name}.00000000-999999999-00000000")
-    others = path.with_name(f".{path.name}.{_files._MACHINE}-1-00000000")
+    others = path.with_name(f".{path.name}.{container._MACHINE}-1-00000000")
     foreign.touch()
     others.touch()
     monkeypatch.setattr(os, "replace", save_meanwhile)

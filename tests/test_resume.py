@@ -19,9 +19,9 @@ import runs
 from runs import Pause
 
 import nnpoly as nn
-from nnpoly import _files
 from nnpoly.backends import registry
 from nnpoly.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau
+from nnpoly.data import container
 from nnpoly.training import epochs, evaluation
 from nnpoly.training.calls import Calls
 from nnpoly.training.progress import Progress
@@ -205,7 +205,9 @@ def test_killed_again_and_again(tmp_path):
     facts = [json.loads((place / runs.FACTS).read_text()) for place in (there, whole)]
     assert facts[0] == facts[1]
     for name in (runs.MODEL, "run.best.safetensors"):
-        (header, arrays), (wanted, same) = (_files.read(place / name) for place in (there, whole))
+        (header, arrays), (wanted, same) = (
+            container.read(place / name) for place in (there, whole)
+        )
         assert header == wanted
         assert {k: a.tobytes() for k, a in arrays.items()} == {
             k: a.tobytes() for k, a in same.items()
@@ -334,7 +336,7 @@ def test_every_callback_with_memory_is_in_a_file(tmp_path):
     used = [EarlyStopping(9), ReduceOnPlateau(0.5, 1), Checkpoint(tmp_path / "file")]
     note = Pause(function=lambda t, h: states.append([c.state() for c in used]))
     runs.trainer().fit(*runs.data(), epochs=4, callbacks=[*used, note])
-    header, arrays = _files.read(tmp_path / "file")
+    header, arrays = container.read(tmp_path / "file")
     entries = header["fit"]["callbacks"]
     assert [entry["class"] for entry in entries] == [type(c).__name__ for c in (*used, note)]
     for i, state in enumerate(states[-1]):

@@ -11,9 +11,9 @@ import scipy.sparse
 
 import nnpoly as nn
 from nnpoly.backends import host, registry
-from nnpoly.batches import Batches
+from nnpoly.data.batches import Batches
+from nnpoly.data.rows import Rows
 from nnpoly.estimators import MLPClassifier
-from nnpoly.rows import Rows
 
 N, BATCH, WIDTH = 29, 3, 3
 ROOM = "NNPOLY_DEVICE_BYTES"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from .. import _checks, activations, data, initializers
+from .. import _checks, activations, initializers
 from ..backends import Backend, host
+from ..data import entering
 from ..layers import Dense, Dropout, Layer, LayerNorm
 from .network import Network
 
@@ -135,7 +136,8 @@ def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:
         came = type(arrays).__name__
         raise ValueError(f"MLP.from_weights: `{name}` must be a list of arrays, got {came}.")
     return [
-        data.on_host("MLP.from_weights", f"{name}[{l}]", array) for l, array in enumerate(arrays)
+        entering.on_host("MLP.from_weights", f"{name}[{l}]", array)
+        for l, array in enumerate(arrays)
     ]
 
 

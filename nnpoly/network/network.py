@@ -8,9 +8,10 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from .. import _checks, activations, data, layers, losses
+from .. import _checks, activations, layers, losses
 from ..backends import Backend, host, registry
 from ..backends.base import FLOATS
+from ..data import entering
 from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
@@ -206,7 +207,7 @@ class Network:
         found, place = registry.resolve(backend, device, name)
         dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
         found.check_dtype(name, dtype)
-        self._place = data.Place(found, place, dtype)
+        self._place = entering.Place(found, place, dtype)
 
     def _from_host(self, array: host.HostArray) -> Array:
         copied = array.astype(self.dtype, copy=True)
@@ -331,7 +332,7 @@ class Network:
     # Computing
 
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
-        x = data.features(where, self._place, X, self._inputs)
+        x = entering.features(where, self._place, X, self._inputs)
         with self._place.scope():
             return layers.forward(
                 self._ops, self._chain, self._views(self._w), self._buffers, x, mode
@@ -452,11 +453,11 @@ class Network:
     ) -> tuple[Loss, list[Stage], tuple[Array, Array | None]]:
         """Return the loss, a forward pass, and the targets with their weights."""
         kind, place = losses.get(loss, self.output, where), self._place
-        x = data.features(where, place, X, self._inputs)
+        x = entering.features(where, place, X, self._inputs)
         n = x.shape[0]
-        target = data.targets(where, place, y, kind, (n, self._outputs))
-        data.require_labels(where, place, target, kind, self._outputs)
-        weights = data.sample_weights(where, place, sample_weight, n, "sample_weight")
+        target = entering.targets(where, place, y, kind, (n, self._outputs))
+        entering.require_labels(where, place, target, kind, self._outputs)
+        weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
         stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
         return kind, stages, (target, weights)
 
@@ -479,7 +480,7 @@ class Network:
         dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
         target.check_dtype("Network.to", dtype)
         moved = object.__new__(type(self))
-        moved.__dict__.update(self.__dict__, _place=data.Place(target, place, dtype))
+        moved.__dict__.update(self.__dict__, _place=entering.Place(target, place, dtype))
         for name in ("_remembered", "_prediction"):
             moved.__dict__.pop(name, None)
         moved._w = moved._from_host(registry.to_host(self._w))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import data
 from ..backends import host, registry
+from ..data import entering
 from ._style import shortened
 
 ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1]
@@ -15,7 +15,7 @@ ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1
 
 def reals(where: str, name: str, values: Any) -> host.HostArray:
     """Return finite real numbers of any backend, at least one, in float64."""
-    array = data.on_host(where, name, values).astype(np.float64)
+    array = entering.on_host(where, name, values).astype(np.float64)
     if array.size == 0:
         raise ValueError(f"{where}: `{name}` must hold at least one value, got none.")
     finite = np.isfinite(array)
@@ -67,7 +67,7 @@ def same_length(where: str, **arrays: Any) -> None:
 
 def alike(a: host.HostArray, b: host.HostArray) -> bool:
     """Whether both hold numbers, or neither does, so that they can be compared."""
-    return (a.dtype.kind in data.REAL) == (b.dtype.kind in data.REAL)
+    return (a.dtype.kind in entering.REAL) == (b.dtype.kind in entering.REAL)
 
 
 def indices(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import _checks
 from ..backends import host
-from ..batches import Batch, Batches
+from ..data.batches import Batch, Batches
 from ..primitives import Array
 from .calls import Calls
 from .epochs import NonFiniteLossError, begin, end, record

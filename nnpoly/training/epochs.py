@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..backends import host
-from ..batches import Batches, Stream
+from ..data.batches import Batches, Stream
 from ..primitives import Array
 from .calls import Calls
 from .evaluation import Judge, Verdict, fetch, mean

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Any, NamedTuple
 
-from .. import data, metrics
+from .. import metrics
 from ..backends import host, registry
-from ..batches import Batch, Batches
+from ..data import entering
+from ..data.batches import Batch, Batches
+from ..data.rows import Rows
 from ..losses import Loss
 from ..network import Network
 from ..primitives import Array
-from ..rows import Rows
 
 BLOCK = 4096  # rows that are computed at once
 
@@ -60,7 +61,7 @@ class Judge:
 
 def forward(net: Network, X: Any, where: str) -> Array:
     """Return f of a user's X: (n, K); on the host, in blocks, where X is too much at once."""
-    x = data.features(where, net._place, X, net._inputs, whole=False)
+    x = entering.features(where, net._place, X, net._inputs, whole=False)
     return predictions(net, x) if isinstance(x, Rows) else net(x)
 
 

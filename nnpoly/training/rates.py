@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import _checks
 from ..backends import host
-from ..batches import Batch, Batches
+from ..data.batches import Batch, Batches
 from ..schedules import Exponential
 from .trainer import Trainer
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from .. import _checks, data, losses
+from .. import _checks, losses
 from ..backends import host, registry
-from ..batches import Batch, Batches, Source, Stream
+from ..data import entering
+from ..data.batches import Batch, Batches, Source, Stream
 from ..losses import Loss
 from ..metrics import Metric, resolve
 from ..network import Network, check_differentiable
@@ -229,10 +230,10 @@ class Trainer:
         if sample_weight is None and (loss := self._quick_step(xb, yb)) is not None:
             return loss
         net, where = self.network, "Trainer.step"
-        xb = data.features(where, net._place, xb, net._inputs, "xb")
+        xb = entering.features(where, net._place, xb, net._inputs, "xb")
         n = xb.shape[0]
-        yb = data.targets(where, net._place, yb, self.loss, (n, net._outputs), "yb")
-        weights = data.sample_weights(where, net._place, sample_weight, n, "sample_weight")
+        yb = entering.targets(where, net._place, yb, self.loss, (n, net._outputs), "yb")
+        weights = entering.sample_weights(where, net._place, sample_weight, n, "sample_weight")
         return net._backend.zero_dimensional(self._advance(xb, yb, weights))
 
     def _quick_step(self, xb: Any, yb: Any) -> Array:
@@ -476,7 +477,7 @@ class Trainer:
         if within:
             names = [f"{within}[{i}]" for i in range(3)]
         given, widths = (X, y, sample_weight), (net._inputs, net._outputs)
-        arrays = data.checked(where, net._place, self.loss, widths, *given, names=names)
+        arrays = entering.checked(where, net._place, self.loss, widths, *given, names=names)
         x, target, weights = arrays
         if weights is not None:
             with net._place.scope():

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from . import _checks
-from .backends import Backend, host, registry
-from .losses import Loss
-from .primitives import Array
+from .. import _checks
+from ..backends import Backend, host, registry
+from ..losses import Loss
+from ..primitives import Array
 from .rows import Rows
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers

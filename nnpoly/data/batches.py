@@ -8,11 +8,11 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from . import data
-from .backends import host
-from .losses import Loss
-from .network import Network
-from .primitives import Array
+from ..backends import host
+from ..losses import Loss
+from ..network import Network
+from ..primitives import Array
+from . import entering
 from .rows import Rows
 
 Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
@@ -88,14 +88,14 @@ class Batches(NamedTuple):
         together = self.size * _power_of_two(place.backend.block_bytes, self._batch_bytes(place))
         spans = blocks(self.rows, together)
         chosen = spans if order is None else (order[span] for span in spans)
-        read = (data.read(where, place, x, rows) for rows in chosen)
+        read = (entering.read(where, place, x, rows) for rows in chosen)
         for block in place.backend.upload(read, place.device):
             for rows in blocks(block.shape[0], self.size):
                 batch = block[rows, ...]
                 gathered = order is not None and together > self.size
                 yield place.backend.copy(batch) if gathered else batch
 
-    def _batch_bytes(self, place: data.Place) -> int:
+    def _batch_bytes(self, place: entering.Place) -> int:
         return self.size * int(self.x.shape[1]) * place.itemsize
 
 
@@ -124,7 +124,7 @@ class Stream:
             name = f"batch {len(self.sizes) + 1}"
             names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
             widths, given = (net._inputs, net._outputs), _unpacked(where, name, batch)
-            arrays = data.checked(
+            arrays = entering.checked(
                 where, net._place, self.loss, widths, *given, names=names, whole=True
             )
             self.sizes.append(int(arrays[0].shape[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .backends import host, registry
+from ..backends import host, registry
 
 
 class Rows:
