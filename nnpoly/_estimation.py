@@ -19,7 +19,7 @@ from .activations import Sigmoid
 from .activations import get as activation_of
 from .backends import host, registry
 from .data import entering
-from .data.entering import Place
+from .data.place import Place
 from .layers import Dense
 from .losses import Loss
 from .network import Network, regularised

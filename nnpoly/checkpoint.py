@@ -1,7 +1,7 @@
 """Files: a network or a trainer in one safetensors file, which can hold no code.
 
-Arrays are tensors, all else is JSON; see `nnpoly.data.container` for the container. Files are portable
-between backends.
+Arrays are tensors, all else is JSON; see `nnpoly.data.container` for the container. Files are
+portable between backends.
 """
 
 from __future__ import annotations

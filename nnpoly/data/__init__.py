@@ -1,5 +1,5 @@
 """Data: how a user's arrays become the network's, looked at once, and labels become targets."""
 
-from .entering import OneHot, one_hot
+from .labels import OneHot, one_hot
 
 __all__ = ["OneHot", "one_hot"]

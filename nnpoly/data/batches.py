@@ -13,6 +13,7 @@ from ..losses import Loss
 from ..network import Network
 from ..primitives import Array
 from . import entering
+from .place import Place
 from .rows import Rows
 
 Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
@@ -95,7 +96,7 @@ class Batches(NamedTuple):
                 gathered = order is not None and together > self.size
                 yield place.backend.copy(batch) if gathered else batch
 
-    def _batch_bytes(self, place: entering.Place) -> int:
+    def _batch_bytes(self, place: Place) -> int:
         return self.size * int(self.x.shape[1]) * place.itemsize
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _checks, activations, initializers
 from ..backends import Backend, host
-from ..data import entering
+from ..data.place import on_host
 from ..layers import Dense, Dropout, Layer, LayerNorm
 from .network import Network
 
@@ -135,10 +135,7 @@ def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:
     if not isinstance(arrays, Sequence) or isinstance(arrays, str):
         came = type(arrays).__name__
         raise ValueError(f"MLP.from_weights: `{name}` must be a list of arrays, got {came}.")
-    return [
-        entering.on_host("MLP.from_weights", f"{name}[{l}]", array)
-        for l, array in enumerate(arrays)
-    ]
+    return [on_host("MLP.from_weights", f"{name}[{l}]", array) for l, array in enumerate(arrays)]
 
 
 def _widths_of(weights: list[host.HostArray], biases: list[host.HostArray]) -> list[int]:

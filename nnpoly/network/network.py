@@ -12,6 +12,7 @@ from .. import _checks, activations, layers, losses
 from ..backends import Backend, host, registry
 from ..backends.base import FLOATS
 from ..data import entering
+from ..data.place import Place
 from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
@@ -207,7 +208,7 @@ class Network:
         found, place = registry.resolve(backend, device, name)
         dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
         found.check_dtype(name, dtype)
-        self._place = entering.Place(found, place, dtype)
+        self._place = Place(found, place, dtype)
 
     def _from_host(self, array: host.HostArray) -> Array:
         copied = array.astype(self.dtype, copy=True)
@@ -480,7 +481,7 @@ class Network:
         dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
         target.check_dtype("Network.to", dtype)
         moved = object.__new__(type(self))
-        moved.__dict__.update(self.__dict__, _place=entering.Place(target, place, dtype))
+        moved.__dict__.update(self.__dict__, _place=Place(target, place, dtype))
         for name in ("_remembered", "_prediction"):
             moved.__dict__.pop(name, None)
         moved._w = moved._from_host(registry.to_host(self._w))

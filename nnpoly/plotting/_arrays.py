@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backends import host, registry
 from ..data import entering
+from ..data.place import on_host
 from ._style import shortened
 
 ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1]
@@ -15,7 +16,7 @@ ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1
 
 def reals(where: str, name: str, values: Any) -> host.HostArray:
     """Return finite real numbers of any backend, at least one, in float64."""
-    array = entering.on_host(where, name, values).astype(np.float64)
+    array = on_host(where, name, values).astype(np.float64)
     if array.size == 0:
         raise ValueError(f"{where}: `{name}` must hold at least one value, got none.")
     finite = np.isfinite(array)

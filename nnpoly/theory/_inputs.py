@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..data import entering
+from ..data.place import on_host
 from ..layers import Dense
 from ..network import Network
 
@@ -23,7 +23,7 @@ def array(
 
     None in `shape` stands for any length >= 1, and None for `shape` for any shape.
     """
-    found = entering.on_host(where, name, values).astype("float64")
+    found = on_host(where, name, values).astype("float64")
     if shape is not None and not _fits(found.shape, shape):
         raise ValueError(f"{where}: `{name}` must have shape {_text(shape)}, got {found.shape}.")
     if not np.isfinite(found).all():
