@@ -21,7 +21,8 @@ from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from . import callbacks, plotting, testing, theory
+    from . import plotting, testing, theory
+    from .callbacks import stopping as callbacks
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import nnpoly as nn
-from nnpoly import activations, callbacks, initializers, schedules
+from nnpoly import activations, initializers, schedules
+from nnpoly.callbacks import stopping as callbacks
 
 W, B = np.ones((2, 3)), np.ones(2)
 DENSE = nn.Dense(3, 2)

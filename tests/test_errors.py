@@ -14,8 +14,8 @@ import pytest
 from refusals import NET, REFUSALS
 
 import nnpoly as nn
-from nnpoly import callbacks
 from nnpoly.backends import get, registry
+from nnpoly.callbacks import stopping as callbacks
 
 host = registry.to_host
 N, WIDTH, K = 5, 3, 2

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import host, registry
-from ..data import entering
-from ..data.place import on_host
+from ..data.place import REAL, on_host
 from ._style import shortened
 
 ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1]
@@ -68,7 +67,7 @@ def same_length(where: str, **arrays: Any) -> None:
 
 def alike(a: host.HostArray, b: host.HostArray) -> bool:
     """Whether both hold numbers, or neither does, so that they can be compared."""
-    return (a.dtype.kind in entering.REAL) == (b.dtype.kind in entering.REAL)
+    return (a.dtype.kind in REAL) == (b.dtype.kind in REAL)
 
 
 def indices(

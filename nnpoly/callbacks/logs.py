@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .training import History, Trainer
+    from ..training import History, Trainer
 
 Row = dict[str, float]
 
@@ -37,7 +37,7 @@ class _FileLog:
     """A text file with a line an epoch; a subclass says what a line is."""
 
     def __init__(self, path: Any) -> None:
-        from .data.container import as_path
+        from ..data.container import as_path
 
         self.path: Path = as_path(type(self).__name__, path)
         self._last = 0  # the last epoch in the file
@@ -55,7 +55,7 @@ class _FileLog:
 
     def _shorten(self, epochs: int) -> int:
         """Drop all lines after `epochs`; return the last epoch that is left."""
-        from .data.container import write_atomically
+        from ..data.container import write_atomically
 
         if not self.path.exists():
             return 0
@@ -197,7 +197,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Any) -> None:
-        from .data.container import as_path
+        from ..data.container import as_path
 
         self.folder = as_path("TensorBoard", folder, "folder")
         self._protocol()

@@ -1,0 +1,67 @@
+"""The best epoch so far, by one record of a history."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .. import _checks
+
+if TYPE_CHECKING:
+    from ..training import History
+
+
+class Best:
+    """The best value so far of one record of a history, and its epoch; 0 while there is none.
+
+    Parameters
+    ----------
+    monitor
+        "loss", "validation_loss", or the name of a metric in `history.metrics`; None for the
+        validation loss where there is one, else the loss.
+    mode
+        "min" or "max"; None for "max" where a metric is named, unless its name has "loss" or
+        "error" in it.
+    min_delta
+        How much better a value must be to count.
+    """
+
+    def __init__(self, where: str, monitor: Any, mode: Any, min_delta: Any = 0.0) -> None:
+        if monitor is not None and not isinstance(monitor, str):
+            raise ValueError(f"{where}: `monitor` must be a name or None, got {monitor!r}.")
+        if mode is None:
+            falls = monitor is None or "loss" in monitor or "error" in monitor
+            mode = "min" if falls else "max"
+        self._where, self._monitor = where, monitor
+        self._sign = -1.0 if _checks.choice(where, "mode", mode, ("min", "max")) == "max" else 1.0
+        self.min_delta = _checks.number(where, "min_delta", min_delta, low=0.0)
+        self.clear()
+
+    def clear(self) -> None:
+        self.value, self.epoch = self._sign * math.inf, 0
+
+    def look(self, history: History) -> bool:
+        """Look at the newest epoch, once or again: is it the best? NaN and infinity never are."""
+        value = self._newest(history)
+        better = self._sign * value < self._sign * self.value - self.min_delta
+        if better and math.isfinite(value):
+            self.value, self.epoch = value, len(history)
+        return self.epoch == len(history)
+
+    def _newest(self, history: History) -> float:
+        records = {"loss": history.loss, "validation_loss": history.validation_loss}
+        records |= getattr(history, "metrics", {})
+        recorded = [name for name, values in records.items() if values]
+        name = self._monitor or ("validation_loss" if history.validation_loss else "loss")
+        if name not in recorded:
+            raise ValueError(
+                f"{self._where}: `monitor` must be one of what this fit records, "
+                f"{', '.join(recorded)}, got {name!r}."
+            )
+        return float(records[name][-1])
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.value, "best_epoch": self.epoch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.value, self.epoch = state["best"], state["best_epoch"]

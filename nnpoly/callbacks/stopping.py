@@ -1,0 +1,155 @@
+"""Stopping early, and lowering the learning rate, when training gets no better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import _checks
+from .best import Best
+
+if TYPE_CHECKING:
+    from ..training import History, Trainer
+
+
+class EarlyStopping:
+    """End training when it has not got better for `patience` epochs, keeping the best weights.
+
+    Parameters
+    ----------
+    patience
+        Epochs without improvement before training ends.
+    min_delta
+        How much better a value must be to count as an improvement. NaN and infinity never do.
+    restore_best
+        Give the network back the parameters (and BatchNorm statistics) of its best epoch once
+        training is over, however it ended. The optimiser's moments stay as they are.
+    monitor
+        "loss", "validation_loss", or the name of a metric in `history.metrics`; None for the
+        validation loss where there is validation data, else the training loss.
+    mode
+        "min" or "max", what better is. None: "max" for metrics, unless the name says loss or error.
+
+    Attributes
+    ----------
+    best, best_epoch
+        The best value so far, and its epoch: 1 is the first of the fit, 0 is none.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> stop = nn.callbacks.EarlyStopping(patience=3)
+    """
+
+    def __init__(
+        self,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        monitor: str | None = None,
+        mode: str | None = None,
+    ) -> None:
+        self.patience = _checks.integer("EarlyStopping", "patience", patience)
+        self.restore_best = restore_best
+        self._best = Best("EarlyStopping", monitor, mode, min_delta)
+        self._arrays: dict[str, Any] = {}
+
+    @property
+    def best(self) -> float:
+        return self._best.value
+
+    @property
+    def best_epoch(self) -> int:
+        return self._best.epoch
+
+    def begin(self, trainer: Trainer) -> None:
+        """Forget the fit before."""
+        self._best.clear()
+        self._arrays = {}
+
+    def __call__(self, trainer: Trainer, history: History) -> bool:
+        """Look at the newest epoch; True once patience has run out."""
+        if self._best.look(history) and self.restore_best:
+            self._arrays = trainer.network.copy()._arrays()
+        return len(history) - self.best_epoch >= self.patience
+
+    def end(self, trainer: Trainer, history: History) -> None:
+        """Give the network its best weights."""
+        if self._arrays:
+            trainer.network._take(self._arrays)
+            self._arrays = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value, its epoch, and the weights."""
+        from ..backends import registry
+
+        hosted = {name: registry.to_host(array) for name, array in self._arrays.items()}
+        return {**self._best.state(), **hosted}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        self._best.restore(state)
+        self._arrays = {k: v for k, v in state.items() if k not in self._best.state()}
+
+
+class ReduceOnPlateau:
+    """Lower the learning rate when training has not got better for `patience` epochs.
+
+    `trainer.rate_factor`, which multiplies the optimiser's learning rate or schedule, becomes
+    max(minimum, factor * rate_factor); then the epochs are counted anew.
+
+    Parameters
+    ----------
+    factor
+        Below 1.
+    patience
+        Epochs without improvement, or since the rate was lowered, before it is lowered.
+    min_delta, monitor, mode
+        What an improvement is, as for `EarlyStopping`.
+    minimum
+        The lowest `rate_factor`.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> halve = nn.callbacks.ReduceOnPlateau(factor=0.5, patience=3, minimum=1e-3)
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        minimum: float = 0.0,
+        monitor: str | None = None,
+        mode: str | None = None,
+    ) -> None:
+        where = "ReduceOnPlateau"
+        self.factor = _checks.positive(where, "factor", factor)
+        if self.factor >= 1.0:
+            raise ValueError(f"{where}: `factor` must be below 1, got {factor!r}.")
+        self.patience = _checks.integer(where, "patience", patience)
+        self.minimum = _checks.number(where, "minimum", minimum, low=0.0, high=1.0)
+        self._best = Best(where, monitor, mode, min_delta)
+        self._reduced = 0  # the epoch in which the rate was lowered last
+
+    def begin(self, trainer: Trainer) -> None:
+        """Forget the fit before; the trainer's `rate_factor` stays."""
+        self._best.clear()
+        self._reduced = 0
+
+    def __call__(self, trainer: Trainer, history: History) -> None:
+        """Look at the newest epoch, and lower the rate once patience has run out."""
+        self._best.look(history)
+        if len(history) - max(self._best.epoch, self._reduced) >= self.patience:
+            self._reduced = len(history)
+            lowered = max(self.minimum, self.factor * trainer.rate_factor)
+            trainer.rate_factor = min(trainer.rate_factor, lowered)
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value, its epoch, and the epoch of the last reduction."""
+        return {**self._best.state(), "reduced": self._reduced}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        self._best.restore(state)
+        self._reduced = state["reduced"]
