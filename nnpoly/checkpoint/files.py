@@ -11,15 +11,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _checks
-from ._config import construct, describe
-from .backends import host, registry
-from .backends.base import FLOATS
-from .data.container import Arrays, as_path, named, read, to_json, write
-from .network import MLP, Network
-from .training import History, Trainer
-from .training.calls import Calls, Position
-from .training.step import State
+from .. import _checks
+from .._config import construct, describe
+from ..backends import host, registry
+from ..backends.base import FLOATS
+from ..data.container import Arrays, as_path, named, read, to_json, write
+from ..network import MLP, Network
+from ..training import History, Trainer
+from ..training.calls import Calls, Position
+from ..training.step import State
 
 # Writing
 
