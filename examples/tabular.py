@@ -24,7 +24,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nnpoly.estimators import MLPClassifier
+from nnpoly.estimators.classifier import MLPClassifier
 from nnpoly.plotting import BLUE, VERMILION
 
 

@@ -55,7 +55,7 @@ class Worker:
         if contestant.startswith("scikit-learn"):
             from sklearn import neural_network as library
         else:
-            from nnpoly import estimators as library
+            from nnpoly.estimators import classifier as library
         self._kinds = library.MLPClassifier, library.MLPRegressor
         warnings.simplefilter("ignore")
 

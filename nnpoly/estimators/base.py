@@ -14,19 +14,20 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _checks, _estimator_files, initializers, optimizers
-from .activations import Sigmoid
-from .activations import get as activation_of
-from .backends import host, registry
-from .data import entering
-from .data.place import Place
-from .layers import Dense
-from .losses import Loss
-from .network import Network, regularised
-from .optimizers import Adam, Optimizer
-from .schedules import InverseScaling, Schedule
-from .training import History, Trainer
-from .training.evaluation import forward
+from .. import _checks, initializers, optimizers
+from ..activations import Sigmoid
+from ..activations import get as activation_of
+from ..backends import host, registry
+from ..data import entering
+from ..data.place import Place
+from ..layers import Dense
+from ..losses import Loss
+from ..network import Network, regularised
+from ..optimizers import Adam, Optimizer
+from ..schedules import InverseScaling, Schedule
+from ..training import History, Trainer
+from ..training.evaluation import forward
+from . import files
 
 # Where the names of scikit-learn differ from the library's.
 ACTIVATIONS = {"logistic": "sigmoid"}
@@ -258,7 +259,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         apart), and the classes.
         """
         check_is_fitted(self)
-        _estimator_files.save(self, path, self._learnt)
+        files.save(self, path, self._learnt)
 
     @classmethod
     def load(cls, path: Any, backend: Any = None, device: Any = None) -> Self:
@@ -271,7 +272,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         backend, device
             Where its network shall live; None for the default.
         """
-        made: Self = _estimator_files.load(cls, path, backend, device)
+        made: Self = files.load(cls, path, backend, device)
         made._describe()
         return made
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import checkpoint
-from ._config import construct, describe
-from .backends import host
+from .. import checkpoint
+from .._config import construct, describe
+from ..backends import host
 
 EXTRA = "estimator"  # the key of the extra data
 

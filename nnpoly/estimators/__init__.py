@@ -1,0 +1,25 @@
+"""Estimators by scikit-learn's protocol: `MLPClassifier` and `MLPRegressor`.
+
+Parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
+changed import is enough. Beyond them there are weights of classes, validation data of one's own,
+callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
+and devices.
+
+What differs: `alpha` penalises the biases too; `loss_curve_` is the loss without the penalty; a
+warm start goes on with the optimiser's moments, so that two fits of 5 epochs are one of 10; Adam
+corrects its moments before epsilon is added, not after.
+
+Needs scikit-learn: `pip install nnpoly[sklearn]`.
+"""
+
+try:
+    import sklearn as _sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "nnpoly.estimators needs scikit-learn: pip install nnpoly[sklearn]"
+    ) from error
+
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

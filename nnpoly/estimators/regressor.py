@@ -1,0 +1,146 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import column_or_1d
+
+from .. import losses
+from ..losses import Loss
+from ..network import Network
+from .base import BaseMLP, hosted
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron that predicts numbers, one or several for each row.
+
+    Parameters
+    ----------
+    loss
+        "squared_error", "absolute_error", "huber", "quantile" (the median), "poisson", or one of
+        `nn.losses`, such as `nn.losses.Quantile(0.9)`.
+    others
+        As of `MLPClassifier`, without those about classes.
+
+    Attributes
+    ----------
+    those of MLPClassifier
+        Without `classes_`.
+
+    Examples
+    --------
+    >>> from nnpoly.estimators import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X = X / X.std(axis=0)
+    >>> model = MLPRegressor("poisson", early_stopping=True, max_iter=500, random_state=0).fit(X, y)
+    >>> bool((model.predict(X) > 0).all())
+    True
+    """
+
+    def __init__(
+        self,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: float = 0.0,
+        layer_norm: bool = False,
+        init: Any = None,
+        callbacks: Any = (),
+        backend: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @classmethod
+    def from_network(cls, net: Network, **parameters: Any) -> Self:
+        """Return a fitted regressor of a network's weights, which it keeps and may train on.
+
+        net: with an identity or exp output. parameters: of the regressor, for training on.
+        """
+        if net.output not in ("identity", "exp"):
+            raise ValueError(
+                f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net}."
+            )
+        made = cls(**parameters)
+        made._take(net)
+        return made
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on the given data, going on from where the network is."""
+        return self._fit("partial_fit", X, y, sample_weight, None, None, part=True)
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions: (n,), or (n, K) of several outputs."""
+        f = self._predicted(X)
+        return f[:, 0] if f.shape[1] == 1 else f
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R^2 of the predictions for X."""
+        f, weights = hosted(self.predict(X)), hosted(sample_weight)
+        return float(r2_score(hosted(y), f, sample_weight=weights))
+
+    def _checked_y(self, y: Any) -> Any:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y.astype("float64") if y.dtype.kind != "f" else y
+
+    def _learn(self, y: Any, classes: Any) -> None:
+        """There is nothing to learn from numbers."""
+
+    def _encode(self, y: Any) -> Any:
+        return y[:, None] if y.ndim == 1 else y
+
+    def _loss(self) -> Loss:
+        named = {"squared_error": "mse", "absolute_error": "absolute"}
+        loss: Any = self.loss
+        if not isinstance(loss, Loss):
+            loss = losses.BY_NAME.get(named.get(loss, loss), loss)
+        output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
+        return losses.get(loss, output, "MLPRegressor")
+
+    def _outputs(self, targets: Any) -> int:
+        return int(targets.shape[1])
+
+    def _weights(self, y: Any, sample_weight: Any) -> Any:
+        return sample_weight
+
+    def _strata(self, targets: Any) -> Any:
+        return None
+
+    def _goodness(self, f: Any, targets: Any, sample_weight: Any) -> float:
+        if not math.isfinite(float(f.sum())):
+            return math.nan
+        return float(r2_score(targets, f, sample_weight=sample_weight))
