@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import activations
-from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .network import MLP, Network
-from .optimizers import SGD, Adam, AdamW, Optimizer
+from .. import activations
+from ..layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
+from ..network import MLP, Network
+from ..optimizers import SGD, Adam, AdamW, Optimizer
 
 Samples = list[tuple[Any, ...]]
 _TRAINABLE = [a for a in activations.BY_NAME.values() if a.differentiable]

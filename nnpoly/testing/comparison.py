@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backends import Backend, registry
-from .backends.reference import Reference
-from .primitives import Ops
+from ..backends import Backend, registry
+from ..backends.reference import Reference
+from ..primitives import Ops
 
 REFERENCE = Reference()
 LIMIT = 4.0  # units; correct backends stay under 2

@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks
-from ._compare import LIMIT, REFERENCE, Error, Subject, primitive_errors
-from ._samples import networks, primitive_samples
-from .backends import host, registry
-from .layers import INPUT, Mode
-from .losses import Loss
-from .network import Network
-from .optimizers import Adam, Optimizer
-from .primitives import Ops
-from .training import Trainer
+from .. import _checks
+from ..backends import host, registry
+from ..layers import INPUT, Mode
+from ..losses import Loss
+from ..network import Network
+from ..optimizers import Adam, Optimizer
+from ..primitives import Ops
+from ..training import Trainer
+from .comparison import LIMIT, REFERENCE, Error, Subject
 
 # A free run may be this many times as far from float64 as the definition is in the same dtype,
 # started one rounding error away: rounding is amplified by training, alike in every backend.
@@ -89,7 +88,7 @@ def assert_parity(
 
     Notes
     -----
-    The bound of an array is 4 eps sqrt(terms) times its magnitude (see `nnpoly._compare`); a free
+    The bound of an array is 4 eps sqrt(terms) times its magnitude (see `nnpoly.testing.comparison`); a free
     run's is given with `FREE_LIMIT`.
 
     Examples
@@ -102,12 +101,12 @@ def assert_parity(
     names = registry.available() if backends is None else list(backends)
     for name in names:
         subject = Subject(registry.get(name), net.dtype)
-        for finding in _run(subject, net, X, y, steps, optimizer or Adam(1e-3), loss):
+        for finding in compare_runs(subject, net, X, y, steps, optimizer or Adam(1e-3), loss):
             if not finding.passed:
                 raise AssertionError(f"assert_parity: {finding}.")
 
 
-def _run(
+def compare_runs(
     subject: Subject,
     net: Network,
     X: Any,
@@ -143,7 +142,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
     mode = Mode(True, True, _key(trainer))
     stages: list[Any] = []
     for l, layer in enumerate(net._chain):
-        place, at = _place(l, layer), mode.at(l)
+        place, at = place_of(l, layer), mode.at(l)
 
         def forward(ops: Ops, p: Any, b: Any, h: Any, layer: Any = layer, at: Mode = at) -> Any:
             stage = layer.forward(ops, p, b, h, at)
@@ -167,7 +166,7 @@ def _lock_step_back(
 
     last = len(stages) - 1
     for error in subject.errors(loss, stages[-1].post, y):
-        yield _place(last, net._chain[last]), error
+        yield place_of(last, net._chain[last]), error
     delta = subject.rounded(trainer.loss.value_and_delta(ops, stages[-1].post, y)[1])
     grads: list[Any] = [{} for _ in stages]
     for l in range(last, -1, -1):
@@ -181,7 +180,7 @@ def _lock_step_back(
             return named if d_below is None else {**named, "delta below": d_below}
 
         for error in subject.errors(back, params[l], stages[l], delta, below):
-            yield _place(l, layer), error
+            yield place_of(l, layer), error
         found, delta = layer.backward(ops, params[l], stages[l], delta, below, None)
         grads[l], delta = subject.rounded(found), subject.rounded(delta)
     yield from _lock_step_update(subject, trainer, grads)
@@ -207,7 +206,8 @@ def _key(trainer: Trainer) -> int:
     return host.key(trainer.seed, trainer.t + 1)
 
 
-def _place(l: int, layer: Any) -> str:
+def place_of(l: int, layer: Any) -> str:
+    """Return the name of a layer and its place."""
     return f"layer {l} ({type(layer).__name__})"
 
 
@@ -245,7 +245,7 @@ class _FreeRuns:
         for slot in nets[0]._layout.slots:
             part = slice(slot.start, slot.stop)
             units = _rms(tested[part] - exact[part]) / bound
-            place = f"free run, {_place(slot.layer, nets[0]._chain[slot.layer])}"
+            place = f"free run, {place_of(slot.layer, nets[0]._chain[slot.layer])}"
             yield place, _free_error(slot.name, units, " (root mean square)")
 
 
@@ -256,153 +256,3 @@ def _free_error(array: str, units: float, detail: str) -> Error:
 
 def _rms(v: Any) -> float:
     return float(np.sqrt(np.mean(v * v)))
-
-
-def check_gradients(
-    net: Network, X: Any, y: Any, *, training: bool = False, limit: int = 200, seed: int = 0
-) -> None:
-    """Assert that `net.gradients` is the derivative of `net.loss`, by central differences.
-
-    The check runs in float64 on the network's own backend, on a copy. Parameter by parameter the
-    gradient must lie within (L(w+h) - L(w-h)) / 2h, give or take rounding and the difference of the
-    two one-sided slopes, so that it holds at the kinks of relu too.
-
-    Parameters
-    ----------
-    net, X, y
-        Any network and data; neither is changed.
-    training
-        Check the training pass: dropout (its mask fixed) and BatchNorm of the batch.
-    limit
-        How many parameters of each array to check, drawn at random.
-    seed
-        Decides which.
-
-    Raises
-    ------
-    AssertionError
-        Naming layer, array and element.
-
-    Examples
-    --------
-    >>> import numpy as np, nnpoly as nn
-    >>> X = np.random.default_rng(0).normal(size=(5, 3))
-    >>> nn.testing.check_gradients(nn.MLP([3, 4, 2], "gelu"), X, [0, 1, 1, 0, 1])
-    """
-    limit = _checks.integer("check_gradients", "limit", limit)
-    rng = np.random.default_rng(seed)
-    with net._backend.widened("float64"):
-        wide = net.to(dtype="float64")
-        loss, grads = wide.gradients(X, y, training=training)
-        g, w = registry.to_host(grads.flat), registry.to_host(wide.w).copy()
-        for slot in wide._layout.slots:
-            size = slot.stop - slot.start
-            for i in rng.permutation(size)[:limit] + slot.start:
-                fault = _difference_fault(wide, X, y, training, w, int(i), float(loss), g[i])
-                if fault:
-                    index = np.unravel_index(int(i) - slot.start, slot.shape)
-                    place = ", ".join(str(int(k)) for k in index)
-                    layer = _place(slot.layer, wide._chain[slot.layer])
-                    raise AssertionError(f"check_gradients: {layer}, {slot.name}[{place}] {fault}.")
-
-
-def _difference_fault(
-    net: Network, X: Any, y: Any, training: bool, w: Any, i: int, loss: float, g: float
-) -> str:
-    """Return what is wrong with dL/dw_i = g, or nothing."""
-    h = 1e-6 * max(1.0, abs(w[i]))
-    values = []
-    for sign in (1.0, -1.0):
-        moved = w.copy()
-        moved[i] += sign * h
-        net.w = moved
-        values.append(float(net.loss(X, y, training=training)))
-    net.w = w
-    slope = (values[0] - values[1]) / (2 * h)
-    kink = abs(values[0] - 2 * loss + values[1]) / h
-    rounding = 64 * 2.0**-52 * (abs(loss) + 1.0) / h
-    if abs(slope - g) <= kink + rounding + 1e-7 * abs(g):
-        return ""
-    return f"is {g:.9g}, but the loss's central difference is {slope:.9g}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a parity report: the worst error of a subject in units of its bound."""
-
-    backend: str
-    dtype: str
-    subject: str
-    units: float
-    passed: bool
-    detail: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `parity_report` found."""
-
-    rows: list[Row]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every row is within its bound."""
-        return all(row.passed for row in self.rows)
-
-
-def parity_report(
-    backends: Sequence[str] | None = None,
-    dtypes: Sequence[str] = ("float32", "float64"),
-    steps: int = 10,
-) -> Report:
-    """Compare every backend, dtype and primitive, and whole training runs, with the definition.
-
-    Parameters
-    ----------
-    backends
-        Names; None for every backend that is available here.
-    dtypes
-        "float32" and "float64", or one of them.
-    steps
-        Steps of each training run.
-
-    Returns
-    -------
-    Report
-        `rows`, one a backend, dtype and subject; errors in units of the bound (1 is the bound).
-    """
-    steps = _checks.integer("parity_report", "steps", steps)
-    dtypes = [_checks.choice("parity_report", "dtypes", d, ("float32", "float64")) for d in dtypes]
-    names = registry.available() if backends is None else list(backends)
-    rows: list[Row] = []
-    for name in names:
-        for dtype in dtypes:
-            subject = Subject(registry.get(name), dtype)
-            with subject.backend.widened(dtype):
-                rows += [_primitive_row(subject, *sample) for sample in primitive_samples()]
-            rows += [_training_row(subject, *sample, steps) for sample in networks()]
-    return Report(rows)
-
-
-def _primitive_row(subject: Subject, primitive: str, samples: Sequence[Any]) -> Row:
-    found = [error for args in samples for error in primitive_errors(subject, primitive, args)]
-    worst = max(found, key=lambda error: error.units)
-    units, detail = worst.units / LIMIT, f"{worst.array}{worst.detail}"
-    return Row(subject.backend.name, subject.dtype, primitive, units, units <= 1.0, detail)
-
-
-def _training_row(
-    subject: Subject, title: str, net: Network, optimizer: Optimizer, steps: int
-) -> Row:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(32, net.widths[0])), rng.integers(0, net.widths[-1], 32)
-    target = rng.normal(size=(32, net.widths[-1])) if net.output == "identity" else y
-    net = net.to(REFERENCE, dtype=subject.dtype)
-    worst: Finding | None = None
-    for finding in _run(subject, net, X, target, steps, optimizer, None):
-        if worst is None or (finding.units > worst.units and worst.passed):
-            worst = finding
-    assert worst is not None  # steps >= 1
-    return Row(
-        subject.backend.name, subject.dtype, f"train {title}", worst.units, worst.passed, str(worst)
-    )
