@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .backends import host as _host  # noqa: F401  # isort: skip
 
 from . import activations, initializers, losses, metrics, schedules
-from ._info import show_config
-from ._threads import set_num_threads
+from .backends.info import show_config
 from .backends.registry import backends, use_backend
+from .backends.threads import set_num_threads
 from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .network import MLP, Network

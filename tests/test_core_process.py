@@ -16,8 +16,8 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
-from nnpoly import _threads
 from nnpoly.backends import get
+from nnpoly.backends import threads as _threads
 
 core = built_core()
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

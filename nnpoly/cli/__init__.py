@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._info import show_config
+from ..backends.info import show_config
 from ..training.epochs import NonFiniteLossError
 from .common import Mistake, Parser, fail, one_line
 from .measure import add_bench, add_parity, bench, parity

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import _checks
+from .. import _checks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def set_num_threads(count: int) -> None:
     count = _checks.integer("set_num_threads", "count", count)
     if count > MOST:
         raise ValueError(f"set_num_threads: `count` must be at most {MOST}, got {count}.")
-    from .backends import registry
+    from . import registry
 
     registry.get("numpy", "set_num_threads").set_num_threads(count)
 

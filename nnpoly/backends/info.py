@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import sys
 
-from .backends import registry
+from . import registry
 
 
 def config() -> dict[str, str]:
     """Return versions, every backend with its device or why it is missing, and the C core."""
-    from . import __version__
+    from .. import __version__
 
     rows = {
         "nnpoly": __version__,
