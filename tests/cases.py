@@ -16,7 +16,7 @@ import numpy as np
 
 from nnpoly import activations
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
-from nnpoly.backends.numpy import BLOCK
+from nnpoly.backends.numpy.kernels import BLOCK
 
 UNITS = 8
 Array = np.ndarray

@@ -105,7 +105,7 @@ def built_core() -> Any:
     if os.environ.get("NNPOLY_REQUIRE_C") != "1":
         pytest.importorskip("nnpoly._core", reason="the C core was not built")
     get("numpy")
-    from nnpoly.backends import core
+    from nnpoly.backends.numpy import core
 
     return core
 

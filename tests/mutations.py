@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy.py"
+PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy/kernels.py"
 CUPY = "nnpoly/backends/cupy"
 
 

@@ -16,7 +16,7 @@ class Plain(NumPy):
 def _load() -> Plain:
     get("numpy")  # which registers them
     for (backend, primitive), rows in list(IMPLEMENTATIONS.items()):
-        own = [row for row in rows if row.function.__module__ == "nnpoly.backends.numpy"]
+        own = [row for row in rows if row.function.__module__ == "nnpoly.backends.numpy.kernels"]
         if backend == "numpy" and own:
             IMPLEMENTATIONS["plain", primitive] = own
     return Plain()

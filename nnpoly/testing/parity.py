@@ -88,8 +88,8 @@ def assert_parity(
 
     Notes
     -----
-    The bound of an array is 4 eps sqrt(terms) times its magnitude (see `nnpoly.testing.comparison`); a free
-    run's is given with `FREE_LIMIT`.
+    The bound of an array is 4 eps sqrt(terms) times its magnitude, see `nnpoly.testing.comparison`;
+    a free run's is given with `FREE_LIMIT`.
 
     Examples
     --------

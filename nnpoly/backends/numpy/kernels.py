@@ -1,4 +1,4 @@
-"""NumPy: the host's own arrays, with in-place implementations of what training spends time on.
+"""NumPy's in-place implementations of what training spends time on.
 
 Where the C core was built, its implementations stand before those of this file (`core.py`).
 """
@@ -6,136 +6,18 @@ Where the C core was built, its implementations stand before those of this file 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
-from .. import _normal
-from ..activations import Activation, Identity, ReLU, Tanh
-from ..primitives import Array, Ops, implements
-from .base import Backend, Training
+from ... import _normal
+from ...activations import Activation, Identity, ReLU, Tanh
+from ...primitives import Array, Ops, implements
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
 # arithmetic of a block takes far longer than the call.
 BLOCK = 65536
-
-
-class Arena(Ops):
-    """The table with scratch arrays that are handed out anew, in the same order, every step.
-
-    A step then allocates nothing, and touches no fresh pages, which cost as much as the arithmetic.
-    """
-
-    def __init__(self, backend: str) -> None:
-        super().__init__(xp, backend)
-        self._arrays: list[Array] = []
-        self._next = 0
-
-    def rewind(self) -> None:
-        """Hand the arrays out from the first again."""
-        self._next = 0
-
-    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        place = self._next
-        self._next = place + 1
-        if place == len(self._arrays):
-            self._arrays.append(np.empty(shape, dtype))
-        array = self._arrays[place]
-        if array.shape != shape or array.dtype != dtype:  # another batch size
-            array = self._arrays[place] = np.empty(shape, dtype)
-        return array
-
-
-class NumPy(Backend):
-    """NumPy arrays in main memory."""
-
-    name = "numpy"
-    in_place = True
-    block_bytes = 0
-
-    def __init__(self, core: ModuleType | None = None, core_absent: str = "not asked for") -> None:
-        self.xp = xp
-        self._core, self._core_absent = core, core_absent
-
-    def owns(self, array: Any) -> bool:
-        return isinstance(array, np.ndarray | np.generic)
-
-    def device(self, device: Any) -> Any:
-        if device not in (None, "cpu"):
-            raise ValueError(f"numpy: `device` must be None or 'cpu', got {device!r}.")
-        return "cpu"
-
-    def room(self, device: Any) -> int | None:
-        return None  # the data are where they are computed with
-
-    def from_host(self, array: Array, device: Any) -> Array:
-        return array
-
-    def move(self, array: Array, device: Any) -> Array:
-        return array
-
-    def compile(
-        self, function: Callable[..., Any], precision: str | None = None
-    ) -> Callable[..., Any]:
-        arena = Arena(self.name)
-
-        def run(*arrays: Any) -> Any:
-            arena.rewind()
-            return function(arena, *arrays)
-
-        return run
-
-    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
-        one_by_one = self.compile(step)
-        if self._core is None:
-            return Training(one_by_one, None, f"op by op: no C core ({self._core_absent})")
-        from .plan import offer
-
-        gradient = plan.scratch.flat
-        return offer(plan.chain, plan.loss, plan.optimizer, gradient, one_by_one)
-
-    def complete(self, epochs: Sequence[Any]) -> None:
-        from .plan import complete
-
-        complete(epochs)
-
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
-        if self._core is None:
-            return None
-        from .plan import prediction
-
-        return prediction(chain, np.dtype(dtype))
-
-    def zero_dimensional(self, value: Any) -> Array:
-        return np.asarray(value)
-
-    def set_num_threads(self, count: int) -> None:
-        if self._core is not None:
-            self._core.set_num_threads(count)
-
-    def version(self) -> str:
-        return np.__version__
-
-    def details(self) -> dict[str, str]:
-        absent = f"none: {self._core_absent}"
-        return {"C core": absent if self._core is None else self._core.describe()}
-
-
-def load() -> Backend:
-    """Return the backend, with the C core's implementations where it was built."""
-    if os.environ.get("NNPOLY_ISA") == "none":
-        return NumPy(None, "NNPOLY_ISA is none")
-    try:
-        from . import core
-    except ImportError as error:
-        reason = f"not built when nnpoly was installed, or broken ({error})"
-        return NumPy(None, f"{reason}; install gcc or clang, then nnpoly again")
-    core.start()
-    return NumPy(core)
 
 
 def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:

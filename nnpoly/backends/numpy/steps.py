@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import losses, optimizers
-from .._core import ffi, lib
-from ..layers import Dense, Layer
-from ..losses import Loss
-from ..optimizers import Coefficients, Moments, Optimizer
-from ..primitives import Array
-from .base import Training
+from ... import losses, optimizers
+from ..._core import ffi, lib
+from ...layers import Dense, Layer
+from ...losses import Loss
+from ...optimizers import Coefficients, Moments, Optimizer
+from ...primitives import Array
+from ..base import Training
 from .core import CODES, FLOAT32, FLOAT64, INT64, WRITABLE, _check, _parameter, _pointer, _readable
 
 LOSSES = {

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations
-from .._core import ffi, lib
-from ..activations import Activation, Identity
-from ..primitives import Array, Ops, implements
-from . import numpy as _numpy  # noqa: F401  its implementations first: the last are tried first
-from . import threads as _threads
+from ... import activations
+from ..._core import ffi, lib
+from ...activations import Activation, Identity
+from ...primitives import Array, Ops, implements
+from .. import threads as _threads
+from . import kernels as _numpy  # noqa: F401  its implementations first: the last are tried first
 
 VARIABLE = "NNPOLY_ISA"
 
