@@ -21,10 +21,9 @@ from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from . import plotting, theory
+    from . import plotting, testing, theory
     from .callbacks import stopping as callbacks
     from .checkpoint import load
-    from .testing import parity as testing
     from .training.rates import RateSweep, find_learning_rate
 
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ import math
 from typing import Any, ClassVar, Literal
 
 from . import _checks
-from ._config import Described, described
+from ._described import Described, described
 from .backends import registry
 from .primitives import Array, Ops
 

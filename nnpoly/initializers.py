@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from . import _checks
-from ._config import Described, described
+from ._described import Described, described
 from .backends import host
 
 

@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from . import _checks, activations, initializers
-from ._config import Described, described
+from ._described import Described, described
 from .activations import Activation
 from .backends import host
 from .primitives import Array, Ops, Scalar

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _checks, activations
-from ._config import Described, described
+from ._described import Described, described
 from .primitives import Array, Ops
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")

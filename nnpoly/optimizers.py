@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY
 from typing import Any, ClassVar, TypeAlias
 
 from . import _checks
-from ._config import Described, described
+from ._described import Described, described
 from .primitives import Array, Ops, Scalar
 from .schedules import Schedule
 

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from itertools import pairwise
 
 from . import _checks
-from ._config import Described, described
+from ._described import Described, described
 
 
 class Schedule(Described):

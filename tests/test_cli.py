@@ -21,11 +21,10 @@ import pytest
 from PIL import Image
 
 import nnpoly as nn
-from nnpoly import cli
+from nnpoly import cli, testing
 from nnpoly.backends import registry
 from nnpoly.cli import common, digits, measure
 from nnpoly.plotting import BLUE, VERMILION, loss_figure
-from nnpoly.testing import parity as testing
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "nnpoly"
 BACKENDS = ["numpy", "torch", "jax"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnpoly._config import construct, describe
+from nnpoly._described import construct, describe
 from nnpoly.schedules import (
     Cosine,
     Exponential,

@@ -15,7 +15,7 @@ import pytest
 
 import nnpoly as nn
 from nnpoly import tables
-from nnpoly._config import construct, describe
+from nnpoly._described import construct, describe
 from nnpoly.backends import registry
 from nnpoly.tables import Preprocessing, Schema, Table, metrics
 from nnpoly.tables.columns import plain, transformer

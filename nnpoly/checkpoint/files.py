@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _checks
-from .._config import construct, describe
+from .._described import construct, describe
 from ..backends import host, registry
 from ..backends.base import FLOATS
 from ..data.container import Arrays, as_path, named, read, to_json, write

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import checkpoint
-from .._config import construct, describe
+from .._described import construct, describe
 from ..backends import host
 
 EXTRA = "estimator"  # the key of the extra data

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _checks
-from .._config import Described, described
+from .._described import Described, described
 from .reading import Table, listed, polars
 
 UNKNOWN = ("error", "ignore")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checkpoint
-from .._config import construct, describe
+from .._described import construct, describe
 from ..backends import registry
 from ..network import Network
 from ..training.evaluation import forward

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._config import Described, described
+from .._described import Described, described
 from .columns import NUMERIC, require_sklearn
 from .reading import Table, listed
 
