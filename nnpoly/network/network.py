@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -17,44 +16,7 @@ from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
-
-Views = list[dict[str, Array]]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where one parameter lies in the flat vector."""
-
-    layer: int
-    name: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-
-class Layout:
-    """The flat vector's order: layer by layer, W then b."""
-
-    def __init__(self, chain: Sequence[Layer]) -> None:
-        self.depth = len(chain)
-        self.slots: list[Slot] = []
-        self.size = 0
-        for l, layer in enumerate(chain):
-            for name, shape in layer.shapes().items():
-                stop = self.size + prod(shape)
-                self.slots.append(Slot(l, name, shape, self.size, stop))
-                self.size = stop
-
-    def views(self, xp: Any, w: Array) -> Views:
-        """Return each layer's parameters by name: views of w where the library has views."""
-        parts: Views = [{} for _ in range(self.depth)]
-        for slot in self.slots:
-            parts[slot.layer][slot.name] = xp.reshape(w[slot.start : slot.stop], slot.shape)
-        return parts
-
-    def pieces(self, parts: Sequence[Mapping[str, Array]]) -> list[Array]:
-        """Return the parameters of all layers in the flat vector's order."""
-        return [parts[slot.layer][slot.name] for slot in self.slots]
+from .layout import Layout, Views
 
 
 @dataclass(frozen=True)
