@@ -21,8 +21,7 @@ from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from . import plotting, testing, theory
-    from .callbacks import stopping as callbacks
+    from . import callbacks, plotting, testing, theory
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
 
