@@ -432,7 +432,7 @@ def test_bench_runs_on_the_device_it_is_told(monkeypatch, capsys):
     monkeypatch.setattr(measure._Run, "_calibrate", lambda run: run.times.append(1.0))
     assert cli.main(arguments) == 0
     device = registry.get("strict").device("device1")
-    assert [run.trainer.network._place.device for run in seen] == [device]
+    assert [run.trainer.network.place.device for run in seen] == [device]
     assert {array.device for run in seen for array in run.batch} == {device}
 
 

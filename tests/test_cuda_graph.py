@@ -82,7 +82,7 @@ def trainer(
 
 def state(t: nn.Trainer) -> list[bytes]:
     """Return the bits of all that steps change, and of all losses."""
-    arrays = [t.network.w, *t._moments, *(a for part in t.network._buffers for a in part.values())]
+    arrays = [t.network.w, *t._moments, *(a for part in t.network.buffers for a in part.values())]
     return [a.get().tobytes() for a in arrays] + [np.array(t.history.loss).tobytes()]
 
 

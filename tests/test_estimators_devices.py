@@ -49,7 +49,7 @@ def test_data_on_a_device_are_those_on_the_host(kind):
 def test_data_of_another_device_are_brought_to_the_named_one(backend):
     model = MLPClassifier(**OPTIONS, backend=backend, device="device2")
     model.fit(on_device(X), on_device(CLASSES))
-    assert model.network_._place.device == registry.get("strict").device("device2")
+    assert model.network_.place.device == registry.get("strict").device("device2")
     plain = MLPClassifier(**OPTIONS, backend="strict").fit(X, CLASSES)
     assert weights_of(model) == weights_of(plain)
 

@@ -288,11 +288,11 @@ def test_inference_uses_the_running_statistics(rng):
 def test_evaluating_changes_nothing(chain, rng):
     net = network(chain, rng)
     X, y = data(net, rng)
-    before = [net.w.tobytes(), *(b.tobytes() for p in net._buffers for b in p.values())]
+    before = [net.w.tobytes(), *(b.tobytes() for p in net.buffers for b in p.values())]
     for training in (True, False):
         net.loss(X, y, training=training)
         net.gradients(X, y, training=training)
-    assert [net.w.tobytes(), *(b.tobytes() for p in net._buffers for b in p.values())] == before
+    assert [net.w.tobytes(), *(b.tobytes() for p in net.buffers for b in p.values())] == before
 
 
 # Residual blocks
@@ -355,4 +355,4 @@ def test_layers_are_described_once_and_used_often(rng):
     dense = nn.Dense(3, 3, "tanh")
     net = nn.Network([dense, dense, nn.Dense(3, 1)])
     assert not np.array_equal(net.layers[0].W, net.layers[1].W)
-    assert layers.dense_layers(net._chain)[:2] == [dense, dense]
+    assert layers.dense_layers(net.chain)[:2] == [dense, dense]

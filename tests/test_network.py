@@ -479,7 +479,7 @@ def test_summary_shows_the_layers_inside_a_block_indented():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_summary_s_columns_add_up(dtype):
     net = nested([nn.Dense(3, 1000)], dtype)
-    rows = list(_summary.lines(net._chain, 3))
+    rows = list(_summary.lines(net.chain, 3))
     assert sum(row.parameters for row in rows) == net.w.size
     (total,) = (line for line in net.summary().splitlines() if line.startswith("total"))
     megabytes = net.w.size * net.w.itemsize / 1e6
@@ -502,7 +502,7 @@ def test_summary_counts_the_products_that_a_training_step_takes(first, monkeypat
 
     monkeypatch.setattr(nn.Dense, "backward", counting)
     net.gradients(np.zeros((1, 1000)), np.zeros((1, 10)))
-    rows = _summary.lines(net._chain, net.widths[0])
+    rows = _summary.lines(net.chain, net.widths[0])
     dense = [row for row in rows if isinstance(row.layer, nn.Dense)]
     assert [(row.forward, row.backward) for row in dense] == counted[::-1]
 

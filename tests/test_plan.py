@@ -269,10 +269,10 @@ def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
         each.fit(X, CLASSES, epochs=1, sample_weight=weights)
     np.testing.assert_allclose(made[0].network.w, made[1].network.w, atol=1e-5)
     plan, order = made[0]._training.step.__self__, np.arange(101)
-    arguments = made[0].network._w, made[0]._moments, X, CLASSES
+    arguments = made[0].network.w, made[0]._moments, X, CLASSES
     for weights in (WEIGHTS.astype("f8"), WEIGHTS[:50], form(WEIGHTS)):
         epoch = weights, order, 101, 101, [(0.01, 1.0, 1.0)], None
-        assert plan.begin(*arguments[:2], made[0].network._buffers, X, CLASSES, *epoch) is None
+        assert plan.begin(*arguments[:2], made[0].network.buffers, X, CLASSES, *epoch) is None
         assert plan.quick(*arguments, (0.01, 1.0, 1.0), weights) is None
 
 
@@ -280,7 +280,7 @@ def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
 def test_a_single_output_takes_its_targets_as_a_column_or_a_vector(shape):
     y = ROWS[:, 0].copy().reshape(shape)
     made = nn.Trainer(nn.MLP([6, 5, 1], output="identity"), nn.Adam(0.01))
-    assert made._training.quick(made.network._w, made._moments, X, y, (0.01, 1.0, 1.0)) is not None
+    assert made._training.quick(made.network.w, made._moments, X, y, (0.01, 1.0, 1.0)) is not None
     wide = nn.Trainer(nn.MLP([6, 5, 3], output="identity"))
     with pytest.raises(ValueError, match="yb"):
         wide.step(X, np.ones(303, "f4"))

@@ -122,7 +122,7 @@ def test_sources_give_the_bits_of_arrays(tmp_path, monkeypatch, backend_variant,
 @pytest.mark.parametrize("size", [1, BATCH, N, 99])
 def test_batches_have_the_rows_of_their_order(backend_variant, streaming, order, size):
     (X, y), net = data(), trainer(backend_variant.place).network
-    given = net._place.integers("test", "y", y)
+    given = net.place.integers("test", "y", y)
     batches = Batches(Rows(X), given, None, order, size)
     came = [[registry.to_host(part) for part in batch[:2]] for batch in batches.arrays(net, "test")]
     rows = np.arange(N) if order is None else order

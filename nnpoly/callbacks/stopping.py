@@ -69,13 +69,13 @@ class EarlyStopping:
     def __call__(self, trainer: Trainer, history: History) -> bool:
         """Look at the newest epoch; True once patience has run out."""
         if self._best.look(history) and self.restore_best:
-            self._arrays = trainer.network.copy()._arrays()
+            self._arrays = trainer.network.copy().arrays()
         return len(history) - self.best_epoch >= self.patience
 
     def end(self, trainer: Trainer, history: History) -> None:
         """Give the network its best weights."""
         if self._arrays:
-            trainer.network._take(self._arrays)
+            trainer.network.restore(self._arrays)
             self._arrays = {}
 
     def state(self) -> dict[str, Any]:

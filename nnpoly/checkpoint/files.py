@@ -51,7 +51,7 @@ def save_network(net: Network, path: Any, extra: Mapping[str, Any] | None = None
     ([2, 3, 2], {'classes': ['cat', 'dog']})
     """
     header = {"kind": "network", "network": _network_header(net), "extra": _extra(extra)}
-    write(path, _hosted(net._arrays()), header)
+    write(path, _hosted(net.arrays()), header)
 
 
 def _extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def save_trainer(trainer: Trainer, path: Any, extra: Mapping[str, Any] | None = 
 
     extra: as of `save_network`.
     """
-    arrays = _hosted(trainer.network._arrays())
+    arrays = _hosted(trainer.network.arrays())
     for name, moment in zip(trainer.optimizer.moments, trainer._moments, strict=True):
         arrays[f"moment/{name}"] = registry.to_host(moment)
     header = {
@@ -101,7 +101,7 @@ def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
 def _network_header(net: Network) -> dict[str, Any]:
     return {
         "mlp": isinstance(net, MLP),
-        "layers": describe(net._chain),
+        "layers": describe(net.chain),
         "output": net.output,
         "dtype": net.dtype,
         "seed": net.seed,
@@ -164,12 +164,12 @@ def _trainer(
     with named(path):
         optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
         trainer = Trainer(net, optimizer, loss, seed=header["seed"], precision=precision)
-        shape = (net._layout.size,)
+        shape = (net.layout.size,)
         kept = [_checked(arrays, f"moment/{m}", shape, net.dtype) for m in optimizer.moments]
         t = _checks.integer("Trainer", "t", header["t"], 0)
         trainer.rate_factor = _checks.number("Trainer", "rate_factor", header["rate_factor"])
         trainer.history = History(**header["history"])
-    trainer._state = State(net._w, tuple(map(net._from_host, kept)), net._buffers, t)
+    trainer._state = State(net.w, tuple(map(net.from_host, kept)), net.buffers, t)
     return trainer
 
 
@@ -181,12 +181,12 @@ def _network(
         net = object.__new__(MLP if described["mlp"] else Network)
         net._describe(construct(described["layers"]), described["output"], described["seed"])
         dtype = _checks.choice("load", "dtype", described["dtype"], FLOATS)
-        _checked(arrays, "w", (net._layout.size,), dtype)
-        for l, layer in enumerate(net._chain):
+        _checked(arrays, "w", (net.layout.size,), dtype)
+        for l, layer in enumerate(net.chain):
             for name, like in layer.buffers().items():
                 _checked(arrays, f"buffer/{l}/{name}", like.shape, dtype)
     net._settle(backend, device, dtype)
-    net._take(arrays)
+    net.restore(arrays)
     return net
 
 
@@ -218,7 +218,7 @@ def resume(calls: Calls, path: Any, epochs: int) -> None:
         return
     header, arrays = read(path)
     net = trainer.network
-    saved = _trainer(where, path, header, arrays, net._backend, net.device)
+    saved = _trainer(where, path, header, arrays, net.place.backend, net.device)
     with named(path):
         fit = header["fit"]
         history = copy.deepcopy(saved.history)
@@ -250,7 +250,7 @@ def _parts(trainer: Trainer, callbacks: Sequence[str]) -> dict[str, Any]:
     """Return what two trainers must have in common to take up each other's state."""
     net = trainer.network
     return {
-        **{f"layer {l}": layer for l, layer in enumerate(net._chain)},
+        **{f"layer {l}": layer for l, layer in enumerate(net.chain)},
         "output": net.output,
         "dtype": net.dtype,
         "optimizer": trainer.optimizer,

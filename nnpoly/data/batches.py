@@ -62,7 +62,7 @@ class Batches(NamedTuple):
         """Return what takes those rows, of the epoch's order, of one of the network's arrays."""
         if self.order is None:
             return lambda array, rows: array[rows, ...]
-        place, gather = net._place, net._ops.gather
+        place, gather = net.place, net.ops.gather
         indices = place.integers(where, "order", self.order)
 
         def taken(array: Array, rows: slice) -> Array:
@@ -85,7 +85,7 @@ class Batches(NamedTuple):
         otherwise at another alignment: gathered rows in an array of their own, others in a block
         whose place among all rows is a multiple of a power of two.
         """
-        place, order = net._place, self.order
+        place, order = net.place, self.order
         together = self.size * _power_of_two(place.backend.block_bytes, self._batch_bytes(place))
         spans = blocks(self.rows, together)
         chosen = spans if order is None else (order[span] for span in spans)
@@ -124,9 +124,9 @@ class Stream:
         for batch in self.source:
             name = f"batch {len(self.sizes) + 1}"
             names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
-            widths, given = (net._inputs, net._outputs), _unpacked(where, name, batch)
+            widths, given = (net.inputs, net.outputs), _unpacked(where, name, batch)
             arrays = entering.checked(
-                where, net._place, self.loss, widths, *given, names=names, whole=True
+                where, net.place, self.loss, widths, *given, names=names, whole=True
             )
             self.sizes.append(int(arrays[0].shape[0]))
             yield arrays

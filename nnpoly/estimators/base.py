@@ -51,8 +51,8 @@ def _network(estimator: Any, where: str, widths: Sequence[int], output: str, **o
 def _start_like_scikit_learn(net: Network, shrink: bool) -> None:
     """Draw biases like W, from U[-a, a] with a = sqrt(6 / (m_in + m)), sigmoids' with 2 for 6."""
     w, scale = registry.to_host(net.w).copy(), math.sqrt(1.0 / 3.0) if shrink else 1.0
-    for slot in net._layout.slots:
-        layer, place = net._chain[slot.layer], slice(slot.start, slot.stop)
+    for slot in net.layout.slots:
+        layer, place = net.chain[slot.layer], slice(slot.start, slot.stop)
         if isinstance(layer, Dense) and slot.name == "b":
             a = math.sqrt(6.0 / (layer.inputs + layer.outputs))
             rng = host.generator(net.seed, _BIASES, slot.layer)
@@ -164,7 +164,7 @@ class Monitor:
         """Give the network the parameters of its best score."""
         if self._best_network is not None:
             best = self._best_network.copy()
-            network._adopt(best._w, best._buffers)
+            network.adopt(best.w, best.buffers)
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
@@ -242,12 +242,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _take(self, net: Network) -> None:
         """Take a network as what was learnt."""
         self.trainer_ = Trainer(net, loss=self._loss())
-        self.n_features_in_, self._seed, self.t_ = net._inputs, net.seed, 0
+        self.n_features_in_, self._seed, self.t_ = net.inputs, net.seed, 0
         self._describe()
 
     def _describe(self) -> None:
         net, named = self.network_, {"sigmoid": "logistic"}
-        self.n_layers_, self.n_outputs_ = net.depth + 1, net._outputs
+        self.n_layers_, self.n_outputs_ = net.depth + 1, net.outputs
         self.out_activation_ = named.get(net.output, net.output)
 
     # Files
@@ -452,7 +452,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         from scipy.optimize import minimize
 
         net, m, (X, targets, weights) = self.network_, self.n_features_in_, batch
-        x = entering.features(where, net._place, X.toarray() if hasattr(X, "toarray") else X, m)
+        x = entering.features(where, net.place, X.toarray() if hasattr(X, "toarray") else X, m)
         total = float(len(targets) if weights is None else weights.sum())
         weights = None if weights is None else weights * (len(targets) / total)
         decay, loss = self.alpha / total, self.trainer_.loss

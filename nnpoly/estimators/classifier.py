@@ -132,8 +132,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         parameters
             Of the classifier, for training on.
         """
-        several = net.output == "sigmoid" and net._outputs > 1
-        count = 2 if net.output == "sigmoid" and not several else net._outputs
+        several = net.output == "sigmoid" and net.outputs > 1
+        count = 2 if net.output == "sigmoid" and not several else net.outputs
         made = cls(**parameters)
         made.classes_ = host.arange(count) if classes is None else host.asarray(classes)
         if net.output not in ("softmax", "sigmoid") or len(made.classes_) != count:

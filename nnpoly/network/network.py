@@ -101,7 +101,7 @@ class BoundLayer:
         return repr(self.layer)
 
 
-_NOT_KEPT = ("_remembered", "_prediction", "_place")  # in a pickle: made anew where they are needed
+_NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew where they are needed
 
 
 class Network:
@@ -145,83 +145,80 @@ class Network:
         self._describe(layers, output, seed)
         self._settle(backend, device, dtype)
         start = []
-        for l, layer in enumerate(self._chain):
+        for l, layer in enumerate(self.chain):
             start.append(layer.initial(host.generator(self.seed, l)))
-        self._w = self._from_host(host.vector(self._layout.pieces(start), self.dtype))
-        self._buffers = self._place_buffers([layer.buffers() for layer in self._chain])
+        self._w = self.from_host(host.vector(self.layout.pieces(start), self.dtype))
+        self.buffers = self._place_buffers([layer.buffers() for layer in self.chain])
 
     # Construction
 
     def _describe(self, chain: Any, output: str, seed: int | None) -> None:
         name = type(self).__name__
-        self._chain = layers.check_layers(name, chain)
-        self._inputs, self._outputs = layers.chain_widths(self._chain)
+        self.chain = layers.check_layers(name, chain)
+        self.inputs, self.outputs = layers.chain_widths(self.chain)
         self.output = _checks.choice(name, "output", output, OUTPUTS)
-        if self._chain[-1].activation != activations.identity:
+        if self.chain[-1].activation != activations.identity:
             raise ValueError(
                 f"{name}: the last layer's activation must be the identity, got "
-                f"{self._chain[-1].activation}. Its scores become predictions by `output`."
+                f"{self.chain[-1].activation}. Its scores become predictions by `output`."
             )
         self.seed = host.entropy() if seed is None else _checks.integer(name, "seed", seed, 0)
-        self._layout = Layout(self._chain)
+        self.layout = Layout(self.chain)
 
     def _settle(self, backend: str | Backend | None, device: Any, dtype: str) -> None:
         name = type(self).__name__
         found, place = registry.resolve(backend, device, name)
         dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
         found.check_dtype(name, dtype)
-        self._place = Place(found, place, dtype)
+        self.place = Place(found, place, dtype)
 
-    def _from_host(self, array: host.HostArray) -> Array:
+    def from_host(self, array: host.HostArray) -> Array:
         copied = array.astype(self.dtype, copy=True)
-        with self._place.scope():
-            return self._backend.from_host(copied, self._place.device)
+        with self.place.scope():
+            return self.place.backend.from_host(copied, self.place.device)
 
     def _place_buffers(self, parts: Sequence[Mapping[str, Any]]) -> Views:
         return [
-            {name: self._from_host(registry.to_host(value)) for name, value in part.items()}
+            {name: self.from_host(registry.to_host(value)) for name, value in part.items()}
             for part in parts
         ]
 
     # What it is
 
     @property
-    def _backend(self) -> Backend:
-        return self._place.backend
-
-    @property
-    def _ops(self) -> Ops:
-        return self._place.backend.ops
+    def ops(self) -> Ops:
+        """The table of primitives of the network's backend."""
+        return self.place.backend.ops
 
     @property
     def backend(self) -> str:
         """The name of the backend that the parameters live on."""
-        return self._backend.name
+        return self.place.backend.name
 
     @property
     def device(self) -> Any:
         """The library's own device object."""
-        return self._place.device
+        return self.place.device
 
     @property
     def dtype(self) -> str:
         """The floating type's name."""
-        return self._place.dtype
+        return self.place.dtype
 
     @property
     def widths(self) -> list[int]:
         """[m_0, ..., m_L]: the input width, then the width of every weight (Dense) layer."""
-        return [self._inputs, *(layer.outputs for layer in layers.dense_layers(self._chain))]
+        return [self.inputs, *(layer.outputs for layer in layers.dense_layers(self.chain))]
 
     @property
     def depth(self) -> int:
         """L, the number of weight layers."""
-        return len(layers.dense_layers(self._chain))
+        return len(layers.dense_layers(self.chain))
 
     @property
     def layers(self) -> list[BoundLayer]:
         """The layers with their parameters: `net.layers[0].W`."""
-        triples = zip(self._chain, self._views(self._w), self._buffers, strict=True)
+        triples = zip(self.chain, self.views(self._w), self.buffers, strict=True)
         return [BoundLayer(*triple) for triple in triples]
 
     @property
@@ -236,38 +233,38 @@ class Network:
 
     @w.setter
     def w(self, value: Any) -> None:
-        vector = self._place.real("Network.w", "w", value)
-        if tuple(vector.shape) != (self._layout.size,):
+        vector = self.place.real("Network.w", "w", value)
+        if tuple(vector.shape) != (self.layout.size,):
             raise ValueError(
-                f"Network.w: `w` must have shape ({self._layout.size},), got "
+                f"Network.w: `w` must have shape ({self.layout.size},), got "
                 f"{tuple(vector.shape)}. The order is W then b, layer by layer."
             )
-        self._adopt(self._backend.copy(vector), self._buffers)
+        self.adopt(self.place.backend.copy(vector), self.buffers)
 
-    def _adopt(self, w: Array, buffers: Views) -> None:
+    def adopt(self, w: Array, buffers: Views) -> None:
         """Take w and the buffers, which nobody else holds, as the network's own."""
         self._w = w
-        self._buffers = buffers
+        self.buffers = buffers
 
-    def _arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
         """Return all arrays by name, live: "w", and the buffers as "buffer/l/name"."""
-        parts = enumerate(self._buffers)
+        parts = enumerate(self.buffers)
         buffers = {f"buffer/{l}/{name}": a for l, part in parts for name, a in part.items()}
         return {"w": self._w, **buffers}
 
-    def _take(self, arrays: Mapping[str, Any]) -> None:
+    def restore(self, arrays: Mapping[str, Any]) -> None:
         """Copy in the values of arrays named as in `_arrays`, of any backend."""
         parts = [
             {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
-            for l, layer in enumerate(self._chain)
+            for l, layer in enumerate(self.chain)
         ]
-        self._adopt(self._from_host(registry.to_host(arrays["w"])), self._place_buffers(parts))
+        self.adopt(self.from_host(registry.to_host(arrays["w"])), self._place_buffers(parts))
 
-    def _views(self, w: Array) -> Views:
+    def views(self, w: Array) -> Views:
         """Return the views of w, remembered while w stays the same array."""
         remembered = self.__dict__.get("_remembered")
         if remembered is None or remembered[0] is not w:
-            remembered = (w, self._layout.views(self._backend.xp, w))
+            remembered = (w, self.layout.views(self.place.backend.xp, w))
             if w is self._w:
                 self._remembered = remembered
         return remembered[1]
@@ -276,7 +273,7 @@ class Network:
         """Return a picklable state: arrays from the host, no views."""
         state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
         state["_w"] = registry.to_host(self._w)
-        state["_buffers"] = [_hosted(part) for part in self._buffers]
+        state["buffers"] = [_hosted(part) for part in self.buffers]
         return {**state, "place": (self.backend, str(self.device), self.dtype)}
 
     def __copy__(self) -> Network:
@@ -289,22 +286,20 @@ class Network:
         backend, _, dtype = state.pop("place")
         self.__dict__.update(state)
         self._settle(backend, None, dtype)
-        self._w = self._from_host(state["_w"])
-        self._buffers = self._place_buffers(state["_buffers"])
+        self._w = self.from_host(state["_w"])
+        self.buffers = self._place_buffers(state["buffers"])
 
     # Computing
 
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
-        x = entering.features(where, self._place, X, self._inputs)
-        with self._place.scope():
-            return layers.forward(
-                self._ops, self._chain, self._views(self._w), self._buffers, x, mode
-            )
+        x = entering.features(where, self.place, X, self.inputs)
+        with self.place.scope():
+            return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
 
     def _predicted(self, X: Any, output: str) -> Array:
         """Return the backend's own forward pass, or None where it has none for this."""
         if "_prediction" not in self.__dict__:
-            self._prediction = self._backend.prediction(self._chain, self.dtype)
+            self._prediction = self.place.backend.prediction(self.chain, self.dtype)
         return self._prediction and self._prediction(self._w, X, output)
 
     def scores(self, X: Any) -> Array:
@@ -321,8 +316,8 @@ class Network:
         return self._apply_output(scores)
 
     def _apply_output(self, scores: Array) -> Array:
-        with self._place.scope():
-            return losses.apply_output(self._ops, self.output, scores)
+        with self.place.scope():
+            return losses.apply_output(self.ops, self.output, scores)
 
     def trace(self, X: Any) -> Trace:
         """Return every pre- and post-activation of a forward pass. X: (n, m_0).
@@ -335,7 +330,7 @@ class Network:
         [(1, 8), (1, 3)]
         """
         stages = self._forward(X, INFERENCE, "Network.trace")
-        copy = self._backend.copy
+        copy = self.place.backend.copy
         scores = stages[-1].pre
         output = self._apply_output(scores)
         pre = [copy(stage.pre) if stage.pre is stage.x else stage.pre for stage in stages]
@@ -368,9 +363,9 @@ class Network:
         """
         where = "Network.loss"
         kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
-        with self._place.scope():
-            value, _ = kind.value_and_delta(self._ops, stages[-1].post, *targets)
-        return self._backend.zero_dimensional(value)
+        with self.place.scope():
+            value, _ = kind.value_and_delta(self.ops, stages[-1].post, *targets)
+        return self.place.backend.zero_dimensional(value)
 
     def gradients(
         self,
@@ -396,14 +391,14 @@ class Network:
         """
         where = "Network.gradients"
         kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
-        check_differentiable(self._chain, "Network.gradients")
-        ops, params = self._ops, self._views(self._w)
-        with self._place.scope():
+        check_differentiable(self.chain, "Network.gradients")
+        ops, params = self.ops, self.views(self._w)
+        with self.place.scope():
             value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
-            grads, deltas, _ = layers.backward(ops, self._chain, params, stages, delta)
-            flat = ops.flatten(self._layout.pieces(grads))
+            grads, deltas, _ = layers.backward(ops, self.chain, params, stages, delta)
+            flat = ops.flatten(self.layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
-        return self._backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
+        return self.place.backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
 
     def _evaluate(
         self,
@@ -415,11 +410,11 @@ class Network:
         where: str,
     ) -> tuple[Loss, list[Stage], tuple[Array, Array | None]]:
         """Return the loss, a forward pass, and the targets with their weights."""
-        kind, place = losses.get(loss, self.output, where), self._place
-        x = entering.features(where, place, X, self._inputs)
+        kind, place = losses.get(loss, self.output, where), self.place
+        x = entering.features(where, place, X, self.inputs)
         n = x.shape[0]
-        target = entering.targets(where, place, y, kind, (n, self._outputs))
-        entering.require_labels(where, place, target, kind, self._outputs)
+        target = entering.targets(where, place, y, kind, (n, self.outputs))
+        entering.require_labels(where, place, target, kind, self.outputs)
         weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
         stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
         return kind, stages, (target, weights)
@@ -437,17 +432,17 @@ class Network:
         >>> nn.MLP([2, 3, 1], output="identity").to(dtype="float64").w.dtype
         dtype('float64')
         """
-        target = self._backend if backend is None else registry.get(backend, "Network.to")
-        stays = target is self._backend and device is None
+        target = self.place.backend if backend is None else registry.get(backend, "Network.to")
+        stays = target is self.place.backend and device is None
         place = self.device if stays else target.device(device)
         dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
         target.check_dtype("Network.to", dtype)
         moved = object.__new__(type(self))
-        moved.__dict__.update(self.__dict__, _place=Place(target, place, dtype))
+        moved.__dict__.update(self.__dict__, place=Place(target, place, dtype))
         for name in ("_remembered", "_prediction"):
             moved.__dict__.pop(name, None)
-        moved._w = moved._from_host(registry.to_host(self._w))
-        moved._buffers = moved._place_buffers(self._buffers)
+        moved._w = moved.from_host(registry.to_host(self._w))
+        moved.buffers = moved._place_buffers(self.buffers)
         return moved
 
     def copy(self) -> Network:
@@ -485,7 +480,7 @@ class Network:
         training step  0.0318 MFLOP a sample (forward 0.0149, backward 0.0169)
         """
         itemsize = int(self.dtype[5:]) // 8
-        return "\n".join([repr(self), *_summary.table(self._chain, self._inputs, itemsize)])
+        return "\n".join([repr(self), *_summary.table(self.chain, self.inputs, itemsize)])
 
     def __repr__(self) -> str:
         shape = "-".join(str(m) for m in self.widths)

@@ -81,7 +81,7 @@ def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
     _require_network(where, net)
     reals(where, "X", X)
     stages = net._forward(X, INFERENCE, where)
-    shown = list(_shown(net._chain, stages))
+    shown = list(_shown(net.chain, stages))
     posts = [reals(where, f"layer {place}", stage.post) for place, stage in shown]
     axes = panels(where, figure, len(shown))
     for ax, (place, stage), post in zip(axes, shown, posts, strict=True):

@@ -45,18 +45,18 @@ def check_gradients(
     """
     limit = _checks.integer("check_gradients", "limit", limit)
     rng = np.random.default_rng(seed)
-    with net._backend.widened("float64"):
+    with net.place.backend.widened("float64"):
         wide = net.to(dtype="float64")
         loss, grads = wide.gradients(X, y, training=training)
         g, w = registry.to_host(grads.flat), registry.to_host(wide.w).copy()
-        for slot in wide._layout.slots:
+        for slot in wide.layout.slots:
             size = slot.stop - slot.start
             for i in rng.permutation(size)[:limit] + slot.start:
                 fault = _difference_fault(wide, X, y, training, w, int(i), float(loss), g[i])
                 if fault:
                     index = np.unravel_index(int(i) - slot.start, slot.shape)
                     place = ", ".join(str(int(k)) for k in index)
-                    layer = place_of(slot.layer, wide._chain[slot.layer])
+                    layer = place_of(slot.layer, wide.chain[slot.layer])
                     raise AssertionError(f"check_gradients: {layer}, {slot.name}[{place}] {fault}.")
 
 

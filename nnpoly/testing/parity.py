@@ -137,11 +137,11 @@ def compare_runs(
 def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[tuple[str, Error]]:
     """Compare layer by layer along the reference trainer's next step."""
     net = trainer.network
-    w, buffers = subject.rounded(net._w), subject.rounded(net._buffers)
-    params = net._layout.views(REFERENCE.xp, w)
+    w, buffers = subject.rounded(net.w), subject.rounded(net.buffers)
+    params = net.layout.views(REFERENCE.xp, w)
     mode = Mode(True, True, _key(trainer))
     stages: list[Any] = []
-    for l, layer in enumerate(net._chain):
+    for l, layer in enumerate(net.chain):
         place, at = place_of(l, layer), mode.at(l)
 
         def forward(ops: Ops, p: Any, b: Any, h: Any, layer: Any = layer, at: Mode = at) -> Any:
@@ -166,11 +166,11 @@ def _lock_step_back(
 
     last = len(stages) - 1
     for error in subject.errors(loss, stages[-1].post, y):
-        yield place_of(last, net._chain[last]), error
+        yield place_of(last, net.chain[last]), error
     delta = subject.rounded(trainer.loss.value_and_delta(ops, stages[-1].post, y)[1])
     grads: list[Any] = [{} for _ in stages]
     for l in range(last, -1, -1):
-        layer, below = net._chain[l], stages[l - 1] if l else INPUT
+        layer, below = net.chain[l], stages[l - 1] if l else INPUT
 
         def back(
             ops: Ops, p: Any, stage: Any, delta: Any, below: Any, layer: Any = layer, l: int = l
@@ -190,7 +190,7 @@ def _lock_step_update(
     subject: Subject, trainer: Trainer, grads: Sequence[Any]
 ) -> Iterator[tuple[str, Error]]:
     net, optimizer = trainer.network, trainer.optimizer
-    g = REFERENCE.ops.flatten(net._layout.pieces(grads))
+    g = REFERENCE.ops.flatten(net.layout.pieces(grads))
     c = optimizer.coefficients(trainer.t + 1)
 
     def update(ops: Ops, w: Any, g: Any, moments: Any) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _lock_step_update(
         return {"w": w, **dict(zip(optimizer.moments, moved, strict=True))}
 
     terms = g.size if optimizer.clip_norm is not None else 1
-    for error in subject.errors(update, net._w, g, trainer._moments, terms=terms):
+    for error in subject.errors(update, net.w, g, trainer._moments, terms=terms):
         yield type(optimizer).__name__, error
 
 
@@ -218,8 +218,8 @@ class _FreeRuns:
         self.subject, self.exact, self.x, self.y = subject, exact, x, y
         self.tested = self._trainer(exact.network.to(subject.backend, dtype=subject.dtype))
         shadow = exact.network.to(REFERENCE, dtype=subject.dtype)
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], shadow._w.shape)
-        shadow.w = exact.network._w * (1.0 + subject.eps * signs)
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], shadow.w.shape)
+        shadow.w = exact.network.w * (1.0 + subject.eps * signs)
         self.shadow = self._trainer(shadow)
         self.spread = 0.0
 
@@ -239,13 +239,13 @@ class _FreeRuns:
 
     def _parameters(self) -> Iterator[tuple[str, Error]]:
         nets = [run.network for run in (self.exact, self.shadow, self.tested)]
-        exact, shadow, tested = (registry.to_host(net._w).astype("float64") for net in nets)
+        exact, shadow, tested = (registry.to_host(net.w).astype("float64") for net in nets)
         floor = self.subject.eps * _rms(exact)
         bound = FREE_LIMIT * (_rms(shadow - exact) + floor)
-        for slot in nets[0]._layout.slots:
+        for slot in nets[0].layout.slots:
             part = slice(slot.start, slot.stop)
             units = _rms(tested[part] - exact[part]) / bound
-            place = f"free run, {place_of(slot.layer, nets[0]._chain[slot.layer])}"
+            place = f"free run, {place_of(slot.layer, nets[0].chain[slot.layer])}"
             yield place, _free_error(slot.name, units, " (root mean square)")
 
 

@@ -178,7 +178,7 @@ def shallow_fails(
     pieces = count_linear_pieces(deep, 0.0, 1.0)
     return DepthComparison(
         deep=deep,
-        shallow=shallow.to(deep._backend, device=deep.device),
+        shallow=shallow.to(deep.place.backend, device=deep.device),
         deep_parameters=_size(deep),
         shallow_parameters=_size(shallow),
         deep_error=approximation.sup_error(deep, x, y),

@@ -161,7 +161,7 @@ class Ensemble:
         try:
             begun = [begin(run.trainer, [run.batches]) for run in runs]
             if together := [epoch for epoch in begun if epoch is not None]:
-                runs[0].trainer.network._backend.complete(together)
+                runs[0].trainer.network.place.backend.complete(together)
             for run, epoch in zip(runs, begun, strict=True):
                 try:
                     judge = Judge(run.trainer.loss, held_out)
@@ -197,9 +197,9 @@ class Ensemble:
         `nn.Ensemble([t for i, t in enumerate(e) if i not in e.failures])`.
         """
         first = self.trainers[0].network
-        xp = first._backend.xp
+        xp = first.place.backend.xp
         mean: Array = None
-        with first._place.scope():
+        with first.place.scope():
             for count, trainer in enumerate(
                 self.trainers, 1
             ):  # Welford: no (members, n, K) at once
@@ -283,8 +283,8 @@ def _kind(trainer: Trainer) -> dict[str, Any]:
     """Return what members have in common."""
     net = trainer.network
     return {
-        "inputs": net._inputs,
-        "outputs": net._outputs,
+        "inputs": net.inputs,
+        "outputs": net.outputs,
         "output": net.output,
         "targets": trainer.loss.labels,
         "backend": net.backend,

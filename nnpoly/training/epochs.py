@@ -82,7 +82,7 @@ class Epochs:
             return 0
         before = trainer._snapshot()
         try:
-            trainer.network._backend.complete([begun])
+            trainer.network.place.backend.complete([begun])
         except BaseException:
             trainer._state = before
             raise
@@ -120,7 +120,7 @@ def take_one(
     try:
         begun = begin(trainer, [batches]) if accumulate == 1 else None
         if begun is not None:
-            trainer.network._backend.complete([begun])
+            trainer.network.place.backend.complete([begun])
         ended = end(trainer, batches, begun, judge, accumulate)
     except BaseException:
         trainer._state = before
@@ -137,9 +137,9 @@ def begin(trainer: Trainer, parts: Sequence[Batches | Stream]) -> Any:
     rows = [host.arange(first.rows) if order is None else order for order in orders]
     steps = range(trainer.t + 1, trainer.t + 1 + len(parts) * first.steps)
     return trainer._training.begin(
-        net._w,
+        net.w,
         trainer._moments,
-        net._buffers,
+        net.buffers,
         *first[:3],
         host.concatenate(rows),
         first.rows,
@@ -172,8 +172,8 @@ def end(
 
 def _extremes(net: Network) -> tuple[Array, Array]:
     """Return the highest and the lowest parameter."""
-    with net._place.scope():
-        return net._backend.xp.max(net._w), net._backend.xp.min(net._w)
+    with net.place.scope():
+        return net.place.backend.xp.max(net.w), net.place.backend.xp.min(net.w)
 
 
 def record(trainer: Trainer, history: History, loss: float, verdict: Verdict) -> None:

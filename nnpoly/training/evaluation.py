@@ -61,7 +61,7 @@ class Judge:
 
 def forward(net: Network, X: Any, where: str) -> Array:
     """Return f of a user's X: (n, K); on the host, in blocks, where X is too much at once."""
-    x = entering.features(where, net._place, X, net._inputs, whole=False)
+    x = entering.features(where, net.place, X, net.inputs, whole=False)
     return predictions(net, x) if isinstance(x, Rows) else net(x)
 
 
@@ -77,18 +77,18 @@ def mean_loss(net: Network, loss: Loss, batch: Batch) -> float:
     values: list[Array] = []
     for x, y, sample_weight in batches.arrays(net, "evaluate"):
         scores = net.scores(x)
-        with net._place.scope():
-            value, _ = loss.value_and_delta(net._ops, scores, y, sample_weight)
+        with net.place.scope():
+            value, _ = loss.value_and_delta(net.ops, scores, y, sample_weight)
         values.append(value)
     return mean(fetch(net, values), batches.sizes)
 
 
 def fetch(net: Network, values: Sequence[Any]) -> list[float]:
     """Return 0-d arrays as floats, waiting for the device once."""
-    xp = net._backend.xp
-    with net._place.scope():
+    xp = net.place.backend.xp
+    with net.place.scope():
         stacked = xp.stack([xp.asarray(value) for value in values])
-        return [float(v) for v in net._backend.to_host(stacked)]
+        return [float(v) for v in net.place.backend.to_host(stacked)]
 
 
 def mean(values: Sequence[float], sizes: Sequence[int]) -> float:

@@ -48,17 +48,17 @@ class Plan:
 
 def plan_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Plan:
     """Return the plan of a network's steps, with a gradient buffer where the backend wants one."""
-    scratch = _scratch(net, net._backend)
-    return Plan(net._chain, net._layout, net._views, loss, optimizer, scratch, precision)
+    scratch = _scratch(net, net.place.backend)
+    return Plan(net.chain, net.layout, net.views, loss, optimizer, scratch, precision)
 
 
 def _scratch(net: Network, backend: Backend) -> Scratch:
     if not backend.in_place:
         return Scratch()
-    with net._place.scope():
-        flat = backend.xp.zeros_like(net._w)
-    views = net._layout.views(backend.xp, flat)
-    return Scratch(flat, views, net._layout.pieces(views))
+    with net.place.scope():
+        flat = backend.xp.zeros_like(net.w)
+    views = net.layout.views(backend.xp, flat)
+    return Scratch(flat, views, net.layout.pieces(views))
 
 
 def gradient(

@@ -110,9 +110,9 @@ class Trainer:
         optimizer = Adam() if optimizer is None else optimizer
         _require_optimizer(optimizer, network.dtype)
         self.loss = losses.get(loss, network.output, "Trainer")
-        check_differentiable(network._chain, "Trainer")
+        check_differentiable(network.chain, "Trainer")
         if precision is not None:
-            network._backend.check_precision("Trainer", precision, network.dtype)
+            network.place.backend.check_precision("Trainer", precision, network.dtype)
         self.network = network
         self.precision = precision
         self._optimizer = optimizer
@@ -120,13 +120,13 @@ class Trainer:
         self.history = History()
         self.t = 0
         self.rate_factor = 1.0
-        self._random = any(layer.random for layer in network._chain)
+        self._random = any(layer.random for layer in network.chain)
         self._moments: Moments = tuple(self._zeros() for _ in optimizer.moments)
         self._compile()
 
     def _zeros(self) -> Array:
         net = self.network
-        return net._from_host(host.vector([[0.0] * net._layout.size], net.dtype))
+        return net.from_host(host.vector([[0.0] * net.layout.size], net.dtype))
 
     @property
     def optimizer(self) -> Optimizer:
@@ -146,7 +146,7 @@ class Trainer:
     def _compile(self) -> None:
         self.__dict__.pop("_halves", None)
         self._plan = plan_of(self.network, self.loss, self.optimizer, self.precision)
-        backend = self.network._backend
+        backend = self.network.place.backend
         self._training = backend.training(self._plan, partial(training_step, self._plan))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Trainer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._moments = tuple(self.network._from_host(m) for m in self._moments)
+        self._moments = tuple(self.network.from_host(m) for m in self._moments)
         self._compile()
 
     # State
@@ -164,16 +164,16 @@ class Trainer:
     @property
     def _state(self) -> State:
         net = self.network
-        return State(net._w, self._moments, net._buffers, self.t)
+        return State(net.w, self._moments, net.buffers, self.t)
 
     @_state.setter
     def _state(self, state: State) -> None:
-        self.network._adopt(state.w, state.buffers)
+        self.network.adopt(state.w, state.buffers)
         self._moments, self.t = state.moments, state.t
 
     def _snapshot(self) -> State:
         """Return a copy of the state that training does not touch."""
-        copy, (w, moments, buffers, t) = self.network._backend.copy, self._state
+        copy, (w, moments, buffers, t) = self.network.place.backend.copy, self._state
         kept = [{name: copy(value) for name, value in part.items()} for part in buffers]
         return State(copy(w), tuple(copy(m) for m in moments), kept, t)
 
@@ -202,7 +202,7 @@ class Trainer:
         """Return what training takes beside the data."""
         kept = ["w", *self.optimizer.moments]
         arrays = ["gradient", *kept]
-        each = self.network._layout.size * int(self.network.dtype[5:]) / 8e6
+        each = self.network.layout.size * int(self.network.dtype[5:]) / 8e6
         steps, batches = len(arrays) * each, "what the library takes"
         if self._training.buffers is not None:
             taken = self._training.buffers() / 1e6
@@ -230,11 +230,11 @@ class Trainer:
         if sample_weight is None and (loss := self._quick_step(xb, yb)) is not None:
             return loss
         net, where = self.network, "Trainer.step"
-        xb = entering.features(where, net._place, xb, net._inputs, "xb")
+        xb = entering.features(where, net.place, xb, net.inputs, "xb")
         n = xb.shape[0]
-        yb = entering.targets(where, net._place, yb, self.loss, (n, net._outputs), "yb")
-        weights = entering.sample_weights(where, net._place, sample_weight, n, "sample_weight")
-        return net._backend.zero_dimensional(self._advance(xb, yb, weights))
+        yb = entering.targets(where, net.place, yb, self.loss, (n, net.outputs), "yb")
+        weights = entering.sample_weights(where, net.place, sample_weight, n, "sample_weight")
+        return net.place.backend.zero_dimensional(self._advance(xb, yb, weights))
 
     def _quick_step(self, xb: Any, yb: Any) -> Array:
         """Take one step as the backend takes a batch as it came, and return its loss, or None."""
@@ -242,7 +242,7 @@ class Trainer:
             return None
         t = self.t + 1
         c = self._coefficients(t)
-        loss = self._training.quick(self.network._w, self._moments, xb, yb, c)
+        loss = self._training.quick(self.network.w, self._moments, xb, yb, c)
         if loss is not None:
             self.t = t
         return loss
@@ -261,11 +261,11 @@ class Trainer:
         """Take one step on checked arrays."""
         net, t = self.network, self.t + 1
         c = self._coefficients(t)
-        with net._place.scope():
+        with net.place.scope():
             loss, w, self._moments, buffers = self._training.step(
-                net._w, self._moments, net._buffers, x, y, sample_weight, c, self._key(t)
+                net.w, self._moments, net.buffers, x, y, sample_weight, c, self._key(t)
             )
-        net._adopt(w, buffers)
+        net.adopt(w, buffers)
         self.t = t
         return loss
 
@@ -279,24 +279,24 @@ class Trainer:
         losses: list[Array] = []
         total: Array = None
         rows = 0
-        with net._place.scope():
+        with net.place.scope():
             for part, batch in enumerate(batches):
                 n = batch[0].shape[0]
                 loss, g, buffers = self._halves.gradient(
-                    net._w, net._buffers, *batch, self._key(t, part)
+                    net.w, net.buffers, *batch, self._key(t, part)
                 )
-                net._adopt(net._w, buffers)
+                net.adopt(net.w, buffers)
                 losses.append(loss)
                 total, rows = g * n if total is None else total + g * n, rows + n
             c = self._coefficients(t)
-            w, self._moments = self._halves.update(net._w, total / rows, self._moments, c)
-        net._adopt(w, net._buffers)
+            w, self._moments = self._halves.update(net.w, total / rows, self._moments, c)
+        net.adopt(w, net.buffers)
         self.t = t
         return losses
 
     @cached_property
     def _halves(self) -> Halves:
-        return halves(self._plan, self.network._backend)
+        return halves(self._plan, self.network.place.backend)
 
     def averaged(self) -> Network:
         """Return a copy of the network with the moving average of its parameters.
@@ -312,7 +312,7 @@ class Trainer:
         net = self.network.copy()
         if self.t:
             average = dict(zip(self.optimizer.moments, self._moments, strict=True))["average"]
-            with net._place.scope():
+            with net.place.scope():
                 net.w = average / (1.0 - self.optimizer.ema**self.t)
         return net
 
@@ -476,12 +476,12 @@ class Trainer:
         net, names = self.network, ["X", "y", "sample_weight"]
         if within:
             names = [f"{within}[{i}]" for i in range(3)]
-        given, widths = (X, y, sample_weight), (net._inputs, net._outputs)
-        arrays = entering.checked(where, net._place, self.loss, widths, *given, names=names)
+        given, widths = (X, y, sample_weight), (net.inputs, net.outputs)
+        arrays = entering.checked(where, net.place, self.loss, widths, *given, names=names)
         x, target, weights = arrays
         if weights is not None:
-            with net._place.scope():
-                weights = weights / net._backend.xp.mean(weights)
+            with net.place.scope():
+                weights = weights / net.place.backend.xp.mean(weights)
         return x, target, weights
 
     # Files

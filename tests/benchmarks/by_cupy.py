@@ -129,7 +129,7 @@ class NnpolyFit(Nnpoly):
         super().__init__(problem, learning_rate, precision)
         self.batch, large = len(problem.x), problem.x.size > 1_000_000
         self.batches = 16 if large else 256  # an epoch
-        xp = self.trainer.network._backend.xp
+        xp = self.trainer.network.place.backend.xp
         self.X, self.Y = xp.tile(self.x, (self.batches, 1)), xp.tile(self.y, (self.batches,))
 
     def fit(self, count: int, shuffle: bool) -> list[float]:
