@@ -1,4 +1,4 @@
-/* nnpoly: the C core. This header is the contract; the Python side is nnpoly/backends/core.py.
+/* nnpoly: the C core. This header is the contract; the Python side is nnpoly/backends/numpy/core.py.
  *
  * Arrays are dense and row-major, of the element type that `dtype` names; every pointer must be
  * aligned to its element. An output may not overlap an input unless a comment says "in place".

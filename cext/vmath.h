@@ -1,6 +1,6 @@
 /* exp, log and their relatives, on vectors. Polynomials are minimax fits in the power basis; each
  * comment gives the interval and the relative error. Bounds in units in the last place (ulp) are
- * measured by tests/test_core_math.py. NaN passes through all of them. */
+ * measured by tests/backends/numpy/test_core_math.py. NaN passes through all of them. */
 
 #if BITS == 32
 #define MANTISSA 23

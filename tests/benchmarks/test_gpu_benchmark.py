@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from paths import ROOT
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+BENCHMARKS = Path(__file__).parent
 sys.path.append(str(BENCHMARKS))
 
 import by_torch_gpu
@@ -246,7 +247,7 @@ def run(path: Path, *contestants: str, more: str = "") -> int:
 
 def test_a_run_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    path.write_text((Path(__file__).parents[1] / "docs" / "benchmarks" / "gpu.json").read_text())
+    path.write_text((ROOT / "docs" / "benchmarks" / "gpu.json").read_text())
     assert run(path, "torch", "torch-graph") == 0
     document = json.loads(path.read_text())
     assert document["status"] == "measured"
@@ -331,7 +332,7 @@ def test_without_a_gpu_it_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_sanitizer_script_says_what_is_missing() -> None:
-    script = Path(__file__).parent / "cuda" / "sanitize"
+    script = ROOT / "tests" / "support" / "cuda" / "sanitize"
     ran = subprocess.run(
         ["bash", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
     )

@@ -10,8 +10,9 @@ from types import ModuleType
 
 import cffi
 import pytest
+from paths import ROOT
 
-CEXT = Path(__file__).resolve().parent.parent / "cext"
+CEXT = ROOT / "cext"
 
 
 @pytest.fixture(scope="module")

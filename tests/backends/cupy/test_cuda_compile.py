@@ -9,12 +9,12 @@ import importlib
 import os
 import re
 from io import StringIO
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from paths import ROOT
 
-KERNELS = Path(__file__).parents[1] / "nnpoly" / "backends" / "cupy" / "kernels.cu"
+KERNELS = ROOT / "nnpoly" / "backends" / "cupy" / "kernels.cu"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")  # A100, H100, B200
 REGISTERS = 128  # a thread: of the 65,536 of a multiprocessor a block of 512 threads gets these
 WANTED = "pip install nnpoly[gpu-test]"

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from paths import ROOT
 
 import nnpoly as nn
 from nnpoly.backends import registry
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = (DOCS / "auto", DOCS / "api" / "generated")  # by the build
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md"] + [

@@ -1,8 +1,8 @@
 """Break the library on purpose, one line at a time, and show which test notices.
 
-Run by hand, since it takes minutes: ``python tests/mutations.py``, or with words that the titles
-must hold, ``python tests/mutations.py CUDA``. It prints the table that is in docs/guide/parity.md
-and exits with 1 if a mutation survives.
+Run by hand, since it takes minutes: ``python tests/support/mutations.py``, or with words that the
+titles must hold, ``python tests/support/mutations.py CUDA``. It prints the table that is in
+docs/guide/parity.md and exits with 1 if a mutation survives.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy/kernels.py"
 CUPY = "nnpoly/backends/cupy"
 
@@ -190,16 +190,8 @@ def try_mutation(mutation: Mutation, folder: Path) -> str | None:
         raise SystemExit(f"{mutation.title}: {mutation.right!r} is not once in {mutation.path}")
     target.write_text(text.replace(mutation.right, mutation.wrong))
     command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "tests"]
-    elsewhere = (
-        "build",
-        "cli",
-        "docs",
-        "examples",
-        "gpu_benchmark",
-        "lecture",
-        "mutations",
-    )  # need more folders
-    ignored = [f"--ignore=tests/test_{name}.py" for name in elsewhere]
+    elsewhere = ("backends/test_build.py", "benchmarks", "cli", "docs", "testing/test_mutations.py")
+    ignored = [f"--ignore=tests/{path}" for path in elsewhere]  # which need more folders
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     run = subprocess.run(
         command + ignored, cwd=folder, env=environment, capture_output=True, text=True, check=False

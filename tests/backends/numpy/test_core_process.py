@@ -195,8 +195,8 @@ def test_bad_environment(variable, value, message):
 def test_number_of_threads_is_shown():
     assert ", 3 threads, compiled by " in core_row(NNPOLY_NUM_THREADS="3")
     assert run(
-        "import nnpoly as nn; nn.set_num_threads(4); from nnpoly import _info\n"
-        "print(_info.config()['C core'].split(', ')[1])"
+        "import nnpoly as nn; nn.set_num_threads(4); from nnpoly.backends import info\n"
+        "print(info.config()['C core'].split(', ')[1])"
     ) == "4 threads"  # fmt: skip
 
 

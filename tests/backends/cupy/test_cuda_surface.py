@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 from conftest import STANDIN
+from paths import ROOT
 
-BACKENDS = Path(__file__).parent.parent / "nnpoly" / "backends"
+BACKENDS = ROOT / "nnpoly" / "backends"
 LIBRARIES = ("cupy", "cupyx", "nvmath")
 PYTHON = os.environ.get("NNPOLY_CUPY_PYTHON", sys.executable)
 LOOK_UP = """

@@ -1,7 +1,7 @@
 """Write golden.npz: reference gradients and optimiser runs from torch autograd in float64.
 
 Nothing here imports nnpoly, so the file is an independent witness of what nnpoly must compute.
-Run ``python tests/golden/make_golden.py`` to rewrite it. Layers count from 0, as in nnpoly.
+Run ``python tests/testing/golden/make_golden.py`` to rewrite it. Layers count from 0, as in nnpoly.
 
 Keys
 ----

@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-LECTURE = Path(__file__).parents[1] / "docs" / "lecture"
+LECTURE = ROOT / "docs" / "lecture"
 PAGES = sorted(LECTURE.glob("plot_*.py"))
 
 # Where each of the lecture's formulas stands: its section, the page's number, and the library's

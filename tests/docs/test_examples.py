@@ -6,11 +6,11 @@ import ast
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 ALONE = (
     *("approximate", "deltas", "gpu", "parity", "policy"),
     *("race", "resume", "surrogate", "tabular", "uncertainty"),
