@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..primitives import Array, Ops
 from . import host
+from .steps import Spec, Steps
 
 FLOATS = ("float16", "float32", "float64")
 ROOM = "NNPOLY_DEVICE_BYTES"
 _NO_SCOPE = nullcontext()
-
-
-class Training(NamedTuple):
-    """How a backend takes training steps.
-
-    Attributes
-    ----------
-    step
-        `step(w, moments, buffers, x, y, sample_weight, coefficients, key)`; w and the moments are
-        given away. Returns the loss and the new w, moments and buffers.
-    begin
-        None, or `begin(w, moments, buffers, x, y, sample_weight, order, rows, batch, coefficients,
-        keys)`: epochs of steps in place, one for each batch of the rows `order`, `rows` of them an
-        epoch, which `Backend.complete` then takes; afterwards its attribute `losses` holds the
-        losses. keys: None where no layer draws random numbers. None for data that it cannot take.
-    path
-        What runs, in words.
-    quick
-        None, or `quick(w, moments, x, y, coefficients)`: a step in place on a user's batch that
-        nobody has looked at; returns the loss, a 0-d array, or None where it cannot have the batch
-        as it is, or the batch is wrong.
-    buffers
-        None, or `buffers()`: the bytes that steps have taken by now for a batch's activations and
-        deltas.
-    """
-
-    step: Callable[..., Any]
-    begin: Callable[..., Any] | None
-    path: str
-    quick: Callable[..., Any] | None = None
-    buffers: Callable[[], int] | None = None
 
 
 class Backend:
@@ -176,17 +146,13 @@ class Backend:
     def set_num_threads(self, count: int) -> None:
         """Use so many threads in kernels of our own; the library's have their own switches."""
 
-    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
-        """Return how this backend takes the training steps of a plan.
+    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
+        """Return how this backend takes the training steps of a spec.
 
-        `plan` has the network's chain, the loss and the optimiser; `step(ops, w, moments, buffers,
-        x, y, sample_weight, coefficients, key)` is the step itself, pure in its arrays.
+        `step(ops, state, batch, coefficients, key)` is the step itself, pure in its arrays; it
+        returns the loss and the new state.
         """
-        return Training(self.compile(step), None, "the library's own operations")
-
-    def complete(self, epochs: Sequence[Any]) -> None:
-        """Take all steps of the epochs that `Training.begin` returned, each of another network."""
-        raise NotImplementedError
+        return Steps(self.compile(step, spec.precision), self.copy)
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..primitives import Array, Ops, implements
 from . import host
-from .base import Backend, Training
+from .base import Backend
+from .steps import Spec, State, Steps
 
 try:
     import jax
@@ -70,11 +71,15 @@ class Jax(Backend):
         compiled: Callable[..., Any] = jax.jit(partial(function, self.ops))
         return compiled
 
-    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
         # w alone is donated: with the moments too, a step of a million parameters was measured to
         # take three times as long on a CPU.
-        compiled = jax.jit(partial(step, self.ops), donate_argnums=(0,))
-        return Training(compiled, None, "one jitted call a step, in the parameters' own memory")
+        def apart(w: Array, moments: Any, buffers: Any, *rest: Any) -> Any:
+            return step(self.ops, State(w, moments, buffers), *rest)
+
+        compiled = jax.jit(apart, donate_argnums=(0,))
+        path = "one jitted call a step, in the parameters' own memory"
+        return Steps(lambda state, *rest: compiled(*state, *rest), self.copy, path)
 
     def version(self) -> str:
         return f"{jax.__version__} ({jax.devices()[0].device_kind})"

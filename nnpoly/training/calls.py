@@ -7,11 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from .trainer import History, Trainer
-
+from .history import Callback, History
 
 class Position(NamedTuple):
     """Where a fit stands between two epochs."""
@@ -25,11 +23,11 @@ class Position(NamedTuple):
 class Calls:
     """The callbacks of one fit: begun, called after every epoch, and ended in any case.
 
-    While it runs it is the trainer's `_calls`, so that a file that is saved then says where the fit
+    While it runs it is the trainer's `calls`, so that a file that is saved then says where the fit
     stands, whichever callback saves it.
     """
 
-    def __init__(self, trainer: Trainer, callbacks: Sequence[Any], history: History) -> None:
+    def __init__(self, trainer: Any, callbacks: Sequence[Callback], history: History) -> None:
         self.trainer, self.history = trainer, history
         self._callbacks, self._position = callbacks, Position(len(history))
         self._begun: list[Any] = []
@@ -37,6 +35,7 @@ class Calls:
 
     @property
     def names(self) -> list[str]:
+        """The callbacks' classes."""
         return [type(callback).__name__ for callback in self._callbacks]
 
     @property
@@ -45,6 +44,7 @@ class Calls:
         return self._position.stopped
 
     def stop(self) -> None:
+        """End the training."""
         self._position = self._position._replace(stopped=True)
 
     @property
@@ -52,29 +52,30 @@ class Calls:
         """Where the fit stands, also if it was interrupted before any callback was called."""
         if self._position.epoch == len(self.history):
             return self._position
-        rate = float(self.trainer._coefficients(max(self.trainer.t, 1))[0])
+        rate = self.trainer.learning_rate
         return Position(len(self.history), len(self._callbacks), self.stopped, rate)
 
-    def blind(self) -> int:
-        """Return how many epochs may pass before a callback must be called."""
-        looks = [getattr(callback, "blind", None) for callback in self._callbacks]
-        return min((1 if look is None else look() for look in looks), default=sys.maxsize)
+    def can_wait(self) -> int:
+        """The number of epochs that may pass before a callback must be called."""
+        waits = [getattr(callback, "can_wait", None) for callback in self._callbacks]
+        return min([1 if wait is None else wait() for wait in waits], default=sys.maxsize)
 
     def states(self) -> list[dict[str, Any]]:
+        """The callbacks' states."""
         return [_hook(callback, "state")() or {} for callback in self._callbacks]
 
-    def take_up(
+    def continue_from(
         self, history: History, position: Position, states: list[dict[str, Any]] | None
     ) -> None:
-        """Be, once it has begun, where another fit was; without states the callbacks are new."""
+        """Stand where another fit stood; without states the callbacks begin anew."""
         self.history, self._position, self._states = history, position, states
 
     def __enter__(self) -> Calls:
-        self._outer, self.trainer._calls = self.trainer._calls, self
+        self._outer, self.trainer.calls = self.trainer.calls, self
         return self
 
     def begin(self) -> None:
-        """Begin all, in the state that was taken up."""
+        """Begin all callbacks, in the states that they continue from."""
         for callback in self._callbacks:
             _hook(callback, "begin")(self.trainer)
             self._begun.append(callback)
@@ -84,9 +85,10 @@ class Calls:
         self._call_the_rest()
 
     def call(self) -> None:
-        """Call all after an epoch."""
-        self._position = self.position
-        self._call_the_rest()
+        """Call all callbacks after an epoch."""
+        if self._callbacks:
+            self._position = self.position
+            self._call_the_rest()
 
     def _call_the_rest(self) -> None:
         while left := self._position.left:
@@ -109,11 +111,11 @@ class Calls:
     ) -> None:
         ordered = sorted(self._begun, key=lambda c: not getattr(c, "ends_first", False))
         with ExitStack() as stack:  # which calls each, whatever another raises, the last one first
-            stack.callback(setattr, self.trainer, "_calls", self._outer)
+            stack.callback(setattr, self.trainer, "calls", self._outer)
             for callback in reversed(ordered):
                 stack.callback(_hook(callback, "end"), self.trainer, self.history)
 
 
 def _hook(callback: Any, name: str) -> Callable[..., Any]:
-    """Return a callback's method of that name, or a function that does nothing."""
+    """A callback's method of that name, or a function that does nothing."""
     return getattr(callback, name, None) or (lambda *arguments: None)

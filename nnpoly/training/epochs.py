@@ -1,33 +1,20 @@
-"""Epochs: taken one by one, or several in one call where nobody looks at the network in between.
-
-An epoch is a transaction: it either completes, or the trainer is left as it was before it, whatever
-ended it (NaN, Ctrl-C, no memory left).
-"""
+"""The loop of training: epoch after epoch, each of which is taken whole or not at all."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import TracebackType
 
-from ..backends import host
-from ..data.batches import Batches, Stream
-from ..primitives import Array
+from ..data.batches import ArrayData, Batches, Stream, StreamData
 from .calls import Calls
-from .evaluation import Judge, Verdict, fetch, mean
+from .evaluation import Evaluation, fetch, mean
+from .history import EpochRecord, History
 from .progress import Progress
+from .stepper import Stepper
 
-if TYPE_CHECKING:
-    from ..network import Network
-    from .trainer import History, Trainer
-
-# The batches of the epoch that is so many epochs ahead of the next one.
-Following: TypeAlias = Callable[[int], "Batches | Stream"]
-
-NOTHING = Verdict([], {})
 SECONDS = 0.05  # that epochs in one call may take: Ctrl-C loses as much
 
 
@@ -35,175 +22,159 @@ class NonFiniteLossError(ArithmeticError):
     """A loss or parameter became NaN or infinite; the parameters are those before that epoch."""
 
 
-class Epochs:
-    """The epochs of one fit."""
+class Loop:
+    """The epochs of one fit.
+
+    Parameters
+    ----------
+    stepper, history
+        Of the trainer; `history` has all its epochs.
+    data
+        The batches of each epoch, by its number in `history`.
+    evaluation
+        What is computed after an epoch, or None.
+    calls
+        The callbacks, and the history of this fit.
+    bar
+        The line of progress.
+    accumulate
+        The batches of a step.
+    """
 
     def __init__(
         self,
-        trainer: Trainer,
-        following: Following,
-        accumulate: int,
-        judge: Judge,
+        stepper: Stepper,
+        history: History,
+        data: ArrayData | StreamData,
+        evaluation: Evaluation | None,
         calls: Calls,
         bar: Progress,
+        accumulate: int = 1,
     ) -> None:
-        self._trainer, self._following, self._accumulate = trainer, following, accumulate
-        self._judge, self._calls, self._bar = judge, calls, bar
+        self._stepper, self._history, self._data = stepper, history, data
+        self._evaluation, self._calls, self._bar = evaluation, calls, bar
+        self._accumulate = accumulate
+        self._whole = data.in_memory and accumulate == 1 and stepper.steps.takes_epochs
         self._seconds = math.inf  # of an epoch, the newest
-        self._declined = False  # whether the backend cannot take this fit's epochs as a whole
 
-    def advance(self, left: int) -> int:
-        """Take the next epoch, or several of those left; return how many."""
-        start = monotonic()
-        taken = self._take_several(min(left, self._unseen()))
-        if not taken:
-            batches = self._following(0)
-            take_one(self._trainer, batches, self._accumulate, self._judge, self._calls.history)
-            self._announce()
-            taken = 1
-        self._seconds = (monotonic() - start) / taken
-        return taken
+    def run(self, epochs: int) -> None:
+        """Take so many epochs, or fewer if a callback ends the training."""
+        while epochs > 0 and not self._calls.stopped:
+            start = monotonic()
+            taken = self._take_several(min(epochs, self._unwatched())) or self._take_one()
+            self._seconds = (monotonic() - start) / taken
+            epochs -= taken
 
-    def _unseen(self) -> int:
-        """Return how many epochs may pass before somebody looks at the network."""
-        if self._declined or self._accumulate > 1 or self._judge.looks:
+    def _take_one(self) -> int:
+        """Take the next epoch, record it and announce it."""
+        batches = self._data.epoch(len(self._history))
+        with Transaction(self._stepper, self._history, self._calls.history):
+            losses = self._losses(batches)
+            require_finite(self._stepper, len(self._history) + 1, losses)
+            record = EpochRecord(mean(losses, batches.sizes))
+            if self._evaluation is not None:
+                record = self._evaluation(self._stepper.evaluated(), record.loss)
+            self._record(record)
+        self._announce()
+        return 1
+
+    def _losses(self, batches: Batches | Stream) -> list[float]:
+        """Take the steps of an epoch. Returns its batches' losses."""
+        stepper = self._stepper
+        if self._whole and isinstance(batches, Batches):
+            if (losses := stepper.run([batches])) is not None:
+                return losses
+            self._whole = False
+        return fetch(stepper.network, stepper.one_by_one(batches, self._accumulate))
+
+    def _unwatched(self) -> int:
+        """How many epochs may pass before anything looks at the network."""
+        if not self._whole or self._evaluation is not None:
             return 1
-        return min(self._calls.blind(), int(SECONDS / max(self._seconds, 1e-9)))
+        return min(self._calls.can_wait(), int(SECONDS / max(self._seconds, 1e-9)))
 
     def _take_several(self, count: int) -> int:
-        """Take so many epochs in one call, or none: where that cannot be, or one of them fails."""
-        trainer = self._trainer
+        """Take so many epochs in one call; 0 if that cannot be, or one of them fails."""
         if count < 2:
             return 0
-        parts = [self._following(ahead) for ahead in range(count)]
-        begun = begin(trainer, parts)
-        if begun is None:
-            self._declined = True
-            return 0
-        before = trainer._snapshot()
+        first = len(self._history)
+        parts = [self._data.epoch(number) for number in range(first, first + count)]
+        with Transaction(self._stepper) as transaction:
+            losses = self._stepper.run(parts)
+            if losses is None:
+                self._whole = False
+                return 0
+            if not all(map(math.isfinite, [*losses, *self._stepper.extremes()])):
+                transaction.undo()
+                return 0
+        taken = iter(losses)
+        left = iter([mean(list(islice(taken, part.steps)), part.sizes) for part in parts])
         try:
-            trainer.network.place.backend.complete([begun])
-        except BaseException:
-            trainer._state = before
-            raise
-        values = begun.losses.tolist()
-        if not all(map(math.isfinite, [*values, *_extremes(trainer.network)])):
-            trainer._state = before
-            return 0
-        trainer.t += len(values)
-        taken = iter(values)
-        losses = [mean(list(islice(taken, len(part.sizes))), part.sizes) for part in parts]
-        self._announce_all(losses)
+            for loss in left:
+                self._record(EpochRecord(loss))
+                self._announce()
+        finally:  # all epochs have been taken, whatever a callback does
+            for loss in left:
+                self._record(EpochRecord(loss))
         return count
 
-    def _announce_all(self, losses: list[float]) -> None:
-        """Record and announce epochs that have been taken; record all, whatever a callback does."""
-        trainer, history, left = self._trainer, self._calls.history, iter(losses)
-        try:
-            for loss in left:
-                record(trainer, history, loss, NOTHING)
-                self._announce()
-        finally:
-            for loss in left:
-                record(trainer, history, loss, NOTHING)
+    def _record(self, record: EpochRecord) -> None:
+        self._history.append(record)
+        self._calls.history.append(record)
 
     def _announce(self) -> None:
         self._bar.advance(self._calls.history)
         self._calls.call()
 
 
-def take_one(
-    trainer: Trainer, batches: Batches | Stream, accumulate: int, judge: Judge, history: History
-) -> None:
-    """Take the next epoch, or leave the trainer as it was."""
-    before = trainer._snapshot()
-    try:
-        begun = begin(trainer, [batches]) if accumulate == 1 else None
-        if begun is not None:
-            trainer.network.place.backend.complete([begun])
-        ended = end(trainer, batches, begun, judge, accumulate)
-    except BaseException:
-        trainer._state = before
-        raise
-    record(trainer, history, *ended)
+class Transaction:
+    """A block of code after which a stepper and histories are as they were, if it raises.
+
+    It holds the stepper's lock.
+    """
+
+    def __init__(self, stepper: Stepper, *histories: History) -> None:
+        self._stepper, self._histories = stepper, histories
+
+    def __enter__(self) -> Transaction:
+        self._stepper.lock.acquire()
+        self._snapshot = self._stepper.snapshot()
+        self._lengths = [history.lengths() for history in self._histories]
+        return self
+
+    def undo(self) -> None:
+        """Take all back."""
+        self._stepper.restore(self._snapshot)
+        for history, lengths in zip(self._histories, self._lengths, strict=True):
+            history.shorten(lengths)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is not None:
+                self.undo()
+        finally:
+            self._stepper.lock.release()
 
 
-def begin(trainer: Trainer, parts: Sequence[Batches | Stream]) -> Any:
-    """Return epochs of the same arrays that the backend takes as a whole, or None."""
-    first, net = parts[0], trainer.network
-    if trainer._training.begin is None or isinstance(first, Stream):
-        return None
-    orders = [part.order for part in parts if isinstance(part, Batches)]
-    rows = [host.arange(first.rows) if order is None else order for order in orders]
-    steps = range(trainer.t + 1, trainer.t + 1 + len(parts) * first.steps)
-    return trainer._training.begin(
-        net.w,
-        trainer._moments,
-        net.buffers,
-        *first[:3],
-        host.concatenate(rows),
-        first.rows,
-        first.size,
-        trainer._coefficients_of(steps),
-        [trainer._key(t) for t in steps] if trainer._random else None,
-    )
-
-
-def end(
-    trainer: Trainer, batches: Batches | Stream, begun: Any, judge: Judge, accumulate: int = 1
-) -> tuple[float, Verdict]:
-    """Return the loss of an epoch, which this takes unless begun, and the verdict on it."""
-    pending = _steps(trainer, batches, accumulate) if begun is None else []
+def require_finite(stepper: Stepper, epoch: int, losses: Sequence[float]) -> None:
+    """Refuse an epoch of which a loss, or after which a parameter, is NaN or infinite."""
+    for step, loss in enumerate(losses, 1):
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(_not_finite("the loss", loss, epoch, step))
     # The last step shows in no loss of this epoch, so the parameters are looked at too.
-    net = trainer.network
-    if begun is None:
-        *values, highest, lowest = fetch(net, [*pending, *_extremes(net)])
-    else:
-        values, (highest, lowest) = begun.losses.tolist(), map(float, _extremes(net))
-        trainer.t += len(values)
-    _require_finite(trainer, "the loss", values)
-    for extreme in (highest, lowest):
-        _require_finite(trainer, "a parameter", [extreme], len(values))
-    loss = mean(values, batches.sizes)
-    if not judge.looks:
-        return loss, NOTHING
-    return loss, judge(net if trainer.optimizer.ema is None else trainer.averaged())
+    for extreme in stepper.extremes():
+        if not math.isfinite(extreme):
+            raise NonFiniteLossError(_not_finite("a parameter", extreme, epoch, len(losses)))
 
 
-def _extremes(net: Network) -> tuple[Array, Array]:
-    """Return the highest and the lowest parameter."""
-    with net.place.scope():
-        return net.place.backend.xp.max(net.w), net.place.backend.xp.min(net.w)
-
-
-def record(trainer: Trainer, history: History, loss: float, verdict: Verdict) -> None:
-    """Write an epoch into the trainer's history and the fit's."""
-    for book in (trainer.history, history):
-        book.loss.append(loss)
-        book.validation_loss.extend(verdict.validation_loss)
-        for name, value in verdict.metrics.items():
-            book.metrics.setdefault(name, []).append(value)
-
-
-def _steps(trainer: Trainer, batches: Batches | Stream, accumulate: int) -> list[Array]:
-    """Take an epoch step by step, and return its batches' losses."""
-    losses: list[Array] = []
-    # Closed here: after an error, its traceback would keep what is on its way to the device.
-    with closing(batches.arrays(trainer.network, "Trainer.fit")) as arrays:
-        if accumulate == 1:
-            return [trainer._advance(*batch) for batch in arrays]
-        while group := list(islice(arrays, accumulate)):
-            losses += trainer._advance_together(group)
-    return losses
-
-
-def _require_finite(trainer: Trainer, what: str, values: Sequence[float], first: int = 1) -> None:
-    """Refuse values, one a batch from batch `first` on, of which one is not finite."""
-    if all(map(math.isfinite, values)):
-        return
-    step, value = next((i, v) for i, v in enumerate(values, first) if not math.isfinite(v))
-    raise NonFiniteLossError(
-        f"Trainer.fit: {what} became {value} in epoch {len(trainer.history) + 1}, step {step}. "
+def _not_finite(what: str, value: float, epoch: int, step: int) -> str:
+    return (
+        f"Trainer.fit: {what} became {value} in epoch {epoch}, step {step}. "
         "The parameters are those from before this epoch. Try a smaller learning rate, "
         "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
     )

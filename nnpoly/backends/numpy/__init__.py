@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +11,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from ...primitives import Array, Ops
-from ..base import Backend, Training
+from ..base import Backend
+from ..steps import Spec, Steps
 from . import kernels  # noqa: F401  registers its implementations
 
 
@@ -80,24 +81,19 @@ class NumPy(Backend):
 
         return run
 
-    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
+    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
         one_by_one = self.compile(step)
         if self._core is None:
-            return Training(one_by_one, None, f"op by op: no C core ({self._core_absent})")
-        from .steps import offer
+            path = f"op by op: no C core ({self._core_absent})"
+            return Steps(one_by_one, self.copy, path)
+        from .steps import steps
 
-        gradient = plan.scratch.flat
-        return offer(plan.chain, plan.loss, plan.optimizer, gradient, one_by_one)
-
-    def complete(self, epochs: Sequence[Any]) -> None:
-        from .steps import complete
-
-        complete(epochs)
+        return steps(spec, one_by_one, self.copy)
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         if self._core is None:
             return None
-        from .steps import prediction
+        from .prediction import prediction
 
         return prediction(chain, np.dtype(dtype))
 

@@ -1,0 +1,63 @@
+"""Predictions of dense networks in one call of the C core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..._core import lib
+from ...layers import Layer
+from ...primitives import Array
+from .chains import reason_against, table_of
+from .core import FLOAT64, _check, _pointer
+
+OUTPUTS = {
+    "exp": lib.NNPOLY_EXP,
+    "identity": lib.NNPOLY_IDENTITY,
+    "sigmoid": lib.NNPOLY_SIGMOID,
+    "step": lib.NNPOLY_STEP,
+    "softmax": lib.NNPOLY_ACTIVATIONS,
+}
+FEW_ROWS, LITTLE_WORK = 128, 1 << 20
+
+
+def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array] | None:
+    """The forward pass of these layers as one call of the C core, or None."""
+    return None if reason_against(chain, dtype) else Prediction(chain, dtype)
+
+
+class Prediction:
+    """A forward pass in one call; its bits are those of the layers one by one."""
+
+    def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+        self._layers, self._dtype = table_of(chain), dtype
+        self._inputs, self._outputs = self._layers[0].inputs, self._layers[len(chain) - 1].outputs
+        self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in self._layers)
+        self._head = int(dtype == FLOAT64), self._layers, len(chain)
+
+    def __call__(self, w: Array, x: Array, output: str) -> Array:
+        """Compute f: (n, K), or None for an x that C cannot read as it is.
+
+        Threads take different rows, so a few rows of a large network are also left to the layers
+        one by one, whose threads share the columns.
+        """
+        if type(x) is not np.ndarray or x.dtype != self._dtype or len(shape := x.shape) != 2:
+            return None
+        n, inputs = shape
+        if inputs != self._inputs or n == 0:
+            return None
+        if n < FEW_ROWS and n * self._parameters > LITTLE_WORK:
+            return None
+        f = np.empty((n, self._outputs), self._dtype)
+        try:  # an array that is not contiguous has no buffer; C refuses a misaligned one
+            places = _pointer(w), _pointer(x), _pointer(f)
+        except (ValueError, BufferError):
+            return None
+        status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
+        if status == lib.NNPOLY_MISALIGNED:
+            return None
+        if status != 0:
+            _check(status)
+        return f

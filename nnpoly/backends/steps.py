@@ -1,0 +1,129 @@
+"""How a backend takes training steps: what they change, what they read, and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..primitives import Array, Scalar
+from . import host
+
+
+class State(NamedTuple):
+    """What training steps change."""
+
+    w: Array  # (P,)
+    moments: tuple[Array, ...]  # (P,) each
+    buffers: Sequence[Mapping[str, Array]]  # by layer and name
+
+
+class Batch(NamedTuple):
+    """Samples as the network's arrays."""
+
+    x: Array  # (n, m_0)
+    y: Array  # (n, K) or (n,)
+    sample_weight: Array | None = None  # (n,)
+
+
+class Scratch(NamedTuple):
+    """A gradient's memory, laid out like w, for backends that can be written into."""
+
+    flat: Array | None = None  # (P,)
+    views: Sequence[Mapping[str, Array]] | None = None
+    pieces: list[Array] | None = None
+
+
+class Spec(NamedTuple):
+    """What a training step is made of, its arrays apart."""
+
+    chain: Sequence[Any]  # layers
+    layout: Any  # network.Layout
+    views: Callable[[Array], Sequence[Mapping[str, Array]]]
+    loss: Any
+    optimizer: Any
+    scratch: Scratch
+    precision: str | None = None  # of matrix products, where it is not the dtype's
+
+
+class Request(NamedTuple):
+    """Whole epochs of one network: a step for each batch of the rows that they visit, in order."""
+
+    steps: Steps
+    state: State  # changed in place
+    data: Batch  # all N rows
+    order: host.HostArray  # the rows' numbers, one epoch after the other
+    rows: int  # of one epoch
+    size: int  # of a batch; the last one of an epoch may be smaller
+    coefficients: Sequence[tuple[Scalar, ...]]  # the optimiser's, a step an entry
+    keys: Sequence[int] | None  # of the random masks, a step an entry; None where none are drawn
+
+
+class Steps:
+    """The training steps of one network, loss and optimiser, as a backend takes them.
+
+    This class takes them one by one, as a compiled call of the pure step. A backend that can do
+    better returns a subclass of its own from `Backend.steps`.
+
+    Parameters
+    ----------
+    step
+        `step(state, batch, coefficients, key)`, which returns the loss and the new state.
+    copy
+        Copies an array.
+    path
+        How the steps are taken, in words, for `Trainer.summary`.
+
+    Attributes
+    ----------
+    takes_epochs
+        Whether `run` can take whole epochs.
+    """
+
+    takes_epochs = False
+
+    def __init__(
+        self,
+        step: Callable[..., tuple[Array, State]],
+        copy: Callable[[Array], Array],
+        path: str = "the library's own operations",
+    ) -> None:
+        self._step, self._copy, self.path = step, copy, path
+
+    def step(
+        self, state: State, batch: Batch, coefficients: tuple[Scalar, ...], key: Scalar
+    ) -> tuple[Array, State]:
+        """Take one step. `state` is given away.
+
+        Returns the batch's loss before the step, and the new state.
+        """
+        return self._step(state, batch, coefficients, key)
+
+    def step_unchecked(
+        self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...]
+    ) -> Array:
+        """Take one step in place on a user's batch that nobody has checked.
+
+        Returns its loss, a 0-d array; or None, having done nothing, for a batch that is wrong, or
+        that it cannot take as it is.
+        """
+        return None
+
+    @staticmethod
+    def run(requests: Sequence[Request]) -> list[list[float]] | None:
+        """Take the epochs of several networks, each with `Steps` of this kind.
+
+        Returns each request's losses, a step an entry; or None, having done nothing, where one of
+        them cannot be taken.
+        """
+        return None
+
+    def copied(self, state: State) -> State:
+        """Return a copy that no step changes."""
+        copy = self._copy
+        buffers = [{name: copy(a) for name, a in part.items()} for part in state.buffers]
+        return State(copy(state.w), tuple(map(copy, state.moments)), buffers)
+
+    def bytes(self) -> int | None:
+        """The bytes that the steps have taken for a batch's activations and deltas, if known."""
+        return None
+

@@ -1,0 +1,292 @@
+"""The stepper: the one owner of what training steps change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from threading import RLock
+from typing import Any, NamedTuple
+
+from ..backends import host, registry
+from ..backends.steps import Batch, Request, State, Steps
+from ..data.batches import Batches, Stream
+from ..losses import Loss
+from ..network import Network
+from ..optimizers import Coefficients, Optimizer
+from ..primitives import Array
+from .step import gradient, spec_of, training_step, update
+
+
+class Snapshot(NamedTuple):
+    """What a stepper was, to which it can be taken back."""
+
+    state: State
+    births: dict[str, int]
+    t: int
+
+
+class Stepper:
+    """Takes the training steps of a network: it owns w, the moments, the buffers and their counts.
+
+    Nothing else changes them. Its lock lets one thread at a time take steps.
+
+    Attributes
+    ----------
+    network, loss, precision
+        As of `Trainer`.
+    seed
+        Decides the random masks.
+    t
+        The number of steps so far.
+    rate_factor
+        What the optimiser's learning rate is multiplied with.
+    births
+        The value of t at which a moment began, by name, where that is not 0.
+    lock
+        Held while steps are taken, and over a whole epoch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        loss: Loss,
+        seed: int,
+        precision: str | None = None,
+    ) -> None:
+        self.network, self.loss, self.seed, self.precision = network, loss, seed, precision
+        self.t, self.rate_factor = 0, 1.0
+        self.births: dict[str, int] = {}
+        self.lock = RLock()
+        self._draws = any(layer.random for layer in network.chain)
+        self._optimizer = optimizer
+        moments = tuple(self._zeros() for _ in optimizer.moments)
+        self._state = State(network.w, moments, network.buffers)
+        self._compile()
+
+    def _zeros(self) -> Array:
+        net = self.network
+        return net.from_host(host.zeros(net.layout.size, net.dtype))
+
+    def _compile(self) -> None:
+        """Have the backend make the steps of this network, loss and optimiser."""
+        self._spec = spec_of(self.network, self.loss, self._optimizer, self.precision)
+        backend = self.network.place.backend
+        self.steps: Steps = backend.steps(self._spec, partial(training_step, self._spec))
+        self._halves: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+
+    # What it owns
+
+    @property
+    def state(self) -> State:
+        """The network's w and buffers, and the moments."""
+        net, state = self.network, self._state
+        if state.w is not net.w or state.buffers is not net.buffers:  # `net.w` was assigned
+            state = self._state = State(net.w, state.moments, net.buffers)
+        return state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if state is not self._state:
+            self._state = state
+            self.network.adopt(state.w, state.buffers)
+
+    @property
+    def moments(self) -> dict[str, Array]:
+        """The optimiser's moments by name: (P,) each."""
+        return dict(zip(self._optimizer.moments, self._state.moments, strict=True))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser.
+
+        A new one takes over the moments of its own names and decay factors; others begin at 0, and
+        at their own step 1.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        with self.lock:
+            before, kept, births = self._optimizer.decays, self.moments, {}
+            moments = []
+            for name, decay in optimizer.decays.items():
+                if before.get(name) == decay:
+                    moments.append(kept[name])
+                    born = self.births.get(name, 0)
+                else:
+                    moments.append(self._zeros())
+                    born = self.t
+                if born:
+                    births[name] = born
+            self._optimizer, self.births = optimizer, births
+            self._state = self.state._replace(moments=tuple(moments))
+            self._compile()
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything that steps change."""
+        return Snapshot(self.steps.copied(self.state), self.births, self.t)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be again what a snapshot was taken of; it is given away."""
+        self.state, self.births, self.t = snapshot
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arrays from the host; the steps are compiled anew."""
+        made_anew = ("steps", "lock", "_spec", "_halves", "_state")
+        kept = {name: value for name, value in vars(self).items() if name not in made_anew}
+        return {**kept, "moments": [registry.to_host(m) for m in self._state.moments]}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        moments = kept.pop("moments")
+        self.__dict__.update(kept, lock=RLock())
+        net = self.network
+        self._state = State(net.w, tuple(map(net.from_host, moments)), net.buffers)
+        self._compile()
+
+    # What steps depend on
+
+    def coefficients(self, t: int) -> Coefficients:
+        """The optimiser's coefficients of step t, its learning rate times `rate_factor`."""
+        c = self._optimizer.coefficients(t, self._ages(t) if self.births else None)
+        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+
+    def _coefficients_of(self, steps: range) -> Sequence[Coefficients]:
+        ages = self._ages(steps.start) if self.births else None
+        rows = self._optimizer.coefficients_of(steps, ages)
+        if self.rate_factor == 1.0:
+            return rows
+        return [(c[0] * self.rate_factor, *c[1:]) for c in rows]
+
+    def _ages(self, t: int) -> dict[str, int]:
+        """How many steps the moments will have been carried with step t."""
+        return {name: t - born for name, born in self.births.items()}
+
+    def age(self, name: str) -> int:
+        """How many steps a moment has been carried."""
+        return self.t - self.births.get(name, 0)
+
+    def key(self, t: int, part: int = 0) -> int:
+        """The key of the random masks of step t, or of one part of it."""
+        return host.key(self.seed, t + (part << 32)) if self._draws else 0
+
+    # Steps
+
+    def step(self, batch: Batch) -> Array:
+        """Take one step on checked arrays. Returns the batch's loss before it, a 0-d array."""
+        with self.lock:
+            t = self.t + 1
+            with self.network.place.scope():
+                c, key = self.coefficients(t), self.key(t)
+                loss, self.state = self.steps.step(self.state, batch, c, key)
+            self.t = t
+        return loss
+
+    def step_unchecked(self, x: Any, y: Any) -> Array:
+        """Take one step on a user's batch, as `Steps.step_unchecked`: the loss, or None."""
+        with self.lock:
+            t = self.t + 1
+            loss = self.steps.step_unchecked(self.state, x, y, self.coefficients(t))
+            if loss is not None:
+                self.t = t
+        return loss
+
+    def step_together(self, batches: Sequence[Batch]) -> list[Array]:
+        """Take one step by the mean gradient of several batches, as of their union.
+
+        Returns each batch's loss before it.
+        """
+        if self._halves is None:
+            backend, precision = self.network.place.backend, self.precision
+            parts = (partial(part, self._spec) for part in (gradient, update))
+            first, second = (backend.compile(part, precision) for part in parts)
+            self._halves = first, second
+        gradient_of, updated = self._halves
+        losses: list[Array] = []
+        total: Array = None
+        rows, t = 0, self.t + 1
+        with self.lock, self.network.place.scope():
+            for part, batch in enumerate(batches):
+                n, state = batch.x.shape[0], self.state
+                key = self.key(t, part)
+                loss, g, buffers = gradient_of(state.w, state.buffers, batch, key)
+                self.state = state._replace(buffers=buffers)
+                losses.append(loss)
+                total, rows = g * n if total is None else total + g * n, rows + n
+            w, moments, buffers = self.state
+            w, moments = updated(w, total / rows, moments, self.coefficients(t))
+            self.state = State(w, moments, buffers)
+            self.t = t
+        return losses
+
+    def averaged(self) -> Network:
+        """A copy of the network with the moving average of its parameters, a / (1 - d^t)."""
+        net, decay = self.network.copy(), self._optimizer.ema
+        steps = self.age("average")
+        if decay is not None and steps:
+            with net.place.scope():
+                net.w = self.moments["average"] / (1.0 - decay**steps)
+        return net
+
+    def evaluated(self) -> Network:
+        """The network that is evaluated: the averaged one, where the optimiser keeps an average."""
+        return self.network if self._optimizer.ema is None else self.averaged()
+
+    def extremes(self) -> tuple[float, float]:
+        """The highest and the lowest parameter."""
+        net = self.network
+        xp = net.place.backend.xp
+        with net.place.scope():
+            return float(xp.max(net.w)), float(xp.min(net.w))
+
+    # Epochs
+
+    def request(self, epochs: Sequence[Batches]) -> Request:
+        """What a backend needs to take the next epochs, which are of the same data."""
+        first = epochs[0]
+        steps = range(self.t + 1, self.t + 1 + first.steps * len(epochs))
+        keys = [self.key(t) for t in steps] if self._draws else None
+        return Request(
+            self.steps,
+            self.state,
+            first.data,
+            host.concatenate([epoch.visits() for epoch in epochs]),
+            first.rows,
+            first.size,
+            self._coefficients_of(steps),
+            keys,
+        )
+
+    def one_by_one(self, batches: Batches | Stream, accumulate: int = 1) -> list[Array]:
+        """Take an epoch step by step. Returns its batches' losses."""
+        losses: list[Array] = []
+        # Closed here: after an error, its traceback would keep what is on its way to the device.
+        with closing(batches.arrays(self.network.place, "Trainer.fit")) as arrays:
+            if accumulate == 1:
+                return [self.step(batch) for batch in arrays]
+            while group := list(islice(arrays, accumulate)):
+                losses += self.step_together(group)
+        return losses
+
+    def run(self, epochs: Sequence[Batches]) -> list[float] | None:
+        """Take whole epochs in one call of the backend: see `run_together`."""
+        losses = run_together([self], [epochs])
+        return None if losses is None else losses[0]
+
+
+def run_together(
+    steppers: Sequence[Stepper], epochs: Sequence[Sequence[Batches]]
+) -> list[list[float]] | None:
+    """Take whole epochs of several networks in one call of their backend.
+
+    Returns each network's losses, a step an entry; or None, having done nothing, where the backend
+    cannot take them together.
+    """
+    requests = [stepper.request(part) for stepper, part in zip(steppers, epochs, strict=True)]
+    losses = requests[0].steps.run(requests)
+    if losses is not None:
+        for stepper, taken in zip(steppers, losses, strict=True):
+            stepper.t += len(taken)
+    return losses
