@@ -11,7 +11,7 @@ import pytest
 
 import nnpoly as nn
 from nnpoly.backends import register
-from nnpoly.backends.numpy.kernels import NumPy
+from nnpoly.backends.numpy import NumPy
 from nnpoly.primitives import implements
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 SUPPORT = Path(__file__).parent / "support"
-sys.path[:0] = [str(SUPPORT), str(SUPPORT / "cuda")]
+sys.path[:0] = [str(SUPPORT), str(SUPPORT / "cuda"), str(SUPPORT.parent)]
 
 import standin
 

@@ -173,6 +173,7 @@ class Network:
         self.place = Place(found, place, dtype)
 
     def from_host(self, array: host.HostArray) -> Array:
+        """Return a copy of a NumPy array where the network lives, in its dtype."""
         copied = array.astype(self.dtype, copy=True)
         with self.place.scope():
             return self.place.backend.from_host(copied, self.place.device)

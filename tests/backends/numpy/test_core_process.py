@@ -212,7 +212,7 @@ def test_bad_number_of_threads(count):
 def test_affinity_limits_the_default():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from nnpoly import _threads; print(_threads.default())"
+        "from nnpoly.backends import threads; print(threads.default())"
     )
     assert run(code, NNPOLY_NUM_THREADS="") == "1"
 
@@ -239,4 +239,4 @@ def test_control_groups(tmp_path):
 
 def test_quotas_limit_the_default(monkeypatch):
     monkeypatch.setattr(_threads, "_quotas", lambda root: iter([0.5, 7.0]))
-    assert _threads.available_cpus() == 1
+    assert threads.available_cpus() == 1
