@@ -239,4 +239,4 @@ def test_control_groups(tmp_path):
 
 def test_quotas_limit_the_default(monkeypatch):
     monkeypatch.setattr(_threads, "_quotas", lambda root: iter([0.5, 7.0]))
-    assert threads.available_cpus() == 1
+    assert _threads.available_cpus() == 1
