@@ -126,4 +126,3 @@ class Steps:
     def bytes(self) -> int | None:
         """The bytes that the steps have taken for a batch's activations and deltas, if known."""
         return None
-

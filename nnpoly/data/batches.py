@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from ..backends import host
+from ..backends.steps import Batch
 from ..losses import Loss
-from ..network import Network
 from ..primitives import Array
 from . import entering
 from .place import Place
 from .rows import Rows
 
-Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
-
 
 class Batches(NamedTuple):
-    """Batches of `size` of the rows `order` of x and y."""
+    """One epoch: batches of `size` of the rows `order` of the data."""
 
-    x: Array  # (N, m_0), or Rows
-    y: Array  # (N, K) or (N,)
-    sample_weight: Array | None  # (N,)
+    data: Batch  # all N rows; x may be Rows
     order: host.HostArray | None  # (rows,); None for all rows in their order
     size: int
 
     @property
     def rows(self) -> int:
         """The number of rows that the epoch visits."""
-        return int(self.x.shape[0]) if self.order is None else len(self.order)
+        return int(self.data.x.shape[0]) if self.order is None else len(self.order)
 
     @property
     def steps(self) -> int:
@@ -41,125 +35,148 @@ class Batches(NamedTuple):
     @property
     def sizes(self) -> list[int]:
         """The size of every batch; the last one may be smaller."""
-        before = self.size * (self.steps - 1)
-        return [self.size] * (self.steps - 1) + [self.rows - before]
+        rows, size = self.rows, self.size
+        full, rest = divmod(rows, size)
+        return [size] * full + ([rest] if rest else [])
 
-    def arrays(self, net: Network, where: str) -> Generator[Batch, None, None]:
+    @property
+    def visited(self) -> host.HostArray:
+        """The numbers of the rows that the epoch visits, in order."""
+        return host.arange(self.rows) if self.order is None else self.order
+
+    def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
         """Yield each batch as the network's arrays."""
-        taken = self._taking(net, where)
-        for rows, x in zip(self._slices(), self._inputs(net, where, taken), strict=True):
-            weights = None if self.sample_weight is None else taken(self.sample_weight, rows)
-            yield x, taken(self.y, rows), weights
+        _, y, sample_weight = self.data
+        take = self._taking(place, where)
+        slices = blocks(self.rows, self.size)
+        for rows, x in zip(slices, self._inputs(place, where, take), strict=True):
+            yield Batch(
+                x, take(y, rows), None if sample_weight is None else take(sample_weight, rows)
+            )
 
-    def inputs(self, net: Network, where: str) -> Iterator[Array]:
+    def inputs(self, place: Place, where: str) -> Iterator[Array]:
         """Yield each batch's x as the network's array."""
-        return self._inputs(net, where, self._taking(net, where))
+        return self._inputs(place, where, self._taking(place, where))
 
-    def _slices(self) -> Iterator[slice]:
-        return blocks(self.rows, self.size)
-
-    def _taking(self, net: Network, where: str) -> Callable[[Array, slice], Array]:
-        """Return what takes those rows, of the epoch's order, of one of the network's arrays."""
+    def _taking(self, place: Place, where: str) -> Callable[[Array, slice], Array]:
+        """The function that takes a slice of the epoch's rows of one of the network's arrays."""
         if self.order is None:
             return lambda array, rows: array[rows, ...]
-        place, gather = net.place, net.ops.gather
+        gather = place.backend.ops.gather
         indices = place.integers(where, "order", self.order)
 
-        def taken(array: Array, rows: slice) -> Array:
+        def take(array: Array, rows: slice) -> Array:
             with place.scope():
                 return gather(array, indices[rows])
 
-        return taken
+        return take
 
     def _inputs(
-        self, net: Network, where: str, taken: Callable[[Array, slice], Array]
+        self, place: Place, where: str, take: Callable[[Array, slice], Array]
     ) -> Iterator[Array]:
-        if isinstance(self.x, Rows):
-            return self._streamed(net, where, self.x)
-        return map(partial(taken, self.x), self._slices())
+        x = self.data.x
+        if isinstance(x, Rows):
+            return self._streamed(place, where, x)
+        return (take(x, rows) for rows in blocks(self.rows, self.size))
 
-    def _streamed(self, net: Network, where: str, x: Rows) -> Iterator[Array]:
+    def _streamed(self, place: Place, where: str, x: Rows) -> Iterator[Array]:
         """Yield each batch of x, which is read, and goes to the device, several batches at a time.
 
         A batch lies in memory as it would if the device held all rows, for some kernels round
         otherwise at another alignment: gathered rows in an array of their own, others in a block
         whose place among all rows is a multiple of a power of two.
         """
-        place, order = net.place, self.order
-        together = self.size * _power_of_two(place.backend.block_bytes, self._batch_bytes(place))
+        order, backend = self.order, place.backend
+        batch_bytes = self.size * int(x.shape[1]) * place.itemsize
+        together = self.size * _power_of_two(backend.block_bytes, batch_bytes)
         spans = blocks(self.rows, together)
         chosen = spans if order is None else (order[span] for span in spans)
         read = (entering.read(where, place, x, rows) for rows in chosen)
-        for block in place.backend.upload(read, place.device):
+        for block in backend.upload(read, place.device):
             for rows in blocks(block.shape[0], self.size):
                 batch = block[rows, ...]
                 gathered = order is not None and together > self.size
-                yield place.backend.copy(batch) if gathered else batch
-
-    def _batch_bytes(self, place: Place) -> int:
-        return self.size * int(self.x.shape[1]) * place.itemsize
+                yield backend.copy(batch) if gathered else batch
 
 
 def _power_of_two(whole: int, part: int) -> int:
-    """Return the largest power of two of parts that do not exceed the whole, or else 1."""
+    """The largest power of two of parts that do not exceed the whole, or else 1."""
     return 1 << max(0, (whole // part).bit_length() - 1)
 
 
-@dataclass
-class Stream:
-    """One epoch of batches that a source gives one by one, each checked as it comes.
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover 0..n-1, none longer than size."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+class ArrayData(NamedTuple):
+    """Data as the network's arrays: the same rows every epoch.
 
     Attributes
     ----------
-    sizes
-        The sizes of the batches that have come by now.
+    data
+        All N rows.
+    size
+        Of a batch.
+    seed
+        Decides the orders.
+    shuffle
+        Visit the rows in a new order every epoch. Of a single batch, the order plays no part.
+    bootstrap
+        Visit N rows drawn with replacement, the same ones every epoch.
     """
 
-    source: Iterable[Any]
-    loss: Loss
-    sizes: list[int] = field(default_factory=list)
+    data: Batch
+    size: int
+    seed: int
+    shuffle: bool = True
+    bootstrap: bool = False
 
-    def arrays(self, net: Network, where: str) -> Generator[Batch, None, None]:
-        """Yield each batch as the network's arrays."""
-        for batch in self.source:
-            name = f"batch {len(self.sizes) + 1}"
-            names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
-            widths, given = (net.inputs, net.outputs), _unpacked(where, name, batch)
-            arrays = entering.checked(
-                where, net.place, self.loss, widths, *given, names=names, whole=True
-            )
-            self.sizes.append(int(arrays[0].shape[0]))
-            yield arrays
-        if not self.sizes:
-            raise ValueError(f"{where}: `X` must give at least one batch an epoch, got none.")
+    @property
+    def in_memory(self) -> bool:
+        """Whether all rows are in arrays."""
+        return not isinstance(self.data.x, Rows)
 
-
-def _unpacked(where: str, name: str, batch: Any) -> tuple[Any, ...]:
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        came = f"{type(batch).__name__}" + (
-            f" of {len(batch)}" if hasattr(batch, "__len__") else ""
-        )
-        raise ValueError(
-            f"{where}: `X` without y must give batches (X, y) or (X, y, sample_weight), but "
-            f"{name} is a {came}."
-        )
-    return tuple(batch)
+    def epoch(self, number: int) -> Batches:
+        """The batches of the epoch of that number, counted from 0."""
+        n, order = int(self.data.x.shape[0]), None
+        if self.shuffle and self.size < n:
+            order = host.permutation(n, self.seed, number)
+        if self.bootstrap:
+            sample = host.bootstrap(n, self.seed)
+            order = sample if order is None else sample[order]
+        return Batches(self.data, order, self.size)
 
 
-class Source:
-    """Where a fit takes batches from, epoch after epoch.
+class StreamData:
+    """Batches that a user's source gives one by one, epoch after epoch.
 
     Parameters
     ----------
     given
         A function of the epoch's number (from 0) that returns an iterable of batches; or an
         iterable that starts anew whenever it is iterated; or an iterator, which is used up.
+    epochs
+        How many there will be.
     steps
         Batches an epoch; None for all that there are.
+    loss, widths
+        Of the network: widths are m_0 and K.
     """
 
-    def __init__(self, where: str, given: Any, epochs: int, steps: int | None) -> None:
-        self._given, self._steps = given, steps
+    in_memory = False
+
+    def __init__(
+        self,
+        where: str,
+        given: Any,
+        epochs: int,
+        steps: int | None,
+        loss: Loss,
+        widths: tuple[int, int],
+    ) -> None:
+        self._given, self._steps, self._loss, self._widths = given, steps, loss, widths
         if not callable(given) and not isinstance(given, Iterable):
             raise TypeError(
                 f"{where}: without `y`, `X` must be an iterable of batches (X, y) or a function of "
@@ -171,13 +188,48 @@ class Source:
                 "a function of the epoch's number that makes a new one, or steps_per_epoch."
             )
 
-    def epoch(self, number: int) -> Iterable[Any]:
-        """Return the batches of the epoch of that number, counted from 0."""
+    def epoch(self, number: int) -> Stream:
+        """The batches of the epoch of that number, counted from 0."""
         source = self._given(number) if callable(self._given) else self._given
-        return source if self._steps is None else islice(source, self._steps)
+        if self._steps is not None:
+            source = islice(source, self._steps)
+        return Stream(source, self._loss, self._widths)
 
 
-def blocks(n: int, size: int) -> Iterator[slice]:
-    """Yield slices that cover 0..n-1, none longer than size."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+class Stream:
+    """One epoch of batches that a source gives one by one, each checked as it comes.
+
+    Attributes
+    ----------
+    sizes
+        The sizes of the batches that have come by now.
+    """
+
+    def __init__(self, source: Iterable[Any], loss: Loss, widths: tuple[int, int]) -> None:
+        self._source, self._loss, self._widths = source, loss, widths
+        self.sizes: list[int] = []
+
+    def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
+        """Yield each batch as the network's arrays."""
+        for given in self._source:
+            name = f"batch {len(self.sizes) + 1}"
+            names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
+            parts = _parts(where, name, given)
+            batch = entering.checked(
+                where, place, self._loss, self._widths, *parts, names=names, whole=True
+            )
+            self.sizes.append(int(batch.x.shape[0]))
+            yield batch
+        if not self.sizes:
+            raise ValueError(f"{where}: `X` must give at least one batch an epoch, got none.")
+
+
+def _parts(where: str, name: str, given: Any) -> tuple[Any, ...]:
+    """X, y and perhaps sample_weight of a source's batch."""
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        came = type(given).__name__ + (f" of {len(given)}" if hasattr(given, "__len__") else "")
+        raise ValueError(
+            f"{where}: `X` without y must give batches (X, y) or (X, y, sample_weight), but "
+            f"{name} is a {came}."
+        )
+    return tuple(given)

@@ -67,6 +67,15 @@ def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> No
     write_atomically(target, safetensors().numpy.save(tensors, metadata(text, tensors)))
 
 
+def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A user's extra data for a header, if JSON can hold them."""
+    if extra is not None and not isinstance(extra, Mapping):
+        raise TypeError(f"save: `extra` must be a mapping, got {type(extra).__name__}.")
+    kept = dict(extra or {})
+    to_json(kept, "extra")  # names what cannot be saved
+    return kept
+
+
 def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
     """Return what a file has beside its arrays: the JSON text, and the checksum of both."""
     return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}

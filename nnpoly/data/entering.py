@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import host, registry
+from ..backends.steps import Batch
 from ..losses import Loss
 from ..primitives import Array
-from .place import Place, host_array, is_kind, plain, require_real
-from .rows import Rows
+from .place import Kind, Place, host_array, is_kind, plain, require_real
+from .rows import Rows, reads_by_rows
 
 
 def features(
     where: str, place: Place, X: Any, width: int, name: str = "X", *, whole: bool = True
 ) -> Array:
-    """Return X as the network's (n, width) array, n >= 1, or, unless it shall be whole, as `Rows`.
+    """X as the network's (n, width) array, n >= 1; unless it must be whole, perhaps as `Rows`.
 
     Raises
     ------
@@ -41,9 +42,8 @@ def features(
 
 
 def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
-    """Return X as the place's array, or as `Rows` where that would be too much at once."""
-    room = place.backend.room(place.device)
-    if not Rows.wants(X, place.takes(X), place.itemsize, room):
+    """X as the place's array, or as `Rows` where that would be too much at once."""
+    if Kind.of(X) == place.reals or not reads_by_rows(X, place):
         return place.real(where, name, X)
     x = Rows(X if host.is_memory_map(X) else plain(where, name, X), name)
     require_real(where, name, x[:0])
@@ -51,14 +51,23 @@ def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
 
 
 def targets(
-    where: str, place: Place, y: Any, loss: Loss, shape: tuple[int, int], name: str = "y"
+    where: str,
+    place: Place,
+    y: Any,
+    loss: Loss,
+    shape: tuple[int, int],
+    name: str = "y",
+    *,
+    wait: bool = True,
 ) -> Array:
-    """Return y as what `loss` computes with: class indices (n,), or real rows (n, K).
+    """Y as what `loss` computes with: class indices (n,), or real rows (n, K).
 
     Parameters
     ----------
     shape
         The scores' (n, K).
+    wait
+        Look at values on a device too, which waits for it; those on the host are always looked at.
 
     Raises
     ------
@@ -66,7 +75,8 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
-    y = plain(where, name, y)
+    if Kind.of(y) not in (place.indices, place.reals):
+        y = plain(where, name, y)
     given = y if place.backend.owns(y) else host_array(where, name, y, place.backend)
     if loss.labels == "classes" and given.ndim == 1:
         if not _holds_integers(place, given):
@@ -80,13 +90,13 @@ def targets(
         given = given[:, None] if given.ndim == 1 and K == 1 else given
         target = place.real(where, name, given)
         _require_shape(where, name, given, (n, K), "a row for each row of X")
-    if host.is_host(given):
-        require_labels(where, place, given, loss, K, name)
+    if wait or host.is_host(given):
+        _require_labels(where, place, given, loss, K, name)
     return target
 
 
 def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array:
-    """Return weights as the place's (n,) array of finite numbers >= 0, not all 0; None stays None.
+    """Weights as the place's (n,) array of finite numbers >= 0, not all 0; None stays None.
 
     It reads them: it waits for the device.
     """
@@ -116,7 +126,7 @@ def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], 
         )
 
 
-def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name: str = "y") -> None:
+def _require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name: str) -> None:
     """Refuse targets out of range, shaped right already. It reads them: it waits for a device."""
     if loss.labels == "reals" or (host.is_host(y) and host.within(y, K)):
         return
@@ -152,7 +162,7 @@ def require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name:
 
 
 def _extremes(place: Place, array: Array) -> tuple[float, float]:
-    """Return the lowest and the highest entry, of this place or of the host."""
+    """The lowest and the highest entry, of an array of this place or of the host."""
     xp = registry.of(array).xp
     with place.scope():
         return float(xp.min(array)), float(xp.max(array))
@@ -189,26 +199,28 @@ def checked(
     *,
     names: Sequence[str] = ("X", "y", "sample_weight"),
     whole: bool = False,
-) -> tuple[Array, Array, Array | None]:
-    """Return data as the network's arrays after every check there is.
+) -> Batch:
+    """Data as the network's arrays, after every check there is.
 
-    Unless it shall be whole, an X that is too large becomes `Rows`, which are looked at when they
+    Unless it must be whole, an X that is too large becomes `Rows`, which are looked at when they
     are read. widths: the network's m_0 and K.
     """
     (inputs, K), (X_name, y_name, weight_name) = widths, names
     x = features(where, place, X, inputs, X_name, whole=whole)
-    target = targets(where, place, y, loss, (x.shape[0], K), y_name)
-    weights = sample_weights(where, place, sample_weight, x.shape[0], weight_name)
+    n = int(x.shape[0])
+    target = targets(where, place, y, loss, (n, K), y_name)
+    weights = None
+    if sample_weight is not None:
+        weights = sample_weights(where, place, sample_weight, n, weight_name)
     if not isinstance(x, Rows):
         require_finite(where, place, x, X_name)
     if target.ndim == 2:
         require_finite(where, place, target, y_name)
-    require_labels(where, place, target, loss, K, y_name)
-    return x, target, weights
+    return Batch(x, target, weights)
 
 
 def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
-    """Return rows of x for `Backend.upload`: on the host, in the place's dtype, and looked at.
+    """Rows of x for `Backend.upload`: on the host, in the place's dtype, and looked at.
 
     rows: a slice, or indices.
     """

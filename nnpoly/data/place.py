@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends import Backend, host, registry
 from ..primitives import Array
@@ -13,45 +12,72 @@ from ..primitives import Array
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a network's arrays live: its backend, device and floating type."""
+class Kind(NamedTuple):
+    """What decides whether an array is one of a place's own."""
 
-    backend: Backend
+    type: type
+    dtype: Any
     device: Any
-    dtype: str
+
+    @classmethod
+    def of(cls, data: Any) -> Kind:
+        """The kind of an array; of anything else one that no place has."""
+        return cls(type(data), getattr(data, "dtype", None), getattr(data, "device", None))
+
+
+class Place:
+    """Where a network's arrays live: its backend, device and floating type.
+
+    Attributes
+    ----------
+    reals, indices
+        The kinds of this place's arrays of real numbers, and of row numbers and class indices:
+        such arrays are taken as they are.
+    """
+
+    def __init__(self, backend: Backend, device: Any, dtype: str) -> None:
+        self.backend, self.device, self.dtype = backend, device, dtype
 
     @cached_property
-    def _float(self) -> Any:
-        return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.dtype)).dtype
+    def reals(self) -> Kind:
+        return self._kind(self.dtype)
 
     @cached_property
-    def _index(self) -> Any:
-        return self.backend.xp.zeros(0, dtype=self.backend.dtype(self.backend.index_dtype)).dtype
+    def indices(self) -> Kind:
+        return self._kind(self.backend.index_dtype)
+
+    def _kind(self, dtype: str) -> Kind:
+        with self.scope():
+            array = self.backend.xp.zeros(0, dtype=self.backend.dtype(dtype))
+            return Kind.of(self.backend.move(array, self.device))
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which this place's arrays are computed with."""
+        """The context in which this place's arrays are computed with."""
         return self.backend.scope(self.device)
 
     @property
     def itemsize(self) -> int:
         """The bytes of a number."""
-        return int(self.dtype[5:]) // 8
+        return {"float16": 2, "float32": 4, "float64": 8}[self.dtype]
 
     def takes(self, data: Any) -> bool:
         """Whether `data` is an array of the place's library and floating type."""
-        return self.backend.owns(data) and bool(data.dtype == self._float)
+        return self.backend.owns(data) and bool(data.dtype == self.reals.dtype)
 
     def real(self, where: str, name: str, data: Any) -> Array:
-        """Return real data in the place's floating type: the same array where it fits already."""
+        """Real data in the place's floating type: the same array where it fits already."""
+        if Kind.of(data) == self.reals:
+            return data
         data = plain(where, name, data)
         if self.takes(data):
             return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.dtype)
 
     def integers(self, where: str, name: str, data: Any) -> Array:
-        """Return integers in the backend's index type: the same array where it fits already."""
-        if self.backend.owns(data) and data.dtype == self._index:
+        """Integers in the backend's index type: the same array where it fits already."""
+        if Kind.of(data) == self.indices:
+            return data
+        if self.backend.owns(data) and data.dtype == self.indices.dtype:
             return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.backend.index_dtype)
 
@@ -66,7 +92,7 @@ class Place:
 
 
 def plain(where: str, name: str, data: Any) -> Any:
-    """Return NumPy's matrices and masked arrays as plain arrays; refuse masked values."""
+    """NumPy's matrices and masked arrays as plain arrays; masked values are refused."""
     if host.is_masked(data):
         raise ValueError(
             f"{where}: `{name}` must have no masked values. Fill them first: {name}.filled(0.0)."
@@ -75,7 +101,7 @@ def plain(where: str, name: str, data: Any) -> Any:
 
 
 def not_real(where: str, name: str, came: Any) -> str:
-    """Return the message about data that are not real numbers."""
+    """The message about data that are not real numbers."""
     return (
         f"{where}: `{name}` must hold real numbers, got {came}. Encode categories first "
         "(nn.one_hot), and take the parts of complex numbers."
@@ -90,7 +116,7 @@ def require_real(where: str, name: str, array: host.HostArray) -> None:
 
 
 def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostArray:
-    """Return array-like data of the host as a NumPy array; refuse another backend's arrays."""
+    """Array-like data of the host as a NumPy array; another backend's arrays are refused."""
     owner = registry.of(data)
     if owner.name != "numpy":
         raise ValueError(
@@ -109,7 +135,7 @@ def _rectangular(where: str, name: str, data: Any) -> host.HostArray:
 
 
 def on_host(where: str, name: str, data: Any) -> host.HostArray:
-    """Return real data of any backend as a NumPy array."""
+    """Real data of any backend as a NumPy array."""
     array = _rectangular(where, name, plain(where, name, data))
     require_real(where, name, array)
     return array

@@ -1,10 +1,11 @@
-"""Rows read when a batch wants them: data that memory, or the device, does not hold as a whole."""
+"""Rows read when a batch needs them: data that memory, or the device, does not hold as a whole."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..backends import host, registry
+from .place import Place
 
 
 class Rows:
@@ -26,19 +27,6 @@ class Rows:
         self.shape = tuple(source.shape)
         self.dtype = source.dtype
 
-    @staticmethod
-    def wants(array: Any, takes: bool, itemsize: int, room: int | None) -> bool:
-        """Whether `array` should not be brought to where the network lives as a whole.
-
-        takes: whether the network computes with arrays of its library and dtype as they are.
-        itemsize: the bytes of a number there. room: the bytes that there are, or None for plenty.
-        """
-        if host.is_host(array):
-            too_large = room is not None and array.size * itemsize > room
-            return array.ndim == 2 and (too_large or (host.is_memory_map(array) and not takes))
-        has = all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__"))
-        return has and len(array.shape) == 2 and registry.of(array).name == "numpy"
-
     def __getitem__(self, rows: Any) -> host.HostArray:
         """Return rows, chosen by a slice or by indices, as an array in memory."""
         if isinstance(rows, slice) or host.in_memory(self._source):
@@ -49,3 +37,13 @@ class Rows:
     @staticmethod
     def _dense(part: Any) -> host.HostArray:
         return host.asarray(part.toarray() if hasattr(part, "toarray") else part)
+
+
+def reads_by_rows(X: Any, place: Place) -> bool:
+    """Whether X is read a few rows at a time, for it would be too much at once where it goes."""
+    if host.is_host(X):
+        room = place.backend.room(place.device)
+        too_large = room is not None and X.size * place.itemsize > room
+        return X.ndim == 2 and (too_large or (host.is_memory_map(X) and not place.takes(X)))
+    has = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
+    return has and len(X.shape) == 2 and registry.of(X).name == "numpy"

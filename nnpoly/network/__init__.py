@@ -2,7 +2,8 @@
 
 from .layout import Layout, Slot, Views
 from .mlp import MLP, regularised
-from .network import BoundLayer, Gradients, Network, Trace, check_differentiable
+from .network import Network, check_differentiable
+from .results import BoundLayer, Gradients, Trace
 
 __all__ = [
     "MLP",

@@ -38,6 +38,8 @@ class MLP(Network):
     ((100, 64), (100,))
     """
 
+    is_mlp = True
+
     def __init__(
         self,
         widths: Sequence[int],

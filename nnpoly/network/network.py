@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from .. import _checks, activations, layers, losses
+from .._described import describe
 from ..backends import Backend, host, registry
 from ..backends.base import FLOATS
 from ..data import entering
@@ -17,91 +16,9 @@ from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
 from .layout import Layout, Views
+from .results import BoundLayer, Gradients, Trace
 
-
-@dataclass(frozen=True)
-class Trace:
-    """Everything a forward pass computed, a layer an entry; layers count from 0.
-
-    Attributes
-    ----------
-    pre, post
-        Pre- and post-activations h~^(l), h^(l): (n, m_l) each. The last post is the output.
-    scores, output
-        f~ and f: (n, K).
-    """
-
-    pre: list[Array]
-    post: list[Array]
-    scores: Array
-    output: Array
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """The gradient of the loss, a layer an entry; layers count from 0.
-
-    Attributes
-    ----------
-    W, b
-        dL/dW^(l): (m_l, m_{l-1}) and dL/db^(l): (m_l,); None for a layer without them.
-    delta
-        dL/dh~^(l): (n, m_l), the 1/n of the mean loss included.
-    parameters
-        Every layer's gradients by name (a LayerNorm has "gain" and "shift").
-    flat
-        All of them as one vector, laid out like `Network.w`: (P,).
-    """
-
-    W: list[Array | None]
-    b: list[Array | None]
-    delta: list[Array]
-    parameters: list[dict[str, Array]]
-    flat: Array
-
-
-class BoundLayer:
-    """A layer of a network together with its parameters, as attributes.
-
-    Attributes
-    ----------
-    layer
-        The frozen description, whose own attributes can be read here too.
-    parameters, buffers
-        Arrays by name, live where the library's arrays can be written into.
-    """
-
-    layer: Layer
-    parameters: Mapping[str, Array]
-    buffers: Mapping[str, Array]
-
-    def __init__(self, layer: Layer, parameters: dict[str, Array], buffers: dict[str, Array]):
-        self.__dict__.update(
-            layer=layer,
-            parameters=MappingProxyType(parameters),
-            buffers=MappingProxyType(buffers),
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # copy and pickle look for those before there are attributes
-            raise AttributeError(name)
-        for source in (self.parameters, self.buffers):
-            if name in source:
-                return source[name]
-        return getattr(self.layer, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(
-            f"layers: `{name}` cannot be assigned, since it would change nothing. Write into the "
-            f"array, layers[i].{name}[...] = value, where the library allows it, or assign "
-            "Network.w, the vector of all parameters."
-        )
-
-    def __repr__(self) -> str:
-        return repr(self.layer)
-
-
-_NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew where they are needed
+_NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew
 
 
 class Network:
@@ -132,6 +49,8 @@ class Network:
     ([64, 100, 10], 2, (7710,))
     """
 
+    is_mlp = False  # whether a file says so
+
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -143,10 +62,8 @@ class Network:
         device: Any = None,
     ) -> None:
         self._describe(layers, output, seed)
-        self._settle(backend, device, dtype)
-        start = []
-        for l, layer in enumerate(self.chain):
-            start.append(layer.initial(host.generator(self.seed, l)))
+        self.place = place_of(type(self).__name__, backend, device, dtype)
+        start = [layer.initial(host.generator(self.seed, l)) for l, layer in enumerate(self.chain)]
         self._w = self.from_host(host.vector(self.layout.pieces(start), self.dtype))
         self.buffers = self._place_buffers([layer.buffers() for layer in self.chain])
 
@@ -165,12 +82,39 @@ class Network:
         self.seed = host.entropy() if seed is None else _checks.integer(name, "seed", seed, 0)
         self.layout = Layout(self.chain)
 
-    def _settle(self, backend: str | Backend | None, device: Any, dtype: str) -> None:
-        name = type(self).__name__
-        found, place = registry.resolve(backend, device, name)
-        dtype = _checks.choice(name, "dtype", _dtype_name(dtype), FLOATS)
-        found.check_dtype(name, dtype)
-        self.place = Place(found, place, dtype)
+    @classmethod
+    def of_arrays(
+        cls,
+        layers: Sequence[Layer],
+        output: str,
+        seed: int | None,
+        place: Place,
+        arrays: Mapping[str, host.HostArray],
+    ) -> Self:
+        """Return a network of given parameters and buffers, named as in `arrays`, which are copied.
+
+        Raises
+        ------
+        KeyError
+            If an array is missing.
+        ValueError
+            If one has another shape or dtype.
+        """
+        net = object.__new__(cls)
+        net._describe(layers, output, seed)
+        net.place = place
+        for name, shape in net._array_shapes().items():
+            checked_array(arrays, name, shape, place.dtype)
+        net.restore(arrays)
+        return net
+
+    def _array_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all arrays, by the names that they have in `arrays`."""
+        shapes: dict[str, tuple[int, ...]] = {"w": (self.layout.size,)}
+        for l, layer in enumerate(self.chain):
+            for name, start in layer.buffers().items():
+                shapes[f"buffer/{l}/{name}"] = start.shape
+        return shapes
 
     def from_host(self, array: host.HostArray) -> Array:
         """Return a copy of a NumPy array where the network lives, in its dtype."""
@@ -248,13 +192,13 @@ class Network:
         self.buffers = buffers
 
     def arrays(self) -> dict[str, Array]:
-        """Return all arrays by name, live: "w", and the buffers as "buffer/l/name"."""
+        """All arrays by name, live: "w", and the buffers as "buffer/l/name"."""
         parts = enumerate(self.buffers)
         buffers = {f"buffer/{l}/{name}": a for l, part in parts for name, a in part.items()}
         return {"w": self._w, **buffers}
 
     def restore(self, arrays: Mapping[str, Any]) -> None:
-        """Copy in the values of arrays named as in `_arrays`, of any backend."""
+        """Copy in the values of arrays named as in `arrays`, of any backend."""
         parts = [
             {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
             for l, layer in enumerate(self.chain)
@@ -262,7 +206,7 @@ class Network:
         self.adopt(self.from_host(registry.to_host(arrays["w"])), self._place_buffers(parts))
 
     def views(self, w: Array) -> Views:
-        """Return the views of w, remembered while w stays the same array."""
+        """Each layer's parameters as views of w, remembered while w stays the same array."""
         remembered = self.__dict__.get("_remembered")
         if remembered is None or remembered[0] is not w:
             remembered = (w, self.layout.views(self.place.backend.xp, w))
@@ -271,11 +215,11 @@ class Network:
         return remembered[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return a picklable state: arrays from the host, no views."""
+        """The arrays from the host, without views of them."""
         state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
         state["_w"] = registry.to_host(self._w)
-        state["buffers"] = [_hosted(part) for part in self.buffers]
-        return {**state, "place": (self.backend, str(self.device), self.dtype)}
+        state["buffers"] = [hosted(part) for part in self.buffers]
+        return {**state, "place": (self.place.backend, self.dtype)}
 
     def __copy__(self) -> Network:
         return self.copy()
@@ -284,9 +228,9 @@ class Network:
         return self.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        backend, _, dtype = state.pop("place")
+        backend, dtype = state.pop("place")
         self.__dict__.update(state)
-        self._settle(backend, None, dtype)
+        self.place = place_of(type(self).__name__, backend, None, dtype)
         self._w = self.from_host(state["_w"])
         self.buffers = self._place_buffers(state["buffers"])
 
@@ -415,7 +359,6 @@ class Network:
         x = entering.features(where, place, X, self.inputs)
         n = x.shape[0]
         target = entering.targets(where, place, y, kind, (n, self.outputs))
-        entering.require_labels(where, place, target, kind, self.outputs)
         weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
         stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
         return kind, stages, (target, weights)
@@ -434,27 +377,52 @@ class Network:
         dtype('float64')
         """
         target = self.place.backend if backend is None else registry.get(backend, "Network.to")
-        stays = target is self.place.backend and device is None
-        place = self.device if stays else target.device(device)
-        dtype = _checks.choice("Network.to", "dtype", _dtype_name(dtype or self.dtype), FLOATS)
-        target.check_dtype("Network.to", dtype)
+        if device is None and target is self.place.backend:
+            device = self.device
         moved = object.__new__(type(self))
-        moved.__dict__.update(self.__dict__, place=Place(target, place, dtype))
+        moved.__dict__.update(self.__dict__)
         for name in ("_remembered", "_prediction"):
             moved.__dict__.pop(name, None)
-        moved._w = moved.from_host(registry.to_host(self._w))
-        moved.buffers = moved._place_buffers(self.buffers)
+        moved.place = place_of("Network.to", target, device, dtype or self.dtype)
+        moved.restore(self.arrays())
         return moved
 
     def copy(self) -> Network:
         """Return a copy that shares no memory with this network."""
         return self.to()
 
-    def save(self, path: Any) -> None:
-        """Write the network to one file, in the safetensors format (see `nn.load`)."""
-        from .. import checkpoint
+    def header(self) -> dict[str, Any]:
+        """What the network is, its arrays apart, as JSON's types."""
+        return {
+            "mlp": self.is_mlp,
+            "layers": describe(self.chain),
+            "output": self.output,
+            "dtype": self.dtype,
+            "seed": self.seed,
+        }
 
-        checkpoint.save_network(self, path)
+    def save(self, path: Any, extra: Mapping[str, Any] | None = None) -> None:
+        """Write the network to one file, in the safetensors format (see `nn.load`).
+
+        Parameters
+        ----------
+        path
+            The file, which is replaced as a whole.
+        extra
+            Anything else that belongs to the network (scaling, labels, ...), of JSON's types; NaN
+            and infinities may be in it, tuples become lists. `nnpoly.checkpoint.load_extra` returns
+            it.
+
+        Raises
+        ------
+        TypeError
+            If `extra` holds what JSON does not. Nothing has been written then.
+        """
+        from ..data import container  # here, since `import nnpoly` does without it
+
+        extra = container.checked_extra(extra)
+        header = {"kind": "network", "network": self.header(), "extra": extra}
+        container.write(path, hosted(self.arrays()), header)
 
     def summary(self) -> str:
         """Return a table of the layers: shapes, parameters, their memory, and arithmetic.
@@ -500,12 +468,33 @@ def check_differentiable(chain: Sequence[Layer], where: str) -> None:
         check_differentiable(getattr(layer, "layers", ()), where)
 
 
+def place_of(where: str, backend: str | Backend | None, device: Any, dtype: Any) -> Place:
+    """The place that a network's arguments mean."""
+    found, device = registry.resolve(backend, device, where)
+    name = _checks.choice(where, "dtype", _dtype_name(dtype), FLOATS)
+    found.check_dtype(where, name)
+    return Place(found, device, name)
+
+
+def checked_array(
+    arrays: Mapping[str, host.HostArray], name: str, shape: tuple[int, ...], dtype: str
+) -> host.HostArray:
+    """The array of that name, if it has this shape and dtype."""
+    array = arrays[name]
+    if (array.shape, array.dtype.name) != (shape, dtype):
+        raise ValueError(
+            f"its {name} has shape {array.shape} of {array.dtype}, not {shape} of {dtype}"
+        )
+    return array
+
+
+def hosted(arrays: Mapping[str, Array]) -> dict[str, host.HostArray]:
+    """The arrays in NumPy."""
+    return {name: registry.to_host(array) for name, array in arrays.items()}
+
+
 def _dtype_name(dtype: Any) -> Any:
     """Return the name of a dtype object of any library."""
     if isinstance(dtype, str):
         return dtype
     return getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
-
-
-def _hosted(part: Mapping[str, Array]) -> dict[str, host.HostArray]:
-    return {name: registry.to_host(value) for name, value in part.items()}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .history import Callback, History
 
+
 class Position(NamedTuple):
     """Where a fit stands between two epochs."""
 
@@ -119,3 +120,13 @@ class Calls:
 def _hook(callback: Any, name: str) -> Callable[..., Any]:
     """A callback's method of that name, or a function that does nothing."""
     return getattr(callback, name, None) or (lambda *arguments: None)
+
+
+def checked_callbacks(where: str, callbacks: Any) -> Sequence[Callback]:
+    """The callbacks, if they are a list of callables."""
+    if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
+        raise ValueError(
+            f"{where}: `callbacks` must be a list of callables such as "
+            f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
+        )
+    return callbacks

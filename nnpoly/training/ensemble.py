@@ -8,14 +8,15 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from .. import _checks
-from ..backends import host
-from ..data.batches import Batch, Batches
+from ..data.batches import ArrayData, Batches
 from ..primitives import Array
-from .calls import Calls
-from .epochs import NonFiniteLossError, begin, end, record
-from .evaluation import Judge
+from .calls import Calls, checked_callbacks
+from .epochs import NonFiniteLossError, Transaction, require_finite
+from .evaluation import Evaluation, fetch, mean
+from .history import Callback, EpochRecord, History
 from .progress import Progress
-from .trainer import Callback, History, Trainer, _callables
+from .stepper import run_together
+from .trainer import Trainer
 
 
 class Prediction(NamedTuple):
@@ -127,65 +128,59 @@ class Ensemble:
         where, first = "Ensemble.fit", self.trainers[0]
         epochs = _checks.integer(where, "epochs", epochs)
         batch_size = _checks.integer(where, "batch_size", batch_size)
-        arrays = first._checked(where, X, y, sample_weight)
-        held_out = first._held_out(where, validation)
+        data = first.checked(where, X, y, sample_weight)
+        held_out = first.held_out(where, validation)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
                 f"so that each member has its own, got {callbacks!r}."
             )
-        runs = [_Run(i, trainer, callbacks) for i, trainer in enumerate(self.trainers)]
+        members = []
+        for i, trainer in enumerate(self.trainers):
+            batches = ArrayData(data, batch_size, trainer.seed, shuffle, self.bootstrap)
+            evaluation = None if held_out is None else Evaluation(trainer.loss, held_out)
+            called = [] if callbacks is None else callbacks(trainer)
+            members.append(_Member(i, trainer, batches, evaluation, called))
         self.failures = {}
         means = History()
         with Progress(epochs, enabled=progress) as bar, ExitStack() as stack:
-            for run in runs:
-                stack.enter_context(run.calls).begin()
+            for member in members:
+                stack.enter_context(member.calls).begin()
             for _ in range(epochs):
-                active = [run for run in runs if not run.stopped]
+                active = [member for member in members if not member.calls.stopped]
                 if not active:
                     break
-                for run in active:
-                    run.plan_epoch(arrays, batch_size, shuffle, self.bootstrap)
-                self._epoch(active, held_out)
-                trained = [run for run in active if not run.stopped]
-                _append_means(means, [run.history for run in trained])
+                self._epoch(active)
+                trained = [member for member in active if member.index not in self.failures]
+                _append_means(means, [member.calls.history for member in trained])
                 bar.advance(means)
-                for run in trained:
-                    run.calls.call()
-        return [run.history for run in runs]
+                for member in trained:
+                    member.calls.call()
+        return [member.calls.history for member in members]
 
-    def _epoch(self, runs: Sequence[_Run], held_out: Batch | None) -> None:
+    def _epoch(self, members: Sequence[_Member]) -> None:
         """Take the next epoch of all, or leave all as they were; those that fail stop alone."""
-        before = [run.trainer._snapshot() for run in runs]
-        losses: list[Any] = []
-        try:
-            begun = [begin(run.trainer, [run.batches]) for run in runs]
-            if together := [epoch for epoch in begun if epoch is not None]:
-                runs[0].trainer.network.place.backend.complete(together)
-            for run, epoch in zip(runs, begun, strict=True):
+        errors: dict[int, NonFiniteLossError] = {}
+        with ExitStack() as stack:
+            transactions = [stack.enter_context(member.transaction()) for member in members]
+            losses = _losses(members)
+            for member, taken, transaction in zip(members, losses, transactions, strict=True):
                 try:
-                    judge = Judge(run.trainer.loss, held_out)
-                    losses.append(end(run.trainer, run.batches, epoch, judge))
+                    member.finish(taken)
                 except NonFiniteLossError as error:
-                    losses.append(error)
-            if not any(isinstance(loss, tuple) for loss in losses):
-                raise losses[0]
-        except BaseException:
-            for run, state in zip(runs, before, strict=True):
-                run.trainer._state = state
-            raise
-        for run, state, loss in zip(runs, before, losses, strict=True):
-            if isinstance(loss, tuple):
-                record(run.trainer, run.history, *loss)
-            else:
-                run.trainer._state = state
-                self._fail(run, loss)
+                    transaction.undo()
+                    errors[member.index] = error
+            if len(errors) == len(members):
+                raise errors[members[0].index]
+        for member in members:
+            if member.index in errors:
+                self._fail(member, errors[member.index])
 
-    def _fail(self, run: _Run, error: NonFiniteLossError) -> None:
-        run.calls.stop()
-        self.failures[run.index] = error
+    def _fail(self, member: _Member, error: NonFiniteLossError) -> None:
+        member.calls.stop()
+        self.failures[member.index] = error
         warnings.warn(
-            f"Ensemble.fit: member {run.index} has stopped, the others go on. {error}",
+            f"Ensemble.fit: member {member.index} has stopped, the others go on. {error}",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -224,28 +219,53 @@ class Ensemble:
         return f"<Ensemble of {len(self)} trainers{kind}>"
 
 
-class _Run:
+class _Member:
     """One member's part in a fit."""
 
     def __init__(
-        self, index: int, trainer: Trainer, callbacks: Callable[[Trainer], Any] | None
+        self,
+        index: int,
+        trainer: Trainer,
+        data: ArrayData,
+        evaluation: Evaluation | None,
+        callbacks: Sequence[Callback],
     ) -> None:
-        self.index, self.trainer = index, trainer
-        made = [] if callbacks is None else callbacks(trainer)
-        self.history = History()
-        self.calls = Calls(trainer, _callables(made, "Ensemble.fit"), self.history)
+        self.index, self.trainer, self.stepper = index, trainer, trainer.stepper
+        self._data, self._evaluation = data, evaluation
+        self.calls = Calls(trainer, checked_callbacks("Ensemble.fit", callbacks), History())
 
-    @property
-    def stopped(self) -> bool:
-        return self.calls.stopped
+    def transaction(self) -> Transaction:
+        """What takes the member back if its epoch fails."""
+        return Transaction(self.stepper, self.trainer.history, self.calls.history)
 
-    def plan_epoch(self, arrays: Batch, size: int, shuffle: bool, bootstrap: bool) -> None:
-        """Decide what the next epoch goes through."""
-        n = int(arrays[0].shape[0])
-        order = self.trainer._order(n) if shuffle else host.arange(n)
-        if bootstrap:
-            order = host.bootstrap(n, self.trainer.seed)[order]
-        self.batches = Batches(*arrays, order, size)
+    def batches(self) -> Batches:
+        """The batches of the next epoch."""
+        return self._data.epoch(len(self.trainer.history))
+
+    def finish(self, losses: Sequence[float]) -> None:
+        """Look at an epoch's losses, evaluate, and record it."""
+        history, sizes = self.trainer.history, self.batches().sizes
+        require_finite(self.stepper, len(history) + 1, losses)
+        record = EpochRecord(mean(losses, sizes))
+        if self._evaluation is not None:
+            record = self._evaluation(self.stepper.evaluated(), record.loss)
+        history.append(record)
+        self.calls.history.append(record)
+
+
+def _losses(members: Sequence[_Member]) -> list[list[float]]:
+    """Take the steps of each member's epoch, together where the backend can. Returns the losses."""
+    epochs = [member.batches() for member in members]
+    whole = [i for i, member in enumerate(members) if member.stepper.steps.takes_epochs]
+    together = None
+    if whole:
+        together = run_together([members[i].stepper for i in whole], [[epochs[i]] for i in whole])
+    losses = dict(zip(whole, together or [], strict=False))
+    for i, member in enumerate(members):
+        if i not in losses:
+            stepper = member.stepper
+            losses[i] = fetch(stepper.network, stepper.one_by_one(epochs[i]))
+    return [losses[i] for i in range(len(members))]
 
 
 def _append_means(means: History, histories: Sequence[History]) -> None:

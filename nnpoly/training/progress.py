@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .trainer import History
+from .history import History
 
 SECONDS = 5.0  # between two plain lines
 

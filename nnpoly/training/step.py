@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from .. import layers
 from ..backends import Backend
 from ..backends.steps import Batch, Scratch, Spec, State

@@ -133,6 +133,15 @@ class Stepper:
         """Be again what a snapshot was taken of; it is given away."""
         self.state, self.births, self.t = snapshot
 
+    def resume(
+        self, net: Network, moments: Sequence[host.HostArray], births: dict[str, int], t: int
+    ) -> None:
+        """Go on from another network's parameters, and from moments of this optimiser."""
+        own = self.network
+        own.restore(net.arrays())
+        self._state = State(own.w, tuple(map(own.from_host, moments)), own.buffers)
+        self.births, self.t = births, t
+
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
         made_anew = ("steps", "lock", "_spec", "_halves", "_state")

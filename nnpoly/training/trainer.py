@@ -1,54 +1,26 @@
-"""Training: a network, a loss and an optimiser, and the steps and fits that change the network."""
+"""The trainer: a network, a loss and an optimiser, and the fits that change the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _checks, losses
-from ..backends import host, registry
+from ..backends import host
+from ..backends.steps import Batch
 from ..data import entering
-from ..data.batches import Batch, Batches, Source, Stream
+from ..data.batches import ArrayData, StreamData
 from ..losses import Loss
 from ..metrics import Metric, resolve
 from ..network import Network, check_differentiable
-from ..optimizers import Adam, Coefficients, Moments, Optimizer
+from ..optimizers import Adam, Optimizer
 from ..primitives import Array
-from .calls import Calls
-from .epochs import Epochs, Following
-from .evaluation import Judge, mean_loss
+from .calls import Calls, checked_callbacks
+from .epochs import Loop
+from .evaluation import Evaluation, mean_loss
+from .history import Callback, History
 from .progress import Progress
-from .step import Halves, State, halves, plan_of, training_step
-
-Callback = Callable[["Trainer", "History"], bool | None]
-
-
-@dataclass
-class History:
-    """What training recorded, an entry an epoch.
-
-    Attributes
-    ----------
-    loss
-        Mean of the batches' losses, each before its step, weighted by their sizes.
-    validation_loss
-        Loss on the validation data after the epoch; empty without such data.
-    metrics
-        By name: what `fit(metrics=...)` computed after the epoch, on the validation data where
-        there is some.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    metrics: dict[str, list[float]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.loss)
-
-
-_NOT_KEPT = ("_plan", "_training", "_halves", "_calls")  # in a pickle: compiled anew
+from .stepper import Stepper
 
 
 class Trainer:
@@ -81,6 +53,8 @@ class Trainer:
     rate_factor
         What the optimiser's learning rate is multiplied with, 1.0 at the start; callbacks such as
         `nn.callbacks.ReduceOnPlateau` change it.
+    stepper
+        Takes the steps: it owns the moments and all counts.
 
     Examples
     --------
@@ -94,7 +68,7 @@ class Trainer:
     True
     """
 
-    _calls: Calls | None = None  # the callbacks of the fit that runs
+    calls: Calls | None = None  # the callbacks of the fit that runs
 
     def __init__(
         self,
@@ -109,78 +83,73 @@ class Trainer:
             raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
         optimizer = Adam() if optimizer is None else optimizer
         _require_optimizer(optimizer, network.dtype)
-        self.loss = losses.get(loss, network.output, "Trainer")
+        loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network.chain, "Trainer")
         if precision is not None:
             network.place.backend.check_precision("Trainer", precision, network.dtype)
-        self.network = network
-        self.precision = precision
-        self._optimizer = optimizer
-        self.seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
+        seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
+        self.stepper = Stepper(network, optimizer, loss, seed, precision)
         self.history = History()
-        self.t = 0
-        self.rate_factor = 1.0
-        self._random = any(layer.random for layer in network.chain)
-        self._moments: Moments = tuple(self._zeros() for _ in optimizer.moments)
-        self._compile()
 
-    def _zeros(self) -> Array:
-        net = self.network
-        return net.from_host(host.vector([[0.0] * net.layout.size], net.dtype))
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return self.stepper.network
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that training minimises."""
+        return self.stepper.loss
+
+    @property
+    def precision(self) -> str | None:
+        """The precision of matrix products, where it is not the dtype's."""
+        return self.stepper.precision
+
+    @property
+    def seed(self) -> int:
+        """Decides shuffles and dropout masks."""
+        return self.stepper.seed
+
+    @property
+    def t(self) -> int:
+        """The number of steps so far."""
+        return self.stepper.t
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimiser. A new one takes over the moments of its own names; others start at 0."""
-        return self._optimizer
+        """The optimiser.
+
+        A new one takes over the moments that it carries by the same name and decay factor. Others
+        begin at 0, and with a bias correction of their own.
+        """
+        return self.stepper.optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         _require_optimizer(optimizer, self.network.dtype)
-        kept = dict(zip(self._optimizer.moments, self._moments, strict=True))
-        self._moments = tuple(
-            kept[name] if name in kept else self._zeros() for name in optimizer.moments
-        )
-        self._optimizer = optimizer
-        self._compile()
-
-    def _compile(self) -> None:
-        self.__dict__.pop("_halves", None)
-        self._plan = plan_of(self.network, self.loss, self.optimizer, self.precision)
-        backend = self.network.place.backend
-        self._training = backend.training(self._plan, partial(training_step, self._plan))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return a picklable state: arrays from the host; the compiled step is made anew."""
-        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
-        return {**state, "_moments": tuple(registry.to_host(m) for m in self._moments)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._moments = tuple(self.network.from_host(m) for m in self._moments)
-        self._compile()
-
-    # State
+        self.stepper.optimizer = optimizer
 
     @property
-    def _state(self) -> State:
-        net = self.network
-        return State(net.w, self._moments, net.buffers, self.t)
+    def rate_factor(self) -> float:
+        """What the optimiser's learning rate is multiplied with."""
+        return self.stepper.rate_factor
 
-    @_state.setter
-    def _state(self, state: State) -> None:
-        self.network.adopt(state.w, state.buffers)
-        self._moments, self.t = state.moments, state.t
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        self.stepper.rate_factor = _checks.not_negative("Trainer", "rate_factor", factor)
 
-    def _snapshot(self) -> State:
-        """Return a copy of the state that training does not touch."""
-        copy, (w, moments, buffers, t) = self.network.place.backend.copy, self._state
-        kept = [{name: copy(value) for name, value in part.items()} for part in buffers]
-        return State(copy(w), tuple(copy(m) for m in moments), kept, t)
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the newest step, its factor included; before any, of the first."""
+        return float(self.stepper.coefficients(max(self.t, 1))[0])
 
-    # Steps
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the callbacks of a fit that runs."""
+        return {name: value for name, value in vars(self).items() if name != "calls"}
 
     def summary(self) -> str:
-        """Return the network's table, the loss, the optimiser, memory, and how a step is taken.
+        """The network's table, the loss, the optimiser, memory, and how a step is taken.
 
         Examples
         --------
@@ -193,20 +162,20 @@ class Trainer:
             "loss": type(self.loss).__name__,
             "optimizer": repr(self.optimizer),
             "memory": self._memory(),
-            "steps": self._training.path,
+            "steps": self.stepper.steps.path,
         }
         lines = [f"{name:<9}  {value}" for name, value in rows.items()]
         return "\n".join([self.network.summary(), *lines])
 
     def _memory(self) -> str:
-        """Return what training takes beside the data."""
+        """The memory that training takes beside the data."""
         kept = ["w", *self.optimizer.moments]
         arrays = ["gradient", *kept]
-        each = self.network.layout.size * int(self.network.dtype[5:]) / 8e6
+        each = self.network.layout.size * self.network.place.itemsize / 1e6
         steps, batches = len(arrays) * each, "what the library takes"
-        if self._training.buffers is not None:
-            taken = self._training.buffers() / 1e6
-            steps, batches = steps + taken, f"{taken:.2f} MB so far"
+        taken = self.stepper.steps.bytes()
+        if taken is not None:
+            steps, batches = steps + taken / 1e6, f"{taken / 1e6:.2f} MB so far"
         return (
             f"{steps:.2f} MB in steps ({', '.join(arrays)}: {each:.2f} MB each; batches: {batches})"
             f", {steps + len(kept) * each:.2f} MB in fit (and a copy of {', '.join(kept)})"
@@ -227,81 +196,19 @@ class Trainer:
         sample_weight
             None, or (n,) factors s_i of the samples' losses: the loss is 1/n sum_i s_i l_i.
         """
-        if sample_weight is None and (loss := self._quick_step(xb, yb)) is not None:
+        if sample_weight is None and (loss := self.stepper.step_unchecked(xb, yb)) is not None:
             return loss
         net, where = self.network, "Trainer.step"
-        xb = entering.features(where, net.place, xb, net.inputs, "xb")
-        n = xb.shape[0]
-        yb = entering.targets(where, net.place, yb, self.loss, (n, net.outputs), "yb")
+        x = entering.features(where, net.place, xb, net.inputs, "xb")
+        n = x.shape[0]
+        y = entering.targets(where, net.place, yb, self.loss, (n, net.outputs), "yb", wait=False)
         weights = entering.sample_weights(where, net.place, sample_weight, n, "sample_weight")
-        return net.place.backend.zero_dimensional(self._advance(xb, yb, weights))
-
-    def _quick_step(self, xb: Any, yb: Any) -> Array:
-        """Take one step as the backend takes a batch as it came, and return its loss, or None."""
-        if self._training.quick is None:
-            return None
-        t = self.t + 1
-        c = self._coefficients(t)
-        loss = self._training.quick(self.network.w, self._moments, xb, yb, c)
-        if loss is not None:
-            self.t = t
-        return loss
-
-    def _coefficients(self, t: int) -> Coefficients:
-        """Return the optimiser's coefficients of step t, its learning rate times `rate_factor`."""
-        c = self._optimizer.coefficients(t)
-        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
-
-    def _coefficients_of(self, steps: range) -> list[Coefficients]:
-        """Return the coefficients of several steps."""
-        plain = self.rate_factor == 1.0
-        return list(map(self._optimizer.coefficients if plain else self._coefficients, steps))
-
-    def _advance(self, x: Array, y: Array, sample_weight: Array | None) -> Array:
-        """Take one step on checked arrays."""
-        net, t = self.network, self.t + 1
-        c = self._coefficients(t)
-        with net.place.scope():
-            loss, w, self._moments, buffers = self._training.step(
-                net.w, self._moments, net.buffers, x, y, sample_weight, c, self._key(t)
-            )
-        net.adopt(w, buffers)
-        self.t = t
-        return loss
-
-    def _key(self, t: int, part: int = 0) -> int:
-        """Return the key of the random masks of step t, or of one part of it."""
-        return host.key(self.seed, t + (part << 32)) if self._random else 0
-
-    def _advance_together(self, batches: Sequence[Batch]) -> list[Array]:
-        """Take one step by the mean gradient of several batches, as of their union."""
-        net, t = self.network, self.t + 1
-        losses: list[Array] = []
-        total: Array = None
-        rows = 0
-        with net.place.scope():
-            for part, batch in enumerate(batches):
-                n = batch[0].shape[0]
-                loss, g, buffers = self._halves.gradient(
-                    net.w, net.buffers, *batch, self._key(t, part)
-                )
-                net.adopt(net.w, buffers)
-                losses.append(loss)
-                total, rows = g * n if total is None else total + g * n, rows + n
-            c = self._coefficients(t)
-            w, self._moments = self._halves.update(net.w, total / rows, self._moments, c)
-        net.adopt(w, net.buffers)
-        self.t = t
-        return losses
-
-    @cached_property
-    def _halves(self) -> Halves:
-        return halves(self._plan, self.network.place.backend)
+        return net.place.backend.zero_dimensional(self.stepper.step(Batch(x, y, weights)))
 
     def averaged(self) -> Network:
         """Return a copy of the network with the moving average of its parameters.
 
-        The optimiser keeps the average, `nn.Adam(1e-3, ema=0.999)`; before the first step it is the
+        The optimiser keeps the average, `nn.Adam(1e-3, ema=0.999)`; before its first step it is the
         parameters themselves.
         """
         if self.optimizer.ema is None:
@@ -309,12 +216,7 @@ class Trainer:
                 f"Trainer.averaged: `optimizer` must keep an average, got {self.optimizer!r}. Give "
                 "it one: ema=0.999."
             )
-        net = self.network.copy()
-        if self.t:
-            average = dict(zip(self.optimizer.moments, self._moments, strict=True))["average"]
-            with net.place.scope():
-                net.w = average / (1.0 - self.optimizer.ema**self.t)
-        return net
+        return self.stepper.averaged()
 
     def fit(
         self,
@@ -389,60 +291,56 @@ class Trainer:
             was after the last complete epoch.
         """
         where = "Trainer.fit"
-        calls = Calls(self, _callables(callbacks, where), History())
+        calls = Calls(self, checked_callbacks(where, callbacks), History())
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
-        shown: Batch | None = None
-        following: Following
+        data: ArrayData | StreamData
         if y is None and not hasattr(X, "shape"):  # an array lacks its y
-            following = self._stream(where, X, epochs, steps_per_epoch)
+            data = self._stream(where, X, epochs, steps_per_epoch)
         else:
             if steps_per_epoch is not None:
                 raise ValueError(f"{where}: `steps_per_epoch` is for batches, without `y`.")
-            batch_size = _checks.integer(where, "batch_size", batch_size)
-            shown = self._checked(where, X, y, sample_weight)
-            following = partial(self._batches, shown, batch_size, shuffle)
-        judge = self._judge(where, validation, metrics, shown)
+            size = _checks.integer(where, "batch_size", batch_size)
+            data = ArrayData(self.checked(where, X, y, sample_weight), size, self.seed, shuffle)
+        evaluation = None
+        if validation is not None or metrics:
+            evaluation = self._evaluation(where, validation, metrics, data)
         done = 0 if resume is None else self._resume(calls, resume, epochs)
         with Progress(epochs, done, enabled=progress) as bar, calls:
             calls.begin()
-            run = Epochs(self, following, accumulate, judge, calls, bar)
-            while done < epochs and not calls.stopped:
-                done += run.advance(epochs - done)
+            loop = Loop(self.stepper, self.history, data, evaluation, calls, bar, accumulate)
+            loop.run(epochs - done)
         return calls.history
 
     def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
-        """Take up the state in a file, where there is one; return how many epochs are done."""
-        from .. import checkpoint
+        """Take up the state in a file, where there is one. Returns how many epochs are done."""
+        from . import files
 
-        checkpoint.resume(calls, path, epochs)
+        files.resume(calls, self.stepper, self.history, path, epochs)
         return len(self.history)
 
-    def _batches(self, arrays: Batch, size: int, shuffle: bool, ahead: int) -> Batches:
-        """Return the batches of arrays, so many epochs ahead of the next one.
-
-        Of a single batch, the order of the rows plays no part.
-        """
-        n = arrays[0].shape[0]
-        return Batches(*arrays, self._order(n, ahead) if shuffle and size < n else None, size)
-
-    def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> Callable[[int], Stream]:
-        """Return what returns the batches of a source, so many epochs ahead."""
+    def _stream(self, where: str, X: Any, epochs: int, steps: Any) -> StreamData:
+        """The batches of a user's source."""
         if steps is not None:
             steps = _checks.integer(where, "steps_per_epoch", steps)
-        source = Source(where, X, epochs, steps)
-        return lambda ahead: Stream(source.epoch(len(self.history) + ahead), self.loss)
+        widths = self.network.inputs, self.network.outputs
+        return StreamData(where, X, epochs, steps, self.loss, widths)
 
-    def _judge(self, where: str, validation: Any, metrics: Any, shown: Batch | None) -> Judge:
-        """Return what judges the network after an epoch, by the validation data if there is any."""
-        held_out = self._held_out(where, validation)
+    def _evaluation(
+        self, where: str, validation: Any, metrics: Any, data: ArrayData | StreamData
+    ) -> Evaluation:
+        """What is computed after an epoch: on the validation data, or else on the data."""
+        held_out = self.held_out(where, validation)
         named = resolve(where, metrics, self.network.output)
-        if named and held_out is None and shown is None:
-            raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
-        return Judge(self.loss, held_out, named, held_out or shown)
+        measured = held_out
+        if named and held_out is None:
+            if isinstance(data, StreamData):
+                raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
+            measured = data.data
+        return Evaluation(self.loss, held_out, named, measured)
 
-    def _held_out(self, where: str, validation: Any) -> Batch | None:
-        """Return the validation data, checked."""
+    def held_out(self, where: str, validation: Any) -> Batch | None:
+        """The validation data as the network's arrays, checked."""
         if validation is None:
             return None
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
@@ -450,47 +348,44 @@ class Trainer:
                 f"{where}: `validation` must be a pair (X, y), or (X, y, sample_weight), got "
                 f"{type(validation).__name__}."
             )
-        return self._checked(where, *validation, within="validation")
-
-    def _order(self, n: int, ahead: int = 0) -> host.HostArray:
-        """Return an order of the numbers 0..n-1, so many epochs ahead of the next one."""
-        return host.permutation(n, self.seed, len(self.history) + ahead)
+        return self.checked(where, *validation, within="validation")
 
     # Evaluation
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the mean loss on data, a float, without dropout and in blocks that fit memory.
+        """The mean loss on data, a float, without dropout and in blocks that fit memory.
 
         With weights s_i it is sum_i s_i l_i / sum_i s_i.
         """
-        batch = self._checked("Trainer.evaluate", X, y, sample_weight)
-        return mean_loss(self.network, self.loss, batch)
+        data = self.checked("Trainer.evaluate", X, y, sample_weight)
+        return mean_loss(self.network, self.loss, data)
 
-    def _checked(
+    def checked(
         self, where: str, X: Any, y: Any, sample_weight: Any = None, *, within: str = ""
     ) -> Batch:
-        """Return data as the network's arrays after every check there is; the weights' mean is 1.
+        """Data as the network's arrays after every check there is; the weights' mean is 1.
 
         within: the argument that holds the data, if they are not arguments themselves.
         """
-        net, names = self.network, ["X", "y", "sample_weight"]
-        if within:
-            names = [f"{within}[{i}]" for i in range(3)]
-        given, widths = (X, y, sample_weight), (net.inputs, net.outputs)
-        arrays = entering.checked(where, net.place, self.loss, widths, *given, names=names)
-        x, target, weights = arrays
-        if weights is not None:
-            with net.place.scope():
-                weights = weights / net.place.backend.xp.mean(weights)
-        return x, target, weights
+        net = self.network
+        names = [f"{within}[{i}]" for i in range(3)] if within else ["X", "y", "sample_weight"]
+        widths = net.inputs, net.outputs
+        data = entering.checked(
+            where, net.place, self.loss, widths, X, y, sample_weight, names=names
+        )
+        if data.sample_weight is None:
+            return data
+        with net.place.scope():
+            weights = data.sample_weight / net.place.backend.xp.mean(data.sample_weight)
+        return data._replace(sample_weight=weights)
 
     # Files
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Any, extra: Mapping[str, Any] | None = None) -> None:
         """Write network, optimiser, moments, step and history to one file; see `Trainer.load`."""
-        from .. import checkpoint
+        from . import files  # here, since `import nnpoly` does without it
 
-        checkpoint.save_trainer(self, path)
+        files.save(self.stepper, self.history, self.calls, path, extra)
 
     @classmethod
     def load(
@@ -507,9 +402,17 @@ class Trainer:
         precision
             Of matrix products, as for a new trainer.
         """
-        from .. import checkpoint
+        from ..data.container import named
+        from . import files
 
-        return checkpoint.load_trainer(path, backend, device, precision)
+        saved, _ = files.load("Trainer.load", path, backend, device)
+        with named(path):
+            trainer = cls(
+                saved.network, saved.optimizer, saved.loss, seed=saved.seed, precision=precision
+            )
+        saved.give(trainer.stepper)
+        trainer.history = saved.history
+        return trainer
 
 
 def _require_optimizer(optimizer: Any, dtype: str) -> None:
@@ -524,12 +427,3 @@ def _require_optimizer(optimizer: Any, dtype: str) -> None:
             f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
             "Use eps=1e-4 or more, or a float32 network."
         )
-
-
-def _callables(callbacks: Any, where: str) -> Sequence[Callback]:
-    if not isinstance(callbacks, tuple | list) or not all(callable(c) for c in callbacks):
-        raise ValueError(
-            f"{where}: `callbacks` must be a list of callables such as "
-            f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
-        )
-    return callbacks

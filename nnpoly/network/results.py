@@ -1,0 +1,90 @@
+"""What a network gives back: traces, gradients, and its layers with their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ..layers import Layer
+from ..primitives import Array
+
+
+class Trace(NamedTuple):
+    """Everything a forward pass computed, a layer an entry; layers count from 0.
+
+    Attributes
+    ----------
+    pre, post
+        Pre- and post-activations h~^(l), h^(l): (n, m_l) each. The last post is the output.
+    scores, output
+        f~ and f: (n, K).
+    """
+
+    pre: list[Array]
+    post: list[Array]
+    scores: Array
+    output: Array
+
+
+class Gradients(NamedTuple):
+    """The gradient of the loss, a layer an entry; layers count from 0.
+
+    Attributes
+    ----------
+    W, b
+        dL/dW^(l): (m_l, m_{l-1}) and dL/db^(l): (m_l,); None for a layer without them.
+    delta
+        dL/dh~^(l): (n, m_l), the 1/n of the mean loss included.
+    parameters
+        Every layer's gradients by name (a LayerNorm has "gain" and "shift").
+    flat
+        All of them as one vector, laid out like `Network.w`: (P,).
+    """
+
+    W: list[Array | None]
+    b: list[Array | None]
+    delta: list[Array]
+    parameters: list[dict[str, Array]]
+    flat: Array
+
+
+class BoundLayer:
+    """A layer of a network together with its parameters, as attributes.
+
+    Attributes
+    ----------
+    layer
+        The frozen description, whose own attributes can be read here too.
+    parameters, buffers
+        Arrays by name, live where the library's arrays can be written into.
+    """
+
+    layer: Layer
+    parameters: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+
+    def __init__(self, layer: Layer, parameters: dict[str, Array], buffers: dict[str, Array]):
+        self.__dict__.update(
+            layer=layer,
+            parameters=MappingProxyType(parameters),
+            buffers=MappingProxyType(buffers),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copy and pickle look for those before there are attributes
+            raise AttributeError(name)
+        for source in (self.parameters, self.buffers):
+            if name in source:
+                return source[name]
+        return getattr(self.layer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"layers: `{name}` cannot be assigned, since it would change nothing. Write into the "
+            f"array, layers[i].{name}[...] = value, where the library allows it, or assign "
+            "Network.w, the vector of all parameters."
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.layer)

@@ -1,0 +1,178 @@
+"""Trainers in files, and fits that go on from them; see `nnpoly.data.container`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .. import _checks
+from .._described import construct, describe
+from ..backends import host
+from ..data.container import Arrays, as_path, checked_extra, named, read, to_json, write
+from ..losses import Loss
+from ..network import Network
+from ..network.files import network_of
+from ..network.network import checked_array, hosted
+from ..optimizers import Optimizer
+from .calls import Calls, Position
+from .history import History
+from .stepper import Stepper
+
+
+def save(
+    stepper: Stepper, history: History, calls: Calls | None, path: Any, extra: Any = None
+) -> None:
+    """Write a trainer with all that continuing needs, in a fit with the states of its callbacks.
+
+    Parameters
+    ----------
+    stepper, history
+        The trainer's.
+    calls
+        The callbacks of the fit that runs, or None.
+    path, extra
+        As of `Network.save`.
+    """
+    net = stepper.network
+    moments = {f"moment/{name}": moment for name, moment in stepper.moments.items()}
+    arrays = hosted({**net.arrays(), **moments})
+    header = {
+        "kind": "trainer",
+        "network": net.header(),
+        "optimizer": describe(stepper.optimizer),
+        "loss": describe(stepper.loss),
+        "seed": stepper.seed,
+        "t": stepper.t,
+        "births": stepper.births,
+        "rate_factor": stepper.rate_factor,
+        "history": vars(history),
+        "fit": None if calls is None else _fit_header(calls, arrays),
+        "extra": checked_extra(extra),
+    }
+    write(path, arrays, header)
+
+
+def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
+    """Where a fit stands; the arrays of its callbacks' states join `arrays`."""
+    callbacks = []
+    for i, (name, state) in enumerate(zip(calls.names, calls.states(), strict=True)):
+        tensors = {key: value for key, value in state.items() if host.is_array(value)}
+        arrays.update({f"callback/{i}/{key}": value for key, value in tensors.items()})
+        values = {k: host.plain(v) for k, v in state.items() if k not in tensors}
+        to_json(values, f"{name}.state()")
+        callbacks.append({"class": name, "values": values})
+    return {"history": vars(calls.history), "position": calls.position, "callbacks": callbacks}
+
+
+class Saved(NamedTuple):
+    """A trainer in a file."""
+
+    network: Network
+    optimizer: Optimizer
+    loss: Loss
+    seed: int
+    moments: list[host.HostArray]
+    births: dict[str, int]
+    t: int
+    rate_factor: float
+    history: History
+    fit: dict[str, Any] | None
+
+    def give(self, stepper: Stepper) -> None:
+        """Make the stepper of an equal network and optimiser what the file has."""
+        stepper.resume(self.network, self.moments, self.births, self.t)
+        stepper.seed, stepper.rate_factor = self.seed, self.rate_factor
+
+
+def load(where: str, path: Any, backend: Any, device: Any) -> tuple[Saved, Arrays]:
+    """Read a trainer, and all arrays of the file."""
+    header, arrays = read(path)
+    if header.get("kind") == "network":
+        raise ValueError(
+            f"{where}: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
+        )
+    net = network_of(path, header, arrays, backend, device)
+    with named(path):
+        optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
+        shape = (net.layout.size,)
+        moments = [
+            checked_array(arrays, f"moment/{name}", shape, net.dtype) for name in optimizer.moments
+        ]
+        births = {
+            name: _checks.integer("Trainer", "births", born, 0)
+            for name, born in header.get("births", {}).items()
+        }
+        t = _checks.integer("Trainer", "t", header["t"], 0)
+        factor = _checks.not_negative("Trainer", "rate_factor", header["rate_factor"])
+        history = History(**header["history"])
+        seed = _checks.integer("Trainer", "seed", header["seed"], 0)
+        found = Saved(
+            net, optimizer, loss, seed, moments, births, t, factor, history, header["fit"]
+        )
+    return found, arrays
+
+
+def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: int) -> None:
+    """Give the trainer and the callbacks of a fit the state in a file, where there is one.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another network, optimiser, loss or list of callbacks, or has more than
+        `epochs` epochs. Nothing has changed then.
+    """
+    where, net = "Trainer.fit", stepper.network
+    if not as_path(where, path, "resume").exists():
+        calls.continue_from(history.copy(), Position(len(history)), None)
+        return
+    saved, arrays = load(where, path, net.place.backend, net.device)
+    with named(path):
+        fit = saved.fit
+        recorded = saved.history.copy()
+        position, names, states = Position(len(recorded)), calls.names, None
+        if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
+            recorded, position = History(**fit["history"]), Position(*fit["position"])
+            names = [entry["class"] for entry in fit["callbacks"]]
+            states = [_state(i, entry, arrays) for i, entry in enumerate(fit["callbacks"])]
+    mine = _parts(net, stepper.optimizer, stepper.loss, calls.names)
+    _require_same(path, mine, _parts(saved.network, saved.optimizer, saved.loss, names))
+    if len(saved.history) > epochs:
+        raise ValueError(
+            f"{where}: `epochs` counts the whole run, of which `resume` {path} has "
+            f"{len(saved.history)} already, got {epochs}. Ask for as many at least."
+        )
+    saved.give(stepper)
+    net.seed = saved.network.seed
+    vars(history).update(vars(saved.history))
+    calls.continue_from(recorded, position, states)
+
+
+def _state(i: int, entry: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """The state of the callback at place i."""
+    start = f"callback/{i}/"
+    tensors = {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
+    return {**entry["values"], **tensors}
+
+
+def _parts(
+    net: Network, optimizer: Optimizer, loss: Loss, callbacks: Sequence[str]
+) -> dict[str, Any]:
+    """What two trainers must have in common to continue one another."""
+    return {
+        **{f"layer {l}": layer for l, layer in enumerate(net.chain)},
+        "output": net.output,
+        "dtype": net.dtype,
+        "optimizer": optimizer,
+        "loss": loss,
+        "callbacks": list(callbacks),
+    }
+
+
+def _require_same(path: Any, mine: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    for name in {**mine, **saved}:
+        here, there = mine.get(name, "nothing"), saved.get(name, "nothing")
+        if here != there:
+            raise ValueError(
+                f"Trainer.fit: `resume` {path} is of another run: its {name} is {there}, and not "
+                f"{here}. Make the trainer as it was then, or name a new file."
+            )
