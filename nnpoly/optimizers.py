@@ -1,8 +1,9 @@
 """Optimisers: element-wise rules for the flat parameter vector w, given its gradient g.
 
 An optimiser is a frozen object without state: the trainer keeps the moments, laid out like w, and
-the step t = 1, 2, .... What depends on t alone (learning rate, bias corrections) is computed on the
-host in Python floats, `coefficients(t)`; the update itself is pure and runs on any backend.
+counts the steps, t = 1, 2, .... What depends on these counts alone (learning rate, bias
+corrections) is computed on the host in Python floats, `coefficients(t)`; the update itself is pure
+and runs on any backend.
 
 Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does; torch,
 optax and Keras add it outside, g / (sqrt(s) + eps). `eps_inside_sqrt=False` gives that form. The
@@ -12,6 +13,7 @@ same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(ep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,6 +24,7 @@ from .schedules import Schedule
 
 Coefficients: TypeAlias = tuple[Scalar, ...]
 Moments: TypeAlias = tuple[Array, ...]
+Ages: TypeAlias = Mapping[str, int]
 
 
 @described
@@ -69,23 +72,62 @@ class Optimizer(Described):
                 self._set(**{name: check(where, name, getattr(self, name))})
 
     @property
-    def moments(self) -> tuple[str, ...]:
-        """The names of the vectors that are carried from step to step, 0 at the start."""
-        return self._carried if self.ema is None else (*self._carried, "average")
+    def carried(self) -> dict[str, float]:
+        """The vectors that the rule carries from step to step, each with its decay a step.
+
+        A rule of your own overrides it, unless it carries none. They start at 0.
+        """
+        return {}
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        """The names of those that the rule carries."""
-        return ()
+    def decays(self) -> dict[str, float]:
+        """All vectors that are carried from step to step, each with its decay a step.
+
+        They are the rule's own (1.0 stands for a sum, which does not decay), and last the "average"
+        of the parameters, where there is an `ema`. A moment of another optimiser can be taken over
+        where both its name and its decay are the same.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> nn.Adam(ema=0.99).decays
+        {'m': 0.9, 's': 0.999, 'average': 0.99}
+        """
+        return self.carried if self.ema is None else {**self.carried, "average": self.ema}
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of the vectors that are carried from step to step, 0 at the start."""
+        return tuple(self.decays)
 
     def learning_rate_at(self, t: int) -> float:
         """Return the learning rate of step t, counted from 1."""
         eta = self.learning_rate
-        return eta(t) if isinstance(eta, Schedule) else eta
+        return eta if isinstance(eta, float) else float(eta(t))
 
-    def coefficients(self, t: int) -> Coefficients:
-        """Return what step t alone decides, in Python floats; the learning rate comes first."""
+    def coefficients(self, t: int, ages: Ages | None = None) -> Coefficients:
+        """Return the learning rate of step t, then the rule's bias corrections, in Python floats.
+
+        Parameters
+        ----------
+        t
+            The step, counted from 1.
+        ages
+            By a moment's name, for how many steps it has been carried, this one included. That is t
+            where nothing else is said; a moment that began later has another bias to correct.
+        """
         return (self.learning_rate_at(t),)
+
+    def coefficients_of(self, steps: range, ages: Ages | None = None) -> list[Coefficients]:
+        """Return the coefficients of several steps; `ages` are those at the first of them."""
+        if not ages:
+            return list(map(self.coefficients, steps))
+        found, ages = [], dict(ages)
+        for t in steps:
+            found.append(self.coefficients(t, ages))
+            for name in ages:
+                ages[name] += 1
+        return found
 
     def update(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -97,16 +139,16 @@ class Optimizer(Described):
             w = ops.decayed(w, c[0], self.weight_decay)
         elif self.weight_decay:
             g = ops.penalised(g, w, self.weight_decay)
-        count = len(self._carried)
-        w, moved = self.rule(ops, w, g, moments[:count], c)
         if self.ema is None:
-            return w, moved
-        return w, (*moved, ops.averaged(moments[count], w, self.ema))
+            return self.rule(ops, w, g, moments, c)
+        *own, average = moments
+        w, moved = self.rule(ops, w, g, tuple(own), c)
+        return w, (*moved, ops.averaged(average, w, self.ema))
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
     ) -> tuple[Array, Moments]:
-        """Return the new w and the new moments."""
+        """Return the new w and the rule's new moments, in the order of `carried`."""
         raise NotImplementedError
 
 
@@ -133,8 +175,8 @@ class SGD(Optimizer):
             raise ValueError("SGD: `nesterov` needs momentum > 0, got momentum=0. Set momentum.")
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("v",) if self.momentum else ()
+    def carried(self) -> dict[str, float]:
+        return {"v": self.momentum} if self.momentum else {}
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -158,8 +200,8 @@ class AdaGrad(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("s",)
+    def carried(self) -> dict[str, float]:
+        return {"s": 1.0}  # a sum
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -182,8 +224,8 @@ class RMSProp(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("s",)
+    def carried(self) -> dict[str, float]:
+        return {"s": self.beta}
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -203,12 +245,20 @@ class _AdamLike(Optimizer):
     eps_inside_sqrt: bool = True
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("m", "s")
+    def carried(self) -> dict[str, float]:
+        return {"m": self.beta1, "s": self.beta2}
 
-    def _unbias(self, t: int) -> tuple[float, float]:
-        """Return the factors that make m and s unbiased after t steps from 0."""
-        return 1.0 / (1.0 - self.beta1**t), 1.0 / (1.0 - self.beta2**t)
+    def coefficients(self, t: int, ages: Ages | None = None) -> Coefficients:
+        # A fit of tiny batches spends much of its time here: one call a step, and no other.
+        age_m = age_s = t
+        if ages is not None:
+            age_m, age_s = ages.get("m", t), ages.get("s", t)
+        eta = self.learning_rate
+        return (
+            eta if isinstance(eta, float) else float(eta(t)),
+            1.0 / (1.0 - self.beta1**age_m),
+            1.0 / (1.0 - self.beta2**age_s),
+        )
 
     @property
     def _betas(self) -> tuple[float, float]:
@@ -235,9 +285,6 @@ class Adam(_AdamLike):
     >>> nn.Adam(1e-2).coefficients(1)  # eta and the two bias corrections of the first step
     (0.01, 10.0..., 999.99...)
     """
-
-    def coefficients(self, t: int) -> Coefficients:
-        return (self.learning_rate_at(t), *self._unbias(t))
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -271,10 +318,11 @@ class NAdam(_AdamLike):
     PyTorch and Keras add a schedule of b1 to this rule; here b1 is constant.
     """
 
-    def coefficients(self, t: int) -> Coefficients:
-        unbias_m, unbias_s = self._unbias(t)
-        ahead = self.beta1 / (1.0 - self.beta1 ** (t + 1))
-        return self.learning_rate_at(t), ahead, (1.0 - self.beta1) * unbias_m, unbias_s
+    def coefficients(self, t: int, ages: Ages | None = None) -> Coefficients:
+        eta, unbias_m, unbias_s = super().coefficients(t, ages)
+        age = t if ages is None else ages.get("m", t)
+        ahead = self.beta1 / (1.0 - self.beta1 ** (age + 1))
+        return eta, ahead, (1.0 - self.beta1) * unbias_m, unbias_s
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -292,11 +340,8 @@ class AMSGrad(_AdamLike):
     """
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("m", "s", "peak")
-
-    def coefficients(self, t: int) -> Coefficients:
-        return (self.learning_rate_at(t), *self._unbias(t))
+    def carried(self) -> dict[str, float]:
+        return {**super().carried, "peak": self.beta2}
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
@@ -320,8 +365,8 @@ class Lion(Optimizer):
     decoupled = True
 
     @property
-    def _carried(self) -> tuple[str, ...]:
-        return ("m",)
+    def carried(self) -> dict[str, float]:
+        return {"m": self.beta2}
 
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients

@@ -403,7 +403,7 @@ class Failing(nn.Adam):
 
     def rule(self, ops: Any, w: Any, g: Any, moments: Any, c: Any) -> Any:
         result = super().rule(ops, w, g, moments, c)
-        if c[1] == self._unbias(self.at)[0]:
+        if c[1] == self.coefficients(self.at)[1]:
             raise self.error
         return result
 

@@ -42,18 +42,20 @@ def minimise(
     steps: int = 1,
     place: Mapping[str, Any] = {"backend": "numpy"},
     start: np.ndarray = W,
+    first: int = 1,
+    ages: Mapping[str, int] | None = None,
 ) -> np.ndarray:
-    """Return w after a number of steps, given the gradient as a function of w."""
+    """Return w after a number of steps from t = `first`, given the gradient as a function of w."""
     backend, device = registry.resolve(**place)
 
     def array(values: np.ndarray) -> Any:
         return backend.from_host(np.array(values, start.dtype), device)
 
     w, moments = array(start), tuple(array(0.0 * start) for _ in optimizer.moments)
-    for t in range(1, steps + 1):
+    for c in optimizer.coefficients_of(range(first, first + steps), ages):
         g = array(gradient(backend.to_host(w)))
         with backend.scope(device):
-            w, moments = optimizer.update(backend.ops, w, g, moments, optimizer.coefficients(t))
+            w, moments = optimizer.update(backend.ops, w, g, moments, c)
     assert all(array.dtype == g.dtype for array in (w, *moments))
     return np.array(backend.to_host(w))
 
@@ -191,6 +193,72 @@ def test_amsgrad_remembers_the_largest_s():
     assert fading(nn.AMSGrad) > fading(nn.Adam) + 5 * ETA
 
 
+# What is carried from step to step
+
+
+DECAYS = {
+    "sgd": {},
+    "momentum": {"v": 0.9},
+    "nesterov": {"v": 0.9},
+    "adagrad": {"s": 1.0},
+    "rmsprop": {"s": 0.9},
+    **{rule: {"m": 0.9, "s": 0.999} for rule in ("adam", "adamw", "nadam")},
+    "amsgrad": {"m": 0.9, "s": 0.999, "peak": 0.999},
+    "lion": {"m": 0.99},
+}
+
+
+@pytest.mark.parametrize("rule", EXACT)
+def test_every_moment_has_its_decay(rule):
+    optimizer, want = EXACT[rule], DECAYS[rule]
+    assert optimizer.decays == want
+    averaging = replace(optimizer, ema=0.95)
+    assert list(averaging.decays.items()) == [*want.items(), ("average", 0.95)]
+    assert (optimizer.moments, averaging.moments) == (tuple(want), (*want, "average"))
+
+
+CORRECTED = ["adam", "adamw", "nadam", "amsgrad"]
+
+
+def corrections(rule: str, t: int, m: int, s: int) -> tuple[float, ...]:
+    """The bias corrections of moments of those ages, as they have always been computed."""
+    unbias_m, unbias_s = 1.0 / (1.0 - 0.9**m), 1.0 / (1.0 - 0.999**s)
+    if rule == "nadam":
+        return ETA, 0.9 / (1.0 - 0.9 ** (m + 1)), (1.0 - 0.9) * unbias_m, unbias_s
+    return ETA, unbias_m, unbias_s
+
+
+@pytest.mark.parametrize("rule", CORRECTED)
+@pytest.mark.parametrize("ages", [None, {}, {"m": 1}, {"s": 3}, {"m": 2, "s": 7, "average": 4}])
+def test_bias_corrections_go_by_the_ages_of_the_moments(rule, ages):
+    optimizer, given = EXACT[rule], dict(ages or {})
+    for t in (1, 2, 17, 1000, 100_000):
+        want = corrections(rule, t, given.get("m", t), given.get("s", t))
+        assert optimizer.coefficients(t, ages) == want
+    assert (ages or {}) == given
+
+
+@every_rule
+@pytest.mark.parametrize("ages", [None, {}, {"m": 1}, {"s": 3, "m": 2}, {"v": 1, "average": 9}])
+@pytest.mark.parametrize("rate", [ETA, schedules.Cosine(ETA, 20)], ids=["number", "schedule"])
+def test_the_coefficients_of_several_steps_are_those_of_each(optimizer, ages, rate):
+    optimizer, steps = replace(optimizer, learning_rate=rate), range(5, 30)
+    want = []
+    for k, t in enumerate(steps):
+        older = {name: age + k for name, age in (ages or {}).items()}
+        want.append(optimizer.coefficients(t, older))
+    assert optimizer.coefficients_of(steps, ages) == want
+    assert optimizer.coefficients_of(range(5, 5), ages) == []
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw", "amsgrad"])
+def test_moments_that_begin_late_are_corrected_from_their_beginning(backend_variant, rule):
+    """With a constant gradient every step from new moments is eta, from t = 100 as from t = 1."""
+    ages = {"m": 1, "s": 1, "peak": 1}
+    got = minimise(EXACT[rule], constant, 3, backend_variant.place, first=100, ages=ages)
+    np.testing.assert_allclose(got, W - 3 * ETA * np.sign(G), rtol=1e-13, atol=1e-15)
+
+
 # Weight decay and clipping
 
 
@@ -298,11 +366,21 @@ def test_hyper_parameters_become_python_floats(optimizer):
     assert {type(c) for t in (1, 10**6) for c in made.coefficients(t)} == {float}
 
 
-@pytest.mark.parametrize("rate", [NUMPY_FLOAT, schedules.Cosine(NUMPY_FLOAT, np.int64(9))], ids=str)
+class Rough(schedules.Schedule):
+    """A user's own, whose rates are NumPy's."""
+
+    def __call__(self, t: int) -> float:
+        return np.float64(0.5) / np.sqrt(t)
+
+
+@pytest.mark.parametrize(
+    "rate", [NUMPY_FLOAT, schedules.Cosine(NUMPY_FLOAT, np.int64(9)), Rough()], ids=type
+)
 def test_numpy_floats_do_not_promote_the_parameters(backend_variant, rate):
-    optimizer = nn.SGD(rate, weight_decay=NUMPY_FLOAT, clip_norm=NUMPY_FLOAT)
-    got = minimise(optimizer, constant, 2, backend_variant.place, W.astype("float32"))
-    assert got.dtype == "float32"
+    for kind in (nn.SGD, nn.Adam):
+        optimizer = kind(rate, weight_decay=NUMPY_FLOAT, clip_norm=NUMPY_FLOAT)
+        got = minimise(optimizer, constant, 2, backend_variant.place, W.astype("float32"))
+        assert got.dtype == "float32"
 
 
 @pytest.mark.parametrize("optimizer", [nn.Adam(NUMPY_FLOAT), nn.SGD(NUMPY_FLOAT)], ids=str)
