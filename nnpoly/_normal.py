@@ -3,8 +3,8 @@
 For u = |z| the upper tail is exp(-u^2 / 2) q(u), where q(u) = erfcx(u / sqrt 2) / 2 falls smoothly
 from 1/2 to 0. In t = (u - 4) / (u + 4), which maps [0, inf) onto [-1, 1), q is a short polynomial:
 the truncated Chebyshev series of q, computed with 50 digits and converted to powers of t. The
-series of 11 terms is good to float32 and that of 24 terms to float64 (`tests/vocabulary/test_activations.py`
-measures both against mpmath).
+series of 11 terms is good to float32 and that of 24 terms to float64, as
+`tests/vocabulary/test_activations.py` measures against mpmath.
 """
 
 from __future__ import annotations

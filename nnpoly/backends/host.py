@@ -84,6 +84,21 @@ def in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and not is_memory_map(data)
 
 
+def is_array(data: Any) -> bool:
+    """Whether `data` is a NumPy array, and no scalar."""
+    return isinstance(data, np.ndarray)
+
+
+def python_value(data: Any) -> Any:
+    """NumPy's scalars as Python's; anything else stays as it is."""
+    return data.item() if isinstance(data, np.generic) else data
+
+
+def zeros(size: int, dtype: str) -> HostArray:
+    """Return a vector of zeros."""
+    return np.zeros(size, dtype)
+
+
 def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
     """Return an array that has yet to be filled."""
     return np.empty(shape, dtype)
@@ -115,6 +130,8 @@ def asarray(data: Any, dtype: str | None = None) -> HostArray:
 
 def all_finite(array: HostArray) -> bool:
     """Whether no entry is NaN or infinite, looking at a few rows at a time."""
+    if array.size <= _LOOK:
+        return bool(np.isfinite(array).all())
     rows = max(1, _LOOK // max(1, array[:1].size))
     blocks = (array[i : i + rows] for i in range(0, len(array), rows))
     return all(bool(np.isfinite(block).all()) for block in blocks)

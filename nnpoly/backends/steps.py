@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from ..primitives import Array, Scalar
 from . import host
+
+Views: TypeAlias = list[dict[str, Array]]  # arrays by layer and name
 
 
 class State(NamedTuple):
@@ -14,7 +16,7 @@ class State(NamedTuple):
 
     w: Array  # (P,)
     moments: tuple[Array, ...]  # (P,) each
-    buffers: Sequence[Mapping[str, Array]]  # by layer and name
+    buffers: Views
 
 
 class Batch(NamedTuple):
@@ -28,8 +30,8 @@ class Batch(NamedTuple):
 class Scratch(NamedTuple):
     """A gradient's memory, laid out like w, for backends that can be written into."""
 
-    flat: Array | None = None  # (P,)
-    views: Sequence[Mapping[str, Array]] | None = None
+    flat: Array = None  # (P,)
+    views: Views | None = None
     pieces: list[Array] | None = None
 
 
@@ -38,7 +40,7 @@ class Spec(NamedTuple):
 
     chain: Sequence[Any]  # layers
     layout: Any  # network.Layout
-    views: Callable[[Array], Sequence[Mapping[str, Array]]]
+    views: Callable[[Array], Views]
     loss: Any
     optimizer: Any
     scratch: Scratch

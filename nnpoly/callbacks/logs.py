@@ -28,8 +28,8 @@ def _row(trainer: Trainer, history: History) -> Row:
     for name, values in getattr(history, "metrics", {}).items():
         if values:
             row[name] = values[-1]
-    if trainer._calls is not None:
-        row["learning_rate"] = trainer._calls.position.learning_rate
+    if trainer.calls is not None:
+        row["learning_rate"] = trainer.calls.position.learning_rate
     return row
 
 

@@ -1,6 +1,6 @@
 """Networks: layers with their parameters, which are one flat vector and its views."""
 
-from .layout import Layout, Slot, Views
+from .layout import Layout, Slot
 from .mlp import MLP, regularised
 from .network import Network, check_differentiable
 from .results import BoundLayer, Gradients, Trace
@@ -13,7 +13,6 @@ __all__ = [
     "Network",
     "Slot",
     "Trace",
-    "Views",
     "check_differentiable",
     "regularised",
 ]

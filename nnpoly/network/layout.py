@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from ..backends.steps import Views
 from ..layers import Layer
 from ..primitives import Array
-
-Views = list[dict[str, Array]]
 
 
 @dataclass(frozen=True)

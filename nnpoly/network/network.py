@@ -9,13 +9,14 @@ from .. import _checks, activations, layers, losses
 from .._described import describe
 from ..backends import Backend, host, registry
 from ..backends.base import FLOATS
+from ..backends.steps import Views
 from ..data import entering
 from ..data.place import Place
 from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
-from .layout import Layout, Views
+from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
 
 _NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew

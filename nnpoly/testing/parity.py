@@ -121,7 +121,7 @@ def compare_runs(
         # In float64 on the definitions, its parameters rounded to the dtype.
         exact = net.to(dtype=dtype).to(REFERENCE, dtype="float64")
         trainer = Trainer(exact, optimizer, loss)
-        x, target, _ = trainer._checked("assert_parity", X, y)
+        x, target, _ = trainer.checked("assert_parity", X, y)
         x = subject.rounded(x)
         target = target if target.dtype.kind in "iu" else subject.rounded(target)
         runs = _FreeRuns(subject, trainer, x, target)
@@ -198,7 +198,7 @@ def _lock_step_update(
         return {"w": w, **dict(zip(optimizer.moments, moved, strict=True))}
 
     terms = g.size if optimizer.clip_norm is not None else 1
-    for error in subject.errors(update, net.w, g, trainer._moments, terms=terms):
+    for error in subject.errors(update, net.w, g, trainer.stepper.state.moments, terms=terms):
         yield type(optimizer).__name__, error
 
 

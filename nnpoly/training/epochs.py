@@ -98,6 +98,7 @@ class Loop:
         if count < 2:
             return 0
         first = len(self._history)
+        assert isinstance(self._data, ArrayData)
         parts = [self._data.epoch(number) for number in range(first, first + count)]
         with Transaction(self._stepper) as transaction:
             losses = self._stepper.run(parts)

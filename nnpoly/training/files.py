@@ -58,7 +58,7 @@ def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
     for i, (name, state) in enumerate(zip(calls.names, calls.states(), strict=True)):
         tensors = {key: value for key, value in state.items() if host.is_array(value)}
         arrays.update({f"callback/{i}/{key}": value for key, value in tensors.items()})
-        values = {k: host.plain(v) for k, v in state.items() if k not in tensors}
+        values = {k: host.python_value(v) for k, v in state.items() if k not in tensors}
         to_json(values, f"{name}.state()")
         callbacks.append({"class": name, "values": values})
     return {"history": vars(calls.history), "position": calls.position, "callbacks": callbacks}

@@ -10,8 +10,8 @@ from itertools import count
 from typing import Any
 
 from .. import _checks
-from ..backends import host
-from ..data.batches import Batch, Batches
+from ..backends.steps import Batch
+from ..data.batches import ArrayData
 from ..schedules import Exponential
 from .trainer import Trainer
 
@@ -99,7 +99,7 @@ def find_learning_rate(
         raise ValueError(f"{where}: `high` must be greater than low={low:g}, got {high:g}.")
     steps = _checks.integer(where, "steps", steps, minimum=2)
     batch_size = _checks.integer(where, "batch_size", batch_size)
-    arrays = trainer._checked(where, X, y, sample_weight)
+    arrays = trainer.checked(where, X, y, sample_weight)
     schedule = Exponential(low, every=steps - 1, factor=high / low)
     optimizer = replace(trainer.optimizer, learning_rate=schedule)
     probe = Trainer(trainer.network.copy(), optimizer, trainer.loss, seed=trainer.seed)
@@ -129,7 +129,6 @@ def _sweep(probe: Trainer, batches: Iterator[Batch], steps: int) -> tuple[list[f
 
 def _batches(probe: Trainer, arrays: Batch, size: int) -> Iterator[Batch]:
     """Yield batches for ever, in a new order each time round."""
-    n = int(arrays[0].shape[0])
+    data = ArrayData(arrays, size, probe.seed)
     for epoch in count():
-        order = host.permutation(n, probe.seed, epoch)
-        yield from Batches(*arrays, order, size).arrays(probe.network, "find_learning_rate")
+        yield from data.epoch(epoch).arrays(probe.network.place, "find_learning_rate")

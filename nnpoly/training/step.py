@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .. import layers
 from ..backends import Backend
-from ..backends.steps import Batch, Scratch, Spec, State
+from ..backends.steps import Batch, Scratch, Spec, State, Views
 from ..layers import Mode
 from ..losses import Loss
-from ..network import Network, Views
+from ..network import Network
 from ..optimizers import Coefficients, Moments, Optimizer
 from ..primitives import Array, Ops, Scalar
 
@@ -44,7 +44,8 @@ def update(
     spec: Spec, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
 ) -> tuple[Array, Moments]:
     """The new w and moments; the old ones are given away."""
-    return spec.optimizer.update(ops, w, g, moments, c)
+    optimizer: Optimizer = spec.optimizer
+    return optimizer.update(ops, w, g, moments, c)
 
 
 def spec_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Spec:

@@ -261,7 +261,7 @@ class Stepper:
             self.steps,
             self.state,
             first.data,
-            host.concatenate([epoch.visits() for epoch in epochs]),
+            host.concatenate([epoch.visited for epoch in epochs]),
             first.rows,
             first.size,
             self._coefficients_of(steps),

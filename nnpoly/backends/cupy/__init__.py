@@ -7,7 +7,7 @@ The environment variable NNPOLY_CUPY says how far to go: "graph" (as far as poss
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from ... import _checks
 from ...primitives import Array, Ops
 from .. import host
-from ..base import Backend, Training
+from ..base import Backend
+from ..steps import Spec, Steps
 
 try:
     import cupy
@@ -109,18 +110,14 @@ class CuPy(Backend):
     def _ops_of(self, precision: str | None) -> Ops:
         return self.ops if precision is None else CudaOps(Lt(precision))
 
-    def training(self, plan: Any, step: Callable[..., Any]) -> Training:
-        ops = self._ops_of(plan.precision)
-        one_by_one = partial(step, ops)
-        if plan.scratch.flat.dtype.char not in REALS:
-            return Training(one_by_one, None, f"op by op: no kernels for {plan.scratch.flat.dtype}")
+    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
+        ops = self._ops_of(spec.precision)
+        one_by_one, dtype = partial(step, ops), spec.scratch.flat.dtype
+        if dtype.char not in REALS:
+            return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
-            return Training(one_by_one, None, f"op by op: {VARIABLE} is {self._mode}")
-        return Graphs(CudaOps(ops.products, Branch()), plan, step, one_by_one).training()
-
-    def complete(self, epochs: Sequence[Any]) -> None:
-        for epoch in epochs:
-            epoch.take()
+            return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
+        return Graphs(CudaOps(ops.products, Branch()), spec, step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
         _checks.choice(where, "precision", precision, PRECISIONS)

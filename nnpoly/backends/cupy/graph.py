@@ -1,6 +1,6 @@
 """The compiled step: CUDA graphs of a whole training step, and of several.
 
-What is captured is the step itself (`step.training_step`), run once on arrays that stay where they
+What is captured is the step itself (`training_step`), run once on arrays that stay where they
 are: JAX traces it alike. A graph takes its batch, its optimiser's coefficients and its random key
 from a `Source` on the device, and leaves its loss there, so that the host has nothing to do between
 the steps of an epoch but to launch them.
@@ -14,15 +14,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
 from ...layers import chain_widths, dense_layers
-from ...optimizers import Coefficients, Moments
+from ...optimizers import Coefficients
 from ...primitives import Array
-from ..base import Training
+from ..steps import Batch, Request, Spec, State, Steps
 from .kernels import all_small
 from .launching import NULL, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
@@ -36,9 +36,6 @@ PATH = "one CUDA graph a step, and one for several steps of an epoch"
 SMALL_ALONE = "where all products are small; else kernel by kernel, for lack of cuBLASLt"
 
 
-Batch: TypeAlias = tuple[Array, Array, Array | None]  # x, y and sample_weight
-
-
 class Form(NamedTuple):
     """What a graph depends on, beside the network: its arrays' shapes."""
 
@@ -48,35 +45,23 @@ class Form(NamedTuple):
     steps: int
 
 
-class State(NamedTuple):
-    """What steps change, in place."""
+def _arrays(state: State) -> list[Array]:
+    """All arrays of a state."""
+    return [state.w, *state.moments, *(a for part in state.buffers for a in part.values())]
 
-    w: Array
-    moments: Moments
-    buffers: Any
 
-    @property
-    def arrays(self) -> list[Array]:
-        """All arrays."""
-        parts = [value for part in self.buffers for value in part.values()]
-        return [self.w, *self.moments, *parts]
+def _is_same(state: State, other: State | None) -> bool:
+    """Whether both states are of the same arrays."""
+    return other is not None and all(
+        mine is theirs for mine, theirs in zip(_arrays(state), _arrays(other), strict=True)
+    )
 
-    def is_same(self, other: State | None) -> bool:
-        """Whether the other state's arrays are these."""
-        return other is not None and all(
-            mine is theirs for mine, theirs in zip(self.arrays, other.arrays, strict=True)
-        )
 
-    def take(self, other: State) -> None:
-        """Take over the other state's values, in place."""
-        for mine, theirs in zip(self.arrays, other.arrays, strict=True):
-            if mine is not theirs:
-                mine[...] = theirs
-
-    def copy(self) -> State:
-        """Return a state that steps can change in this one's place."""
-        buffers = [{name: a.copy() for name, a in part.items()} for part in self.buffers]
-        return State(self.w.copy(), tuple(m.copy() for m in self.moments), buffers)
+def _assign(state: State, other: State) -> None:
+    """Write another state's values into a state's arrays."""
+    for mine, theirs in zip(_arrays(state), _arrays(other), strict=True):
+        if mine is not theirs:
+            mine[...] = theirs
 
 
 class Source:
@@ -117,7 +102,7 @@ class Source:
         return losses
 
 
-class Graphs:
+class Graphs(Steps):
     """The steps of one network, loss and optimiser as CUDA graphs, one for each form of a batch.
 
     Graphs hold the places of arrays: where those of the state are others than before, as after an
@@ -126,49 +111,50 @@ class Graphs:
     Parameters
     ----------
     step
-        `step.training_step` of a plan.
+        The step of a spec, `step(ops, state, batch, coefficients, key)`.
     one_by_one
         The same, op by op: for what cannot be captured.
     """
 
+    takes_epochs = True
+
     def __init__(
-        self, ops: CudaOps, plan: Any, step: Callable[..., Any], one_by_one: Callable[..., Any]
+        self,
+        ops: CudaOps,
+        spec: Spec,
+        step: Callable[..., Any],
+        one_by_one: Callable[..., Any],
+        copy: Callable[[Array], Array],
     ) -> None:
-        self._ops, self._step, self._one_by_one = ops, step, one_by_one
-        self._classes = plan.loss.labels == "classes"
-        self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(plan.chain)]
-        # Steps that need more than `quick` is given.
-        self._stateful = any(layer.random or layer.buffers() for layer in plan.chain)
-        self._inputs, self._outputs = chain_widths(plan.chain)
-        self._rates = len(plan.optimizer.coefficients(1))
+        path = PATH if ops.products.captures else f"{PATH}, {SMALL_ALONE}"
+        super().__init__(one_by_one, copy, path)
+        self._ops, self._captured_step = ops, step
+        self._classes = spec.loss.labels == "classes"
+        self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(spec.chain)]
+        # Steps that need more than `step_unchecked` is given.
+        self._stateful = any(layer.random or layer.buffers() for layer in spec.chain)
+        self._inputs, self._outputs = chain_widths(spec.chain)
+        self._rates = len(spec.optimizer.coefficients(1))
         self._state: State | None = None
         self._source: Source | None = None
         self._graphs: dict[Form, Graph] = {}  # the newest last
         self._last: Form | None = None  # of a single step
         self._refused = False
 
-    def training(self) -> Training:
-        """Return what the trainer is offered."""
-        path = PATH if self._ops.products.captures else f"{PATH}, {SMALL_ALONE}"
-        return Training(self.step, self.begin, path, self.quick, self.bytes)
-
-    def quick(self, w: Array, moments: Moments, x: Any, y: Any, c: Coefficients) -> Array:
-        """Take one step in place on any batch; return its loss, or None where it needs a look.
-
-        The batch must be as a graph that is there already takes it.
-        """
+    def step_unchecked(self, state: State, x: Any, y: Any, coefficients: Coefficients) -> Array:
+        """Take one step in place on a batch that a graph that is there already takes as it is."""
         if self._stateful or type(x) is not cupy.ndarray or type(y) is not cupy.ndarray:
             return None
         n = len(x) if x.ndim else 0
         graph = self._graphs.get(Form(n, y.ndim == 1, False, 1))
-        state = self._state
-        if graph is None or state is None or state.w is not w or state.moments is not moments:
+        if graph is None or state is not self._state:
             return None
+        w = state.w
         if not (self._fits(x, (n, self._inputs), w) and self._fits_targets(y, n, w)):
             return None
         assert self._source is not None
         with w.device:
-            losses = self._source.begin_one((x, y, None), c, 0)
+            losses = self._source.begin_one(Batch(x, y), coefficients, 0)
             graph.launch()
         return losses[0]
 
@@ -185,80 +171,67 @@ class Graphs:
         return bool(same and array.flags.c_contiguous and array.device == w.device)
 
     def step(
-        self,
-        w: Array,
-        moments: Moments,
-        buffers: Any,
-        x: Array,
-        y: Array,
-        sample_weight: Array | None,
-        c: Coefficients,
-        key: Any,
-    ) -> tuple[Array, Array, Moments, Any]:
-        """Take one step: the arguments and results of `step.training_step`."""
-        state = State(w, moments, buffers)
-        with w.device:
-            batch = _contiguous(x, y, sample_weight)
-            form, last = _form(batch, x.shape[0]), self._last
+        self, state: State, batch: Batch, coefficients: Coefficients, key: Any
+    ) -> tuple[Array, State]:
+        """Take one step in place."""
+        with state.w.device:
+            batch = _contiguous(batch)
+            form, last = _form(batch, batch.x.shape[0]), self._last
             self._last = form
             # A form that never comes again is not worth its capture.
             graph = self._graph(state, form) if form in self._graphs or form == last else None
             if graph is None:
-                loss, *changed = self._one_by_one(*state, *batch, c, key)
-                state.take(State(*changed))  # in place, since graphs hold these arrays' places
-                return loss, *state
+                loss, changed = super().step(state, batch, coefficients, key)
+                _assign(state, changed)  # in place, since graphs hold these arrays' places
+                return loss, state
             assert self._source is not None
-            losses = self._source.begin_one(batch, c, key)
+            losses = self._source.begin_one(batch, coefficients, key)
             graph.launch()
-        return losses[0], *state
+        return losses[0], state
 
-    def begin(
-        self,
-        w: Array,
-        moments: Moments,
-        buffers: Any,
-        x: Array,
-        y: Array,
-        sample_weight: Array | None,
-        order: Any,
-        rows: int,
-        batch: int,
-        coefficients: Sequence[Coefficients],
-        keys: Sequence[int] | None,
-    ) -> Epoch | None:
-        """Return what takes a step for each batch of the rows `order`, or None: see `Training`."""
-        if self._refused or not isinstance(x, cupy.ndarray):
+    @staticmethod
+    def run(requests: Sequence[Request]) -> list[list[float]] | None:
+        """Take the epochs of several networks, one after the other, in launches alone."""
+        launches = [_Launches.of(request) for request in requests]
+        taken = [launch for launch in launches if launch is not None]
+        if len(taken) < len(requests):
             return None
-        state = State(w, moments, buffers)
-        with w.device:
-            arrays, parts = _contiguous(x, y, sample_weight), []
-            for size, steps, count in _parts(rows, batch):
-                graph = self._graph(state, _form(arrays, size, steps))
-                if graph is None:
-                    return None
-                parts.append((graph, count))
-            table = cupy.asarray(np.asarray(coefficients, w.dtype))
-            drawn = [0] * len(table) if keys is None else keys
-            tables = cupy.asarray(np.asarray(order, np.int64)), table, cupy.asarray(drawn, np.int32)
+        losses = [launch.take() for launch in taken]  # nothing waits before all are launched
+        return [part.tolist() for part in losses]
+
+    def parts(self, request: Request, data: Batch) -> list[tuple[Graph, int]] | None:
+        """The graphs of an epoch, and how often each is launched; None where there can be none."""
+        parts = []
+        for size, steps, count in _parts(request.rows, request.size):
+            graph = self._graph(request.state, _form(data, size, steps))
+            if graph is None:
+                return None
+            parts.append((graph, count))
+        return parts
+
+    @property
+    def source(self) -> Source:
+        """Where the graphs find what a step needs."""
         assert self._source is not None
-        return Epoch(self._source, (arrays, *tables), parts, w.device)
+        return self._source
 
     def bytes(self) -> int:
-        """Return the bytes that the graphs have for batches."""
+        """The bytes that the graphs have for batches."""
         return sum(graph.bytes for graph in self._graphs.values())
 
     def _graph(self, state: State, form: Form) -> Graph | None:
-        """Return the graph of a form, or None where there can be none."""
+        """The graph of a form, or None where there can be none."""
         if self._refused or not self._can(form.rows):
             return None
-        if not state.is_same(self._state):
-            self._state, self._source = state, Source(state.w.dtype)
+        if not _is_same(state, self._state):
+            self._source = Source(state.w.dtype)
             self._graphs.clear()
+        self._state = state
         assert self._source is not None
         if form in self._graphs:
             self._graphs[form] = self._graphs.pop(form)  # the newest again
             return self._graphs[form]
-        made = partial(Graph, self._one, self._room, state, self._source, form)
+        made = partial(Graph, self._launch_step, self._room, state, self._source, form, self.copied)
         try:
             graph = _with_room(made)
         except cupy.cuda.memory.OutOfMemoryError:
@@ -281,17 +254,14 @@ class Graphs:
         return self._ops.products.captures or all_small(self._ops, rows, self._shapes)
 
     def _room(self, form: Form) -> Batch:
-        """Return arrays for a batch."""
+        """Arrays for a batch."""
         assert self._source is not None
         dtype, n, K = self._source.dtype, form.rows, self._outputs
         y = cupy.zeros(n, np.int64) if form.classes else cupy.zeros((n, K), dtype)
-        return (
-            cupy.zeros((n, self._inputs), dtype),
-            y,
-            cupy.ones(n, dtype) if form.weighted else None,
-        )
+        weights = cupy.ones(n, dtype) if form.weighted else None
+        return Batch(cupy.zeros((n, self._inputs), dtype), y, weights)
 
-    def _one(self, state: State, source: Source, batch: Batch) -> None:
+    def _launch_step(self, state: State, source: Source, batch: Batch) -> None:
         """Launch a step in place: fetch its batch, take it, and record its loss."""
         x, y, weights = batch
         sizes = x.shape[0], self._inputs, self._outputs, self._rates
@@ -299,8 +269,8 @@ class Graphs:
         into = x, *targets(y), at(weights), source.rates, source.key
         launch("take", x.dtype, *grid, source.place, *into, *sizes)
         rates = tuple(source.rates[i] for i in range(self._rates))
-        loss, *changed = self._step(self._ops, *state, *batch, rates, source.key)
-        state.take(State(*changed))
+        loss, changed = self._captured_step(self._ops, state, batch, rates, source.key)
+        _assign(state, changed)
         launch("record", x.dtype, (1,), (1,), source.place, loss, sizes[0])
 
 
@@ -322,6 +292,7 @@ class Graph:
         state: State,
         source: Source,
         form: Form,
+        copied: Callable[[State], State],
     ) -> None:
         self.steps = form.steps
         self._pool = cupy.cuda.MemoryPool()  # nobody else may use what a graph writes into
@@ -332,7 +303,7 @@ class Graph:
                 one(state, source, self._batch)
 
         stream = cupy.cuda.Stream(non_blocking=True)
-        practice, copy = Source(state.w.dtype), state.copy()
+        practice, copy = Source(state.w.dtype), copied(state)
         with cupy.cuda.using_allocator(self._pool.malloc):
             self._batch = room(form)
             losses = practice.begin_one(self._batch, (0.0,) * RATES, 0)
@@ -348,8 +319,8 @@ class Graph:
         self._graph.launch()
 
 
-class Epoch:
-    """Steps of one or more epochs. losses: (steps,), once `take` has been called.
+class _Launches:
+    """A request as launches of graphs.
 
     Parameters
     ----------
@@ -359,23 +330,43 @@ class Epoch:
         The graphs of one epoch, and how often each is launched.
     """
 
-    losses: Array
-
     def __init__(
         self, source: Source, data: tuple[Any, ...], parts: Sequence[tuple[Graph, int]], device: Any
     ) -> None:
         self._source, self._data, self._parts, self._device = source, data, parts, device
 
-    def take(self) -> None:
-        """Take all steps: one launch after the other, none of them waited for."""
+    @classmethod
+    def of(cls, request: Request) -> _Launches | None:
+        """The request, or None where it cannot be taken in graphs."""
+        steps, state = request.steps, request.state
+        assert isinstance(steps, Graphs)
+        if not isinstance(request.data.x, cupy.ndarray):
+            return None
+        with state.w.device:
+            data = _contiguous(request.data)
+            parts = steps.parts(request, data)
+            if parts is None:
+                return None
+            table = cupy.asarray(np.asarray(request.coefficients, state.w.dtype))
+            keys = [0] * len(table) if request.keys is None else request.keys
+            order = cupy.asarray(np.asarray(request.order, np.int64))
+            tables = order, table, cupy.asarray(keys, np.int32)
+        return cls(steps.source, (data, *tables), parts, state.w.device)
+
+    def take(self) -> Array:
+        """Take all steps: one launch after the other, none of them waited for.
+
+        Returns their losses: (steps,), on the device.
+        """
         left = len(self._data[2])
         with self._device:
-            self.losses = self._source.begin(*self._data)
+            losses = self._source.begin(*self._data)
             while left:
                 for graph, count in self._parts:
                     for _ in range(count):
                         graph.launch()
                     left -= count * graph.steps
+        return losses
 
 
 def _parts(rows: int, batch: int) -> Iterator[tuple[int, int, int]]:
@@ -391,10 +382,9 @@ def _form(batch: Batch, rows: int, steps: int = 1) -> Form:
     return Form(rows, y.ndim == 1, weights is not None, steps)
 
 
-def _contiguous(*arrays: Array | None) -> Batch:
-    """Return the arrays as kernels can read them."""
-    x, y, weights = (None if a is None else cupy.ascontiguousarray(a) for a in arrays)
-    return x, y, weights
+def _contiguous(batch: Batch) -> Batch:
+    """The arrays as kernels can read them."""
+    return Batch(*(None if a is None else cupy.ascontiguousarray(a) for a in batch))
 
 
 @contextmanager

@@ -199,8 +199,7 @@ class _Epochs:
         self.steps = steps
         rates = np.zeros((len(request.coefficients), len(FIELDS)))
         rates[:, FIELDS.index("unbias_s")] = 1.0
-        for field, values in zip(steps.fields, zip(*request.coefficients), strict=True):
-            rates[:, FIELDS.index(field)] = values
+        rates[:, [FIELDS.index(field) for field in steps.fields]] = request.coefficients
         order = np.ascontiguousarray(request.order, INT64)
         self.losses = np.empty(len(rates), request.state.w.dtype)
         self.place = place = ffi.new("struct nnpoly_epoch *")
@@ -217,7 +216,7 @@ class _Epochs:
         steps, data = request.steps, request.data
         assert isinstance(steps, PlannedSteps)
         places = steps.places(*data)
-        aligned = all([array.flags.aligned for array in data if array is not None])
+        aligned = all(array.flags.aligned for array in data if array is not None)
         if places is None or not aligned or not steps.point_to(request.state):
             return None
         return cls(steps, request, places)
