@@ -35,8 +35,8 @@ def trained(output: str = "softmax", outputs: int = K, **options: Any) -> nn.Tra
 
 
 def state(t: nn.Trainer) -> list[Any]:
-    w, moments, _, steps = t._state
-    return [*(host(a).tobytes() for a in (w, *moments)), steps, list(t.history.loss)]
+    w, moments, _ = t.stepper.state
+    return [*(host(a).tobytes() for a in (w, *moments)), t.t, list(t.history.loss)]
 
 
 def bits(value: Any) -> Any:

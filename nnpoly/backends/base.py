@@ -152,7 +152,7 @@ class Backend:
         `step(ops, state, batch, coefficients, key)` is the step itself, pure in its arrays; it
         returns the loss and the new state.
         """
-        return Steps(self.compile(step, spec.precision), self.copy)
+        return Steps(self.compile(step), self.copy)
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
         """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.

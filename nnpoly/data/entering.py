@@ -90,8 +90,8 @@ def targets(
         given = given[:, None] if given.ndim == 1 and K == 1 else given
         target = place.real(where, name, given)
         _require_shape(where, name, given, (n, K), "a row for each row of X")
-    if wait or host.is_host(given):
-        _require_labels(where, place, given, loss, K, name)
+    if host.is_host(given) or wait:
+        _require_labels(where, place, given if host.is_host(given) else target, loss, K, name)
     return target
 
 

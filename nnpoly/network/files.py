@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _checks
 from .._described import construct
+from ..backends.base import FLOATS
 from ..data.container import Arrays, named, read
 from .mlp import MLP
 from .network import Network, place_of
@@ -42,7 +44,8 @@ def network_of(
         described = header["network"]
         kind = MLP if described["mlp"] else Network
         chain = construct(described["layers"])
-        output, seed, dtype = (described[name] for name in ("output", "seed", "dtype"))
-    place = place_of("load", backend, device, dtype)
+        output, seed = described["output"], described["seed"]
+        dtype = _checks.choice("load", "dtype", described["dtype"], FLOATS)
+    place = place_of(kind.__name__, backend, device, dtype)
     with named(path):
         return kind.of_arrays(chain, output, seed, place, arrays)

@@ -11,8 +11,8 @@ from .. import _checks
 from ..data.batches import ArrayData, Batches
 from ..primitives import Array
 from .calls import Calls, checked_callbacks
-from .epochs import NonFiniteLossError, Transaction, require_finite
-from .evaluation import Evaluation, fetch, mean
+from .epochs import NonFiniteLossError, Transaction, one_by_one, require_finite
+from .evaluation import Evaluation, mean
 from .history import Callback, EpochRecord, History
 from .progress import Progress
 from .stepper import run_together
@@ -163,10 +163,10 @@ class Ensemble:
         errors: dict[int, NonFiniteLossError] = {}
         with ExitStack() as stack:
             transactions = [stack.enter_context(member.transaction()) for member in members]
-            losses = _losses(members)
-            for member, taken, transaction in zip(members, losses, transactions, strict=True):
+            outcomes = _steps(members)
+            for member, outcome, transaction in zip(members, outcomes, transactions, strict=True):
                 try:
-                    member.finish(taken)
+                    member.finish(*outcome)
                 except NonFiniteLossError as error:
                     transaction.undo()
                     errors[member.index] = error
@@ -242,10 +242,10 @@ class _Member:
         """The batches of the next epoch."""
         return self._data.epoch(len(self.trainer.history))
 
-    def finish(self, losses: Sequence[float]) -> None:
-        """Look at an epoch's losses, evaluate, and record it."""
+    def finish(self, losses: Sequence[float], extremes: Sequence[float]) -> None:
+        """Look at an epoch's losses and parameters, evaluate, and record it."""
         history, sizes = self.trainer.history, self.batches().sizes
-        require_finite(self.stepper, len(history) + 1, losses)
+        require_finite(len(history) + 1, losses, extremes)
         record = EpochRecord(mean(losses, sizes))
         if self._evaluation is not None:
             record = self._evaluation(self.stepper.evaluated(), record.loss)
@@ -253,19 +253,23 @@ class _Member:
         self.calls.history.append(record)
 
 
-def _losses(members: Sequence[_Member]) -> list[list[float]]:
-    """Take the steps of each member's epoch, together where the backend can. Returns the losses."""
+def _steps(members: Sequence[_Member]) -> list[tuple[list[float], list[float]]]:
+    """Take the steps of each member's epoch, together where the backend can.
+
+    Returns each member's losses, and its parameters' extremes.
+    """
     epochs = [member.batches() for member in members]
     whole = [i for i, member in enumerate(members) if member.stepper.steps.takes_epochs]
-    together = None
+    together: list[list[float]] | None = None
     if whole:
         together = run_together([members[i].stepper for i in whole], [[epochs[i]] for i in whole])
     losses = dict(zip(whole, together or [], strict=False))
-    for i, member in enumerate(members):
-        if i not in losses:
-            stepper = member.stepper
-            losses[i] = fetch(stepper.network, stepper.one_by_one(epochs[i]))
-    return [losses[i] for i in range(len(members))]
+    return [
+        (losses[i], member.stepper.extremes())
+        if i in losses
+        else one_by_one(member.stepper, epochs[i])
+        for i, member in enumerate(members)
+    ]
 
 
 def _append_means(means: History, histories: Sequence[History]) -> None:

@@ -13,7 +13,7 @@ from .calls import Calls
 from .evaluation import Evaluation, fetch, mean
 from .history import EpochRecord, History
 from .progress import Progress
-from .stepper import Stepper
+from .stepper import Stepper, extremes_of
 
 SECONDS = 0.05  # that epochs in one call may take: Ctrl-C loses as much
 
@@ -69,8 +69,8 @@ class Loop:
         """Take the next epoch, record it and announce it."""
         batches = self._data.epoch(len(self._history))
         with Transaction(self._stepper, self._history, self._calls.history):
-            losses = self._losses(batches)
-            require_finite(self._stepper, len(self._history) + 1, losses)
+            losses, extremes = self._steps(batches)
+            require_finite(len(self._history) + 1, losses, extremes)
             record = EpochRecord(mean(losses, batches.sizes))
             if self._evaluation is not None:
                 record = self._evaluation(self._stepper.evaluated(), record.loss)
@@ -78,14 +78,14 @@ class Loop:
         self._announce()
         return 1
 
-    def _losses(self, batches: Batches | Stream) -> list[float]:
-        """Take the steps of an epoch. Returns its batches' losses."""
+    def _steps(self, batches: Batches | Stream) -> tuple[list[float], list[float]]:
+        """Take the steps of an epoch: its batches' losses, and the parameters' extremes."""
         stepper = self._stepper
         if self._whole and isinstance(batches, Batches):
             if (losses := stepper.run([batches])) is not None:
-                return losses
+                return losses, stepper.extremes()
             self._whole = False
-        return fetch(stepper.network, stepper.one_by_one(batches, self._accumulate))
+        return one_by_one(stepper, batches, self._accumulate)
 
     def _unwatched(self) -> int:
         """How many epochs may pass before anything looks at the network."""
@@ -162,13 +162,23 @@ class Transaction:
             self._stepper.lock.release()
 
 
-def require_finite(stepper: Stepper, epoch: int, losses: Sequence[float]) -> None:
+def one_by_one(
+    stepper: Stepper, batches: Batches | Stream, accumulate: int = 1
+) -> tuple[list[float], list[float]]:
+    """Take an epoch step by step: its losses, and the parameters' extremes, fetched at once."""
+    losses = stepper.one_by_one(batches, accumulate)
+    net = stepper.network
+    values = fetch(net, [*losses, *extremes_of(net)])
+    return values[:-2], values[-2:]
+
+
+def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float]) -> None:
     """Refuse an epoch of which a loss, or after which a parameter, is NaN or infinite."""
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
             raise NonFiniteLossError(_not_finite("the loss", loss, epoch, step))
     # The last step shows in no loss of this epoch, so the parameters are looked at too.
-    for extreme in stepper.extremes():
+    for extreme in extremes:
         if not math.isfinite(extreme):
             raise NonFiniteLossError(_not_finite("a parameter", extreme, epoch, len(losses)))
 

@@ -16,7 +16,7 @@ from ..network.network import checked_array, hosted
 from ..optimizers import Optimizer
 from .calls import Calls, Position
 from .history import History
-from .stepper import Stepper
+from .stepper import Stepper, require_optimizer
 
 
 def save(
@@ -94,6 +94,7 @@ def load(where: str, path: Any, backend: Any, device: Any) -> tuple[Saved, Array
     net = network_of(path, header, arrays, backend, device)
     with named(path):
         optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
+        require_optimizer(optimizer, net.dtype)
         shape = (net.layout.size,)
         moments = [
             checked_array(arrays, f"moment/{name}", shape, net.dtype) for name in optimizer.moments

@@ -243,12 +243,9 @@ class Stepper:
         """The network that is evaluated: the averaged one, where the optimiser keeps an average."""
         return self.network if self._optimizer.ema is None else self.averaged()
 
-    def extremes(self) -> tuple[float, float]:
+    def extremes(self) -> list[float]:
         """The highest and the lowest parameter."""
-        net = self.network
-        xp = net.place.backend.xp
-        with net.place.scope():
-            return float(xp.max(net.w)), float(xp.min(net.w))
+        return [float(extreme) for extreme in extremes_of(self.network)]
 
     # Epochs
 
@@ -283,6 +280,27 @@ class Stepper:
         """Take whole epochs in one call of the backend: see `run_together`."""
         losses = run_together([self], [epochs])
         return None if losses is None else losses[0]
+
+
+def extremes_of(net: Network) -> tuple[Array, Array]:
+    """The highest and the lowest parameter, as 0-d arrays."""
+    xp, w = net.place.backend.xp, net.w
+    with net.place.scope():
+        return xp.max(w), xp.min(w)
+
+
+def require_optimizer(optimizer: Any, dtype: str) -> None:
+    """Refuse an eps that the network's dtype rounds to 0: a zero gradient would divide by 0."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got {optimizer!r}."
+        )
+    eps = getattr(optimizer, "eps", 1.0)
+    if eps and not float(host.asarray(eps, dtype)):
+        raise ValueError(
+            f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
+            "Use eps=1e-4 or more, or a float32 network."
+        )
 
 
 def run_together(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _checks, losses
-from ..backends import host
 from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import ArrayData, StreamData
@@ -20,7 +19,7 @@ from .epochs import Loop
 from .evaluation import Evaluation, mean_loss
 from .history import Callback, History
 from .progress import Progress
-from .stepper import Stepper
+from .stepper import Stepper, require_optimizer
 
 
 class Trainer:
@@ -82,7 +81,7 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
         optimizer = Adam() if optimizer is None else optimizer
-        _require_optimizer(optimizer, network.dtype)
+        require_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network.chain, "Trainer")
         if precision is not None:
@@ -127,7 +126,7 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
-        _require_optimizer(optimizer, self.network.dtype)
+        require_optimizer(optimizer, self.network.dtype)
         self.stepper.optimizer = optimizer
 
     @property
@@ -294,18 +293,21 @@ class Trainer:
         calls = Calls(self, checked_callbacks(where, callbacks), History())
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
+        arrays: Batch | None
         data: ArrayData | StreamData
         if y is None and not hasattr(X, "shape"):  # an array lacks its y
-            data = self._stream(where, X, epochs, steps_per_epoch)
+            arrays, data = None, self._stream(where, X, epochs, steps_per_epoch)
         else:
             if steps_per_epoch is not None:
                 raise ValueError(f"{where}: `steps_per_epoch` is for batches, without `y`.")
-            size = _checks.integer(where, "batch_size", batch_size)
-            data = ArrayData(self.checked(where, X, y, sample_weight), size, self.seed, shuffle)
+            batch_size = _checks.integer(where, "batch_size", batch_size)
+            arrays = self.checked(where, X, y, sample_weight)
         evaluation = None
         if validation is not None or metrics:
-            evaluation = self._evaluation(where, validation, metrics, data)
+            evaluation = self._evaluation(where, validation, metrics, arrays)
         done = 0 if resume is None else self._resume(calls, resume, epochs)
+        if arrays is not None:  # `resume` may have brought another seed
+            data = ArrayData(arrays, batch_size, self.seed, shuffle)
         with Progress(epochs, done, enabled=progress) as bar, calls:
             calls.begin()
             loop = Loop(self.stepper, self.history, data, evaluation, calls, bar, accumulate)
@@ -327,16 +329,14 @@ class Trainer:
         return StreamData(where, X, epochs, steps, self.loss, widths)
 
     def _evaluation(
-        self, where: str, validation: Any, metrics: Any, data: ArrayData | StreamData
+        self, where: str, validation: Any, metrics: Any, arrays: Batch | None
     ) -> Evaluation:
         """What is computed after an epoch: on the validation data, or else on the data."""
         held_out = self.held_out(where, validation)
         named = resolve(where, metrics, self.network.output)
-        measured = held_out
-        if named and held_out is None:
-            if isinstance(data, StreamData):
-                raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
-            measured = data.data
+        measured = held_out or arrays
+        if named and measured is None:
+            raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
         return Evaluation(self.loss, held_out, named, measured)
 
     def held_out(self, where: str, validation: Any) -> Batch | None:
@@ -413,17 +413,3 @@ class Trainer:
         saved.give(trainer.stepper)
         trainer.history = saved.history
         return trainer
-
-
-def _require_optimizer(optimizer: Any, dtype: str) -> None:
-    """Refuse an eps that the network's dtype rounds to 0: a zero gradient would divide by 0."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got {optimizer!r}."
-        )
-    eps = getattr(optimizer, "eps", 1.0)
-    if eps and not float(host.asarray(eps, dtype)):
-        raise ValueError(
-            f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
-            "Use eps=1e-4 or more, or a float32 network."
-        )

@@ -24,7 +24,7 @@ ROWS = 6400  # of an epoch of an ensemble's member
 def moments_of(contestant: Any) -> list[np.ndarray]:
     """Return the optimiser's moments, wherever the contestant keeps them."""
     if hasattr(contestant, "trainer"):
-        return [np.asarray(moment) for moment in contestant.trainer._moments]
+        return [np.asarray(moment) for moment in contestant.trainer.stepper.state.moments]
     if hasattr(contestant, "optimizer"):
         states = contestant.optimizer.state.values()
         return [state[name].numpy() for state in states for name in ("exp_avg", "exp_avg_sq")]

@@ -192,7 +192,7 @@ def test_nnpoly_on_cupy_agrees(kind: str, precision: str, monkeypatch: pytest.Mo
     contestant.steps(3)
     contestant.wait()
     assert contestant.trainer.t == 3
-    assert contestant.path == contestant.trainer._training.path
+    assert contestant.path == contestant.trainer.stepper.steps.path
 
 
 # How it is measured

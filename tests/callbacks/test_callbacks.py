@@ -88,15 +88,15 @@ def test_the_end_comes_after_a_callback_stops_training():
     assert calls[-2:] == ENDS
 
 
-@pytest.mark.parametrize("stage", ["begin", "end"])
+@pytest.mark.parametrize("stage", ["Transaction", "require_finite"])
 def test_the_end_comes_after_an_interruption(stage, monkeypatch):
     calls: list[Any] = []
     t, original = trainer(), getattr(epochs, stage)
 
-    def interrupted(t: nn.Trainer, *arguments: Any) -> Any:
+    def interrupted(*arguments: Any) -> Any:
         if len(t.history) == 2:
             raise KeyboardInterrupt
-        return original(t, *arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(epochs, stage, interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -121,7 +121,7 @@ def test_only_what_has_begun_ends():
 def test_callbacks_of_a_fit_are_forgotten_after_it():
     t = trainer()
     fit(t, 1, callbacks=[lambda t, history: None])
-    assert t._calls is None
+    assert t.calls is None
 
 
 def test_a_trainer_can_be_copied_in_a_callback():
@@ -134,7 +134,7 @@ def test_a_trainer_can_be_copied_in_a_callback():
     t = trainer()
     fit(t, 2, callbacks=[keep, lambda t, history: None])
     for each in copies[:2]:
-        assert each._calls is None
+        assert each.calls is None
         fit(each, 1)
         assert parameters(each) == parameters(t)
 
@@ -190,14 +190,14 @@ INTERRUPTIONS = [KeyboardInterrupt, nn.NonFiniteLossError, MemoryError]
 def test_early_stopping_restores_however_training_ends(error, monkeypatch):
     """By its epochs, or by an error in the next one."""
     t, (X, y), weights = trainer(), data(), []
-    original = epochs.end
+    original = epochs.require_finite
 
-    def failing(t: nn.Trainer, *arguments: Any) -> Any:
+    def failing(*arguments: Any) -> Any:
         if len(t.history) == 6 and error is not None:
             raise error
-        return original(t, *arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(epochs, "end", failing)
+    monkeypatch.setattr(epochs, "require_finite", failing)
     stop = EarlyStopping(patience=99)
     used = [lambda t, history: weights.append(parameters(t)), stop]
     options = {"callbacks": used, "validation": (X, 1 - y)}

@@ -68,7 +68,7 @@ def facts(net: nn.Network) -> list[Any]:
 
 
 def state(t: nn.Trainer) -> list[Any]:
-    moments = [host(m).tobytes() for m in t._moments]
+    moments = [host(m).tobytes() for m in t.stepper.state.moments]
     rest = [t.t, t.history, t.optimizer, t.loss, t.seed, t.rate_factor]
     return [facts(t.network), moments, *rest]
 

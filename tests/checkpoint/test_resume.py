@@ -80,8 +80,8 @@ def test_interrupted_between_any_two_callbacks(tmp_path, place, every):
 @pytest.mark.parametrize(
     ("kind", "stage"),
     [
-        (epochs, "begin"),
-        (epochs, "end"),
+        (epochs, "Transaction"),
+        (epochs, "require_finite"),
         (evaluation, "mean_loss"),
         (Progress, "advance"),
         (Calls, "call"),

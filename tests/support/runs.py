@@ -83,7 +83,10 @@ def train(folder: Path, epochs: int, pauses: Sequence[Pause], **options: Any) ->
 
 def state(t: nn.Trainer) -> list[Any]:
     """Return all that a trainer is, its arrays as hashes."""
-    arrays = {**t.network.arrays(), **dict(zip(t.optimizer.moments, t._moments, strict=True))}
+    arrays = {
+        **t.network.arrays(),
+        **dict(zip(t.optimizer.moments, t.stepper.state.moments, strict=True)),
+    }
     hashed = {
         name: hashlib.sha256(registry.to_host(array).tobytes()).hexdigest()
         for name, array in arrays.items()

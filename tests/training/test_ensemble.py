@@ -163,19 +163,20 @@ def test_if_all_fail_that_is_an_error_and_nothing_has_changed():
     assert [len(trainer.history) for trainer in made] == [0, 0]
 
 
-@pytest.mark.parametrize("stage", ["begin", "end"])
+@pytest.mark.parametrize("stage", ["batches", "transaction", "finish"])
 def test_an_interrupted_epoch_leaves_no_trace_in_any_member(stage, monkeypatch):
     ensemble = nn.Ensemble(sweep())
     ensemble.fit(X, CLASSES, epochs=1)
     before, histories = weights(ensemble), copy.deepcopy([t.history for t in ensemble])
-    original: Callable[..., Any] = getattr(nnpoly.training.ensemble, stage)
+    member = nnpoly.training.ensemble._Member
+    original: Callable[..., Any] = getattr(member, stage)
 
-    def interrupted(trainer: nn.Trainer, *arguments: Any) -> Any:
-        if trainer is ensemble[2]:
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        if self.trainer is ensemble[2]:
             raise KeyboardInterrupt
-        return original(trainer, *arguments)
+        return original(self, *arguments)
 
-    monkeypatch.setattr(nnpoly.training.ensemble, stage, interrupted)
+    monkeypatch.setattr(member, stage, interrupted)
     with pytest.raises(KeyboardInterrupt):
         ensemble.fit(X, CLASSES, epochs=1)
     assert same(weights(ensemble), before)

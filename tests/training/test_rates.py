@@ -14,7 +14,7 @@ from nnpoly.backends import host
 
 
 def facts(t: nn.Trainer) -> list[Any]:
-    return [runs.state(t), t.optimizer, t.loss, t._calls]
+    return [runs.state(t), t.optimizer, t.loss, t.calls]
 
 
 def least_squares(seed: int = 0) -> tuple[nn.Trainer, np.ndarray, np.ndarray, float]:

@@ -35,13 +35,13 @@ def trainer(optimizer: Any = None, seed: int | None = None, **options: Any) -> n
 
 def step_by_step(t: nn.Trainer) -> nn.Trainer:
     """Return the trainer without epochs in one call, so that a test sees every step."""
-    t._training = t._training._replace(begin=None)
+    t.stepper.steps.takes_epochs = False
     return t
 
 
 def state(t: nn.Trainer) -> list[Any]:
     """Return the bits of all that training changes."""
-    w, moments, buffers, steps = t._state
+    (w, moments, buffers), steps = t.stepper.state, t.t
     arrays = [w, *moments, *(b for part in buffers for b in part.values())]
     bits = [host(array).tobytes() for array in arrays]
     return [*bits, steps, t.history.loss, t.history.validation_loss]
@@ -103,7 +103,7 @@ def test_step_is_gradients_and_then_the_optimiser(backend_variant, optimizer):
 def test_dtypes_stay(backend_variant, dtype):
     t = trainer(dtype=dtype, **backend_variant.place)
     losses = [t.step(*data()) for _ in range(2)]
-    w, moments, buffers, _ = t._state
+    w, moments, buffers = t.stepper.state
     arrays = [w, *moments, *buffers[1].values(), *losses]
     assert len(arrays) == 7
     assert {str(host(array).dtype) for array in arrays} == {dtype}
@@ -241,7 +241,8 @@ def batches(t: nn.Trainer, monkeypatch, **options: Any) -> list[list[int]]:
     """Return the row numbers of every batch of the next epoch, which takes no steps."""
     seen: list[list[int]] = []
 
-    def record(x: Any, y: Any, sample_weight: Any) -> float:
+    def record(batch: Any) -> float:
+        x, y, _ = batch
         rows = host(x)[:, 0].astype(int).tolist()
         assert host(y).tolist() == [row % 2 for row in rows]
         seen.append(rows)
@@ -249,7 +250,7 @@ def batches(t: nn.Trainer, monkeypatch, **options: Any) -> list[list[int]]:
 
     X = np.arange(N)[:, None] * np.ones(3)
     with monkeypatch.context() as patch:
-        patch.setattr(t, "_advance", record)
+        patch.setattr(step_by_step(t).stepper, "step", record)
         t.fit(X, np.arange(N) % 2, epochs=1, **options)
     return seen
 
@@ -289,8 +290,8 @@ def test_data_are_not_modified():
 
 def test_history_has_the_mean_of_the_batches_losses(monkeypatch):
     t, losses = trainer(), []
-    advance = t._advance
-    monkeypatch.setattr(t, "_advance", lambda *batch: losses.append(advance(*batch)) or losses[-1])
+    step = t.stepper.step
+    monkeypatch.setattr(t.stepper, "step", lambda b: losses.append(step(b)) or losses[-1])
     history = fit(t, 2)
     sizes = [4, 4, 2]
     for epoch, loss in enumerate(history.loss):
@@ -375,15 +376,15 @@ def test_the_message_says_what_to_try():
 
 def test_an_interrupted_epoch_leaves_no_trace(backend_variant, monkeypatch):
     t, whole = (step_by_step(trainer(**backend_variant.place)) for _ in range(2))
-    advance = t._advance
+    step = t.stepper.step
 
-    def interrupt(*batch: Any) -> Any:
-        loss = advance(*batch)
+    def interrupt(batch: Any) -> Any:
+        loss = step(batch)
         if t.t == STEPS + 2:
             raise KeyboardInterrupt
         return loss
 
-    monkeypatch.setattr(t, "_advance", interrupt)
+    monkeypatch.setattr(t.stepper, "step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(t, 5, validation=data())
     fit(whole, 1, validation=data())

@@ -82,7 +82,11 @@ def trainer(
 
 def state(t: nn.Trainer) -> list[bytes]:
     """Return the bits of all that steps change, and of all losses."""
-    arrays = [t.network.w, *t._moments, *(a for part in t.network.buffers for a in part.values())]
+    arrays = [
+        t.network.w,
+        *t.stepper.state.moments,
+        *(a for part in t.network.buffers for a in part.values()),
+    ]
     return [a.get().tobytes() for a in arrays] + [np.array(t.history.loss).tobytes()]
 
 
@@ -92,8 +96,8 @@ def both(steps: Any, **options: Any) -> None:
     seen = [np.array(steps(t)).tobytes() for t in made]
     assert seen[0] == seen[1]
     assert state(made[0]) == state(made[1])
-    assert made[0]._training.buffers() > 0, "no graph was captured"
-    assert made[1]._training.buffers is None
+    assert made[0].stepper.steps.bytes() > 0, "no graph was captured"
+    assert made[1].stepper.steps.bytes() is None
 
 
 def fit(y: Any = CLASSES, **options: Any) -> Any:
@@ -161,7 +165,7 @@ def test_streams_of_batches_of_many_sizes():
     both(lambda t: t.fit(batches, epochs=2).loss)
     t = trainer()
     t.fit(batches, epochs=2)
-    assert len(t._training.step.__self__._graphs) <= graph.FORMS
+    assert len(t.stepper.steps._graphs) <= graph.FORMS
 
 
 @pytest.mark.parametrize("layers", ["plain", "norms"])
@@ -358,7 +362,7 @@ def test_memory_stays_flat():
     gc.collect()  # what earlier tests have left would go at some time
 
     def taken() -> tuple[int, int]:
-        return pool.used_bytes(), t._training.buffers()
+        return pool.used_bytes(), t.stepper.steps.bytes()
 
     for _ in range(10):
         t.step(x, y)
@@ -423,7 +427,7 @@ def test_without_nvmath_only_small_networks_are_captured(monkeypatch):
     for t in made:
         fit()(t)
     assert state(made[0]) == state(made[1])
-    assert made[0]._training.buffers() == 0
+    assert made[0].stepper.steps.bytes() == 0
     with pytest.raises(ValueError, match="needs cuBLASLt, but nvmath-python cannot be imported"):
         trainer(precision="tf32")
 
@@ -449,5 +453,5 @@ def test_the_definitions_alone_agree():
 def test_half_precision_runs_by_the_definitions():
     t = trainer(optimizer=nn.SGD(0.1), dtype="float16")
     fit()(t)
-    assert t._training.path == "op by op: no kernels for float16"
+    assert t.stepper.steps.path == "op by op: no kernels for float16"
     assert t.history.loss[-1] < t.history.loss[0]

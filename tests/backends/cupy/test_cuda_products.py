@@ -108,7 +108,7 @@ def test_what_cublaslt_has_no_algorithm_for_is_computed_otherwise(refused, how):
             check(with_products(products.Lt()), case, "float32")
         in_graphs = fitted([64, 128, 32, 10], CuPy(), dtype="float64")
     assert seen == {Epilogue.BIAS, Epilogue.BGRADB, Epilogue.DEFAULT}
-    assert in_graphs._training.buffers() > 0, "no graph was captured"
+    assert in_graphs.stepper.steps.bytes() > 0, "no graph was captured"
     on_host = fitted([64, 128, 32, 10], "numpy", dtype="float64")
     np.testing.assert_allclose(in_graphs.network.w.get(), on_host.network.w, rtol=1e-8, atol=1e-10)
 
@@ -153,7 +153,7 @@ def test_a_fit_in_graphs_has_the_bits_of_one_kernel_by_kernel(widths):
     in_graphs, by_kernels = fitted(widths, CuPy()), fitted(widths, CuPy("kernels"))
     assert in_graphs.network.w.get().tobytes() == by_kernels.network.w.get().tobytes()
     assert in_graphs.history.loss == by_kernels.history.loss
-    assert in_graphs._training.buffers() > 0
+    assert in_graphs.stepper.steps.bytes() > 0
 
 
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
@@ -231,10 +231,10 @@ def test_precision_is_refused_where_it_means_nothing():
 def test_workspaces_come_from_the_graph_and_stay_there():
     t = trainer([64, 128, 32, 10], CuPy())
     t.fit(X, Y, epochs=2, batch_size=16)
-    before = t._training.buffers(), cupy.get_default_memory_pool().used_bytes()
+    before = t.stepper.steps.bytes(), cupy.get_default_memory_pool().used_bytes()
     for _ in range(20):
         t.fit(X, Y, epochs=2, batch_size=16)
-    after = t._training.buffers(), cupy.get_default_memory_pool().used_bytes()
+    after = t.stepper.steps.bytes(), cupy.get_default_memory_pool().used_bytes()
     assert after[0] == before[0]
     assert after[1] <= before[1]
 

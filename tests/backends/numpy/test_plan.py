@@ -17,7 +17,9 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
-from nnpoly.training.epochs import Epochs
+from nnpoly.backends.steps import Batch, Steps
+from nnpoly.data.batches import Batches
+from nnpoly.training.epochs import Loop
 
 core = built_core()
 lib = core.lib
@@ -71,20 +73,20 @@ def trainer(
 
 def op_by_op(made: nn.Trainer) -> nn.Trainer:
     """Return the same trainer without its plan."""
-    plan = made._training.step.__self__
-    made._training = made._training._replace(step=plan._one_by_one, begin=None, quick=None)
+    planned = made.stepper.steps
+    made.stepper.steps = Steps(planned._step, planned._copy)
     return made
 
 
 def in_one_call(made: nn.Trainer) -> nn.Trainer:
     """Return the same trainer with nothing to fall back to."""
-    made._training.step.__self__._one_by_one = None
+    made.stepper.steps._step = None
     return made
 
 
 def state(made: nn.Trainer) -> list[bytes]:
     """Return the bits of what training changes; a negative zero is a zero."""
-    arrays = [made.network.w, *made._moments]
+    arrays = [made.network.w, *made.stepper.state.moments]
     return [(array + 0).tobytes() for array in arrays]
 
 
@@ -102,7 +104,7 @@ def run(made: nn.Trainer, y: np.ndarray, steps: int = 5, weights: Any = None) ->
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimiser_has_the_same_bits(optimizer, dtype):
     planned, plain = trainer(optimizer, dtype=dtype), op_by_op(trainer(optimizer, dtype=dtype))
-    assert planned._training.begin is not None
+    assert planned.stepper.steps.takes_epochs
     assert run(planned, CLASSES) == run(plain, CLASSES)
 
 
@@ -268,19 +270,17 @@ def test_weights_that_c_cannot_read_are_taken_op_by_op(form):
         each.step(X, CLASSES, weights)
         each.fit(X, CLASSES, epochs=1, sample_weight=weights)
     np.testing.assert_allclose(made[0].network.w, made[1].network.w, atol=1e-5)
-    plan, order = made[0]._training.step.__self__, np.arange(101)
-    arguments = made[0].network.w, made[0]._moments, X, CLASSES
+    stepper = made[0].stepper
     for weights in (WEIGHTS.astype("f8"), WEIGHTS[:50], form(WEIGHTS)):
-        epoch = weights, order, 101, 101, [(0.01, 1.0, 1.0)], None
-        assert plan.begin(*arguments[:2], made[0].network.buffers, X, CLASSES, *epoch) is None
-        assert plan.quick(*arguments, (0.01, 1.0, 1.0), weights) is None
+        epoch = Batches(Batch(X, CLASSES, weights), None, 101)
+        assert stepper.steps.run([stepper.request([epoch])]) is None
 
 
 @pytest.mark.parametrize("shape", [(101,), (101, 1)])
 def test_a_single_output_takes_its_targets_as_a_column_or_a_vector(shape):
     y = ROWS[:, 0].copy().reshape(shape)
     made = nn.Trainer(nn.MLP([6, 5, 1], output="identity"), nn.Adam(0.01))
-    assert made._training.quick(made.network.w, made._moments, X, y, (0.01, 1.0, 1.0)) is not None
+    assert made.stepper.step_unchecked(X, y) is not None
     wide = nn.Trainer(nn.MLP([6, 5, 3], output="identity"))
     with pytest.raises(ValueError, match="yb"):
         wide.step(X, np.ones(303, "f4"))
@@ -297,10 +297,10 @@ DECLINED = [
 @pytest.mark.parametrize(("net", "optimizer", "reason"), DECLINED, ids=[r for *_, r in DECLINED])
 def test_what_a_plan_declines_runs_op_by_op(net, optimizer, reason):
     made = nn.Trainer(net, optimizer)
-    assert made._training.begin is None
-    assert made._training.path.startswith("op by op: ")
-    assert reason in made._training.path
-    assert made.summary().splitlines()[-1] == f"steps      {made._training.path}"
+    assert not made.stepper.steps.takes_epochs
+    assert made.stepper.steps.path.startswith("op by op: ")
+    assert reason in made.stepper.steps.path
+    assert made.summary().splitlines()[-1] == f"steps      {made.stepper.steps.path}"
     assert made.fit(X, CLASSES, epochs=2).loss[1] > 0
 
 
@@ -330,7 +330,7 @@ def test_summary_says_what_memory_training_takes():
 
 def test_without_the_core():
     net = nn.MLP([6, 4, 3], backend="plain")
-    assert nn.Trainer(net)._training.path.startswith("op by op: no C core")
+    assert nn.Trainer(net).stepper.steps.path.startswith("op by op: no C core")
 
 
 def test_a_trainer_is_pickled_with_its_plan_made_anew():
@@ -508,9 +508,9 @@ def test_epochs_together_are_epochs_one_by_one(n, shuffle, weighted, monkeypatch
     X, y = rng.standard_normal((n, 4), dtype="f4"), rng.integers(0, 3, n)
     s = rng.exponential(size=n).astype("f4") if weighted else None
     counts = []
-    several = Epochs._take_several
+    several = Loop._take_several
     monkeypatch.setattr(
-        Epochs, "_take_several", lambda self, n: counts.append(several(self, n)) or counts[-1]
+        Loop, "_take_several", lambda self, n: counts.append(several(self, n)) or counts[-1]
     )
     together, alone = (
         nn.Trainer(nn.MLP([4, 6, 3], seed=2), nn.Adam(nn.schedules.Cosine(0.02, 90), ema=0.9))
@@ -523,7 +523,7 @@ def test_epochs_together_are_epochs_one_by_one(n, shuffle, weighted, monkeypatch
     assert max(counts) == 0
     assert a == b
     assert (together.t, together.history) == (alone.t, alone.history)
-    for one, other in zip(together._state[1], alone._state[1], strict=True):
+    for one, other in zip(together.stepper.state.moments, alone.stepper.state.moments, strict=True):
         assert one.tobytes() == other.tobytes()
     assert together.network.w.tobytes() == alone.network.w.tobytes()
 
