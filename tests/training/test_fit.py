@@ -311,15 +311,32 @@ class File:
         return part
 
 
-@pytest.mark.parametrize("source", [File, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
-def test_sources_are_read_a_batch_at_a_time(source):
+def test_files_are_read_a_batch_at_a_time():
     X, y = data(30)
-    one, other = trainer(), trainer()
-    rows = source(X)
+    one, other, rows = trainer(), trainer(), File(X)
     a = one.fit(rows, y, 3, BATCH)
     b = other.fit(X, y, 3, BATCH)
     np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
-    assert getattr(rows, "most", BATCH) == BATCH
+    assert rows.most == BATCH
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_matrix"])
+def test_sparse_rows_become_dense_a_batch_at_a_time(kind, monkeypatch):
+    made: list[int] = []
+    for rows in (scipy.sparse.csr_array, scipy.sparse.csr_matrix):
+
+        def toarray(self: Any, *arguments: Any, dense: Any = rows.toarray) -> np.ndarray:
+            made.append(self.shape[0])
+            return dense(self, *arguments)
+
+        monkeypatch.setattr(rows, "toarray", toarray)
+    X, y = data(30)
+    one, other = trainer(), trainer()
+    a = one.fit(getattr(scipy.sparse, kind)(X), y, 3, BATCH)
+    b = other.fit(X, y, 3, BATCH)
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
+    assert max(made) == BATCH
+    assert sum(made) >= 3 * 30  # nothing became dense elsewhere
 
 
 def test_sources_are_looked_at_as_they_are_read():
