@@ -197,14 +197,16 @@ def test_weights_of_one_change_no_bit(loss, output, y):
 
 @every_loss
 def test_isas_do_not_change_a_bit(loss, output, y):
+    fused = [isa for isa in core.isas() if isa != "baseline"]
+    if len(fused) < 2:
+        pytest.skip("this processor runs one ISA with FMA, or none")
     found = []
-    for isa in core.isas():
-        if isa != "baseline":
-            lib.nnpoly_set_isa(isa.encode())
-            made = in_one_call(trainer(loss=loss, output=output))
-            made.fit(X, y, epochs=2, batch_size=16, sample_weight=WEIGHTS)
-            found.append([made.history.loss, *state(made)])
-    assert all(each == found[0] for each in found)
+    for isa in fused:
+        lib.nnpoly_set_isa(isa.encode())
+        made = in_one_call(trainer(loss=loss, output=output))
+        made.fit(X, y, epochs=2, batch_size=16, sample_weight=WEIGHTS)
+        found.append([made.history.loss, *state(made)])
+    assert found == [found[0]] * len(fused)
 
 
 @pytest.mark.parametrize(
