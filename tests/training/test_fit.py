@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 import tracemalloc
 from typing import Any
 
@@ -223,6 +224,48 @@ def test_a_function_gives_the_batches_of_an_epoch():
     assert seen == [0, 1, 2]
     twin.fit(batches(), epochs=3)
     assert weights_of(t) == weights_of(twin)
+
+
+SLOW = 0.02  # seconds, with which few epochs fit into a call
+
+
+def by_list(epoch: int, seconds: float) -> Any:
+    time.sleep(seconds)
+    return batches()
+
+
+def by_generator(epoch: int, seconds: float) -> Any:
+    for batch in batches():
+        time.sleep(seconds / 3)
+        yield batch
+
+
+@pytest.mark.parametrize("seconds", [0.0, SLOW])
+@pytest.mark.parametrize("give", [by_list, by_generator])
+@pytest.mark.parametrize("fits", [[1], [2], [7], [3, 1, 4], [25]])
+def test_a_function_is_called_once_an_epoch_in_order(fits, give, seconds):
+    seen = []
+
+    def source(epoch: int) -> Any:
+        seen.append(epoch)
+        return give(epoch, seconds)
+
+    t = trainer()
+    for epochs in fits:
+        t.fit(source, epochs=epochs)
+    assert seen == list(range(sum(fits)))
+    assert len(t.history) == sum(fits)
+
+
+def test_a_function_is_not_called_for_an_epoch_that_is_not_trained():
+    seen = []
+
+    def source(epoch: int) -> Any:
+        seen.append(epoch)
+        return batches()
+
+    trainer().fit(source, epochs=9, callbacks=[lambda trainer, history: len(history) == 4])
+    assert seen == [0, 1, 2, 3]
 
 
 def test_an_endless_source_has_epochs_of_steps():
