@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import by_nnpoly
 import cupy
-from gpu_contestant import Clock, DeviceContestant, fastest
-from problem import BETA1, BETA2, EPS, Problem
+from gpu_contestant import SIDE, Clock, DeviceContestant, fastest
+from problem import Problem
 
-import nnpoly as nn
-
-SIDE = 8192  # of the matrices whose product is the peak
 COMPUTE = {"fp32": "COMPUTE_TYPE_FP32", "tf32": "COMPUTE_TYPE_TF32"}
 
 
@@ -41,7 +39,7 @@ def versions() -> dict[str, str]:
     """
     if not cupy.cuda.is_available():
         raise ImportError("CuPy finds no CUDA device")
-    found = {"nnpoly": nn.__version__, "cupy": cupy.__version__}
+    found = by_nnpoly.versions() | {"cupy": cupy.__version__}
     found["CUDA of cupy"] = str(cupy.cuda.runtime.runtimeGetVersion())
     try:
         import nvmath
@@ -92,54 +90,26 @@ def computing(compute: str) -> Iterator[None]:
     linalg.set_compute_type(cupy.float32, before)
 
 
-class Nnpoly(DeviceContestant):
+class Nnpoly(by_nnpoly.Nnpoly, DeviceContestant):
     """`Trainer.step`; the variable NNPOLY_CUPY decides how a step runs."""
 
     backend, clock = "cupy", CupyClock()
 
     def __init__(self, problem: Problem, learning_rate: float, precision: str) -> None:
-        net = nn.MLP.from_weights(
-            problem.weights,
-            problem.biases,
-            activation=problem.activation,
-            output="softmax",
-            backend=self.backend,
-        )
-        adam = nn.Adam(learning_rate, beta1=BETA1, beta2=BETA2, eps=EPS, eps_inside_sqrt=False)
         options = {} if precision == "fp32" else {"precision": precision}
-        self.trainer = nn.Trainer(net, optimizer=adam, **options)
-        self.x, self.y = self.array(problem.x), self.array(problem.y)
+        super().__init__(problem, learning_rate, **options)
         self.path = self.trainer.summary().splitlines()[-1].removeprefix("steps").strip()
 
     @staticmethod
     def array(array: Any) -> Any:
         return cupy.asarray(array)
 
-    def step(self) -> Any:
-        return self.trainer.step(self.x, self.y)
 
+class NnpolyFit(by_nnpoly.Epochs, Nnpoly):
+    """`Trainer.fit`, an epoch a call, over a table of batches on the device."""
 
-class NnpolyFit(Nnpoly):
-    """`Trainer.fit`, an epoch a call, over a table of batches on the device.
-
-    All that an epoch does is timed: the shuffle, the copy that it would return to, the checks.
-    """
-
-    def __init__(self, problem: Problem, learning_rate: float, precision: str) -> None:
-        super().__init__(problem, learning_rate, precision)
-        self.batch, large = len(problem.x), problem.x.size > 1_000_000
-        self.batches = 16 if large else 256  # an epoch
-        xp = self.trainer.network.place.backend.xp
-        self.X, self.Y = xp.tile(self.x, (self.batches, 1)), xp.tile(self.y, (self.batches,))
-
-    def fit(self, count: int, shuffle: bool) -> list[float]:
-        rows, batch = self.batch * count, {"batch_size": self.batch, "shuffle": shuffle}
-        return self.trainer.fit(self.X[:rows], self.Y[:rows], epochs=1, **batch).loss
+    large, few = 1_000_000, 16
 
     def losses(self, count: int) -> list[float]:
         """Take epochs of one step, so that each loss is one step's."""
         return [self.fit(1, shuffle=False)[0] for _ in range(count)]
-
-    def steps(self, count: int) -> None:
-        for start in range(0, count, self.batches):
-            self.fit(min(self.batches, count - start), shuffle=True)

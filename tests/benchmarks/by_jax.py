@@ -37,8 +37,14 @@ class State(NamedTuple):
     t: jax.Array
 
 
-def cross_entropy(w: list, activation: str, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Compute the network's loss on a batch.
+def parameters(problem: Problem) -> list:
+    """Return the first weights as JAX arrays: (W, b), a layer an entry."""
+    pairs = zip(problem.weights, problem.biases, strict=True)
+    return [(jnp.array(W), jnp.array(b)) for W, b in pairs]
+
+
+def scores(w: list, activation: str, x: jax.Array) -> jax.Array:
+    """Return the network's scores, (n, K).
 
     Parameters
     ----------
@@ -46,18 +52,18 @@ def cross_entropy(w: list, activation: str, x: jax.Array, y: jax.Array) -> jax.A
         (W, b), a layer an entry.
     activation : str
         Of the hidden layers.
-    x, y : jax.Array
-        The batch and its class indices.
-
-    Returns
-    -------
-    jax.Array
-        The mean cross-entropy.
+    x : jax.Array
+        The batch.
     """
     for W, b in w[:-1]:
         x = ACTIVATIONS[activation](x @ W.T + b)
     W, b = w[-1]
-    log_probabilities = jax.nn.log_softmax(x @ W.T + b)
+    return x @ W.T + b
+
+
+def cross_entropy(w: list, activation: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return the mean cross-entropy of `scores` with the class indices y."""
+    log_probabilities = jax.nn.log_softmax(scores(w, activation, x))
     return -jnp.take_along_axis(log_probabilities, y[:, None], axis=1).mean()
 
 
@@ -99,8 +105,7 @@ class Jax(Contestant):
 
     def __init__(self, problem: Problem, learning_rate: float) -> None:
         self.x, self.y = jnp.array(problem.x), jnp.array(problem.y, dtype=jnp.int32)
-        parameters = zip(problem.weights, problem.biases, strict=True)
-        w = [(jnp.array(W), jnp.array(b)) for W, b in parameters]
+        w = parameters(problem)
         m, s = (jax.tree.map(jnp.zeros_like, w) for _ in "ms")
         self.state = State(w, m, s, jnp.zeros((), jnp.float32))
         self.activation, self.learning_rate = problem.activation, learning_rate

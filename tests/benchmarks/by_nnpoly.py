@@ -22,11 +22,11 @@ def versions() -> dict[str, str]:
 
 
 class Nnpoly(Contestant):
-    """A Trainer over NumPy arrays; subclasses change the backend and how arrays get there."""
+    """`Trainer.step` on NumPy arrays; subclasses change the backend and how arrays get there."""
 
     backend = "numpy"
 
-    def __init__(self, problem: Problem, learning_rate: float) -> None:
+    def __init__(self, problem: Problem, learning_rate: float, **options: Any) -> None:
         net = nn.MLP.from_weights(
             problem.weights,
             problem.biases,
@@ -35,7 +35,7 @@ class Nnpoly(Contestant):
             backend=self.backend,
         )
         adam = nn.Adam(learning_rate, beta1=BETA1, beta2=BETA2, eps=EPS, eps_inside_sqrt=False)
-        self.trainer = nn.Trainer(net, optimizer=adam)
+        self.trainer = nn.Trainer(net, optimizer=adam, **options)
         self.x, self.y = self.array(problem.x), self.array(problem.y)
 
     @staticmethod
@@ -46,23 +46,34 @@ class Nnpoly(Contestant):
         return self.trainer.step(self.x, self.y)
 
 
-class NnpolyFit(Nnpoly):
+class Epochs:
     """Steps as `Trainer.fit` takes them: epochs over a table of batches, each gathered by index.
 
     All that an epoch does is timed: the shuffle, the copy that it would return to, the checks.
+    Mixed into an `Nnpoly`.
     """
 
-    def __init__(self, problem: Problem, learning_rate: float) -> None:
-        super().__init__(problem, learning_rate)
-        self.batch, large = len(problem.x), problem.x.size > 100_000
-        self.batches = 4 if large else 256  # an epoch
-        self.X = np.tile(problem.x, (self.batches, 1))
-        self.Y = np.tile(problem.y, self.batches)
+    large, few = 100_000, 4  # an epoch has few batches where one has more numbers than that
+
+    def __init__(self, problem: Problem, *arguments: Any) -> None:
+        super().__init__(problem, *arguments)
+        self.batch = len(problem.x)
+        self.batches = self.few if problem.x.size > self.large else 256  # an epoch
+        xp = self.trainer.network.place.backend.xp
+        self.X, self.Y = xp.tile(self.x, (self.batches, 1)), xp.tile(self.y, (self.batches,))
+
+    def fit(self, count: int, shuffle: bool) -> list[float]:
+        """Train an epoch of so many batches."""
+        rows, batch = self.batch * count, {"batch_size": self.batch, "shuffle": shuffle}
+        return self.trainer.fit(self.X[:rows], self.Y[:rows], epochs=1, **batch).loss
 
     def steps(self, count: int) -> None:
         for start in range(0, count, self.batches):
-            rows = self.batch * min(self.batches, count - start)
-            self.trainer.fit(self.X[:rows], self.Y[:rows], epochs=1, batch_size=self.batch)
+            self.fit(min(self.batches, count - start), shuffle=True)
+
+
+class NnpolyFit(Epochs, Nnpoly):
+    """`Trainer.fit` on NumPy arrays."""
 
 
 class NnpolyTorch(Nnpoly):

@@ -79,15 +79,27 @@ def cross_entropy(network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) ->
     return torch.nn.functional.cross_entropy(network(x), y)
 
 
+def adam(
+    network: torch.nn.Module, learning_rate: float, capturable: bool = False
+) -> torch.optim.Adam:
+    """Return the fused Adam of a network; capturable: by a CUDA graph."""
+    return torch.optim.Adam(
+        network.parameters(),
+        learning_rate,
+        (BETA1, BETA2),
+        EPS,
+        fused=True,
+        capturable=capturable,
+    )
+
+
 class Torch(Contestant):
     """Eager torch with the fused Adam."""
 
     def __init__(self, problem: Problem, learning_rate: float) -> None:
         self.network, self.loss = sequential(problem), cross_entropy
         self.x, self.y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), learning_rate, (BETA1, BETA2), EPS, fused=True
-        )
+        self.optimizer = adam(self.network, learning_rate)
 
     def step(self) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)

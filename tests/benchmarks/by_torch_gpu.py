@@ -7,11 +7,10 @@ from math import ceil
 from typing import Any
 
 import torch
-from by_torch import cross_entropy, sequential
-from gpu_contestant import Clock, DeviceContestant, fastest
-from problem import BETA1, BETA2, EPS, Problem
+from by_torch import adam, cross_entropy, sequential
+from gpu_contestant import SIDE, Clock, DeviceContestant, fastest
+from problem import Problem
 
-SIDE = 8192  # of the matrices whose product is the peak
 MODE = "max-autotune-no-cudagraphs"  # the graphs are those of TorchCompileGraph
 WARM = 3  # steps before a capture, as torch asks for
 
@@ -99,14 +98,7 @@ class Torch(DeviceContestant):
             enabled=precision == "bf16",
             cache_enabled=False,  # of no use to weights that are read once, and unsafe in a capture
         )
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            learning_rate,
-            (BETA1, BETA2),
-            EPS,
-            fused=True,
-            capturable=self.capturable,
-        )
+        self.optimizer = adam(self.network, learning_rate, self.capturable)
 
     def train(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Take a step on a batch and return the loss before it."""

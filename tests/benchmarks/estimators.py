@@ -8,18 +8,14 @@ for each contestant, the others stopped meanwhile; data sets and seeds in turn. 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from contextlib import ExitStack
-from importlib.metadata import version
+from collections.abc import Sequence
 from math import sqrt
-from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from remote import Remote
-from step import cpu
+from command import parsed, parser, setting, show, started, write
+from remote import Row, measure
 
 SETS = ["digits", "breast cancer", "wine", "diabetes", "synthetic"]
 CONTESTANTS = [
@@ -31,19 +27,16 @@ CONTESTANTS = [
 ]
 
 
-def measure(remotes: list[Remote], name: str, seeds: int) -> dict[str, Any]:
-    """Return a data set's row: scores, seconds and epochs of every contestant, a seed an entry."""
-    row: dict[str, Any] = {"set": name}
-    for remote in remotes:
-        row |= {"shape": remote.ask("warm_up", name=name)["shape"]}
-    for seed in range(seeds):
-        for remote in remotes:
-            reply = remote.ask("fit", name=name, seed=seed)
-            if "fault" in reply:
-                raise SystemExit(f"{remote.name}, {name}: {reply['fault']}")
-            for key, value in reply.items():
-                row.setdefault(remote.name, {}).setdefault(key, []).append(value)
-    return row
+STREAM = 2_000_000  # rows
+
+
+def entry(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what the evidence has of a data set: every contestant's samples, a seed an entry."""
+    for row in rows:
+        if row.fault:
+            raise SystemExit(f"{row.contestant}, {row.case}: {row.fault}")
+    named = {"set": rows[0].case, "shape": rows[0].facts["shape"]}
+    return named | {row.contestant: row.samples for row in rows}
 
 
 def line(row: dict[str, Any]) -> str:
@@ -66,38 +59,35 @@ def ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> float:
     return median(theirs["seconds"]) / median(ours["seconds"])
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse what has no standard error."""
+    if arguments.rounds < 2:
+        raise ValueError(f"--rounds must be at least 2, got {arguments.rounds}")
+
+
 def main() -> int:
     """Run it all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
+    made = parser(__doc__, rounds=10)
+    add = made.add_argument
     add("--sets", nargs="+", choices=SETS, default=SETS, metavar="SET", help=", ".join(SETS))
-    add("--seeds", type=int, default=10, help="default: %(default)s")
-    add("--threads", type=int, default=2, help="of each contestant, default: %(default)s")
-    add("--json", type=Path, help="also write every sample to this file")
-    arguments = parser.parse_args()
-    setting = {"cpu": cpu(), "threads": str(arguments.threads), "seeds": str(arguments.seeds)}
-    setting |= {name: version(name) for name in ("numpy", "scikit-learn", "nnpoly")}
-    setting["load"] = f"{os.getloadavg()[0]:.2f}"
-    print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
-    print(
-        "set, scores of scikit-learn and nnpoly, seconds of scikit-learn, which are so many times"
-    )
-    print("those of nnpoly, of nnpoly without its C core, and both in float32")
+    add("--stream", type=int, default=STREAM, help="rows of the stream, default: %(default)s")
+    arguments = parsed(made, check=check)
     rows = []
-    with ExitStack() as stack:
-        remotes = [
-            stack.enter_context(Remote(name, arguments.threads, "estimators_worker.py"))
-            for name in CONTESTANTS
-        ]
+    with started("estimator_cases", CONTESTANTS, arguments.threads) as remotes:
+        properties = setting(arguments, remotes)
+        show(properties)
+        print("set, scores of scikit-learn and nnpoly, seconds of scikit-learn, which are so many")
+        print("times those of nnpoly, of nnpoly without its C core, and both in float32")
         for name in arguments.sets:
-            rows.append(measure(remotes, name, arguments.seeds))
+            rows.append(entry(measure(remotes, [name], arguments.rounds)))
             print(line(rows[-1]), flush=True)
-    with Remote("nnpoly", arguments.threads, "estimators_worker.py") as remote:
-        stream = remote.ask("stream", rows=2_000_000)
+    with started("estimator_cases", ["nnpoly"], arguments.threads) as remotes:
+        [row] = measure(remotes, [f"stream:{arguments.stream}"], 1)
+    if row.fault:
+        raise SystemExit(f"stream: {row.fault}")
+    stream = row.facts | {name: values[0] for name, values in row.samples.items()}
     print("a stream of {rows:,} rows: {seconds:.1f} s, {megabytes:.1f} MB more".format(**stream))
-    if arguments.json:
-        document = {"setting": setting, "rows": rows, "stream": stream}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    write(arguments.json, {"setting": properties, "rows": rows, "stream": stream})
     return 0
 
 

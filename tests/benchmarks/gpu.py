@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import random
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -25,13 +23,13 @@ from typing import Any
 
 import numpy as np
 from by_numpy import Numpy
+from command import parsed, parser, setting, show, status, write
+from gpu_cases import CONTESTANTS, SPEEDS
 from gpu_contestant import PRECISIONS
-from gpu_worker import CONTESTANTS
-from problem import Problem, parse_network
-from remote import Remote
+from problem import Problem, check_rate, checked_losses, parse_network
+from remote import Remote, Row, measure
 from roofline import work
-from step import agree, cpu
-from worker import CHECK_STEPS, check_rate
+from step import agree
 
 NETWORKS = (
     "2-8-2:tanh:b4",
@@ -45,48 +43,6 @@ DEFAULTS = [name for name in CONTESTANTS if name != "torch-graph-8"]
 TOLERANCE = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-2}
 NO_GPU = 2  # the exit status
 SMI = "name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit"
-
-
-@dataclass
-class Row:
-    """One contestant's result for one network and precision.
-
-    Parameters
-    ----------
-    network, contestant, precision : str
-        Which.
-    losses : list of float
-        Before the first checked step and after each.
-    steps : int
-        In a block.
-    us, wall_us : list of float
-        Microseconds a step, by the device's events and by the host's clock, a round an entry.
-    path : str
-        What ran.
-    share : float or None
-        The roofline's time over the median.
-    fault : str
-        Why there is no result, or why it does not count.
-    """
-
-    network: str
-    contestant: str
-    precision: str
-    losses: list[float] = field(default_factory=list)
-    steps: int = 0
-    us: list[float] = field(default_factory=list)
-    wall_us: list[float] = field(default_factory=list)
-    path: str = ""
-    share: float | None = None
-    fault: str = ""
-
-    def __str__(self) -> str:
-        if not self.us:
-            return f"{self.contestant:20} {self.fault}"
-        times = f"{min(self.us):11.2f} {median(self.us):11.2f} {median(self.wall_us):11.2f}"
-        share = f"{100 * self.share:6.1f} %" if self.share else f"{'-':>8}"
-        losses = f"{self.losses[0]:.6f} -> {self.losses[-1]:.6f}"
-        return f"{self.contestant:20} {times} {share}   {losses}  {self.fault}".rstrip()
 
 
 @dataclass
@@ -104,23 +60,12 @@ class Speeds:
     peaks: dict[str, float] = field(default_factory=dict)
     bandwidth: float = 0.0
 
-    def share(self, row: Row) -> float | None:
-        """Return the roofline's time over a row's median.
-
-        Parameters
-        ----------
-        row : Row
-            With at least one sample.
-
-        Returns
-        -------
-        float or None
-            None without a peak of the row's precision.
-        """
-        if row.precision not in self.peaks:
+    def share(self, row: Row, precision: str) -> float | None:
+        """Return the roofline's time over a row's median; None without the precision's peak."""
+        if precision not in self.peaks:
             return None
-        widths, _, n = parse_network(row.network)
-        least = work(widths, n).seconds(self.peaks[row.precision], self.bandwidth)
+        widths, _, n = parse_network(row.case)
+        least = work(widths, n).seconds(self.peaks[precision], self.bandwidth)
         return 1e6 * least / median(row.us)
 
 
@@ -142,9 +87,9 @@ def measure_speeds(remotes: list[Remote], precisions: list[str]) -> Speeds:
     found = Speeds()
     for precision in precisions:
         for remote in sorted(remotes, key=lambda remote: "torch" not in remote.versions):
-            reply = remote.ask("speeds", precision=precision)
-            found.bandwidth = max(found.bandwidth, reply.get("bandwidth") or 0.0)
-            if peak := reply.get("peak"):
+            [row] = remote.prepare([SPEEDS], precision=precision)
+            found.bandwidth = max(found.bandwidth, row.facts.get("bandwidth") or 0.0)
+            if peak := row.facts.get("peak"):
                 found.peaks[precision] = peak
                 break
     return found
@@ -165,108 +110,61 @@ def reference(network: str) -> list[float]:
         The losses before the first step and after each.
     """
     problem = Problem.parse(network)
-    rate = check_rate(problem)
     wide = replace(
         problem,
         weights=[W.astype(np.float64) for W in problem.weights],
         biases=[b.astype(np.float64) for b in problem.biases],
         x=problem.x.astype(np.float64),
     )
-    numpy = Numpy(wide, rate)
-    return [float(numpy.step()) for _ in range(CHECK_STEPS + 1)]
+    return checked_losses(Numpy(wide, check_rate(problem)))
 
 
-def measure(network: str, precision: str, remotes: list[Remote], rounds: int) -> list[Row]:
-    """Check and time every contestant on one network.
-
-    Parameters
-    ----------
-    network, precision : str
-        Which.
-    remotes : list of Remote
-        The contestants.
-    rounds : int
-        Blocks each; a round asks every contestant for one, in random order.
-
-    Returns
-    -------
-    list of Row
-        In the contestants' order.
-    """
-    rows = {remote: prepare(network, precision, remote) for remote in remotes}
-    for _ in range(rounds):
-        for remote in random.sample(remotes, len(remotes)):
-            time_block(remote, rows[remote])
-    for row in rows.values():
-        if not row.fault and not agree(row.losses, reference(network), TOLERANCE[precision]):
-            row.fault = "MISMATCH"
-    return list(rows.values())
+def compared(network: str, precision: str, remotes: list[Remote], rounds: int) -> list[Row]:
+    """Time every contestant on one network, and mark those whose losses are not the reference's."""
+    rows = measure(remotes, [network], rounds, precision=precision)
+    for row in rows:
+        right = row.fault or agree(row.facts["losses"], reference(network), TOLERANCE[precision])
+        row.fault = row.fault if right else "MISMATCH"
+    return rows
 
 
-def prepare(network: str, precision: str, remote: Remote) -> Row:
-    """Build a contestant and check its steps.
-
-    Parameters
-    ----------
-    network, precision : str
-        Which.
-    remote : Remote
-        The contestant; one that cannot run is not asked.
-
-    Returns
-    -------
-    Row
-        Without times.
-    """
-    reply = {"fault": remote.fault}
-    if not remote.fault:
-        reply = remote.ask("prepare", network=network, precision=precision)
-    return Row(network, remote.name, precision, **reply)
+def line(row: Row, share: float | None) -> str:
+    """Return a contestant's line of a network's table."""
+    if not row.us:
+        return f"{row.contestant:20} {row.fault}"
+    first, *_, last = row.facts["losses"]
+    times = f"{min(row.us):11.2f} {median(row.us):11.2f} {median(row.samples['wall_us']):11.2f}"
+    over = f"{100 * share:6.1f} %" if share else f"{'-':>8}"
+    return f"{row.contestant:20} {times} {over}   {first:.6f} -> {last:.6f}  {row.fault}".rstrip()
 
 
-def time_block(remote: Remote, row: Row) -> None:
-    """Add one sample to a row that is without fault so far.
-
-    Parameters
-    ----------
-    remote : Remote
-        The contestant.
-    row : Row
-        Its row; changed.
-    """
-    if row.fault:
-        return
-    reply = remote.ask("block", steps=row.steps)
-    row.fault = reply.get("fault", "")
-    if not row.fault:
-        row.us.append(reply["us"])
-        row.wall_us.append(reply["wall_us"])
+def entry(row: Row, precision: str, share: float | None) -> dict[str, Any]:
+    """Return what the evidence has of a row."""
+    return {
+        "network": row.case,
+        "contestant": row.contestant,
+        "precision": precision,
+        "losses": row.facts.get("losses", []),
+        "steps": row.facts.get("steps", 0),
+        "us": row.us,
+        "wall_us": row.samples.get("wall_us", []),
+        "path": row.facts.get("path", ""),
+        "share": share,
+        "fault": row.fault,
+    }
 
 
 def report(
     network: str, precision: str, remotes: list[Remote], rounds: int, speeds: Speeds
-) -> list[Row]:
-    """Measure one network and print its part of the table.
-
-    Parameters
-    ----------
-    network, precision, remotes, rounds
-        As for `measure`.
-    speeds : Speeds
-        Of the device.
-
-    Returns
-    -------
-    list of Row
-        What was printed.
-    """
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Measure one network and print its table; return its rows, also as the evidence has them."""
     columns = f"{'min us':>11} {'median us':>11} {'wall us':>11} {'roofline':>8}   loss"
     print(f"\n{network} {precision}\n{'':20} {columns}", flush=True)
-    rows = measure(network, precision, remotes, rounds)
-    for row in rows:
-        row.share = speeds.share(row) if row.us else None
-    print(*rows, sep="\n", flush=True)
-    return rows
+    rows = compared(network, precision, remotes, rounds)
+    shares = [speeds.share(row, precision) if row.us else None for row in rows]
+    print(*map(line, rows, shares), sep="\n", flush=True)
+    entries = [entry(row, precision, share) for row, share in zip(rows, shares, strict=True)]
+    return rows, entries
 
 
 def told(*command: str) -> str:
@@ -316,30 +214,18 @@ def commit() -> str:
     return f"{name}, with changes" if changed else name
 
 
-def describe(rounds: int, remotes: list[Remote], speeds: Speeds) -> dict[str, str]:
-    """Say what is measured on which machine.
+def describe(
+    arguments: argparse.Namespace, remotes: list[Remote], speeds: Speeds
+) -> dict[str, str]:
+    """Return what is measured on which machine: property to value.
 
-    Parameters
-    ----------
-    rounds : int
-        The setting.
-    remotes : list of Remote
-        The contestants, with the versions they reported.
-    speeds : Speeds
-        Of the device.
-
-    Returns
-    -------
-    dict of str to str
-        Property to value; the clocks are those after the device's speeds were measured.
+    The clocks are those after the device's speeds were measured.
     """
-    setting = gpu() | {"cpu": cpu(), "python": platform.python_version(), "rounds": str(rounds)}
-    for remote in remotes:
-        setting |= remote.versions
+    properties = gpu() | setting(arguments, remotes)
     for precision, peak in speeds.peaks.items():
-        setting[f"largest product, {precision}"] = f"{peak / 1e12:.1f} TFLOP/s"
-    setting["copy, read and written"] = f"{speeds.bandwidth / 1e9:.0f} GB/s"
-    return setting | {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
+        properties[f"largest product, {precision}"] = f"{peak / 1e12:.1f} TFLOP/s"
+    properties["copy, read and written"] = f"{speeds.bandwidth / 1e9:.0f} GB/s"
+    return properties | {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
 
 
 def merged(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
@@ -369,35 +255,26 @@ def merged(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     return {"status": "measured", "runs": [*(old for old in kept if old["rows"]), run]}
 
 
-def keep(path: Path | None, setting: dict[str, str], rows: list[Row]) -> None:
+def keep(path: Path | None, properties: dict[str, str], entries: list[dict[str, Any]]) -> None:
     """Write the evidence so far, so that an interrupted run leaves what it measured.
 
     Parameters
     ----------
     path : Path or None
         A JSON file that may hold earlier runs; None for nowhere.
-    setting : dict of str to str
+    properties : dict of str to str
         Of this run.
-    rows : list of Row
+    entries : list of dict
         Of this run.
     """
     if path is None:
         return
     document = json.loads(path.read_text()) if path.exists() else {"runs": []}
-    run = {"setting": setting, "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(merged(document, run), indent=1) + "\n")
+    write(path, merged(document, {"setting": properties, "rows": entries}))
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuse what would only fail later.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        From the command line.
-    """
-    if arguments.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, got {arguments.rounds}")
+    """Refuse what would only fail later."""
     if unknown := set(arguments.contestants) - set(CONTESTANTS):
         raise ValueError(f"--contestants: {sorted(unknown)} are not of {list(CONTESTANTS)}")
     for network in arguments.networks:
@@ -405,49 +282,20 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    Parameters
-    ----------
-    words : list of str or None
-        None for the process's own.
-
-    Returns
-    -------
-    argparse.Namespace
-        Checked.
-    """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
+    """Return the arguments; words: the command line, or None for the process's own."""
+    made = parser(__doc__, rounds=7, threads=False)
+    add = made.add_argument
     add("--networks", nargs="+", default=list(NETWORKS), help=f"default: {' '.join(NETWORKS)}")
     add("--contestants", nargs="+", default=DEFAULTS, help=f"of {', '.join(CONTESTANTS)}")
     add("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
-    add("--rounds", type=int, default=7, help="blocks of 50 ms each, default: %(default)s")
     add("--minutes", type=float, default=8, help="start nothing later, default: %(default)s")
-    add("--json", type=Path, help="also add every sample to this file's")
-    arguments = parser.parse_args(words)
-    try:
-        check(arguments)
-    except ValueError as error:
-        parser.error(str(error))
-    return arguments
+    return parsed(made, words, check)
 
 
 def start(name: str) -> Remote:
-    """Start a contestant.
-
-    Parameters
-    ----------
-    name : str
-        A key of `gpu_worker.CONTESTANTS`.
-
-    Returns
-    -------
-    Remote
-        In a process that may compile with all CPUs.
-    """
+    """Start a contestant in a process that may compile with all CPUs."""
     threads = {"TORCHINDUCTOR_COMPILE_THREADS": str(os.cpu_count())}
-    return Remote(name, 1, "gpu_worker.py", threads | CONTESTANTS[name][2])
+    return Remote("gpu_cases", name, 1, threads | CONTESTANTS[name][2])
 
 
 def main(words: list[str] | None = None, start: Callable[[str], Remote] = start) -> int:
@@ -467,7 +315,7 @@ def main(words: list[str] | None = None, start: Callable[[str], Remote] = start)
         that is not installed is no failure.
     """
     arguments = parse_arguments(words)
-    began, rows = monotonic(), []
+    began, found, entries = monotonic(), [], []
     with ExitStack() as stack:
         remotes = [stack.enter_context(start(name)) for name in arguments.contestants]
         ready = [remote for remote in remotes if not remote.fault]
@@ -476,16 +324,18 @@ def main(words: list[str] | None = None, start: Callable[[str], Remote] = start)
             print(*(f"  {remote.name:20} {remote.fault}" for remote in remotes), sep="\n")
             return NO_GPU
         speeds = measure_speeds(ready, arguments.precisions)
-        setting = describe(arguments.rounds, ready, speeds)
-        print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
+        properties = describe(arguments, ready, speeds)
+        show(properties)
         for precision in arguments.precisions:
             for network in arguments.networks:
                 if monotonic() - began > 60 * arguments.minutes:
                     print(f"\n{network} {precision}: left out, --minutes are over")
                     continue
-                rows += report(network, precision, remotes, arguments.rounds, speeds)
-                keep(arguments.json, setting, rows)
-    return int(any(row.fault and not row.fault.startswith("unavailable") for row in rows))
+                rows, more = report(network, precision, remotes, arguments.rounds, speeds)
+                found += rows
+                entries += more
+                keep(arguments.json, properties, entries)
+    return status(found)
 
 
 if __name__ == "__main__":

@@ -8,22 +8,19 @@ and one that is not being timed is stopped. See README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from remote import Remote
-from step import cpu
+from command import parsed, parser, setting, show, started, status, write
+from remote import Row, measure
 from table import rate
 
 CONTESTANTS = ["nnpoly", "numpy", "torch"]
@@ -61,25 +58,13 @@ def peak(threads: int) -> float | None:
     return float(done.stdout)
 
 
-def measure(kernel: str, remotes: list[Remote], rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each contestant, after comparing their results with NumPy's."""
-    rows = [
-        {"kernel": kernel, "contestant": remote.name, "us": [], "fault": ""}
-        | remote.ask("prepare", kernel=kernel)
-        for remote in remotes
-    ]
-    for _ in range(rounds):
-        for remote, row in random.sample(list(zip(remotes, rows, strict=True)), len(rows)):
-            if not row["fault"]:
-                reply = remote.ask("block", steps=row["steps"])
-                row["fault"] = reply.get("fault", "")
-                row["us"] += [reply["us"]] if "us" in reply else []
-    right = next(row for row in rows if row["contestant"] == "numpy").get("values")
+def compare(rows: list[Row]) -> None:
+    """Mark the rows of one kernel whose results differ from NumPy's."""
+    right = next(row for row in rows if row.contestant == "numpy").facts.get("values")
     for row in rows:
-        values = row.pop("values", None)
-        if not row["fault"] and not agree(values, right):
-            row["fault"] = "MISMATCH"
-    return rows
+        values = row.facts.pop("values", None)
+        if not row.fault and (right is None or not agree(values, right)):
+            row.fault = "MISMATCH" if right else "UNCHECKED: no numpy to compare with"
 
 
 def agree(values: list[float], right: list[float]) -> bool:
@@ -93,70 +78,68 @@ def agree(values: list[float], right: list[float]) -> bool:
     return close and abs(total - right_total) <= TOLERANCE * right_total
 
 
-def line(rows: list[dict[str, Any]], best: float | None) -> str:
+def entry(row: Row) -> dict[str, Any]:
+    """Return what the evidence has of a row."""
+    named = {"kernel": row.case, "contestant": row.contestant}
+    return named | {"us": row.us, "fault": row.fault} | row.facts
+
+
+def line(rows: list[Row], best: float | None) -> str:
     """Return a kernel's line: each contestant's rate, and how much faster nnpoly is."""
-    cells = [rate(row, best) if row["us"] else row["fault"] for row in rows]
-    ours, *others = (median(row["us"]) if row["us"] else math.nan for row in rows)
+    cells = [rate(entry(row), best) if row.us else row.fault.split(":")[0] for row in rows]
+    ours, *others = (median(row.us) if row.us else math.nan for row in rows)
     ratios = [f"{other / ours:.2f}x" for other in others]
-    faults = [f"{row['contestant']}: {row['fault']}" for row in rows if row["fault"]]
-    columns = [rows[0]["kernel"].ljust(26), *(cell.rjust(13) for cell in cells)]
+    faults = [f"{row.contestant}: {row.fault}" for row in rows if row.fault]
+    columns = [rows[0].case.ljust(26), *(cell.rjust(13) for cell in cells)]
     return " ".join([*columns, *(ratio.rjust(8) for ratio in ratios), *faults])
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--kernels", nargs="+", default=KERNELS, help="such as dense:32x64x64 sigma:65536:tanh")
-    add("--threads", type=int, default=2, help="of each contestant, default: %(default)s")
-    add("--rounds", type=int, default=7, help="blocks of 50 ms each, default: %(default)s")
-    add("--json", type=Path, help="also write every sample to this file")
-    arguments = parser.parse_args()
-    if min(arguments.threads, arguments.rounds) < 1:
-        parser.error("--threads and --rounds must be at least 1")
-    return arguments
-
-
 def run(
-    kernels: list[str],
-    contestants: list[str],
-    script: str,
-    setting: dict[str, str],
-    best: float | None,
-    json_path: Path | None,
+    arguments: argparse.Namespace,
+    module: str,
+    contestants: Sequence[str],
+    kernels: Sequence[str],
+    best: float | None = None,
 ) -> int:
     """Time and print every kernel; return 1 if a contestant failed or computed something else.
 
-    The table has the others' times over the first contestant's; `script` answers for each.
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The command line's.
+    module : str
+        Knows the contestants.
+    contestants, kernels : sequence of str
+        The table has the others' times over the first contestant's.
+    best : float or None
+        The processor's GFLOP/s, where they were measured.
     """
-    threads, rounds, found = int(setting["threads"]), int(setting["rounds"]), []
-    setting = setting | {"load": f"{os.getloadavg()[0]:.2f}"}
-    print(*(f"{key}: {value}" for key, value in setting.items()), sep="\n")
     heads = [*(f"{name:>13}" for name in contestants), *(f"{n[:8]:>8}" for n in contestants[1:])]
-    print("", f"{'':26} " + " ".join(heads), sep="\n", flush=True)
-    with ExitStack() as stack:
-        workers = [Remote(name, threads, script) for name in contestants]
-        remotes = [stack.enter_context(remote) for remote in workers]
+    found: list[Row] = []
+    with started(module, contestants, arguments.threads) as remotes:
+        properties = setting(arguments, remotes)
+        if best:
+            properties["peak"] = f"{best:.0f} GFLOP/s"
+        show(properties)
+        print("", f"{'':26} " + " ".join(heads), sep="\n", flush=True)
         for kernel in kernels:
-            rows = measure(kernel, remotes, rounds)
+            rows = measure(remotes, [kernel], arguments.rounds)
+            compare(rows)
             print(line(rows, best), flush=True)
             found += rows
-    if json_path:
-        document = {"setting": setting, "peak": best, "rows": found}
-        json_path.write_text(json.dumps(document, indent=1) + "\n")
-    return int(any(row["fault"] and "unavailable" not in row["fault"] for row in found))
+    entries = [entry(row) for row in found]
+    write(arguments.json, {"setting": properties, "peak": best, "rows": entries})
+    return status(found)
 
 
 def main() -> int:
     """Run the benchmark; return 1 if a contestant failed or computed something else."""
-    arguments = parse_arguments()
-    threads = arguments.threads
-    best = peak(threads)
-    setting = {"cpu": cpu(), "threads": str(threads), "rounds": str(arguments.rounds)}
-    setting |= {"peak": f"{best:.0f} GFLOP/s" if best else "not measured: no C compiler"}
-    setting |= {name: version(name) for name in ("numpy", "torch", "nnpoly")}
-    script, path = "kernel_worker.py", arguments.json
-    return run(arguments.kernels, CONTESTANTS, script, setting, best, path)
+    made = parser(__doc__, rounds=7)
+    told = "such as dense:32x64x64 sigma:65536:tanh"
+    made.add_argument("--kernels", nargs="+", default=KERNELS, help=told)
+    arguments = parsed(made)
+    best = peak(arguments.threads)
+    return run(arguments, "kernel_cases", CONTESTANTS, arguments.kernels, best)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # eps is added outside the root
+LEARNING_RATE = 1e-6  # timed: so small that the network never learns, so no denormals appear
+CHECK_STEPS = 4
 
 NETWORKS = (
     "2-8-2:tanh:b4",
@@ -123,3 +125,29 @@ class Contestant(ABC):
 
     def wait(self) -> None:  # noqa: B027
         """Wait until every step taken so far is done: nothing to do for eager CPU libraries."""
+
+
+def check_rate(problem: Problem) -> float:
+    """Choose the learning rate of the steps whose losses are compared.
+
+    Adam's first steps move every weight by about the rate, so a pre-activation by up to rate
+    times width. This is enough for a wrong step to show in the loss, and little enough for
+    float32's rounding errors not to grow past the comparison's tolerance.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose layers are to move.
+
+    Returns
+    -------
+    float
+        Smaller, the wider the network.
+    """
+    width = max(max(W.shape) for W in problem.weights)
+    return min(0.01, 0.25 / width)
+
+
+def checked_losses(contestant: Contestant) -> list[float]:
+    """Return the losses before the first step and after each of the checked ones."""
+    return [float(contestant.step()) for _ in range(CHECK_STEPS + 1)]

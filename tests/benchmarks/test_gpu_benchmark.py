@@ -11,7 +11,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,15 @@ sys.path.append(str(BENCHMARKS))
 
 import by_torch_gpu
 import gpu
-import gpu_worker
+import gpu_cases
+import timing
 import torch
 from gpu_contestant import Clock, DeviceContestant
-from problem import Problem
+from problem import Problem, check_rate
+from remote import Remote, Row
 from roofline import Work, work
-from worker import answer, check_rate
+from timing import Case
+from worker import Worker, answer
 
 from nnpoly.backends import registry
 
@@ -93,10 +96,10 @@ def test_the_roofline_is_the_longer_time() -> None:
 
 
 def test_the_share_is_the_rooflines_time_over_the_median() -> None:
-    row = gpu.Row(SMALL, "torch", "fp32", us=[30.0, 10.0, 20.0])
+    row = Row("torch", SMALL, samples={"us": [30.0, 10.0, 20.0]})
     flop = work([2, 8, 2], 4).flop
-    assert gpu.Speeds({"fp32": flop / 5e-6}, 1e30).share(row) == pytest.approx(0.25)
-    assert gpu.Speeds({"bf16": 1.0}, 1.0).share(row) is None
+    assert gpu.Speeds({"fp32": flop / 5e-6}, 1e30).share(row, "fp32") == pytest.approx(0.25)
+    assert gpu.Speeds({"bf16": 1.0}, 1.0).share(row, "fp32") is None
 
 
 # What is compared
@@ -192,35 +195,30 @@ def test_nnpoly_on_cupy_agrees(kind: str, precision: str, monkeypatch: pytest.Mo
     contestant.steps(3)
     contestant.wait()
     assert contestant.trainer.t == 3
-    assert contestant.path == contestant.trainer.stepper.steps.path
+    assert contestant.path.startswith("one CUDA graph a step")
 
 
 # How it is measured
 
 
-class Local:
-    """A contestant in this process, asked as `remote.Remote` asks."""
+class Local(Remote):
+    """A contestant in this process."""
 
     def __init__(self, name: str, kind: Any = None, fault: str = "") -> None:
         self.name, self.kind, self.fault = name, kind, fault
         self.versions = {} if fault else {name: "1.0"}
-        self.worker = gpu_worker.GpuWorker("torch")
-        self.worker.module, self.worker.kind = __name__, "Chosen"
+        self.worker = Worker(SimpleNamespace(prepare=self.made), name)
+
+    def made(self, contestant: str, case: str, precision: str) -> Case:
+        if case == gpu_cases.SPEEDS:
+            return Case(peak=1e12, bandwidth=1e11)
+        return gpu_cases.checked(self.kind, case, precision)
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        sys.modules[__name__].Chosen = self.kind
         return answer(getattr(self.worker, do), **arguments)
-
-    def __enter__(self) -> Local:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         pass
-
-
-def speeds(precision: str) -> dict[str, float]:
-    """What the workers of this module answer."""
-    return {"peak": 1e12, "bandwidth": 1e11}
 
 
 class Twice(on_cpu(by_torch_gpu.Torch)):
@@ -259,7 +257,7 @@ def test_a_run_is_kept(tmp_path: Path) -> None:
     assert len(row["us"]) == len(row["wall_us"]) == 2
     assert min(row["us"]) > 0
     assert all(us <= wall for us, wall in zip(row["us"], row["wall_us"], strict=True))
-    assert row["steps"] >= gpu_worker.LEAST_STEPS
+    assert row["steps"] >= gpu_cases.LEAST_STEPS
     assert 0 < row["share"] < 1
     assert missing["fault"] == "unavailable: no torch"
 
@@ -285,8 +283,9 @@ def test_nothing_starts_after_the_minutes(
 
 def test_blocks_have_whole_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = on_cpu(by_torch_gpu.Torch, multiple=8)
-    monkeypatch.setattr(gpu_worker, "calibrate", lambda contestant: 21)
-    assert Local("torch", kind).ask("prepare", network=SMALL, precision="fp32")["steps"] == 24
+    monkeypatch.setattr(timing, "calibrate", lambda contestant: 21)
+    [row] = Local("torch", kind).prepare([SMALL], precision="fp32")
+    assert row.facts["steps"] == 24
 
 
 def test_a_run_replaces_what_it_measured_again() -> None:

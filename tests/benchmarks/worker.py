@@ -1,6 +1,14 @@
-"""One contestant in a process of its own: answers one line of JSON for each on its stdin.
+"""A contestant in a process of its own: it prepares cases, and then times them on request.
 
-Usage: python worker.py CONTESTANT. The first line it writes names the versions it runs.
+Usage: python worker.py MODULE CONTESTANT. The module has `versions(contestant)` and
+`prepare(contestant, case, **options)`, which returns a `timing.Case`. The process writes a line of
+JSON first, and then one for each line that it reads; remote.py is the other side:
+
+    (first)                                          {"versions": {"torch": "2.13.0"}}
+    {"do": "prepare", "cases": ["2-8-2:tanh:b4"]}    {"facts": [{"steps": 300}]}
+    {"do": "sample", "case": "2-8-2:tanh:b4",        {"us": 160.2}
+     "number": 0}
+    (whatever went wrong)                            {"fault": "failed: ValueError: ..."}
 """
 
 from __future__ import annotations
@@ -10,182 +18,40 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from time import perf_counter
+from types import ModuleType
 from typing import Any, TextIO
 
-from problem import Contestant, Problem
-
-CONTESTANTS = {
-    "numpy": ("by_numpy", "Numpy"),
-    "nnpoly": ("by_nnpoly", "Nnpoly"),
-    "nnpoly-fit": ("by_nnpoly", "NnpolyFit"),
-    "nnpoly-torch": ("by_nnpoly", "NnpolyTorch"),
-    "nnpoly-jax": ("by_nnpoly", "NnpolyJax"),
-    "torch": ("by_torch", "Torch"),
-    "torch-compile": ("by_torch", "TorchCompile"),
-    "jax": ("by_jax", "Jax"),
-}
-BLOCK_S = 0.05
-LEARNING_RATE = 1e-6  # timed: so small that the network never learns, so no denormals appear
-CHECK_STEPS = 4
+from timing import Case
 
 
 class Worker:
-    """Answers requests about one contestant.
+    """Answers the requests to one contestant of a module."""
 
-    Parameters
-    ----------
-    name : str
-        A key of CONTESTANTS.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.module, self.kind = CONTESTANTS[name]
-        self.contestant: Contestant | None = None
+    def __init__(self, module: ModuleType, contestant: str) -> None:
+        self.module, self.contestant = module, contestant
+        self.cases: dict[str, Case] = {}
 
     def versions(self) -> dict[str, Any]:
-        """Import the contestant's libraries.
+        """Import the contestant's libraries, and name what runs."""
+        return {"versions": self.module.versions(self.contestant)}
 
-        Returns
-        -------
-        dict
-            "versions": library to version.
+    def prepare(self, cases: list[str], **options: Any) -> dict[str, Any]:
+        """Build cases, which take the place of those before, and say what there is to say of each.
+
+        Building is when a case compiles, warms up, shows its results and finds the size of a block.
         """
-        return {"versions": import_module(self.module).versions()}
+        self.cases.clear()  # those before make room
+        for case in cases:
+            self.cases[case] = self.module.prepare(self.contestant, case, **options)
+        return {"facts": [case.facts for case in self.cases.values()]}
 
-    def prepare(self, network: str) -> dict[str, Any]:
-        """Build the contestant for a network, check its steps and warm it up.
-
-        Parameters
-        ----------
-        network : str
-            As `problem.parse_network` reads it.
-
-        Returns
-        -------
-        dict
-            "losses": before the first step and after each of the checked ones;
-            "steps": how many make a block.
-        """
-        build: type[Contestant] = getattr(import_module(self.module), self.kind)
-        problem = Problem.parse(network)
-        self.contestant = None  # the network before this one makes room
-        self.contestant = build(problem, check_rate(problem))
-        losses = [float(self.contestant.step()) for _ in range(CHECK_STEPS + 1)]
-        self.contestant = None
-        self.contestant = build(problem, LEARNING_RATE)
-        return {"losses": losses, "steps": calibrate(self.contestant)}
-
-    def block(self, steps: int) -> dict[str, Any]:
-        """Time a block, after a tenth as many untimed steps that warm the caches.
-
-        Parameters
-        ----------
-        steps : int
-            In the block.
-
-        Returns
-        -------
-        dict
-            "us": microseconds a step.
-        """
-        timed(self.contestant, steps // 10)
-        return {"us": timed(self.contestant, steps) / steps * 1e6}
-
-
-def check_rate(problem: Problem) -> float:
-    """Choose the learning rate of the steps whose losses are compared.
-
-    Adam's first steps move every weight by about the rate, so a pre-activation by up to rate
-    times width. This is enough for a wrong step to show in the loss, and little enough for
-    float32's rounding errors not to grow past the comparison's tolerance.
-
-    Parameters
-    ----------
-    problem : Problem
-        Whose layers are to move.
-
-    Returns
-    -------
-    float
-        Smaller, the wider the network.
-    """
-    width = max(max(W.shape) for W in problem.weights)
-    return min(0.01, 0.25 / width)
-
-
-def timed(contestant: Contestant, steps: int) -> float:
-    """Take steps.
-
-    Parameters
-    ----------
-    contestant : Contestant
-        Whose steps.
-    steps : int
-        How many.
-
-    Returns
-    -------
-    float
-        Seconds until the last of them was done.
-    """
-    start = perf_counter()
-    contestant.steps(steps)
-    contestant.wait()
-    return perf_counter() - start
-
-
-def calibrate(contestant: Contestant) -> int:
-    """Warm everything up and find how many steps make a block.
-
-    Parameters
-    ----------
-    contestant : Contestant
-        May compile during its first steps.
-
-    Returns
-    -------
-    int
-        At least 1; the most of three trials, of which a busy machine may slow one.
-    """
-    timed(contestant, 3)
-    return max(steps_in_block(contestant) for _ in range(3))
-
-
-def steps_in_block(contestant: Contestant) -> int:
-    """Double the steps until they take half a block or longer, then extrapolate.
-
-    Parameters
-    ----------
-    contestant : Contestant
-        Whose steps.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    steps = 1
-    while (seconds := timed(contestant, steps)) < BLOCK_S / 2:
-        steps *= 2
-    return max(1, round(steps * BLOCK_S / seconds))
+    def sample(self, case: str, number: int) -> dict[str, Any]:
+        """Time a case once, for the round of that number."""
+        return self.cases[case].sample(number)
 
 
 def answer(request: Callable[..., dict[str, Any]], **arguments: Any) -> dict[str, Any]:
-    """Carry out a request; what goes wrong becomes the reply.
-
-    Parameters
-    ----------
-    request : callable
-        A method of the worker.
-    **arguments
-        Its arguments.
-
-    Returns
-    -------
-    dict
-        What the request returns, or "fault": the reason.
-    """
+    """Carry out a request; what goes wrong becomes the reply."""
     try:
         return request(**arguments)
     except ImportError as error:
@@ -195,27 +61,16 @@ def answer(request: Callable[..., dict[str, Any]], **arguments: Any) -> dict[str
 
 
 def private_stdout() -> TextIO:
-    """Keep the pipe to the parent for replies: what libraries print goes to stderr.
-
-    Returns
-    -------
-    TextIO
-        The pipe, line-buffered.
-    """
+    """Keep the pipe to the parent for replies: what libraries print goes to stderr."""
     pipe = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return pipe
 
 
-def serve(build: Callable[[], Any]) -> None:
-    """Reply with the versions, then to each line of stdin until it ends.
-
-    Parameters
-    ----------
-    build : callable
-        Makes the worker that answers: "do" names the method, what else a line has its arguments.
-    """
-    pipe, worker = private_stdout(), build()
+def main(module: str, contestant: str) -> None:
+    """Reply with the versions, then to each line of stdin until it ends."""
+    pipe = private_stdout()
+    worker = Worker(import_module(module), contestant)
     print(json.dumps(answer(worker.versions)), file=pipe)
     for line in sys.stdin:
         request = json.loads(line)
@@ -223,4 +78,4 @@ def serve(build: Callable[[], Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve(lambda: Worker(sys.argv[1]))
+    main(*sys.argv[1:])

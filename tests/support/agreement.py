@@ -1,4 +1,4 @@
-"""How a result is compared with the definition in float64: `cases` states the bounds."""
+"""Compare a primitive's result with its definition in float64, within the bounds of `cases`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFERENCE = Ops(xp)
 
 
 def each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return `value` with every array in it changed."""
+    """Apply `change` to every array in `value`, also in its lists and dictionaries."""
     if isinstance(value, dict):
         return {key: each(item, change) for key, item in value.items()}
     if isinstance(value, list):
@@ -25,11 +25,12 @@ def each(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def rounded(case: Case, dtype: str) -> dict[str, Any]:
-    """Return the arguments with the floating ones rounded to dtype."""
+    """The case's arguments, floating-point arrays rounded to `dtype`."""
     return each(case.arguments, lambda a: a.astype(dtype) if a.dtype.kind == "f" else a)
 
 
 def views_of(ops: Ops, out: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+    """Consecutive pieces of the vector `out`, with the given shapes."""
     views, start = [], 0
     for shape in shapes:
         stop = start + int(np.prod(shape))
@@ -39,7 +40,7 @@ def views_of(ops: Ops, out: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
 
 
 def call(ops: Ops, case: Case, arguments: dict[str, Any]) -> list[Any]:
-    """Call by position, as the library does; return the list of results."""
+    """Call the case's primitive by position, as the library does. Returns a list of results."""
     if "views" in arguments:
         views = views_of(ops, arguments["out"], arguments["views"])
         arguments = {**arguments, "views": views}
@@ -48,7 +49,7 @@ def call(ops: Ops, case: Case, arguments: dict[str, Any]) -> list[Any]:
 
 
 def reference(case: Case, dtype: str) -> tuple[list[Any], list[Any]]:
-    """Return the definition's results for the rounded arguments, and the errors allowed."""
+    """The definition's results in float64 for the rounded arguments, and the error bounds."""
     arguments = each(rounded(case, dtype), lambda a: a.astype("f8") if a.dtype.kind == "f" else a)
     results = call(REFERENCE, case, arguments)
     floats = np.finfo(dtype)
@@ -59,17 +60,17 @@ def reference(case: Case, dtype: str) -> tuple[list[Any], list[Any]]:
 
 
 def is_traced(primitive: str, name: str, value: Any) -> bool:
-    """Whether a compiled step gets this argument anew: arrays, and scalars annotated so."""
+    """Whether a compiled step is passed this argument: arrays, and what is annotated Scalar."""
     annotation = inspect.signature(TABLE[primitive].definition).parameters[name].annotation
     holds_arrays = isinstance(value, np.ndarray | dict) or name == "pieces"
     return holds_arrays or annotation == "Scalar"
 
 
-COMPILED: dict[str, Callable[..., list[Any]]] = {}  # one for all cases that differ in arrays alone
+COMPILED: dict[str, Callable[..., list[Any]]] = {}  # cases that differ in arrays share one
 
 
 def compute(variant, case: Case, arguments: dict[str, Any]) -> list[Any]:
-    """Compute on the variant's backend, compiled where the variant says so."""
+    """Call the primitive on the variant's backend, compiled if the variant is."""
     if not variant.jit:
         with variant.scope():
             return call(variant.backend.ops, case, arguments)
@@ -86,7 +87,7 @@ def compute(variant, case: Case, arguments: dict[str, Any]) -> list[Any]:
 
 
 def place(variant, case: Case, dtype: str) -> dict[str, Any]:
-    """Return the arguments as the variant's arrays; donated ones can be written into."""
+    """The arguments as arrays of the variant's backend; donated ones are writable copies."""
     donates, index = TABLE[case.primitive].donates, variant.backend.index_dtype
 
     def array(name: str) -> Callable[[np.ndarray], Any]:
@@ -100,7 +101,7 @@ def place(variant, case: Case, dtype: str) -> dict[str, Any]:
 
 
 def bits(variant, arguments: dict[str, Any], donates: tuple[str, ...]) -> list[bytes]:
-    """Return the bytes of every array that an implementation may not write into."""
+    """The bytes of every array that an implementation must not modify."""
     found: list[bytes] = []
     for name, value in arguments.items():
         arrays = value if isinstance(value, list) else [value]
@@ -111,6 +112,7 @@ def bits(variant, arguments: dict[str, Any], donates: tuple[str, ...]) -> list[b
 
 
 def assert_agrees(variant, got: Any, want: Any, allowed: Any, dtype: str, case: Case) -> None:
+    """Assert dtype, device, shape and values of one result."""
     wanted_dtype = dtype if want.dtype.kind == "f" else variant.backend.index_dtype
     device = variant.backend.device(variant.device)
     assert got.dtype == variant.backend.dtype(wanted_dtype), f"{case}: dtype"
@@ -125,10 +127,12 @@ def assert_agrees(variant, got: Any, want: Any, allowed: Any, dtype: str, case: 
 
 
 def may_lack_pre(case: Case) -> bool:
+    """Whether `dense` may leave out the pre-activations: nothing reads them."""
     return not case.arguments.get("keep_pre", True) and case.arguments["activation"].reads != "pre"
 
 
 def check(variant, case: Case, dtype: str, compute: Callable[..., list[Any]] = compute) -> None:
+    """Assert that a primitive agrees with its definition, and modifies none of its inputs."""
     arguments = place(variant, case, dtype)
     donates = TABLE[case.primitive].donates
     before = bits(variant, arguments, donates)

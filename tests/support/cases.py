@@ -1,4 +1,4 @@
-"""Cases for every primitive: arguments, and how far from the definition a result may be.
+"""Cases for every primitive: arguments, and error bounds.
 
 A result agrees when ``|result - definition| <= UNITS * eps * sqrt(terms) * scale + tiny``. The
 definition is computed in float64, ``terms`` is the length of the sums, and ``scale`` is the size of
@@ -25,7 +25,7 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a primitive; ``views`` among the arguments holds the shapes of the views."""
+    """One call of a primitive; an argument ``views`` holds the shapes of the views."""
 
     primitive: str
     name: str
@@ -33,7 +33,7 @@ class Case:
     terms: int
 
     def scales(self, arguments: Arguments, results: list[Array]) -> list[Array]:
-        """Return a scale for each result, given the arguments and results in float64."""
+        """A scale for each result, from the arguments and results in float64."""
         scale = SCALES[self.primitive](results, **arguments)
         return scale if isinstance(scale, list) else [scale]
 
@@ -43,7 +43,7 @@ SCALES: dict[str, Callable[..., Any]] = {}
 
 
 def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
-    """Enter the cases that a generator yields as (name, terms, arguments)."""
+    """Register a generator of cases, which yields (name, terms, arguments)."""
 
     def enter(generate: Callable[..., Iterator[tuple[str, int, Arguments]]]) -> None:
         rng = np.random.default_rng(list(primitive.encode()))
@@ -56,12 +56,12 @@ def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
 
 
 def exact(results: list[Array], **arguments: Any) -> list[float]:
-    """Return scale 0: nothing is rounded."""
+    """Scale 0: nothing is rounded."""
     return [0.0] * len(results)
 
 
 def relative(results: list[Array], **arguments: Any) -> list[Array]:
-    """Return the results' own magnitudes."""
+    """The magnitudes of the results."""
     return [np.abs(result) for result in results]
 
 
@@ -75,7 +75,7 @@ WIDE = np.concatenate([-POSITIVE, [0.0], POSITIVE]).reshape(7, 3)
 
 
 def wide(activation):
-    """Return a wide range, for exp one that does not overflow in half precision."""
+    """A wide range of inputs, for exp without overflow in half precision."""
     return np.minimum(WIDE, 10.0) if type(activation) is Exp else WIDE
 
 
@@ -103,7 +103,7 @@ def slope_scale(activation, pre, post):
 
 
 def steepest(activation: Activation) -> float:
-    """Return a bound of |sigma'|: GELU's is 1.13."""
+    """An upper bound of |sigma'|; that of GELU is 1.13."""
     return 1.13 * max(1.0, abs(getattr(activation, "a", 1.0)))
 
 
@@ -273,7 +273,7 @@ def as_rows(y: Array, K: int) -> Array:
 
 
 def row_weights(rng, n: int) -> Array:
-    """Return sample weights around 1; one of several is 0."""
+    """Sample weights around 1; if there are several, one is 0."""
     weights = rng.uniform(0.5, 1.5, n)
     if n > 1:
         weights[n // 2] = 0.0
@@ -287,7 +287,7 @@ def with_and_without_weights(rng, name: str, terms: int, arguments: Arguments):
 
 
 def column(sample_weight: Array | None) -> Any:
-    """Return what multiplies arrays (n, K)."""
+    """Sample weights as a column, (n, 1); 1.0 without weights."""
     return 1.0 if sample_weight is None else sample_weight[:, None]
 
 

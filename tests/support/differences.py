@@ -1,4 +1,4 @@
-"""Derivatives by differences of values, to check derivatives by formula."""
+"""Derivatives by finite differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACCURACY = 1e-11
 
 
 def slope(function: Callable[[Any], Any], x: Any) -> Any:
-    """Return df/dx by central differences of sixth order, element-wise."""
+    """df/dx by central differences of sixth order, element-wise."""
     differences = [
         weight * (function(x + i * STEP) - function(x - i * STEP))
         for i, weight in enumerate(WEIGHTS, 1)
@@ -24,7 +24,7 @@ def slope(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def gradient(function: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """Return the derivative of a scalar function with respect to every element of x."""
+    """The gradient of a scalar function at x; its shape is that of x."""
     result = np.empty_like(x)
     for place in np.ndindex(x.shape):
         direction = np.zeros_like(x)

@@ -1,7 +1,7 @@
-"""Break the library on purpose, one line at a time, and show which test notices.
+"""Mutation tests: break one line of the library at a time, and print the first test that fails.
 
 Run by hand, since it takes minutes: ``python tests/support/mutations.py``, or with words that the
-titles must hold, ``python tests/support/mutations.py CUDA``. It prints the table that is in
+titles must contain, ``python tests/support/mutations.py CUDA``. It prints the table in
 docs/guide/parity.md and exits with 1 if a mutation survives.
 """
 
@@ -22,7 +22,7 @@ CUPY = "nnpoly/backends/cupy"
 
 
 class Mutation(NamedTuple):
-    """A replacement that must occur once in the file."""
+    """A replacement in a file; `right` must occur there exactly once."""
 
     title: str
     path: str

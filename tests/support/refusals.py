@@ -1,6 +1,6 @@
-"""What networks, layers, optimisers and trainers refuse to be made of.
+"""Invalid arguments of networks, layers, optimisers and trainers.
 
-Each row is a call, the entry that its error must name, and a part of what the error must say.
+Each row is a call, the function that its error must name, and a part of the error's message.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A run with everything that a file must keep, for tests that interrupt it, and for a subprocess.
+"""A training run that uses everything a file must keep, for tests that interrupt and resume it.
 
-``python runs.py FOLDER EPOCHS SECONDS`` trains in a folder, going on where it was, and writes down
-all that it came to; SECONDS is what an epoch takes at least.
+``python runs.py FOLDER EPOCHS SECONDS`` trains in FOLDER, resuming from its file if there is one,
+and writes the results to facts.json. An epoch takes at least SECONDS.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def trainer(optimizer: Any = None, seed: int = 0, **place: Any) -> nn.Trainer:
 
 
 class Pause:
-    """A callback that takes its time, and calls a function."""
+    """A callback that sleeps, then calls a function."""
 
     def __init__(self, seconds: float = 0.0, function: Any = None) -> None:
         self.seconds, self.function = seconds, function
@@ -50,7 +50,7 @@ class Pause:
 
 
 def callbacks(folder: Path, pauses: Sequence[Pause], every: int = 1, patience: int = 6) -> list:
-    """Return one of each, some before the checkpoint and some after it, with pauses between."""
+    """One callback of each kind, before and after the checkpoint, with pauses in between."""
     return [
         pauses[0],
         EarlyStopping(patience),
@@ -67,7 +67,10 @@ def callbacks(folder: Path, pauses: Sequence[Pause], every: int = 1, patience: i
 
 
 def train(folder: Path, epochs: int, pauses: Sequence[Pause], **options: Any) -> list[Any]:
-    """Train a new trainer, resuming where the folder has a file; return all that came of it."""
+    """Train a new trainer, resumed from the folder's file if there is one.
+
+    Returns the trainer's state, the history, the callbacks' states and the logs.
+    """
     place = {name: options.pop(name) for name in ("backend", "device") if name in options}
     t, used = trainer(**place), callbacks(folder, pauses, **options)
     history = t.fit(
@@ -82,11 +85,8 @@ def train(folder: Path, epochs: int, pauses: Sequence[Pause], **options: Any) ->
 
 
 def state(t: nn.Trainer) -> list[Any]:
-    """Return all that a trainer is, its arrays as hashes."""
-    arrays = {
-        **t.network.arrays(),
-        **dict(zip(t.optimizer.moments, t.stepper.state.moments, strict=True)),
-    }
+    """A trainer's complete state, with SHA-256 in place of the arrays."""
+    arrays = {**t.network.arrays(), **t.stepper.moments}
     hashed = {
         name: hashlib.sha256(registry.to_host(array).tobytes()).hexdigest()
         for name, array in arrays.items()
@@ -95,7 +95,7 @@ def state(t: nn.Trainer) -> list[Any]:
 
 
 def log(folder: Path) -> list[Any]:
-    """Return the lines of both logs without their times."""
+    """The lines of both logs, without their times."""
     with open(folder / TABLE, newline="") as file:
         table = [row[:-1] for row in csv.reader(file)]
     lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]

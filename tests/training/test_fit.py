@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 import tracemalloc
 from typing import Any
 
@@ -175,8 +176,10 @@ def test_a_function_is_a_metric():
     def errors(y: Any, f: Any) -> int:
         return int(np.sum(f.argmax(axis=1) != y))
 
-    history = trainer().fit(*data(), 2, metrics=[errors])
-    assert all(float(n).is_integer() for n in history.metrics["errors"])
+    (X, y), t = data(), trainer()
+    history = t.fit(X, y, 2, metrics=[errors])
+    assert len(history.metrics["errors"]) == 2
+    assert history.metrics["errors"][-1] == errors(y, t.network(X)) > 0
 
 
 def test_a_missing_class_has_no_roc_auc():
@@ -221,6 +224,48 @@ def test_a_function_gives_the_batches_of_an_epoch():
     assert seen == [0, 1, 2]
     twin.fit(batches(), epochs=3)
     assert weights_of(t) == weights_of(twin)
+
+
+SLOW = 0.02  # seconds, with which few epochs fit into a call
+
+
+def by_list(epoch: int, seconds: float) -> Any:
+    time.sleep(seconds)
+    return batches()
+
+
+def by_generator(epoch: int, seconds: float) -> Any:
+    for batch in batches():
+        time.sleep(seconds / 3)
+        yield batch
+
+
+@pytest.mark.parametrize("seconds", [0.0, SLOW])
+@pytest.mark.parametrize("give", [by_list, by_generator])
+@pytest.mark.parametrize("fits", [[1], [2], [7], [3, 1, 4], [25]])
+def test_a_function_is_called_once_an_epoch_in_order(fits, give, seconds):
+    seen = []
+
+    def source(epoch: int) -> Any:
+        seen.append(epoch)
+        return give(epoch, seconds)
+
+    t = trainer()
+    for epochs in fits:
+        t.fit(source, epochs=epochs)
+    assert seen == list(range(sum(fits)))
+    assert len(t.history) == sum(fits)
+
+
+def test_a_function_is_not_called_for_an_epoch_that_is_not_trained():
+    seen = []
+
+    def source(epoch: int) -> Any:
+        seen.append(epoch)
+        return batches()
+
+    trainer().fit(source, epochs=9, callbacks=[lambda trainer, history: len(history) == 4])
+    assert seen == [0, 1, 2, 3]
 
 
 def test_an_endless_source_has_epochs_of_steps():
@@ -311,15 +356,32 @@ class File:
         return part
 
 
-@pytest.mark.parametrize("source", [File, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
-def test_sources_are_read_a_batch_at_a_time(source):
+def test_files_are_read_a_batch_at_a_time():
     X, y = data(30)
-    one, other = trainer(), trainer()
-    rows = source(X)
+    one, other, rows = trainer(), trainer(), File(X)
     a = one.fit(rows, y, 3, BATCH)
     b = other.fit(X, y, 3, BATCH)
     np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
-    assert getattr(rows, "most", BATCH) == BATCH
+    assert rows.most == BATCH
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_matrix"])
+def test_sparse_rows_become_dense_a_batch_at_a_time(kind, monkeypatch):
+    made: list[int] = []
+    for rows in (scipy.sparse.csr_array, scipy.sparse.csr_matrix):
+
+        def toarray(self: Any, *arguments: Any, dense: Any = rows.toarray) -> np.ndarray:
+            made.append(self.shape[0])
+            return dense(self, *arguments)
+
+        monkeypatch.setattr(rows, "toarray", toarray)
+    X, y = data(30)
+    one, other = trainer(), trainer()
+    a = one.fit(getattr(scipy.sparse, kind)(X), y, 3, BATCH)
+    b = other.fit(X, y, 3, BATCH)
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
+    assert max(made) == BATCH
+    assert sum(made) >= 3 * 30  # nothing became dense elsewhere
 
 
 def test_sources_are_looked_at_as_they_are_read():

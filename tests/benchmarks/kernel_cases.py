@@ -1,6 +1,6 @@
-"""One contestant of kernels.py in a process of its own: NumPy, torch or nnpoly.
+"""The contestants of kernels.py: NumPy, torch and nnpoly.
 
-A kernel is `name:shape[:activation]`, as `kernels.KERNELS` lists them; shapes are n x m_in x m for
+A case is `name:shape[:activation]`, as `kernels.KERNELS` lists them; shapes are n x m_in x m for
 products, a number of elements for activations. Every contestant writes into memory that it already
 has wherever its library can.
 """
@@ -8,14 +8,14 @@ has wherever its library can.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 import numpy as np
-from worker import calibrate, serve, timed
+from timing import Blocks
 
-THREADS = int(os.environ["OMP_NUM_THREADS"])
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 class Arrays:
@@ -161,45 +161,32 @@ def by_nnpoly(a: Arrays) -> Kernel:
 CONTESTANTS = {"numpy": by_numpy, "torch": by_torch, "nnpoly": by_nnpoly}
 
 
-class Timed:
-    """A kernel with the interface that `worker` times."""
+class Calls:
+    """Calls of a function without arguments, as steps."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.step = kernel
+    def __init__(self, function: Kernel) -> None:
+        self.function = function
 
     def steps(self, count: int) -> None:
-        """Call the kernel so often."""
         for _ in range(count):
-            self.step()
+            self.function()
 
     def wait(self) -> None:
-        """Nothing runs on after a step."""
+        """Do nothing: no call returns before it is done."""
 
 
-class Worker:
-    """Answers requests about one contestant, which makes a kernel of its name."""
-
-    def __init__(self, build: Callable[[str], Kernel]) -> None:
-        self.build = build
-        self.timed: Timed | None = None
-
-    def versions(self) -> dict[str, Any]:
-        """Say nothing: the parent reads the versions from the installed packages."""
-        return {"versions": {}}
-
-    def prepare(self, kernel: str) -> dict[str, Any]:
-        """Build a kernel; return some of its result, to be compared, and how many make a block."""
-        self.timed = Timed(self.build(kernel))
-        result = np.asarray(self.timed.step()).reshape(-1).astype(float)
-        values = [*result[:: max(1, result.size // 97)].tolist(), float(np.abs(result).sum())]
-        return {"values": values, "steps": calibrate(self.timed)}
-
-    def block(self, steps: int) -> dict[str, Any]:
-        """Time a block, after a tenth as many untimed calls that warm the caches."""
-        timed(self.timed, steps // 10)
-        return {"us": timed(self.timed, steps) / steps * 1e6}
+def versions(contestant: str) -> dict[str, str]:
+    """Return the version of the contestant's library."""
+    return {contestant: metadata.version(contestant)}
 
 
-if __name__ == "__main__":
-    contestant = CONTESTANTS[sys.argv[1]]
-    serve(lambda: Worker(lambda kernel: contestant(Arrays(kernel))))
+def timed(kernel: Kernel) -> Blocks:
+    """Return the case of a kernel, with some of its results and the sum of their sizes."""
+    result = np.asarray(kernel()).reshape(-1).astype(float)
+    values = [*result[:: max(1, result.size // 97)].tolist(), float(np.abs(result).sum())]
+    return Blocks(Calls(kernel), values=values)
+
+
+def prepare(contestant: str, kernel: str) -> Blocks:
+    """Build a kernel."""
+    return timed(CONTESTANTS[contestant](Arrays(kernel)))

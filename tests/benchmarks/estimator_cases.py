@@ -1,0 +1,120 @@
+"""The contestants of estimators.py; a case is a data set's name, or `stream:rows`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn import datasets
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from timing import Case
+
+SIZE = 20_640  # rows and columns of California's housing
+REGRESSION = ("diabetes", "synthetic")
+
+
+@cache
+def data(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a data set's X and y."""
+    if name == "synthetic":
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((SIZE, 8))
+        y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + 0.3 * np.abs(X[:, 3])
+        return X, y + 0.3 * rng.standard_normal(SIZE)
+    load = getattr(datasets, f"load_{name.replace(' ', '_')}")
+    return load(return_X_y=True)
+
+
+def split(name: str, seed: int) -> list[np.ndarray]:
+    """Return X, X_test, y, y_test: standardised by the training share."""
+    X, y = data(name)
+    labels = None if name in REGRESSION else y
+    X, X_test, y, y_test = train_test_split(X, y, stratify=labels, random_state=seed)
+    scaler = StandardScaler().fit(X)
+    if name in REGRESSION:
+        mean, scale = y.mean(), y.std()
+        y, y_test = (y - mean) / scale, (y_test - mean) / scale
+    return [scaler.transform(X), scaler.transform(X_test), y, y_test]
+
+
+def versions(contestant: str) -> dict[str, str]:
+    """Return the versions of NumPy and of the contestant's library."""
+    library = contestant.split(",")[0]
+    return {name: metadata.version(name) for name in ("numpy", library)}
+
+
+def prepare(contestant: str, case: str) -> Case:
+    """Return fits on a data set, or on a stream."""
+    warnings.simplefilter("ignore")
+    name, _, rows = case.partition(":")
+    return Stream(int(rows)) if rows else Fits(contestant, name)
+
+
+class Fits(Case):
+    """Fits of a contestant's estimator, a seed a round; one, for nothing, comes before them."""
+
+    def __init__(self, contestant: str, name: str) -> None:
+        super().__init__(shape=list(data(name)[0].shape))
+        self.name, self.estimator = name, estimator(contestant, name)
+        self.dtype = "float32" if contestant.endswith("float32") else "float64"
+        self.sample(99)
+
+    def sample(self, number: int) -> dict[str, float]:
+        """Return the seconds of a fit, its epochs, and its score on the test share."""
+        X, X_test, y, y_test = split(self.name, number)
+        X, X_test = X.astype(self.dtype), X_test.astype(self.dtype)
+        model = self.estimator(random_state=number)
+        start = perf_counter()
+        model.fit(X, y)
+        seconds = perf_counter() - start
+        return {"seconds": seconds, "epochs": model.n_iter_, "score": model.score(X_test, y_test)}
+
+
+def estimator(contestant: str, name: str) -> type[Any]:
+    """Return a contestant's classifier or regressor, whichever the data set is for."""
+    if contestant.endswith("alone"):
+        os.environ["NNPOLY_ISA"] = "none"
+    if contestant.startswith("scikit-learn"):
+        from sklearn import neural_network as library
+    else:
+        from nnpoly import estimators as library
+    return library.MLPRegressor if name in REGRESSION else library.MLPClassifier
+
+
+class Stream(Case):
+    """An epoch on a generator of batches."""
+
+    def __init__(self, rows: int) -> None:
+        import nnpoly as nn
+
+        super().__init__(rows=rows)
+        self.trainer = nn.Trainer(nn.MLP([20, 64, 2]))
+        self.fit(20_000)
+
+    def fit(self, rows: int) -> None:
+        """Train on so many rows, a thousand a batch."""
+
+        def batches(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            rng = np.random.default_rng(epoch)
+            for _ in range(rows // 1000):
+                X = rng.standard_normal((1000, 20), dtype=np.float32)
+                yield X, (X[:, 0] * X[:, 1] > 0).astype(np.int64)
+
+        self.trainer.fit(batches, epochs=1)
+
+    def sample(self, number: int) -> dict[str, float]:
+        """Return the seconds of an epoch, and how much more memory it took."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = perf_counter()
+        self.fit(self.facts["rows"])
+        seconds = perf_counter() - start
+        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        return {"seconds": seconds, "megabytes": more / 1024}
