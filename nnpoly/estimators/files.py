@@ -35,7 +35,6 @@ def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
     for name, value in content["learnt"].items():
         if value is not None:
             setattr(made, name, _constructed(value))
-    made.loss_curve_ = list(made.trainer_.history.loss)
     return made
 
 
