@@ -1,4 +1,4 @@
-"""What both estimators do: fit, predict, and tell what was learnt."""
+"""The base of both estimators: fitting, predicting, and the attributes of a fit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": ["float64", "float32
 
 
 class BaseMLP(Parameters):
-    """An estimator; a subclass says what its targets are to a network."""
+    """The base of both; a subclass translates its targets for the network."""
 
     # Of a subclass
 
@@ -63,16 +63,16 @@ class BaseMLP(Parameters):
         """The score of outputs f: (n, K), on the host."""
         raise NotImplementedError
 
-    # What was learnt
+    # Attributes
 
-    # What a file holds beside the parameters and the trainer.
+    # Those that a file holds beside the parameters and the trainer.
     _learnt: ClassVar[tuple[str, ...]] = (
         "n_features_in_",
         "feature_names_in_",
         "t_",
         "n_iter_",
         "_fixed",
-        "_asked_rate",
+        "_rate",
     )
 
     def __sklearn_tags__(self) -> Any:
@@ -188,28 +188,36 @@ class BaseMLP(Parameters):
                 f"{type(self).__name__}.fit: `X_val` and `y_val` belong together, got only one."
             )
         held_out = None if X_val is None else (X_val, y_val, sample_weight_val)
-        return self._fit("fit", X, y, sample_weight, held_out)
+        return self._fit("fit", (X, y, sample_weight), held_out)
 
     def _fit(
         self,
         name: str,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        held_out: Any = None,
+        data: tuple[Any, Any, Any],
+        held_out: tuple[Any, Any, Any] | None = None,
         classes: Any = None,
         *,
         part: bool = False,
     ) -> Self:
-        """Fit, or leave everything as it was."""
-        goes_on = hasattr(self, "trainer_") and (part or self.warm_start)
-        before, snapshot = self.__dict__.copy(), Snapshot(self.trainer_) if goes_on else None
-        where = f"{type(self).__name__}.{name}"
+        """Fit, or leave everything as it was.
+
+        Parameters
+        ----------
+        name
+            The method's.
+        data, held_out
+            X, y and the samples' weights, to train on and to score.
+        classes
+            Those to come, or None.
+        part
+            Whether to take a single epoch.
+        """
+        where, before = f"{type(self).__name__}.{name}", self.__dict__.copy()
+        warm = hasattr(self, "trainer_") and (part or self.warm_start)
+        snapshot = Snapshot(self.trainer_) if warm else None
         try:
             self._check_parameters(where, part)
-            net, loss, samples, shown = self._prepared(
-                where, goes_on, X, y, sample_weight, held_out, classes
-            )
+            net, loss, samples, shown = self._prepared(where, warm, data, held_out, classes)
             if self._at_once:
                 self._fit_at_once(where, net, loss, samples)
             else:
@@ -222,54 +230,53 @@ class BaseMLP(Parameters):
         return self
 
     def _prepared(
-        self,
-        where: str,
-        goes_on: bool,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        held_out: Any,
-        classes: Any,
+        self, where: str, warm: bool, data: Any, held_out: Any, classes: Any
     ) -> tuple[Network, Loss, Samples, Samples | None]:
         """The network and its loss, the samples to train on, and those to score or None."""
-        if goes_on:
-            net = self.network_
+        X, y, weights = self._checked(where, data, self.network_.place if warm else None)
+        if warm:
             self._require_fixed(where)
-            X, y = self._checked(where, X, y, net.place)
+            net = self.network_
             loss = losses.get(self._loss_for(net.output), net.output, where)
             targets = self._encode(y, loss)
         else:
-            X, y = self._checked(where, X, y)
             self._set_classes(y, classes)
             loss = self._loss_for(None)
             targets = self._encode(y, loss)
             net = self._new_network(where, X, targets, loss)
-        weights = sample_weights(where, "sample_weight", sample_weight, len(y))
         samples = Samples(X, targets, self._times_class_weights(y, weights))
         if held_out is not None:
-            X, y, weights = held_out
-            X, y = self._checked(where, X, y, net.place)
-            weights = sample_weights(where, "sample_weight_val", weights, len(y))
+            X, y, weights = self._checked(where, held_out, net.place, "_val")
             return net, loss, samples, Samples(X, self._encode(y, loss), weights)
-        if self.early_stopping:
+        if self.early_stopping and not self._at_once:
             kept, held = self._split(where, targets, net.seed)
             shown = samples._replace(weights=weights).rows(net.place, held)
             return net, loss, samples.rows(net.place, kept), shown
         return net, loss, samples, None
 
-    def _checked(self, where: str, X: Any, y: Any, place: Place | None = None) -> tuple[Any, Any]:
-        """X and y after scikit-learn's checks; another backend's arrays after ours.
+    def _checked(
+        self, where: str, data: Any, place: Place | None, suffix: str = ""
+    ) -> tuple[Any, Any, Any]:
+        """X, y and weights after scikit-learn's checks; another backend's X after ours.
 
-        place: the network's; None: the number of features is yet to be learnt.
+        Parameters
+        ----------
+        place
+            The network's; None: the number of features is yet to be learnt.
+        suffix
+            Of the arguments' names.
         """
-        first = place is None
+        X, y, weights = data
         if registry.of(X).name == "numpy":
-            X, y = validate_data(self, X, hosted(y), reset=first, multi_output=True, **_ARRAYS)
-            return X, self._checked_y(y)
-        if place is None:
-            place, self.n_features_in_ = self._place(where, X), int(X.shape[-1])
-        X = entering.features(where, place, X, self.n_features_in_)
-        return X, self._checked_y(registry.to_host(y))
+            y, first = hosted(y), place is None
+            X, y = validate_data(self, X, y, reset=first, multi_output=True, **_ARRAYS)
+        else:
+            if place is None:
+                place, self.n_features_in_ = self._place(where, X), int(X.shape[-1])
+            X = entering.features(where, place, X, self.n_features_in_, f"X{suffix}")
+            y = registry.to_host(y)
+        y = self._checked_y(y)
+        return X, y, sample_weights(where, f"sample_weight{suffix}", weights, len(y))
 
     def _place(self, where: str, X: Any) -> Place:
         return place_of(where, X, self.backend, self.device, self.dtype)
@@ -290,22 +297,23 @@ class BaseMLP(Parameters):
         return kept, held
 
     def _new_network(self, where: str, X: Any, targets: Any, loss: Loss) -> Network:
-        """A new network; what was learnt before is forgotten."""
+        """A new network; the attributes of the one before are gone."""
         for name in ("trainer_", "best_loss_", "validation_scores_", "best_validation_score_"):
             self.__dict__.pop(name, None)
-        self.t_, self._fixed = 0, self._architecture()
+        self.t_, self._fixed = 0, self._architecture(where)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         outputs = int(targets.shape[1]) if targets.ndim == 2 else len(self.classes_)
-        place = self._place(where, X)
-        return self._network(where, self.n_features_in_, outputs, loss.output, seed, place)
+        widths = [self.n_features_in_, *self._hidden(where), outputs]
+        return self._network(where, widths, loss.output, seed, self._place(where, X))
 
     def _require_fixed(self, where: str) -> None:
         """Refuse changes of what a network has once and for all."""
-        for name, was in getattr(self, "_fixed", {}).items():
-            if (now := self._architecture()[name]) != was:
+        now = self._architecture(where)
+        for name, was in getattr(self, "_fixed", now).items():
+            if now[name] != was:
                 raise ValueError(
                     f"{where}: `{name}` must stay {was!r} for a network that is trained on, got "
-                    f"{now!r}. Set warm_start=False, or make a new estimator."
+                    f"{now[name]!r}. Set warm_start=False, or make a new estimator."
                 )
 
     def _trainer_of(self, net: Network, loss: Loss, optimizer: Optimizer | None = None) -> Trainer:
@@ -344,7 +352,7 @@ class BaseMLP(Parameters):
         steps = self.trainer_.t if hasattr(self, "trainer_") else 0
         optimizer = self._optimizer(where, decay, n, size, self.t_, steps)
         trainer = self._trainer_of(net, loss, optimizer)
-        self._take_the_asked_rate(trainer)
+        self._reset_rate(trainer)
         monitor, before = self._monitor(shown), len(trainer.history)
         try:
             trainer.fit(
@@ -367,12 +375,12 @@ class BaseMLP(Parameters):
                 "optimization hasn't converged yet."
             )
 
-    def _take_the_asked_rate(self, trainer: Trainer) -> None:
-        """Forget that the rate was divided where another is asked for than in the fit before."""
-        asked = (self.learning_rate, self.learning_rate_init)
-        if getattr(self, "_asked_rate", asked) != asked:
+    def _reset_rate(self, trainer: Trainer) -> None:
+        """Take the learning rate as it is asked for, where that differs from the fit before."""
+        rate = (self.learning_rate, self.learning_rate_init)
+        if getattr(self, "_rate", rate) != rate:
             trainer.rate_factor = 1.0
-        self._asked_rate = asked
+        self._rate = rate
 
     def _monitor(self, shown: Samples | None) -> Monitor:
         score = None if shown is None else partial(self._score_of_network, shown)
@@ -387,15 +395,15 @@ class BaseMLP(Parameters):
 
     def _report(self, n: int, before: int, scores: list[float]) -> None:
         """Set scikit-learn's attributes after epochs of n samples, `before` epochs having been."""
-        losses = self.trainer_.history.loss[before:]
-        self.n_iter_ = len(losses)
+        curve = self.trainer_.history.loss[before:]
+        self.n_iter_ = len(curve)
         self.t_ += n * self.n_iter_
-        self.loss_ = losses[-1] if losses else math.nan
-        lowest = vars(self).get("best_loss_")
-        lowest = min(losses, default=math.inf) if lowest is None else min([lowest, *losses])
-        self.best_loss_ = None if self.early_stopping else lowest
+        self.loss_ = curve[-1] if curve else math.nan
+        earlier = getattr(self, "best_loss_", None)
+        least = min(curve, default=math.inf) if earlier is None else min([earlier, *curve])
+        self.best_loss_ = None if self.early_stopping else least
         if scores or not hasattr(self, "validation_scores_"):
-            earlier = vars(self).get("validation_scores_") or []
+            earlier = getattr(self, "validation_scores_", None) or []
             self.validation_scores_ = [*earlier, *scores] or None
             self.best_validation_score_ = max(scores, default=None)
 

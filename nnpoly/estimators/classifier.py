@@ -31,8 +31,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         "adam", "sgd", "lbfgs", another optimiser's name, or an optimiser such as
         `nn.AdamW(nn.schedules.Cosine(1e-3, 5000))`, whose own settings then count.
     learning_rate
-        "constant", "invscaling" (eta / t^power_t in step t), "adaptive" (divided by 5 instead of
-        stopping), or one of `nn.schedules`.
+        "constant", "invscaling" (eta / (n + 1)^power_t in an epoch, n the samples seen before),
+        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping
         As in scikit-learn.
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
@@ -42,7 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     label_smoothing
         The share of every label that is spread over all classes.
     class_weight
-        None, "balanced", or a weight by class; times `sample_weight`.
+        None, "balanced", or a weight by class; times `sample_weight`. Scores are without it.
     dropout
         The rate after every hidden layer.
     layer_norm
@@ -89,7 +89,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     @classmethod
     def from_network(cls, net: Network, classes: Any = None, **parameters: Any) -> Self:
-        """Return a fitted classifier of a network's weights, which it keeps and may train on.
+        """A fitted classifier of a network's weights, which it keeps and may train on.
 
         Parameters
         ----------
@@ -100,18 +100,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         parameters
             Of the classifier, for training on.
         """
-        several = net.output == "sigmoid" and net.outputs > 1
-        count = 2 if net.output == "sigmoid" and not several else net.outputs
-        made = cls(**parameters)
-        made.classes_ = host.arange(count) if classes is None else host.asarray(classes)
-        if net.output not in ("softmax", "sigmoid") or len(made.classes_) != count:
+        self = cls(**parameters)
+        self._multilabel = net.output == "sigmoid" and net.outputs > 1
+        count = 2 if net.output == "sigmoid" and not self._multilabel else net.outputs
+        self.classes_ = host.arange(count) if classes is None else host.asarray(classes)
+        if net.output not in ("softmax", "sigmoid") or len(self.classes_) != count:
             raise ValueError(
                 f"MLPClassifier.from_network: `classes` must be {count} labels of a softmax or "
-                f"sigmoid network, got {len(made.classes_)} for {net!r}."
+                f"sigmoid network, got {len(self.classes_)} for {net!r}."
             )
-        made._multilabel = several
-        made._adopt(net)
-        return made
+        self._adopt(net)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on the given data, going on from where the network is.
@@ -123,10 +122,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 "MLPClassifier.partial_fit: `class_weight` 'balanced' needs all data at once. Pass "
                 "a weight by class instead."
             )
-        return self._fit("partial_fit", X, y, sample_weight, classes=classes, part=True)
+        return self._fit("partial_fit", (X, y, sample_weight), classes=classes, part=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
+        """The likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
         f, xp = self._predicted(X), registry.of(X).xp
         if self._multilabel:
             return xp.astype(f > 0.5, xp.int64)
@@ -137,16 +136,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return xp.take(xp.asarray(classes, device=f.device), indices, axis=0)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the classes' probabilities: (n, K), a column each in the order of `classes_`."""
+        """The classes' probabilities: (n, K), a column each in the order of `classes_`."""
         f = self._predicted(X)
         return registry.of(X).xp.concat([1.0 - f, f], axis=1) if self._single else f
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithms of `predict_proba`."""
+        """The logarithms of `predict_proba`."""
         return registry.of(X).xp.log(self.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of the predictions for X."""
+        """The accuracy of the predictions for X."""
         guesses, weights = hosted(self.predict(X)), hosted(sample_weight)
         return float(accuracy_score(hosted(y), guesses, sample_weight=weights))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -113,27 +114,27 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     # The network
 
-    def _hidden(self) -> list[Any]:
+    def _hidden(self, where: str) -> list[int]:
         """The widths of the hidden layers."""
         hidden = self.hidden_layer_sizes
         several = hasattr(hidden, "__len__") and not isinstance(hidden, str)
-        return list(hidden) if several else [hidden]
+        sizes = hidden if several else [hidden]
+        return [_checks.integer(where, "hidden_layer_sizes", m) for m in sizes]
 
-    def _architecture(self) -> dict[str, Any]:
+    def _architecture(self, where: str) -> dict[str, Any]:
         """The parameters that a network has once and for all."""
         names = ("activation", "dropout", "layer_norm", "backend", "device", "dtype")
         fixed = {name: getattr(self, name) for name in names}
-        return {"hidden_layer_sizes": self._hidden(), **fixed}
+        return {"hidden_layer_sizes": self._hidden(where), **fixed}
 
     def _network(
-        self, where: str, inputs: int, outputs: int, output: str, seed: int, place: Place
+        self, where: str, widths: Sequence[int], output: str, seed: int, place: Place
     ) -> Network:
         """A new network."""
-        hidden = [_checks.integer(where, "hidden_layer_sizes", m) for m in self._hidden()]
         sigma = activation_of(_ACTIVATIONS.get(self.activation, self.activation), where)
         like_scikit_learn = self.init is None
         net = regularised(
-            [inputs, *hidden, outputs],
+            widths,
             sigma,
             output,
             initializers.get("xavier_uniform" if like_scikit_learn else self.init, where),

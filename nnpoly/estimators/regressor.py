@@ -54,7 +54,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     @classmethod
     def from_network(cls, net: Network, **parameters: Any) -> Self:
-        """Return a fitted regressor of a network's weights, which it keeps and may train on.
+        """A fitted regressor of a network's weights, which it keeps and may train on.
 
         net: with an identity or exp output. parameters: of the regressor, for training on.
         """
@@ -62,21 +62,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError(
                 f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net}."
             )
-        made = cls(**parameters)
-        made._adopt(net)
-        return made
+        self = cls(**parameters)
+        self._adopt(net)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given data, going on from where the network is."""
-        return self._fit("partial_fit", X, y, sample_weight, part=True)
+        return self._fit("partial_fit", (X, y, sample_weight), part=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the predictions: (n,), or (n, K) of several outputs."""
+        """The predictions: (n,), or (n, K) of several outputs."""
         f = self._predicted(X)
         return f[:, 0] if f.shape[1] == 1 else f
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R^2 of the predictions for X."""
+        """R^2 of the predictions for X."""
         f, weights = hosted(self.predict(X)), hosted(sample_weight)
         return float(r2_score(hosted(y), f, sample_weight=weights))
 

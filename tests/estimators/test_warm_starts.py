@@ -361,3 +361,9 @@ def test_both_kinds_of_validation_data_are_scored_alike(given, monkeypatch):
     assert share.loss_curve_ == own.loss_curve_
     assert share.validation_scores_ == own.validation_scores_
     assert share.best_validation_score_ == share.score(X[held], y[held], s_val)
+
+
+def test_lbfgs_sets_nothing_aside():
+    options: dict[str, Any] = {"solver": "lbfgs", "max_iter": 20, "random_state": 0}
+    plain = MLPRegressor(**options).fit(X, Y)
+    assert np.array_equal(w(plain), w(MLPRegressor(early_stopping=True, **options).fit(X, Y)))
