@@ -6,8 +6,9 @@ callbacks, dropout, layer normalisation, more losses, optimisers and schedules a
 and devices.
 
 What differs: `alpha` penalises the biases too; `loss_curve_` is the loss without the penalty; a
-warm start goes on with the optimiser's moments, so that two fits of 5 epochs are one of 10; Adam
-corrects its moments before epsilon is added, not after.
+warm start goes on with the optimiser's moments and learning rate, so that two fits of 5 epochs are
+one of 10, unless they end early; momentum sums gradients, not steps; Adam corrects its moments
+before epsilon is added, not after.
 
 Needs scikit-learn: `pip install nnpoly[sklearn]`.
 """

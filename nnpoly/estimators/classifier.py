@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sklearn.base import ClassifierMixin
@@ -14,9 +15,11 @@ from .. import losses
 from ..backends import host, registry
 from ..losses import Loss
 from ..network import Network
-from .base import BaseMLP, hosted
+from .arrays import hosted
+from .base import BaseMLP
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron that classifies: two classes, several, or several labels at once.
 
@@ -28,8 +31,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         "adam", "sgd", "lbfgs", another optimiser's name, or an optimiser such as
         `nn.AdamW(nn.schedules.Cosine(1e-3, 5000))`, whose own settings then count.
     learning_rate
-        "constant", "invscaling" (eta / t^power_t in step t), "adaptive" (divided by 5 instead of
-        stopping), or one of `nn.schedules`.
+        "constant", "invscaling" (eta / (n + 1)^power_t in an epoch, n the samples seen before),
+        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping
         As in scikit-learn.
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
@@ -39,7 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     label_smoothing
         The share of every label that is spread over all classes.
     class_weight
-        None, "balanced", or a weight by class; times `sample_weight`.
+        None, "balanced", or a weight by class; times `sample_weight`. Scores are without it.
     dropout
         The rate after every hidden layer.
     layer_norm
@@ -73,44 +76,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        loss: Any = "log_loss",
-        label_smoothing: float = 0.0,
-        class_weight: Any = None,
-        dropout: float = 0.0,
-        layer_norm: bool = False,
-        init: Any = None,
-        callbacks: Any = (),
-        backend: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        self._keep(locals())
+    loss: Any = "log_loss"
+    label_smoothing: float = 0.0
+    class_weight: Any = None
 
     _learnt = (*BaseMLP._learnt, "classes_", "_multilabel")
 
@@ -121,7 +89,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     @classmethod
     def from_network(cls, net: Network, classes: Any = None, **parameters: Any) -> Self:
-        """Return a fitted classifier of a network's weights, which it keeps and may train on.
+        """A fitted classifier of a network's weights, which it keeps and may train on.
 
         Parameters
         ----------
@@ -132,18 +100,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         parameters
             Of the classifier, for training on.
         """
-        several = net.output == "sigmoid" and net.outputs > 1
-        count = 2 if net.output == "sigmoid" and not several else net.outputs
-        made = cls(**parameters)
-        made.classes_ = host.arange(count) if classes is None else host.asarray(classes)
-        if net.output not in ("softmax", "sigmoid") or len(made.classes_) != count:
+        self = cls(**parameters)
+        self._multilabel = net.output == "sigmoid" and net.outputs > 1
+        count = 2 if net.output == "sigmoid" and not self._multilabel else net.outputs
+        self.classes_ = host.arange(count) if classes is None else host.asarray(classes)
+        if net.output not in ("softmax", "sigmoid") or len(self.classes_) != count:
             raise ValueError(
                 f"MLPClassifier.from_network: `classes` must be {count} labels of a softmax or "
-                f"sigmoid network, got {len(made.classes_)} for {net!r}."
+                f"sigmoid network, got {len(self.classes_)} for {net!r}."
             )
-        made._multilabel = several
-        made._take(net)
-        return made
+        self._adopt(net)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on the given data, going on from where the network is.
@@ -155,10 +122,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 "MLPClassifier.partial_fit: `class_weight` 'balanced' needs all data at once. Pass "
                 "a weight by class instead."
             )
-        return self._fit("partial_fit", X, y, sample_weight, None, classes, part=True)
+        return self._fit("partial_fit", (X, y, sample_weight), classes=classes, part=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
+        """The likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
         f, xp = self._predicted(X), registry.of(X).xp
         if self._multilabel:
             return xp.astype(f > 0.5, xp.int64)
@@ -169,16 +136,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return xp.take(xp.asarray(classes, device=f.device), indices, axis=0)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the classes' probabilities: (n, K), a column each in the order of `classes_`."""
+        """The classes' probabilities: (n, K), a column each in the order of `classes_`."""
         f = self._predicted(X)
         return registry.of(X).xp.concat([1.0 - f, f], axis=1) if self._single else f
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithms of `predict_proba`."""
+        """The logarithms of `predict_proba`."""
         return registry.of(X).xp.log(self.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of the predictions for X."""
+        """The accuracy of the predictions for X."""
         guesses, weights = hosted(self.predict(X)), hosted(sample_weight)
         return float(accuracy_score(hosted(y), guesses, sample_weight=weights))
 
@@ -193,7 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return y.toarray() if hasattr(y, "toarray") else y
         return column_or_1d(y, warn=True)
 
-    def _learn(self, y: Any, classes: Any) -> None:
+    def _set_classes(self, y: Any, classes: Any) -> None:
         self._multilabel = y.ndim == 2
         if self._multilabel:
             self.classes_ = host.arange(y.shape[1])
@@ -205,7 +172,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"{self.classes_.tolist()[0]!r}."
             )
 
-    def _encode(self, y: Any) -> Any:
+    def _encode(self, y: Any, loss: Loss) -> Any:
         if (y.ndim == 2) != self._multilabel:
             raise ValueError("MLPClassifier: `y` must be labels of the same kind as at first.")
         if self._multilabel:
@@ -217,42 +184,38 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"MLPClassifier: `y` must be among classes_ {self.classes_.tolist()}, got "
                 f"{unknown!r}. Name all classes at the first partial_fit."
             )
-        return indices if self._loss().output == "softmax" else indices[:, None].astype("float64")
+        return indices if loss.output == "softmax" else indices[:, None].astype("float64")
 
-    def _loss(self) -> Loss:
+    def _loss_for(self, output: str | None) -> Loss:
         if isinstance(self.loss, Loss):
             return self.loss
-        softmax = not self._multilabel and len(self.classes_) > 2
-        output = "softmax" if softmax else "sigmoid"
+        if output is None:
+            softmax = not self._multilabel and len(self.classes_) > 2
+            output = "softmax" if softmax else "sigmoid"
         if self.loss == "log_loss":
-            kind = losses.CrossEntropy if softmax else losses.Logistic
+            kind = losses.CrossEntropy if output == "softmax" else losses.Logistic
             return kind(self.label_smoothing)
         return losses.get(self.loss, output, "MLPClassifier")
 
-    def _outputs(self, targets: Any) -> int:
-        if self._loss().output == "softmax":
-            return len(self.classes_)
-        return int(targets.shape[1])
-
-    def _weights(self, y: Any, sample_weight: Any) -> Any:
+    def _times_class_weights(self, y: Any, weights: Any) -> Any:
         if self.class_weight is None:
-            return sample_weight
+            return weights
         if self._multilabel:
             raise ValueError(
                 "MLPClassifier: `class_weight` must be None where a sample has several labels; "
                 "pass sample_weight instead."
             )
-        options = {"classes": self.classes_, "y": y, "sample_weight": sample_weight}
+        options = {"classes": self.classes_, "y": y, "sample_weight": weights}
         by_class = compute_class_weight(self.class_weight, **options)
-        weights = by_class[host.index_of(y, self.classes_)]
-        return weights if sample_weight is None else weights * sample_weight
+        of_classes = by_class[host.index_of(y, self.classes_)]
+        return of_classes if weights is None else of_classes * weights
 
     def _strata(self, targets: Any) -> Any:
         return None if self._multilabel else targets
 
-    def _goodness(self, f: Any, targets: Any, sample_weight: Any) -> float:
+    def _score_outputs(self, f: Any, targets: Any, weights: Any) -> float:
         if self.network_.output == "softmax":
             guesses = f.argmax(axis=1)
         else:
             guesses, targets = f > 0.5, targets > 0.5
-        return float(accuracy_score(targets, guesses, sample_weight=sample_weight))
+        return float(accuracy_score(targets, guesses, sample_weight=weights))

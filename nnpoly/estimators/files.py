@@ -25,7 +25,7 @@ def save(estimator: Any, path: Any, learnt: Sequence[str]) -> None:
 
 
 def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
-    """Return the estimator of a file that `save` wrote."""
+    """The estimator of a file that `save` wrote."""
     content = checkpoint.load_extra(path).get(EXTRA, {})
     if content.get("class") != kind.__name__:
         came = content.get("class") or "no estimator"
@@ -35,12 +35,11 @@ def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
     for name, value in content["learnt"].items():
         if value is not None:
             setattr(made, name, _constructed(value))
-    made.loss_curve_ = list(made.trainer_.history.loss)
     return made
 
 
 def _described(where: str, name: str, value: Any) -> Any:
-    """Return a parameter, or something learnt, as JSON's types."""
+    """A parameter or an attribute as JSON's types."""
     if host.is_host(value):
         kind = str(value.dtype)
         return value.item() if value.ndim == 0 else {"array": value.tolist(), "dtype": kind}
@@ -59,7 +58,7 @@ def _described(where: str, name: str, value: Any) -> Any:
 
 
 def _constructed(value: Any) -> Any:
-    """Return what was described."""
+    """The inverse of `_described`."""
     if isinstance(value, dict) and "array" in value:
         return host.asarray(value["array"], value["dtype"])
     if isinstance(value, dict) and "tuple" in value:

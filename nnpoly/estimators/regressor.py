@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sklearn.base import RegressorMixin
@@ -12,9 +13,11 @@ from sklearn.utils.validation import column_or_1d
 from .. import losses
 from ..losses import Loss
 from ..network import Network
-from .base import BaseMLP, hosted
+from .arrays import hosted
+from .base import BaseMLP
 
 
+@dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron that predicts numbers, one or several for each row.
 
@@ -42,42 +45,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    def __init__(
-        self,
-        loss: Any = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        dropout: float = 0.0,
-        layer_norm: bool = False,
-        init: Any = None,
-        callbacks: Any = (),
-        backend: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        self._keep(locals())
+    loss: Any = "squared_error"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -86,7 +54,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     @classmethod
     def from_network(cls, net: Network, **parameters: Any) -> Self:
-        """Return a fitted regressor of a network's weights, which it keeps and may train on.
+        """A fitted regressor of a network's weights, which it keeps and may train on.
 
         net: with an identity or exp output. parameters: of the regressor, for training on.
         """
@@ -94,21 +62,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError(
                 f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net}."
             )
-        made = cls(**parameters)
-        made._take(net)
-        return made
+        self = cls(**parameters)
+        self._adopt(net)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given data, going on from where the network is."""
-        return self._fit("partial_fit", X, y, sample_weight, None, None, part=True)
+        return self._fit("partial_fit", (X, y, sample_weight), part=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the predictions: (n,), or (n, K) of several outputs."""
+        """The predictions: (n,), or (n, K) of several outputs."""
         f = self._predicted(X)
         return f[:, 0] if f.shape[1] == 1 else f
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R^2 of the predictions for X."""
+        """R^2 of the predictions for X."""
         f, weights = hosted(self.predict(X)), hosted(sample_weight)
         return float(r2_score(hosted(y), f, sample_weight=weights))
 
@@ -117,13 +85,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         return y.astype("float64") if y.dtype.kind != "f" else y
 
-    def _learn(self, y: Any, classes: Any) -> None:
-        """There is nothing to learn from numbers."""
-
-    def _encode(self, y: Any) -> Any:
+    def _encode(self, y: Any, loss: Loss) -> Any:
         return y[:, None] if y.ndim == 1 else y
 
-    def _loss(self) -> Loss:
+    def _loss_for(self, output: str | None) -> Loss:
         named = {"squared_error": "mse", "absolute_error": "absolute"}
         loss: Any = self.loss
         if not isinstance(loss, Loss):
@@ -131,16 +96,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
         return losses.get(loss, output, "MLPRegressor")
 
-    def _outputs(self, targets: Any) -> int:
-        return int(targets.shape[1])
-
-    def _weights(self, y: Any, sample_weight: Any) -> Any:
-        return sample_weight
-
-    def _strata(self, targets: Any) -> Any:
-        return None
-
-    def _goodness(self, f: Any, targets: Any, sample_weight: Any) -> float:
+    def _score_outputs(self, f: Any, targets: Any, weights: Any) -> float:
         if not math.isfinite(float(f.sum())):
             return math.nan
-        return float(r2_score(targets, f, sample_weight=sample_weight))
+        return float(r2_score(targets, f, sample_weight=weights))

@@ -17,13 +17,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import mean_pinball_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnpoly as nn
-from nnpoly.estimators import MLPClassifier, MLPRegressor
+from nnpoly.estimators import MLPClassifier, MLPRegressor, base
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -276,8 +276,9 @@ def test_early_stopping_keeps_the_best_weights():
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert len(model.validation_scores_) == model.n_iter_ < 200
     assert model.best_loss_ is None
-    held = model._split("fit", (X, np.asarray(y)[:, None] * 1.0, None))[1]
-    assert model.score(held[0], held[1][:, 0]) == model.best_validation_score_
+    share = {"test_size": 0.1, "random_state": model.network_.seed, "stratify": y}
+    held = train_test_split(np.arange(len(y)), **share)[1]
+    assert model.score(X[held], y[held]) == model.best_validation_score_
 
 
 def test_validation_data_of_ones_own(iris):
@@ -314,17 +315,15 @@ def test_five_and_five_are_ten(iris):
 
 
 def test_a_warm_start_holds_out_the_same_rows(iris, monkeypatch):
-    held, split = [], MLPClassifier._split
-
-    def record(model: Any, *arguments: Any) -> Any:
-        kept, out = split(model, *arguments)
-        held.append(out[0].tobytes())
-        return kept, out
-
-    monkeypatch.setattr(MLPClassifier, "_split", record)
+    shares: list[Any] = []
+    monkeypatch.setattr(
+        base,
+        "train_test_split",
+        lambda *a, **b: shares.append(train_test_split(*a, **b)) or shares[-1],
+    )
     model = MLPClassifier(early_stopping=True, warm_start=True, max_iter=2)  # of no given seed
     model.fit(*iris).fit(*iris)
-    assert held[0] == held[1]
+    assert np.array_equal(shares[0][1], shares[1][1])
 
 
 def test_partial_fits_are_epochs(iris):

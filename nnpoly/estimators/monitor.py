@@ -1,0 +1,95 @@
+"""The monitor: the callback that decides when an estimator's training ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ..network import Network
+from ..training import History, Trainer
+
+
+class Monitor:
+    """Ends the training of one fit as scikit-learn does.
+
+    It ends when, for more than `patience` epochs in a row, the loss has not fallen by `tol` below
+    its least, or the score not risen by `tol` above its best; with `divisor`, the learning rate is
+    divided instead until it is below 1e-6.
+
+    Parameters
+    ----------
+    tol, patience, divisor
+        As above; a divisor of None: the learning rate stays.
+    score
+        Gives the validation score of the network as it is; None without validation data.
+    by_score
+        Whether the score decides, and not the loss.
+
+    Attributes
+    ----------
+    scores
+        The validation score of every epoch.
+    converged
+        Whether the monitor ended the training.
+    """
+
+    def __init__(
+        self,
+        tol: float,
+        patience: float,
+        score: Callable[[], float] | None = None,
+        *,
+        by_score: bool = False,
+        divisor: float | None = None,
+    ) -> None:
+        self._tol, self._patience, self._divisor = tol, patience, divisor
+        self._score, self._by_score = score, by_score
+        self._best = -math.inf if by_score else math.inf
+        self._best_network: Network | None = None
+        self._waited = 0
+        self.scores: list[float] = []
+        self.converged = False
+
+    def __call__(self, trainer: Trainer, history: History) -> bool:
+        """Look at the newest epoch; True ends the training."""
+        if self._score is not None:
+            self.scores.append(self._score())
+        gain = self._gain(trainer, history.loss[-1])
+        self._waited = 0 if gain >= self._tol else self._waited + 1
+        if self._waited <= self._patience:
+            return False
+        self.converged = not self._slows_down(trainer)
+        return self.converged
+
+    def can_wait(self) -> int:
+        """The number of epochs that may pass before this must be called."""
+        return 1 if self._score is not None else int(min(self._patience - self._waited, 1e6)) + 1
+
+    blind = can_wait  # its former name
+
+    def restore_best(self, network: Network) -> None:
+        """Give the network the parameters of the best score, where the score decides."""
+        if self._best_network is not None:
+            network.adopt(self._best_network.w, self._best_network.buffers)
+            self._best_network = None  # whose arrays are the network's now
+
+    def _gain(self, trainer: Trainer, loss: float) -> float:
+        """By how much the newest epoch is better than the best, which it then becomes."""
+        if not self._by_score:
+            gain, self._best = self._best - loss, min(self._best, loss)
+            return gain
+        gain = self.scores[-1] - self._best
+        if gain > 0.0:
+            self._best, self._best_network = self.scores[-1], trainer.network.copy()
+        return gain
+
+    def _slows_down(self, trainer: Trainer) -> bool:
+        """Divide the learning rate, where that is asked for and it is not yet tiny."""
+        if self._divisor is None:
+            return False
+        rate = trainer.optimizer.learning_rate_at(trainer.t) * trainer.rate_factor
+        if rate <= 1e-6:
+            return False
+        trainer.rate_factor /= self._divisor
+        self._waited = 0
+        return True

@@ -1,0 +1,206 @@
+"""Parameters: each stands here once, and is read anew by every fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from .. import _checks, initializers, optimizers
+from .._described import described
+from ..activations import Sigmoid
+from ..activations import get as activation_of
+from ..backends import host, registry
+from ..data.place import Place
+from ..layers import Dense
+from ..network import Network, regularised
+from ..optimizers import Adam, Optimizer
+from ..schedules import Schedule
+
+_ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
+_LEARNING_RATES = ("constant", "invscaling", "adaptive")
+_BIASES = 0x62696173  # keeps their random numbers apart from those of W
+
+
+@described
+class SampleScaling(Schedule):
+    """eta / (samples + 1)^power, constant within an epoch: scikit-learn's "invscaling".
+
+    Parameters
+    ----------
+    learning_rate, power
+        eta, and the exponent.
+    rows, steps
+        The samples and the steps of an epoch.
+    samples_before, steps_before
+        The samples and the steps of all training before.
+    """
+
+    learning_rate: float
+    power: float
+    rows: int
+    steps: int
+    samples_before: int = 0
+    steps_before: int = 0
+
+    def __call__(self, t: int) -> float:
+        epochs = max(t - 1 - self.steps_before, 0) // self.steps
+        samples = self.samples_before + epochs * self.rows
+        return self.learning_rate / math.pow(samples + 1, self.power)
+
+
+@dataclass(eq=False, repr=False)
+class Parameters(BaseEstimator):  # type: ignore[misc]
+    """The parameters that both estimators have, and the network and optimiser they describe."""
+
+    loss: Any = None
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    solver: Any = "adam"
+    alpha: float = 0.0001
+    batch_size: Any = "auto"
+    learning_rate: Any = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: bool = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    dropout: float = 0.0
+    layer_norm: bool = False
+    init: Any = None
+    callbacks: Any = ()
+    backend: Any = None
+    device: Any = None
+    dtype: Any = None
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether the solver takes all data at once, and no steps."""
+        return isinstance(self.solver, str) and self.solver == "lbfgs"
+
+    def _check_parameters(self, where: str, part: bool) -> None:
+        """Refuse parameters that are out of range or do not go together."""
+        if part and self._at_once:
+            raise AttributeError(f"{where}: `solver` 'lbfgs' takes all data at once. Use 'adam'.")
+        if part and self.early_stopping:
+            raise ValueError(f"{where}: `early_stopping` must be False: one epoch is all there is.")
+        if self._at_once and self.dropout:
+            raise ValueError(f"{where}: `dropout` must be 0 with 'lbfgs', got {self.dropout!r}.")
+        _checks.not_negative(where, "alpha", self.alpha)
+        _checks.integer(where, "max_iter", self.max_iter)
+        _checks.not_negative(where, "tol", self.tol)
+        if self.n_iter_no_change != math.inf:  # which scikit-learn takes for "never"
+            _checks.integer(where, "n_iter_no_change", self.n_iter_no_change)
+        if not isinstance(self.callbacks, tuple | list):
+            raise ValueError(
+                f"{where}: `callbacks` must be a list of callables, got {self.callbacks!r}."
+            )
+
+    # The network
+
+    def _hidden(self, where: str) -> list[int]:
+        """The widths of the hidden layers."""
+        hidden = self.hidden_layer_sizes
+        several = hasattr(hidden, "__len__") and not isinstance(hidden, str)
+        sizes = hidden if several else [hidden]
+        return [_checks.integer(where, "hidden_layer_sizes", m) for m in sizes]
+
+    def _architecture(self, where: str) -> dict[str, Any]:
+        """The parameters that a network has once and for all."""
+        names = ("activation", "dropout", "layer_norm", "backend", "device", "dtype")
+        fixed = {name: getattr(self, name) for name in names}
+        return {"hidden_layer_sizes": self._hidden(where), **fixed}
+
+    def _network(
+        self, where: str, widths: Sequence[int], output: str, seed: int, place: Place
+    ) -> Network:
+        """A new network."""
+        sigma = activation_of(_ACTIVATIONS.get(self.activation, self.activation), where)
+        like_scikit_learn = self.init is None
+        net = regularised(
+            widths,
+            sigma,
+            output,
+            initializers.get("xavier_uniform" if like_scikit_learn else self.init, where),
+            self.dropout,
+            self.layer_norm,
+            dtype=place.dtype,
+            seed=seed,
+            backend=place.backend,
+            device=place.device,
+        )
+        if like_scikit_learn:
+            _draw_like_scikit_learn(net, shrink=isinstance(sigma, Sigmoid))
+        return net
+
+    # The optimiser
+
+    def _rows_of_a_batch(self, where: str, n: int) -> int:
+        """The number of rows of a batch, where there are n rows."""
+        if isinstance(self.batch_size, str) and self.batch_size == "auto":
+            return min(200, n)
+        return min(_checks.integer(where, "batch_size", self.batch_size), n)
+
+    def _optimizer(
+        self, where: str, weight_decay: float, n: int, size: int, samples: int, steps: int
+    ) -> Optimizer:
+        """The optimiser of a fit.
+
+        Parameters
+        ----------
+        weight_decay
+            alpha over the weight of a batch.
+        n, size
+            The rows of an epoch, and of a batch.
+        samples, steps
+            The samples and the steps of all training before.
+        """
+        if isinstance(self.solver, Optimizer):
+            return self.solver
+        rate = self.learning_rate
+        if not isinstance(rate, Schedule):
+            name = _checks.choice(where, "learning_rate", rate, _LEARNING_RATES)
+            rate = _checks.positive(where, "learning_rate_init", self.learning_rate_init)
+            if name == "invscaling":
+                power = _checks.not_negative(where, "power_t", self.power_t)
+                rate = SampleScaling(rate, power, n, -(-n // size), samples, steps)
+        kind = optimizers.BY_NAME[_checks.choice(where, "solver", self.solver, optimizers.BY_NAME)]
+        options: dict[str, Any] = {} if kind.decoupled else {"weight_decay": weight_decay}
+        if kind is optimizers.SGD:
+            options["momentum"] = self.momentum
+            options["nesterov"] = bool(self.nesterovs_momentum and self.momentum)
+        if issubclass(kind, Adam):
+            options["beta1"], options["beta2"] = self.beta_1, self.beta_2
+            options["eps"], options["eps_inside_sqrt"] = self.epsilon, False
+        made: Optimizer = kind(rate, **options)
+        return made
+
+
+def _draw_like_scikit_learn(net: Network, shrink: bool) -> None:
+    """Draw biases like W, from U[-a, a] with a = sqrt(6 / (m_in + m)), sigmoids' with 2 for 6."""
+    w, scale = registry.to_host(net.w).copy(), math.sqrt(1.0 / 3.0) if shrink else 1.0
+    for slot in net.layout.slots:
+        layer, place = net.chain[slot.layer], slice(slot.start, slot.stop)
+        if isinstance(layer, Dense) and slot.name == "b":
+            a = math.sqrt(6.0 / (layer.inputs + layer.outputs))
+            rng = host.generator(net.seed, _BIASES, slot.layer)
+            w[place] = scale * rng.uniform(-a, a, layer.outputs)
+        elif isinstance(layer, Dense):
+            w[place] *= scale
+    net.w = w
