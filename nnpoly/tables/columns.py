@@ -79,7 +79,8 @@ class Schema:
         categorical, drop = tuple(categorical), tuple(drop)
         _require_free(table, target, categorical, drop)
         training = table.take(rows)
-        left_out = dict.fromkeys(drop, "as asked") | dict.fromkeys(table.counts_rows, "row numbers")
+        index = [name for name in table.index if name != target and name not in categorical]
+        left_out = dict.fromkeys(index, "row numbers") | dict.fromkeys(drop, "as asked")
         numbers: list[str] = []
         categories: dict[str, bool] = {}
         for name in table.names:
@@ -112,7 +113,10 @@ def _is_category(table: Table, name: str, chosen: bool) -> bool:
     kind = table.kind(name)
     if name == "":
         at = table.names.index(name) + 1
-        raise ValueError(f"Schema: {table.source}: column {at} has no name: give it one.")
+        raise ValueError(
+            f"Schema: {table.source}: column {at} has no name: give it one, or leave it out "
+            "(--drop '\"\"')."
+        )
     if kind == "date" and not chosen:
         what = (
             ", a date. Leave the column out (--drop), or write what matters of it (year, month, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ SEPARATORS = ",;\t|"
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")  # how texts say "unknown"
 DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}.*)?$"
 DECIMAL_COMMA = r"^([+-]?\d*),(\d+)$"
+INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_0__")  # pandas' names of a nameless index
 ROWS_AT_ONCE = 50_000  # of a CSV, so that few cells are Python objects at a time
 
 
@@ -64,6 +66,7 @@ class Table:
     frame: Any
     lines: NDArray[np.int64] | None = None
     decimal_comma: bool = False
+    _index: tuple[str, ...] | None = field(default=None, repr=False)
     _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class Table:
         """Return the table of some rows: (n,) indices or booleans."""
         rows = np.arange(len(self))[rows]
         lines = None if self.lines is None else self.lines[rows]
-        return Table(self.source, self.frame[rows], lines, self.decimal_comma)
+        return Table(self.source, self.frame[rows], lines, self.decimal_comma, self.index)
 
     def where(self, row: int) -> str:
         """Return how the user finds a row: its line in a CSV, else its index from 0."""
@@ -201,11 +204,27 @@ class Table:
         return int(wrong[0]) if len(wrong) and 2 * len(wrong) <= known else None
 
     @cached_property
-    def counts_rows(self) -> frozenset[str]:
-        """The columns without a name that only count the rows, as pandas writes its index."""
-        if "" not in self.frame.columns or self.kind("") != "integer":
-            return frozenset()
-        return frozenset([""] if (np.diff(self.numbers("")) == 1.0).all() else [])
+    def index(self) -> tuple[str, ...]:
+        """Names of the columns that only number the rows, as pandas and R write them.
+
+        Such a column holds different integers, in any order and with gaps, and has no name and
+        stands first, or has a name that pandas gives to a nameless index (`Unnamed: 0`,
+        `__index_level_0__`). The rows that `take` returns have the index of the whole table.
+        """
+        if self._index is not None:
+            return self._index
+        candidates = [name for name in self.names if INDEX.fullmatch(name)]
+        if self.names[:1] == [""]:
+            candidates.insert(0, "")
+        return tuple(name for name in candidates if self._holds_different_integers(name))
+
+    def _holds_different_integers(self, name: str) -> bool:
+        column = self.column(name)
+        if column.null_count() or self.kind(name) != "integer":
+            return False
+        is_text = column.dtype == polars().String
+        integers = column.cast(polars().Int64) if is_text else column  # 1 and 01 are one
+        return bool(integers.n_unique() == len(self))
 
 
 def listed(values: Sequence[Any], most: int = 8) -> str:

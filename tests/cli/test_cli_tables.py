@@ -237,6 +237,23 @@ def test_rows_without_a_target_are_left_out_and_counted(small, tmp_path, capsys)
     assert sum(run.metrics["rows"].values()) == 113
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_is_left_out_whatever_rows_have_a_target(name, tmp_path, capsys):
+    row = pl.int_range(120)
+    index = ((row * 7) % 120 * 2).alias(name)  # in no order, with gaps
+    frame = interaction(120).select(index, pl.col("a"), pl.col("sort"), pl.col("agree"))
+    gaps = frame.with_columns(pl.when(row % 5 != 2).then("agree").alias("agree"))
+    runs = {}
+    for i, table in enumerate([frame, gaps]):
+        (folder := tmp_path / str(i)).mkdir()
+        runs[i] = trained(folder, capsys, written(folder, table, "t.csv"), "agree", *FAST)
+    for run in runs.values():
+        assert run.printed.count(f"left out: column {name!r}, row numbers\n") == 1
+        assert run.metrics["left_out"] == {name: "row numbers"}
+        assert run.model.inputs.columns == ("a", "sort")
+    assert sum(runs[1].metrics["rows"].values()) == 96
+
+
 def test_summary(small, capsys):
     assert status_of("summary", small.folder) == 0
     printed = capsys.readouterr().out
@@ -376,6 +393,10 @@ WRONG = [
     ("train date.csv --target agree", "column 'when' has '2024-01-31' in line 2, a date"),
     ("train inf.csv --target agree", "column 'a' has 'inf' in line 2, which is no finite number"),
     ("train one.csv --target agree", "column 'agree' has one class ('no')"),
+    (
+        "train nameless.csv --target agree",
+        "column 1 has no name: give it one, or leave it out (--drop",
+    ),
     ("train row.csv --target agree", "at least 10 rows with a target are needed, got 1"),
     ("train digits --target y", "--target is for tables: digits has none"),
     ("train digits --dropout 0.1", "--dropout is for tables"),
@@ -419,6 +440,7 @@ def workshop(tmp_path_factory) -> Path:
     frame.drop("agree").write_csv(folder / "bare.csv")
     frame.with_columns(agree=pl.lit("no")).write_csv(folder / "one.csv")
     frame[:1].write_csv(folder / "row.csv")
+    frame.select(pl.col("sort").alias(""), "a", "agree").write_csv(folder / "nameless.csv")
     changed("inf.csv", "a", 0, "inf")
     changed("odd.csv", "sort", 1, "perfect")
     changed("typed.csv", "a", 2, "much")
