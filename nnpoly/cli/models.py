@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, tables
+from .. import tables
 from ..backends import registry
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
+from ..tables.model import load_network
 from .common import Mistake, published, refused, require
 from .tables import MODEL, known
 
@@ -70,10 +71,8 @@ def summary(options: argparse.Namespace) -> int:
     """Print a trained model's layers, the columns that it reads and what it predicts."""
     require("safetensors")
     with refused(ValueError, ImportError, OSError):
-        path = _file(options.model)
-        is_table = tables.EXTRA in checkpoint.load_extra(path)
-        model = tables.load(path, "numpy") if is_table else checkpoint.load(path, "numpy")
-    print(model.summary())
+        net, model = load_network(_file(options.model), "numpy", None)
+    print((model or net).summary())
     return 0
 
 

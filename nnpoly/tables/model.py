@@ -149,12 +149,21 @@ def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
     ValueError, OSError
         For a file that cannot be read, or a network that does not predict a column.
     """
-    net = checkpoint.load(path, backend, device)
-    extra = checkpoint.load_extra(path).get(EXTRA)
-    if extra is None:
-        return _bare(net)
+    net, model = load_network(path, backend, device)
+    return model or _bare(net)
+
+
+def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableModel | None]:
+    """Load a network, and the model of it if the file describes a table's columns.
+
+    Parameters and errors are those of `load`.
+    """
+    net, extra = checkpoint.load_with_extra(path, backend, device)
+    columns = extra.get(EXTRA)
+    if columns is None:
+        return net, None
     try:
-        return TableModel(net, construct(extra["inputs"]), construct(extra["target"]))
+        return net, TableModel(net, construct(columns["inputs"]), construct(columns["target"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"load: {path} cannot be read: its table lacks {error}.") from error
 

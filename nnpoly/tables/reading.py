@@ -397,10 +397,11 @@ def _read_parquet(path: Path) -> Table:
 
 def _read_npz(path: Path) -> Table:
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file.items())
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no archive")
+            file.seek(0)
+            arrays = dict(np.load(file, allow_pickle=False).items())
     except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"read: {path} is no readable NPZ of plain arrays: {reason}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -156,6 +157,19 @@ def small_quantity(tmp_path, capsys) -> Trained:
     return trained(tmp_path, capsys, written(tmp_path, bundled("diabetes"), "d.csv"), "y", *FAST)
 
 
+@pytest.fixture
+def hashes(small, monkeypatch) -> list[Any]:
+    """The beginnings of the checksums that are computed from here on: one a file's reading."""
+    found, sha256 = [], hashlib.sha256
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        found.append(arguments)
+        return sha256(*arguments, **options)
+
+    monkeypatch.setattr(hashlib, "sha256", counted)
+    return found
+
+
 def test_the_log_has_a_line_an_epoch_and_a_final_one(small):
     *epochs, last = [json.loads(line) for line in (small.folder / LOG).read_text().splitlines()]
     assert [line["epoch"] for line in epochs] == [1, 2, 3]
@@ -262,6 +276,22 @@ def test_summary(small, capsys):
     for line in ("a number, or missing", "b, too number", "sort one of 4 categories"):
         assert line in lines
     assert lines[-1] == "predicts 2 classes of 'agree': 'no', 'yes'"
+
+
+@pytest.mark.parametrize("command", ["predict {model} {table}", "evaluate {model} {table}"])
+def test_commands_read_the_model_once(command, small, hashes, capsys):
+    assert status_of(*command.format(model=small.folder, table=small.file).split()) == 0
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_summary_reads_the_model_once(alone, small, hashes, tmp_path, capsys):
+    path = small.folder / MODEL
+    if alone:
+        small.model.network.save(path := tmp_path / "alone.safetensors")
+    hashes.clear()
+    assert status_of("summary", path) == 0
+    assert len(hashes) == 1
 
 
 def test_a_model_of_the_digits(tmp_path, capsys):

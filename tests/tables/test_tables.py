@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -647,6 +648,36 @@ def test_a_network_that_does_not_fit_is_refused():
     for net in (nn.MLP([2, 2]), nn.MLP([1, 3]), nn.MLP([1, 2], output="sigmoid")):
         with pytest.raises(ValueError, match="`network` must have 1 inputs and 2 outputs by softm"):
             tables.TableModel(net, inputs, tables.Classes("y", (0, 1)))
+
+
+def calls(monkeypatch: Any, *names: str) -> list[Any]:
+    """The first arguments of the calls of a function, by each of its names, from here on."""
+    found = []
+
+    def counting(function: Any) -> Any:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            found.append(arguments[0])
+            return function(*arguments, **options)
+
+        return counted
+
+    for name in names:
+        monkeypatch.setattr(name, counting(pkgutil.resolve_name(name)))
+    return found
+
+
+def test_a_model_is_read_once(tmp_path, monkeypatch):
+    nn.MLP([2, 3]).save(tmp_path / "m.safetensors")
+    checksums = calls(monkeypatch, "hashlib.sha256")
+    tables.load(tmp_path / "m.safetensors")
+    assert len(checksums) == 1
+
+
+def test_an_npz_is_opened_once(tmp_path, monkeypatch):
+    np.savez(tmp_path / "t.npz", a=[1.0, 2.0])
+    opened = calls(monkeypatch, "builtins.open", "io.open")
+    assert tables.read(tmp_path / "t.npz").numbers("a").tolist() == [1.0, 2.0]
+    assert opened.count(tmp_path / "t.npz") + opened.count(str(tmp_path / "t.npz")) == 1
 
 
 def test_a_file_without_its_columns_is_refused(tmp_path):
