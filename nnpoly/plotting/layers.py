@@ -9,7 +9,8 @@ import numpy as np
 
 from ..activations import ReLU, identity
 from ..backends import host
-from ..layers import INFERENCE, Dense, Layer, Residual, Stage
+from ..data.entering import features
+from ..layers import INFERENCE, Dense, Layer, Residual, Stage, forward
 from ..losses import Loss
 from ..network import Network
 from ._arrays import reals
@@ -80,11 +81,11 @@ def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
     where = "activation_histograms"
     _require_network(where, net)
     reals(where, "X", X)
-    stages = net._forward(X, INFERENCE, where)
-    shown = list(_shown(net.chain, stages))
-    posts = [reals(where, f"layer {place}", stage.post) for place, stage in shown]
-    axes = panels(where, figure, len(shown))
-    for ax, (place, stage), post in zip(axes, shown, posts, strict=True):
+    stages = _stages(where, net, X)
+    drawn = list(_with_activations(net.chain, stages))
+    posts = [reals(where, f"layer {place}", stage.post) for place, stage in drawn]
+    axes = panels(where, figure, len(drawn))
+    for ax, (place, stage), post in zip(axes, drawn, posts, strict=True):
         last = stage is stages[-1]
         name = "scores" if last else type(stage.activation).__name__.lower()
         dead = ""
@@ -159,13 +160,21 @@ def _weights(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
                 yield ".".join([str(l), *inner]), array
 
 
-def _shown(
+def _stages(where: str, net: Network, X: Any) -> list[Stage]:
+    """Run the network on X: (n, m_0), and keep what every layer computed."""
+    x = features(where, net.place, X, net.inputs)
+    with net.place.scope():
+        parameters = net.layout.views(net.place.backend.xp, net.w)
+        return forward(net.ops, net.chain, parameters, net.buffers, x, INFERENCE)
+
+
+def _with_activations(
     chain: Sequence[Layer], stages: Sequence[Stage], prefix: str = ""
 ) -> Iterator[tuple[str, Stage]]:
-    """Yield the stages that have a panel, each with its layer's place."""
+    """Yield the place and the stage of each Dense layer, and of others with an activation."""
     for l, (layer, stage) in enumerate(zip(chain, stages, strict=True)):
         if isinstance(layer, Residual):
-            yield from _shown(layer.layers, stage.extra, f"{prefix}{l}.")
+            yield from _with_activations(layer.layers, stage.extra, f"{prefix}{l}.")
         if isinstance(layer, Dense) or layer.activation != identity:
             yield f"{prefix}{l}", stage
 
