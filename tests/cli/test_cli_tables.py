@@ -312,6 +312,15 @@ def test_a_model_of_the_digits(tmp_path, capsys):
     assert net.summary() in capsys.readouterr().out
 
 
+def test_a_metric_that_is_not_defined_ends_no_training(tmp_path, capsys):
+    rows = {"a": range(10), "z": [3.0 * i + i % 3 for i in range(10)]}
+    file = written(tmp_path, pl.DataFrame(rows), "ten.csv")
+    run = trained(tmp_path, capsys, file, "z", *FAST, "--holdout", 0.1)
+    assert run.metrics["holdout"]["network"]["R2"] is None
+    assert shown_metrics(run.printed)["R2"] == "n/a"
+    assert {path.name for path in run.folder.iterdir()} == FILES
+
+
 # Laws of training
 
 
