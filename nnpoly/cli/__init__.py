@@ -14,7 +14,7 @@ from typing import Any
 
 from ..backends.info import show_config
 from ..training.epochs import NonFiniteLossError
-from .common import Mistake, Parser, fail, one_line
+from .common import Mistake, Parser, escaped, fail, one_line
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
 from .train import add_train, train
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with escaped(sys.stdout):
+            status: int = options.run(options)
         sys.stdout.flush()  # here, where a closed pipe is told from a full disk
         return status
     except BrokenPipeError:

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 REASONS: dict[type[OSError], str | None] = {
     FileExistsError: "it is a file",
@@ -34,6 +35,20 @@ def one_line(error: BaseException) -> str:
     """Return an error's message as one line, without the name of the function that raised it."""
     text = " ".join(str(error).split()) or "out of memory"
     return re.sub(r"^(?!NNPOLY)[\w.]+: ", "", text)
+
+
+@contextmanager
+def escaped(stream: TextIO | None) -> Iterator[None]:
+    r"""Escape the characters that a stream cannot encode, as \u0434, instead of failing."""
+    if not isinstance(stream, TextIOWrapper):  # a notebook's stream encodes nothing
+        yield
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=errors)
 
 
 @contextmanager

@@ -321,6 +321,34 @@ def test_a_metric_that_is_not_defined_ends_no_training(tmp_path, capsys):
     assert {path.name for path in run.folder.iterdir()} == FILES
 
 
+def test_names_that_the_terminal_cannot_encode_are_escaped(tmp_path):
+    row = pl.int_range(60)
+    answer = pl.when(row % 2 == 0).then(pl.lit("да")).otherwise(pl.lit("нет"))
+    frame = interaction(60).select("a", answer.alias("ответ"))
+    file = written(tmp_path, frame, "t.csv")
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+
+    def run(*arguments: Any) -> str:
+        command = [sys.executable, "-m", "nnpoly", *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode("cp1252")
+
+    escaped = "да".encode("ascii", "backslashreplace").decode()
+    assert escaped in run("train", file, "--target", "ответ", *FAST, "--output", "out")
+    assert escaped in run("summary", "out")
+    assert escaped in run("predict", "out", file)
+
+
+def test_the_terminals_way_with_other_letters_is_given_back(monkeypatch, workshop):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert status_of("summary", workshop / "out") == 0
+    assert stream.errors == "strict"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # as a notebook's, which encodes nothing
+    assert status_of("summary", workshop / "out") == 0
+
+
 # Laws of training
 
 
