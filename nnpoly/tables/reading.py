@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 50_000  # of a CSV, so that few cells are Python objects at a tim
 
 
 def polars() -> Any:
-    """Return the polars module, or say how to get it."""
+    """Return the polars module, or raise an ImportError with the remedy."""
     try:
         import polars
     except ImportError as error:
