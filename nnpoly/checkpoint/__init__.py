@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..network import Network
-from ..network.files import load, load_extra
+from ..network.files import load, load_extra, load_with_extra
 from ..training import Trainer
 
-__all__ = ["load", "load_extra", "load_trainer", "save_network", "save_trainer"]
+__all__ = [
+    "load",
+    "load_extra",
+    "load_trainer",
+    "load_with_extra",
+    "save_network",
+    "save_trainer",
+]
 
 load_trainer = Trainer.load
 

@@ -1,7 +1,7 @@
 """The command line: `nnpoly train | predict | evaluate | summary | parity | bench | info`.
 
-What a user can put right is one line on stderr and exit status 2, before any work. Status 1 is a
-bad result (a parity breach, a loss that became NaN, a full disk) and 130 is Ctrl-C.
+A mistake that the user can correct is one line on stderr and exit status 2, before any work. Status
+1 is a bad result (a parity breach, a loss that became NaN, a full disk) and 130 is Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..backends.info import show_config
 from ..training.epochs import NonFiniteLossError
-from .common import Mistake, Parser, fail, one_line
+from .common import Mistake, Parser, escaped, fail, one_line
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
 from .train import add_train, train
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        Without the program's name; None for those of this process.
+        The arguments without the program's name; None for those of this process.
 
     Raises
     ------
@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()  # here, where a reader who has left can be told from a full disk
+        with escaped(sys.stdout):
+            status: int = options.run(options)
+        sys.stdout.flush()  # here, where a closed pipe is told from a full disk
         return status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, run: Callable[..., int]) -> Callable[..., Any]:
-    """Add the command that `run` carries out and describes; return its `add_argument`."""
+    """Add the command of the function `run`, whose docstring is its help; return `add_argument`."""
     text = (run.__doc__ or "").partition("\n")[0]
     command = commands.add_parser(run.__name__, help=text, description=text)
     command.set_defaults(run=run, prog=command.prog)
@@ -86,6 +87,6 @@ def _command(commands: Any, run: Callable[..., int]) -> Callable[..., Any]:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Print versions and backends: what to quote in a bug report."""
+    """Print versions and backends, for bug reports."""
     show_config()
     return 0

@@ -1,4 +1,4 @@
-"""What the commands share: mistakes, kinds of arguments, and files that are published together."""
+"""Parts of all commands: mistakes, types of arguments, and files that are published together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 REASONS: dict[type[OSError], str | None] = {
     FileExistsError: "it is a file",
@@ -21,24 +22,38 @@ DTYPES = ("float32", "float64")
 
 
 class Mistake(Exception):
-    """What the user can put right, in one line."""
+    """A mistake that the user can correct, told in one line."""
 
 
 def fail(options: argparse.Namespace, message: str, status: int) -> int:
-    """Say on stderr what went wrong, and return the exit status."""
+    """Print an error on stderr, and return the exit status."""
     print(f"{options.prog}: {message}", file=sys.stderr)
     return status
 
 
 def one_line(error: BaseException) -> str:
-    """Return the error's message as one line, without the name of the function that raised it."""
+    """Return an error's message as one line, without the name of the function that raised it."""
     text = " ".join(str(error).split()) or "out of memory"
     return re.sub(r"^(?!NNPOLY)[\w.]+: ", "", text)
 
 
 @contextmanager
+def escaped(stream: TextIO | None) -> Iterator[None]:
+    r"""Escape the characters that a stream cannot encode, as \u0434, instead of failing."""
+    if not isinstance(stream, TextIOWrapper):  # a notebook's stream encodes nothing
+        yield
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=errors)
+
+
+@contextmanager
 def refused(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors about what the user asked for into a `Mistake`."""
+    """Turn errors of these kinds into a `Mistake`."""
     try:
         yield
     except kinds as error:
@@ -46,32 +61,34 @@ def refused(*kinds: type[Exception]) -> Iterator[None]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a mistake in one line; the usage is a --help away."""
+    """A parser that reports a mistake in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def whole(minimum: int) -> Callable[[str], int]:
-    """Return an argparse type: the integers from `minimum` on."""
+    """Return a converter of text to an integer >= `minimum`, for argparse."""
 
     def convert(text: str) -> int:
         with suppress(ValueError):
-            if (value := int(text)) >= minimum:
+            value = int(text)
+            if value >= minimum:
                 return value
         raise argparse.ArgumentTypeError(f"must be an integer >= {minimum}, got {text!r}")
 
     return convert
 
 
-def real(what: str, allowed: Callable[[float], bool]) -> Callable[[str], float]:
-    """Return an argparse type: the finite numbers that are `allowed`, as `what` says."""
+def real(bounds: str, within: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return a converter of text to a finite number within bounds, for argparse."""
 
     def convert(text: str) -> float:
         with suppress(ValueError):
-            if math.isfinite(value := float(text)) and allowed(value):
+            value = float(text)
+            if math.isfinite(value) and within(value):
                 return value
-        raise argparse.ArgumentTypeError(f"must be a number {what}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {text!r}")
 
     return convert
 
@@ -80,19 +97,19 @@ positive = real("> 0", lambda value: value > 0.0)
 
 
 def floating(text: str) -> str:
-    """Convert the name of a network's floating type."""
+    """Convert text to the name of a floating type, for argparse."""
     if text not in DTYPES:
         raise argparse.ArgumentTypeError(f"must be {' or '.join(DTYPES)}, got {text!r}")
     return text
 
 
 def list_of(item: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """Return an argparse type: items between commas."""
+    """Return a converter of text to a list of items between commas, for argparse."""
     return lambda text: [item(part.strip()) for part in text.split(",")]
 
 
 def require(*packages: str) -> None:
-    """Refuse a command whose packages are missing."""
+    """Raise a `Mistake` with the remedy if one of the packages is missing."""
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise Mistake(f"{', '.join(missing)} not installed: pip install nnpoly[cli]")
@@ -100,9 +117,9 @@ def require(*packages: str) -> None:
 
 @contextmanager
 def published(output: Path) -> Iterator[Path]:
-    """Yield a folder whose files come to be in `output` at the end, or nowhere if it fails."""
+    """Yield a temporary folder whose files are moved to `output` if the block succeeds."""
     try:
-        made = not output.is_dir()
+        is_new = not output.is_dir()
         output.mkdir(exist_ok=True)
         staging = TemporaryDirectory(prefix=".", dir=output)
     except OSError as error:
@@ -115,6 +132,6 @@ def published(output: Path) -> Iterator[Path]:
                 file.replace(output / file.name)
     except BaseException:
         with suppress(OSError):  # not empty
-            if made:
+            if is_new:
                 output.rmdir()
         raise

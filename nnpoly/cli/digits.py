@@ -18,10 +18,10 @@ from ..schedules import Cosine
 from ..training import History, Trainer
 from .common import published, refused, require
 
-PACKAGES = ("matplotlib", "safetensors", "sklearn")  # what it needs
-MODEL, LOSSES, PICTURE = "model.safetensors", "history.json", "loss.png"  # what it writes
-# Matrices this small are multiplied on one thread, which busy machines do not hold up, and
-# every seed from 0 to 9 gets more than 97 % of the test images right, on every backend.
+PACKAGES = ("matplotlib", "safetensors", "sklearn")
+MODEL, LOSSES, PICTURE = "model.safetensors", "history.json", "loss.png"  # the files written
+# Matrices this small are multiplied on one thread, which a busy machine does not slow down. Every
+# seed from 0 to 9 gets more than 97 % of the test images right, on every backend.
 DEFAULTS: dict[str, Any] = {
     "epochs": 20,
     "batch_size": 16,
@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on the digits; write the network, its losses and their picture."""
+    """Train on the digits; write the network, its losses and a picture of them."""
     require(*PACKAGES)
     with refused(ValueError, ImportError):
         backend, device = registry.resolve(options.backend, options.device)
@@ -53,8 +53,8 @@ def _network(options: argparse.Namespace, backend: Backend, device: Any) -> Netw
 
 
 def _train_digits(net: Network, options: argparse.Namespace) -> dict[str, Any]:
-    """Train the network and return what is worth knowing about it, in JSON's types."""
-    X, X_test, y, y_test = _digits()
+    """Train the network, and return the report that is written as JSON."""
+    X, X_test, y, y_test = split_digits()
     steps = options.epochs * math.ceil(len(y) / options.batch_size)
     trainer = Trainer(net, Adam(Cosine(options.learning_rate, steps)))
     seconds = _fit(trainer, X, y, (X_test, y_test), options)
@@ -72,16 +72,16 @@ def _train_digits(net: Network, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _fit(trainer: Trainer, X: Any, y: Any, test: Any, options: argparse.Namespace) -> float:
-    """Train and return the seconds that it took."""
+    """Train, and return the seconds that it took."""
     epochs, batch_size, progress = options.epochs, options.batch_size, not options.quiet
     start = perf_counter()
-    with np.errstate(over="ignore", invalid="ignore"):  # the trainer says it better
+    with np.errstate(over="ignore", invalid="ignore"):  # the trainer reports them
         trainer.fit(X, y, epochs, batch_size, validation=test, progress=progress)
     return perf_counter() - start
 
 
-def _digits() -> Any:
-    """Return X, X_test, y, y_test: pixels in [0, 1], (1437, 64) and (360, 64), and the digits."""
+def split_digits() -> Any:
+    """Return X: (1437, 64), X_test: (360, 64), y, y_test: pixels in [0, 1] and the digits."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -1,4 +1,4 @@
-"""`nnpoly parity` and `nnpoly bench`: how exact the backends are, and how fast."""
+"""`nnpoly parity` and `nnpoly bench`: the errors and the speed of the backends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .common import DTYPES, Mistake, fail, floating, list_of, positive, refused,
 
 
 class Problem(NamedTuple):
-    """A network to time, and the size of its batch."""
+    """A network to time, and its batch size."""
 
     widths: tuple[int, ...]
     activation: str
@@ -41,7 +41,7 @@ LARGE_PROBLEMS = (
     Problem((784, 1024, 1024, 10), "gelu", 512),
     Problem((1024, 4096, 4096, 1024), "relu", 1024),
 )
-BLOCK_SECONDS = 0.02  # timed at once
+BLOCK_SECONDS = 0.02  # of a block of steps, at least
 MIN_ROUNDS = 5
 
 
@@ -68,7 +68,7 @@ def add_bench(add: Callable[..., Any]) -> None:
 
 
 def _backends(options: argparse.Namespace) -> list[Backend]:
-    """Return the backends that were asked for, or all that are available."""
+    """Return the backends of --backends, or all that are available."""
     with refused(ValueError, ImportError):
         names = dict.fromkeys(options.backends or registry.available())
         return [registry.get(name) for name in names]
@@ -78,7 +78,7 @@ def _backends(options: argparse.Namespace) -> list[Backend]:
 
 
 def parity(options: argparse.Namespace) -> int:
-    """Compare every backend with the definition in float64: errors in units of their bounds."""
+    """Compare every backend with the definition in float64; print errors in units of the bounds."""
     breaches = [
         row
         for backend in _backends(options)
@@ -92,12 +92,13 @@ def parity(options: argparse.Namespace) -> int:
 
 
 def _parity_table(backend: str, dtype: str, steps: int) -> list[Any]:
-    """Print the errors of one backend and dtype, a subject a row, and return the rows."""
+    """Print the errors of a backend in a dtype, and return the rows of the report."""
     rows = testing.parity_report([backend], [dtype], steps).rows
-    print(f"{f'{backend} {dtype}':<30}  error / bound")
+    title = f"{backend} {dtype}"
+    print(f"{title:<30}  error / bound")
     for row in rows:
-        line = f"  {row.subject:<28}  {row.units:13.3f}  {'' if row.passed else 'BREACH'}"
-        print(line.rstrip(), flush=True)
+        breach = "" if row.passed else "  BREACH"
+        print(f"  {row.subject:<28}  {row.units:13.3f}{breach}", flush=True)
     return rows
 
 
@@ -112,16 +113,16 @@ def bench(options: argparse.Namespace) -> int:
         print(f"{backend.name:<6}  {backend.version()}")
     print(f"\n{'microseconds a step':<32}  {'backend':<7}  {'min':>10}  {'median':>10}")
     for problem in PROBLEMS + (LARGE_PROBLEMS if options.large else ()):
-        runs = [_Run(problem, backend, device) for backend in backends]
-        _measure(runs, options.seconds_per_network)
-        for run in runs:
-            times = f"{min(run.times):10.1f}  {median(run.times):10.1f}"
-            print(f"{problem!s:<32}  {run.name:<7}  {times}", flush=True)
+        timings = [Timing(problem, backend, device) for backend in backends]
+        sample_in_rounds(timings, options.seconds_per_network)
+        for timing in timings:
+            times = f"{min(timing.times):10.1f}  {median(timing.times):10.1f}"
+            print(f"{problem!s:<32}  {timing.name:<7}  {times}", flush=True)
     return 0
 
 
 def _device(name: str | None, backends: Sequence[Backend]) -> Any:
-    """Return the device of that name, or None for each backend's own."""
+    """Return the device of that name, or None for the default device of each backend."""
     if name is None:
         return None
     if len(backends) != 1:
@@ -130,23 +131,24 @@ def _device(name: str | None, backends: Sequence[Backend]) -> Any:
         return backends[0].device(name)
 
 
-class _Run:
-    """A network in training on one backend, timed a block of steps at a time."""
+class Timing:
+    """The time of a training step on one backend, measured over blocks of steps."""
 
     def __init__(self, problem: Problem, backend: Backend, device: Any = None) -> None:
         rng, device, m = np.random.default_rng(0), backend.device(device), problem.widths
         x = rng.standard_normal((problem.batch, m[0]), dtype=np.float32)
         y = rng.integers(m[-1], size=problem.batch).astype(backend.index_dtype)
         self.batch = backend.from_host(x, device), backend.from_host(y, device)
-        # So small a rate that the network never learns its batch: no denormal numbers appear.
+        # The rate is too small to learn the batch, so that no denormal numbers appear.
         net = MLP(m, problem.activation, backend=backend, device=device)
         self.trainer = Trainer(net, Adam(1e-6))
         self.name = backend.name
         self.steps = 1  # in a block
         self.times: list[float] = []  # microseconds a step
-        self._calibrate()
+        self.calibrate()
 
-    def _calibrate(self) -> None:
+    def calibrate(self) -> None:
+        """Double the steps of a block until one takes `BLOCK_SECONDS`."""
         self._seconds()  # compiles
         while self._seconds() < BLOCK_SECONDS:
             self.steps *= 2
@@ -155,7 +157,7 @@ class _Run:
         start = perf_counter()
         for _ in range(self.steps):
             loss = self.trainer.step(*self.batch)
-        registry.to_host(loss)  # it is here when the steps are done
+        registry.to_host(loss)  # waits for the last step
         return perf_counter() - start
 
     def sample(self) -> None:
@@ -163,11 +165,11 @@ class _Run:
         self.times.append(1e6 * self._seconds() / self.steps)
 
 
-def _measure(runs: Sequence[_Run], seconds: float) -> None:
-    """Time blocks for so many seconds, the runs in a new order every round."""
+def sample_in_rounds(timings: Sequence[Timing], seconds: float) -> None:
+    """Time a block of each backend a round, in random order, for the given number of seconds."""
     end = perf_counter() + seconds
     rounds = 0
     while rounds < MIN_ROUNDS or perf_counter() < end:
         rounds += 1
-        for run in random.sample(runs, len(runs)):
-            run.sample()
+        for timing in random.sample(timings, len(timings)):
+            timing.sample()

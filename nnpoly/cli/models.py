@@ -1,4 +1,4 @@
-"""`nnpoly predict`, `nnpoly evaluate` and `nnpoly summary`: a trained model at work."""
+"""`nnpoly predict`, `nnpoly evaluate` and `nnpoly summary`, which use a trained model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, tables
+from .. import tables
 from ..backends import registry
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
+from ..tables.model import load_network
 from .common import Mistake, published, refused, require
-from .tables import MODEL, known
+from .tables import MODEL, rows_with_target
 
 
 def _add_model(add: Callable[..., Any]) -> None:
@@ -22,7 +23,7 @@ def _add_model(add: Callable[..., Any]) -> None:
 def _add_table(add: Callable[..., Any]) -> None:
     _add_model(add)
     add("table", type=Path, metavar="TABLE", help="with the model's columns, in any order")
-    text = "what to do about categories that were not in training; ignore: zeros (error)"
+    text = "categories that were not in training: refused (error, the default), or zeros (ignore)"
     add("--unknown", choices=UNKNOWN, default="error", help=text)
     add("--backend", help="numpy, cupy, torch or jax ($NNPOLY_BACKEND, or numpy)")
     add("--device", help="in the backend's terms, such as cuda:1 (its own default)")
@@ -59,7 +60,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained model on the rows of a table that has the target too."""
     model, table = _read(options, "polars", "safetensors", "sklearn")
     with refused(ValueError):
-        rows, note = known(table, model.target.name)
+        rows, note = rows_with_target(table, model.target.name)
         y, X = model.target.encode(rows), model.inputs.encode(rows, options.unknown)
     print(note)
     print(metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
@@ -70,15 +71,13 @@ def summary(options: argparse.Namespace) -> int:
     """Print a trained model's layers, the columns that it reads and what it predicts."""
     require("safetensors")
     with refused(ValueError, ImportError, OSError):
-        path = _file(options.model)
-        is_table = tables.EXTRA in checkpoint.load_extra(path)
-        model = tables.load(path, "numpy") if is_table else checkpoint.load(path, "numpy")
-    print(model.summary())
+        net, model = load_network(_file(options.model), "numpy", None)
+    print((model or net).summary())
     return 0
 
 
 def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tables.Table]:
-    """Return the model and the table that a command names."""
+    """Load the model and the table of a command."""
     require(*packages)
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
@@ -87,6 +86,7 @@ def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tabl
 
 
 def _file(model: Path) -> Path:
+    """Return the model's file, given its folder or itself."""
     file = model / MODEL if model.is_dir() else model
     if not file.is_file():
         raise Mistake(f"{file} is no file: name a model, or the folder that holds {MODEL}")

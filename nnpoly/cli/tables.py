@@ -1,4 +1,4 @@
-"""`nnpoly train TABLE`: a network and baselines on the rows held out, and files that say so."""
+"""`nnpoly train TABLE`: train a network, measure it beside baselines, and write the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import warnings
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ..backends import Backend, registry
 from ..callbacks import EarlyStopping
 from ..network import Network, regularised
 from ..optimizers import AdamW
-from ..tables import Classes, Prepared, Table, TableModel, metrics
+from ..tables import Classes, Predictions, Prepared, Table, TableModel, metrics
+from ..tables.metrics import Metrics
 from ..training import History, Trainer
 from .common import Mistake, published, refused, require
 
@@ -41,15 +42,12 @@ DEFAULTS: dict[str, Any] = {
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on a table's rows; write the model, its metrics, its losses and their picture."""
+    """Train on a table's rows; write the model, its metrics, its losses and a picture of them."""
     require(*PACKAGES)
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
         table, note = _table(options)
-        task = options.task or tables.told_task(table, options.target)
-        shares = {name: getattr(options, name) for name in ("holdout", "validation", "seed")}
-        columns = {name: getattr(options, name) for name in ("categorical", "drop")}
-        prepared = tables.prepare(table, options.target, task, **columns, **shares)
+        prepared = _prepared(options, table)
     with backend.widened(options.dtype):
         _refuse_weights(options, prepared)
         trainer = _trainer(options, prepared, backend, device)
@@ -58,24 +56,44 @@ def train(options: argparse.Namespace) -> int:
             print(note)
             print(_overview(prepared, options.task is None))
             print(trainer.network)
-            report = _trained(trainer, model, prepared, options)
-            _write(folder, table, model, prepared, report, trainer.history)
-    best, epochs = report["best_epoch"], report["epochs"]
-    print(f"{epochs} epochs; the validation loss was lowest after epoch {best}")
-    print(metrics.text(report["holdout"]))
+            course = _fit(trainer, prepared, options)
+            predictions = model.predict_encoded(prepared.X[prepared.parts.holdout])
+            measured = _measured(model, prepared, predictions)
+            model.save(folder / MODEL)
+            report = _report(options, prepared, trainer, course, measured)
+            _write_text(folder / METRICS, _json(report, indent=1) + "\n")
+            _write_text(folder / LOG, _log(course, measured))
+            title = _title(table, trainer.network, measured["network"], len(predictions.values))
+            _write_picture(folder / PICTURE, prepared, course.history, predictions, title)
+    print(f"{course.epochs} epochs; the validation loss was lowest after epoch {course.best_epoch}")
+    print(metrics.text(measured))
     print(f"{options.output} now holds {MODEL}, {METRICS}, {LOG} and {PICTURE}")
     return 0
 
 
 def _table(options: argparse.Namespace) -> tuple[Table, str]:
-    """Return the rows that have a target, and what is to be said about the others."""
+    """Read the rows that have a target, and count them in words."""
     table = tables.read(options.data)
     if options.target is None:
         raise Mistake(f"--target NAME is missing; the columns are {', '.join(table.names)}")
-    return known(table, options.target)
+    return rows_with_target(table, options.target)
 
 
-def known(table: Table, target: str) -> tuple[Table, str]:
+def _prepared(options: argparse.Namespace, table: Table) -> Prepared:
+    """Split the table and fit its preprocessing, as the options say."""
+    return tables.prepare(
+        table,
+        options.target,
+        options.task or tables.told_task(table, options.target),
+        categorical=options.categorical,
+        drop=options.drop,
+        holdout=options.holdout,
+        validation=options.validation,
+        seed=options.seed,
+    )
+
+
+def rows_with_target(table: Table, target: str) -> tuple[Table, str]:
     """Return the rows that have a target, and their number in words."""
     rows = table.take(tables.known_rows(table, target))
     missing = len(table) - len(rows)
@@ -83,14 +101,15 @@ def known(table: Table, target: str) -> tuple[Table, str]:
     return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 
-def _overview(prepared: Prepared, told: bool) -> str:
-    """Return what is going to be done, for the user to object."""
+def _overview(prepared: Prepared, is_guess: bool) -> str:
+    """Describe the split, the task, which may be a guess, and the inputs, before training."""
     schema, (fit, validation, holdout) = prepared.schema, prepared.parts
     task = prepared.target.task
-    override = next(other for other in tables.TASKS if other != task)
+    other_task = next(other for other in tables.TASKS if other != task)
+    hint = f" (if not: --task {other_task})" if is_guess else ""
     lines = [
         f"{len(fit)} to train on, {len(validation)} to stop early with, {len(holdout)} held out",
-        f"{task}: {prepared.target}" + (f" (if not: --task {override})" if told else ""),
+        f"{task}: {prepared.target}{hint}",
         f"inputs: {len(prepared.inputs.names)}, made of {len(schema.numbers)} numbers and "
         f"{len(schema.categories)} categories",
         *(f"left out: column {name!r}, {why}" for name, why in schema.left_out.items()),
@@ -131,19 +150,15 @@ def _refuse_weights(options: argparse.Namespace, prepared: Prepared) -> None:
         raise Mistake(f"--class-weight is for classes, but {options.target!r} holds numbers")
 
 
-def _even(y: Any) -> None:
-    """Return no weights: every row counts alike."""
-
-
-def _balanced(y: Any) -> Any:
-    """Return weights by which every class counts alike."""
+def _weights(y: Any, class_weight: str | None) -> Any:
+    """Return sample weights by which every class counts alike, or None for equal weights."""
     from sklearn.utils.class_weight import compute_sample_weight
 
-    return compute_sample_weight("balanced", y)
+    return None if class_weight is None else compute_sample_weight(class_weight, y)
 
 
 class _Clock:
-    """A callback: the seconds at which every epoch ended."""
+    """A callback that records the seconds after which each epoch ended."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -153,30 +168,62 @@ class _Clock:
         self.seconds.append(round(perf_counter() - self._start, 4))
 
 
-def _trained(
-    trainer: Trainer, model: TableModel, prepared: Prepared, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Train the network and return what is worth knowing about it, in JSON's types."""
-    parts, stop, clock = prepared.parts, EarlyStopping(options.patience), _Clock()
-    weight = _balanced if options.class_weight else _even
-    X, y, validation = *prepared.training(parts.fit), prepared.training(parts.validation)
-    with np.errstate(over="ignore", invalid="ignore"):  # the trainer says it better
+class _Course(NamedTuple):
+    """The course of a training: the losses and the times of its epochs, and the best of them."""
+
+    history: History
+    seconds: list[float]
+    best_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs."""
+        return len(self.history)
+
+
+def _fit(trainer: Trainer, prepared: Prepared, options: argparse.Namespace) -> _Course:
+    """Train the network until the validation loss no longer improves."""
+    stop, clock = EarlyStopping(options.patience), _Clock()
+    X, y = prepared.training(prepared.parts.fit)
+    X_val, y_val = prepared.training(prepared.parts.validation)
+    with np.errstate(over="ignore", invalid="ignore"):  # the trainer reports them
         history = trainer.fit(
             X,
             y,
             options.epochs,
             options.batch_size,
-            validation=(*validation, weight(validation[1])),
+            validation=(X_val, y_val, _weights(y_val, options.class_weight)),
             callbacks=[stop, clock],
             progress=not options.quiet,
-            sample_weight=weight(y),
+            sample_weight=_weights(y, options.class_weight),
         )
-    found = model.predict_encoded(prepared.X[parts.holdout])
-    network = model.measure(found, prepared.y[parts.holdout])
+    return _Course(history, clock.seconds, stop.best_epoch)
+
+
+def _measured(
+    model: TableModel, prepared: Prepared, predictions: Predictions
+) -> dict[str, Metrics]:
+    """Return the metrics of the network and of the baselines on the rows held out."""
+    y = prepared.y[prepared.parts.holdout]
+    return {"network": model.measure(predictions, y), **tables.baselines(prepared)}
+
+
+# Files
+
+
+def _report(
+    options: argparse.Namespace,
+    prepared: Prepared,
+    trainer: Trainer,
+    course: _Course,
+    measured: dict[str, Metrics],
+) -> dict[str, Any]:
+    """Return the content of metrics.json."""
+    fit, validation, holdout = prepared.parts
     return {
         "target": options.target,
         "task": prepared.target.task,
-        "rows": {name: len(rows) for name, rows in parts._asdict().items()},
+        "rows": {"fit": len(fit), "validation": len(validation), "holdout": len(holdout)},
         "inputs": list(prepared.inputs.names),
         "left_out": prepared.schema.left_out,
         "network": repr(trainer.network),
@@ -184,58 +231,58 @@ def _trained(
         "batch_size": options.batch_size,
         "class_weight": options.class_weight,
         "seed": options.seed,
-        "epochs": len(history),
-        "best_epoch": stop.best_epoch,
-        "seconds": clock.seconds,
-        "holdout": {"network": network, **tables.baselines(prepared)},
+        "epochs": course.epochs,
+        "best_epoch": course.best_epoch,
+        "holdout": measured,
     }
 
 
-# Files
-
-
-def _write(
-    folder: Path,
-    table: Table,
-    model: TableModel,
-    prepared: Prepared,
-    report: dict[str, Any],
-    history: History,
-) -> None:
-    model.save(folder / MODEL)
-    seconds = report.pop("seconds")
-    (folder / METRICS).write_text(_json(report, indent=1) + "\n", encoding="utf-8")
-    epochs = zip(history.loss, history.validation_loss, seconds, strict=True)
-    lines = [
-        {"epoch": i, "loss": loss, "validation_loss": validation, "seconds": when}
-        for i, (loss, validation, when) in enumerate(epochs, 1)
+def _log(course: _Course, measured: dict[str, Metrics]) -> str:
+    """Return the content of log.jsonl: a line an epoch, and a final one."""
+    history = course.history
+    epochs = zip(history.loss, history.validation_loss, course.seconds, strict=True)
+    lines: list[dict[str, Any]] = [
+        {"epoch": i, "loss": loss, "validation_loss": validation, "seconds": seconds}
+        for i, (loss, validation, seconds) in enumerate(epochs, 1)
     ]
-    final = {name: report[name] for name in ("epochs", "best_epoch", "holdout")}
-    text = "".join(_json(line) + "\n" for line in [*lines, {"final": final}])
-    (folder / LOG).write_text(text, encoding="utf-8")
-    shape = "-".join(map(str, model.network.widths))
-    name, value = next(iter(report["holdout"]["network"].items()))
-    title = f"{table.source}, {shape}: {name} {value:.3g} on {len(prepared.parts.holdout)} rows"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that matplotlib's font lacks
-        _picture(model, prepared, history, title).savefig(folder / PICTURE)
+    final = {"epochs": course.epochs, "best_epoch": course.best_epoch, "holdout": measured}
+    return "".join(_json(line) + "\n" for line in [*lines, {"final": final}])
+
+
+def _title(table: Table, net: Network, measured: Metrics, rows: int) -> str:
+    """Return the title of the picture: the first metric of the rows held out."""
+    shape = "-".join(map(str, net.widths))
+    name, value = next(iter(measured.items()))
+    return f"{table.source}, {shape}: {name} {metrics.number(value)} on {rows} rows"
+
+
+def _write_text(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
 
 
 def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _picture(model: TableModel, prepared: Prepared, history: History, title: str) -> Any:
-    """Return the report's figure. Names are the user's: a $ in them begins no formula."""
+def _write_picture(
+    file: Path, prepared: Prepared, history: History, predictions: Predictions, title: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that matplotlib's font lacks
+        _picture(prepared, history, predictions, _literal(title)).savefig(file)
+
+
+def _picture(prepared: Prepared, history: History, predictions: Predictions, title: str) -> Any:
+    """Draw the losses, and the predictions of the rows held out against the truth."""
     from ..plotting import classification_report, regression_report
 
-    rows, target, title = prepared.parts.holdout, model.target, _literal(title)
-    y, found = prepared.y[rows], model.predict_encoded(prepared.X[rows])
+    target, y = prepared.target, prepared.y[prepared.parts.holdout]
     if isinstance(target, Classes):
-        classes = [_literal(c) for c in target.classes]
-        return classification_report(history, y, found.probabilities, classes, title)
-    return regression_report(history, y, found.values, _literal(target.name), title)
+        classes = [_literal(label) for label in target.classes]
+        return classification_report(history, y, predictions.probabilities, classes, title)
+    return regression_report(history, y, predictions.values, _literal(target.name), title)
 
 
 def _literal(text: Any) -> str:
+    """Return text in which matplotlib reads a $ as a $, and not as the start of a formula."""
     return str(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""`nnpoly train`: its arguments, for a table and for the digits."""
+"""`nnpoly train`: the arguments, and their defaults for a table and for the digits."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DECAY = real(">= 0", lambda value: value >= 0.0)
 
 
 def names(text: str) -> list[str]:
-    """Convert names between commas; one that holds a comma is in double quotes, as in a CSV."""
+    """Convert text to names between commas; one with a comma is in double quotes, as in a CSV."""
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def add_train(add: Callable[..., Any]) -> None:
-    """Add the arguments. Options begin as None, for a table and the digits have other defaults."""
+    """Add the arguments of `train`; options are None until the defaults of the data are known."""
 
     def option(name: str, kind: Any, metavar: str, text: str) -> None:
-        add(name, type=kind, metavar=metavar, help=text + _shown_default(name))
+        add(name, type=kind, metavar=metavar, help=text + _default_text(name))
 
     files = ", ".join(READERS)
     add("data", help=f"a table ({files}), or digits: scikit-learn's 1797 images of 8 x 8 pixels")
@@ -56,13 +56,16 @@ def add_train(add: Callable[..., Any]) -> None:
     add("--quiet", action="store_true", help="show no progress bar")
 
 
-def _shown_default(name: str) -> str:
-    """Return a help text's end: the default for a table, and another one for the digits."""
+def _default_text(name: str) -> str:
+    """Return the end of a help text: the default for a table, and for the digits if it differs."""
     key = name.removeprefix("--").replace("-", "_")
-    if not (default := tables.DEFAULTS[key]):
+    default = tables.DEFAULTS[key]
+    if not default:
         return ""
-    own = digits.DEFAULTS.get(key, default)
-    return f" ({_text(default)}{'' if own == default else f'; digits: {_text(own)}'})"
+    for_digits = digits.DEFAULTS.get(key, default)
+    if for_digits == default:
+        return f" ({_text(default)})"
+    return f" ({_text(default)}; digits: {_text(for_digits)})"
 
 
 def _text(default: Any) -> str:
@@ -73,19 +76,23 @@ def train(options: argparse.Namespace) -> int:
     """Train on a table, or on handwritten digits; write the network and a report."""
     if options.data == "digits":
         _refuse_table_options(options)
-        return digits.train(_filled(options, digits.DEFAULTS))
+        return digits.train(_with_defaults(options, digits.DEFAULTS))
     path = Path(options.data)
     if path.suffix.lower() not in READERS:
         raise Mistake(f"{path} must be digits, or a file that ends in {', '.join(READERS)}")
-    given = _filled(options, tables.DEFAULTS)
-    if options.output is None:
-        given.output = Path(f"nnpoly-{path.stem}")
-    return tables.train(given)
+    complete = _with_defaults(options, tables.DEFAULTS)
+    if complete.output is None:
+        complete.output = Path(f"nnpoly-{path.stem}")
+    return tables.train(complete)
 
 
-def _filled(options: argparse.Namespace, defaults: dict[str, Any]) -> argparse.Namespace:
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    return argparse.Namespace(**{**vars(options), **defaults, **given})
+def _with_defaults(options: argparse.Namespace, defaults: dict[str, Any]) -> argparse.Namespace:
+    """Return the options, with defaults in place of None."""
+    complete = {
+        name: defaults.get(name) if value is None else value
+        for name, value in vars(options).items()
+    }
+    return argparse.Namespace(**complete)
 
 
 def _refuse_table_options(options: argparse.Namespace) -> None:

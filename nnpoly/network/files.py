@@ -36,6 +36,17 @@ def load_extra(path: Any) -> dict[str, Any]:
     return dict(header.get("extra", {}))
 
 
+def load_with_extra(
+    path: Any, backend: Any = None, device: Any = None
+) -> tuple[Network, dict[str, Any]]:
+    """Load a network and its `extra` in one reading of the file.
+
+    path, backend, device: as of `load`, which raises the same errors.
+    """
+    header, arrays = read(path)
+    return network_of(path, header, arrays, backend, device), dict(header.get("extra", {}))
+
+
 def network_of(
     path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
 ) -> Network:

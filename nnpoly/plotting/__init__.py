@@ -1,13 +1,12 @@
 """Pictures of networks: training, decisions, errors, weights. Needs pip install nnpoly[plot].
 
-Each function draws on the axes `ax` that it is given and returns them. Without `ax` it makes a
-figure of its own, without pyplot: nothing global changes and no window is needed. Its figure is
-`ax.figure`: write it with `ax.figure.savefig(path)`; in a notebook, after `%matplotlib inline`,
-make it a cell's last line. Functions that draw a panel a layer take a `figure` instead. Arrays may
-be of any backend; none is modified.
+Each function draws on the axes `ax` and returns them. Without `ax` it makes a new figure without
+pyplot: nothing global changes and no window is needed. The figure is `ax.figure`: write it with
+`ax.figure.savefig(path)`; in a notebook, after `%matplotlib inline`, make it a cell's last line.
+Functions that draw a panel a layer take a `figure` instead. Arrays may be of any backend; none is
+modified.
 
-The numbers are scikit-learn's where it has them. Its own pictures are not used, since they go
-through pyplot.
+scikit-learn computes the numbers where it can. Its pictures are not used, since they need pyplot.
 """
 
 from ._style import BLUE, PALETTE, VERMILION

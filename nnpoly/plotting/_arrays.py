@@ -1,4 +1,4 @@
-"""Checks of what is drawn: each returns host arrays, or says what came and what may come."""
+"""Checks of the data to draw: each returns host arrays, or raises an error with the remedy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..backends import host, registry
 from ..data.place import REAL, on_host
 from ._style import shortened
 
-ROUNDING = 1e-6  # by so much a mean of probabilities in float32 may leave [0, 1]
+ROUNDING = 1e-6  # distance from [0, 1] of a mean of float32 probabilities, at most
 
 
 def reals(where: str, name: str, values: Any) -> host.HostArray:
-    """Return finite real numbers of any backend, at least one, in float64."""
+    """Return one or more finite real numbers of any backend in float64."""
     array = on_host(where, name, values).astype(np.float64)
     if array.size == 0:
         raise ValueError(f"{where}: `{name}` must hold at least one value, got none.")
@@ -42,7 +42,7 @@ def vector(where: str, name: str, values: Any) -> host.HostArray:
     return array
 
 
-def labels(where: str, name: str, values: Any) -> host.HostArray:
+def class_labels(where: str, name: str, values: Any) -> host.HostArray:
     """Return class labels of any kind, (n,) or (n, 1), as (n,)."""
     array = host.asarray(registry.to_host(values))
     if array.ndim == 2 and array.shape[1] == 1:
@@ -58,35 +58,36 @@ def labels(where: str, name: str, values: Any) -> host.HostArray:
 
 
 def same_length(where: str, **arrays: Any) -> None:
-    """Refuse arrays of different numbers of samples."""
+    """Raise an error if the arrays differ in length."""
     if len({len(array) for array in arrays.values()}) > 1:
         names = " and ".join(f"`{name}`" for name in arrays)
-        came = " and ".join(str(len(array)) for array in arrays.values())
-        raise ValueError(f"{where}: {names} must be equally long, got {came} samples.")
+        lengths = " and ".join(str(len(array)) for array in arrays.values())
+        raise ValueError(f"{where}: {names} must be equally long, got {lengths} samples.")
 
 
 def alike(a: host.HostArray, b: host.HostArray) -> bool:
-    """Whether both hold numbers, or neither does, so that they can be compared."""
+    """Return True if both hold numbers or neither does, so that they can be compared."""
     return (a.dtype.kind in REAL) == (b.dtype.kind in REAL)
 
 
 def indices(
-    where: str, name: str, given: host.HostArray, classes: host.HostArray
+    where: str, name: str, values: host.HostArray, classes: host.HostArray
 ) -> host.HostArray:
-    """Return the place of each label among the classes: (n,)."""
-    known = ", ".join(shortened(classes.tolist()[:8])) + (", ..." if len(classes) > 8 else "")
-    found = host.index_of(given, classes) if alike(given, classes) else np.full(len(given), -1)
+    """Return the class index of each label: (n,)."""
+    is_known = alike(values, classes)
+    found = host.index_of(values, classes) if is_known else np.full(len(values), -1)
     if (found < 0).any():
         row = int(np.argmin(found))
+        known = ", ".join(shortened(classes.tolist()[:8])) + (", ..." if len(classes) > 8 else "")
         raise ValueError(
-            f"{where}: `{name}` must hold labels among {known}, got {given.tolist()[row]!r} "
+            f"{where}: `{name}` must hold labels among {known}, got {values.tolist()[row]!r} "
             f"(row {row})."
         )
     return found
 
 
 def class_names(where: str, classes: Any, count: int) -> list[str]:
-    """Return the names of `count` classes; None stands for their numbers."""
+    """Return the names of `count` classes: 0, 1, ... for None."""
     names = list(range(count)) if classes is None else list(classes)
     if len(names) != count:
         raise ValueError(
@@ -96,7 +97,7 @@ def class_names(where: str, classes: Any, count: int) -> list[str]:
 
 
 def probability_rows(where: str, probabilities: Any) -> host.HostArray:
-    """Return probabilities as rows of all classes: (n, K), K >= 2."""
+    """Return probabilities of all classes: (n, K), K >= 2."""
     rows = reals(where, "probabilities", probabilities)
     if rows.ndim == 1:
         rows = rows[:, None]
@@ -112,9 +113,9 @@ def probability_rows(where: str, probabilities: Any) -> host.HostArray:
     rows = np.clip(rows, 0.0, 1.0)
     if rows.shape[1] == 1:
         return np.concatenate([1.0 - rows, rows], axis=1)
-    worst = float(np.abs(rows.sum(axis=1) - 1.0).max())
-    if worst > 1e-2:
+    error = float(np.abs(rows.sum(axis=1) - 1.0).max())
+    if error > 1e-2:
         raise ValueError(
-            f"{where}: the rows of `probabilities` must sum to 1, one is off by {worst:g}."
+            f"{where}: the rows of `probabilities` must sum to 1, one is off by {error:g}."
         )
     return rows

@@ -1,4 +1,4 @@
-"""What a classifier of two inputs decides on a grid of points, whatever kind it is."""
+"""The decisions of a classifier of two inputs on a grid of points."""
 
 from __future__ import annotations
 
@@ -8,51 +8,54 @@ import numpy as np
 
 from ..backends import host, registry
 from ..network import Network
-from ._arrays import indices, labels, reals
+from ._arrays import class_labels, indices, reals
 
-MOST_CLASSES = 50  # a model that predicts more values is taken for a regressor
+MOST_CLASSES = 50  # distinct predictions of a classifier, at most
 
 
 def grid(points: host.HostArray, resolution: int) -> tuple[list[host.HostArray], host.HostArray]:
-    """Return the two axes' values, a bit wider than the points, and the rows of their grid."""
+    """Return the values along both axes, a bit beyond the points, and the grid's points: (n, 2)."""
     low, high = points.min(axis=0), points.max(axis=0)
-    room = np.where(high > low, 0.06 * (high - low), 1.0)
-    sides = [np.linspace(*ends, resolution) for ends in zip(low - room, high + room, strict=True)]
+    margin = np.where(high > low, 0.06 * (high - low), 1.0)
+    sides = [
+        np.linspace(start, stop, resolution)
+        for start, stop in zip(low - margin, high + margin, strict=True)
+    ]
     return sides, np.stack([side.ravel() for side in np.meshgrid(*sides)], axis=1)
 
 
 def decide(
     where: str, net: Any, rows: host.HostArray, frame: Any = None
 ) -> tuple[host.HostArray, host.HostArray]:
-    """Return the classes (K,), and how far each is ahead of the best other one: (n, K).
+    """Return the classes (K,), and the margin of each over the best other class: (n, K).
 
-    rows: (n, 2). The largest margin is decided on, and the decision lines are where one is 0.
-    `frame` is a table of the same rows, for models that were fitted on one.
+    rows: (n, 2). The class of the largest margin is the decision; the decision lines are the zeros
+    of the margins. `frame`, a table of the same rows, is for models that were fitted on a table.
     """
     _require_two_inputs(where, net)
     if isinstance(net, Network):
         return _by_network(net, rows)
-    given = rows if frame is None else frame
+    data = rows if frame is None else frame
     if hasattr(net, "predict_proba"):
-        probabilities = reals(where, "net.predict_proba(X)", net.predict_proba(given))
+        probabilities = reals(where, "net.predict_proba(X)", net.predict_proba(data))
         if probabilities.ndim == 1 or probabilities.shape[1] == 1:
             probabilities = np.stack([1.0 - probabilities.ravel(), probabilities.ravel()], axis=1)
         classes = getattr(net, "classes_", np.arange(probabilities.shape[1]))
         return np.asarray(classes), _margins(probabilities)
-    found = labels(where, "net.predict(X)", net.predict(given))
+    found = class_labels(where, "net.predict(X)", net.predict(data))
     classes = np.asarray(getattr(net, "classes_", np.unique(found)))
     _require_few(where, classes)
-    chosen = indices(where, "net.predict(X)", found, classes)
-    return classes, np.where(chosen[:, None] == np.arange(len(classes)), 1.0, -1.0)
+    decisions = indices(where, "net.predict(X)", found, classes)
+    return classes, np.where(decisions[:, None] == np.arange(len(classes)), 1.0, -1.0)
 
 
 def _by_network(net: Network, rows: host.HostArray) -> tuple[host.HostArray, host.HostArray]:
-    """Decide by the scores, which unlike probabilities do not saturate: the lines stay smooth."""
+    """Return classes and margins by the scores, which do not saturate as probabilities do."""
     scores = registry.to_host(net.scores(rows)).astype(np.float64)
     if scores.shape[1] == 1:
-        # Class 1 is decided on from 0 on, 0 included.
-        ahead = np.where(scores[:, 0] == 0.0, np.finfo(float).tiny, scores[:, 0])
-        return np.arange(2), np.stack([-ahead, ahead], axis=1)
+        # A score of 0 is a decision for class 1.
+        margin = np.where(scores[:, 0] == 0.0, np.finfo(float).tiny, scores[:, 0])
+        return np.arange(2), np.stack([-margin, margin], axis=1)
     return np.arange(scores.shape[1]), _margins(scores)
 
 
@@ -60,8 +63,8 @@ def _margins(values: host.HostArray) -> host.HostArray:
     """Return each column minus the largest of the others."""
     ranked = np.sort(values, axis=1)
     best, second = ranked[:, -1:], ranked[:, -2:-1]
-    first = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
-    margins: host.HostArray = values - np.where(first, second, best)
+    is_best = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+    margins: host.HostArray = values - np.where(is_best, second, best)
     return margins
 
 

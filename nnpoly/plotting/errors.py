@@ -1,4 +1,4 @@
-"""How predictions compare with the truth."""
+"""Predictions against the truth: confusion, scatter and calibration."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host
-from ._arrays import alike, indices, labels, probability_rows, same_length, vector
+from ._arrays import alike, class_labels, indices, probability_rows, same_length, vector
 from ._style import BLACK, BLUE, GREY, axes_of, needed, shortened
 
-MANY = 3000  # points that a scatter plot can still show
-STRIP = -0.32  # down to where a calibration's bars stand
-FEW_CLASSES = 30  # whose confusion matrix has room for numbers
+MANY = 3000  # points of a scatter plot, at most; beyond, their density is drawn
+STRIP = -0.32  # the bottom of the bars below a calibration curve
+FEW_CLASSES = 30  # classes of a confusion matrix with numbers, at most
 
 
 def confusion_matrix(
@@ -24,24 +24,24 @@ def confusion_matrix(
     ax: Any = None,
     normalize: bool = False,
 ) -> Any:
-    """Draw how often each class (a row) was taken for each class (a column).
+    """Draw the confusion matrix: the true classes are its rows, the predicted ones its columns.
 
     Parameters
     ----------
     y_true, y_pred
         Labels (n,).
     classes
-        The labels in order, or, where the labels are class indices, names for them. None: all
-        labels that occur, sorted.
+        The labels in order, or names for labels that are class indices. None: all labels that
+        occur, sorted.
     ax
         Matplotlib axes; None for a new figure's.
     normalize
-        Divide each row by its sum: shares of the true class.
+        Divide each row by its sum.
 
     Returns
     -------
     matplotlib.axes.Axes
-        With a text a cell, row by row, for up to 30 classes, and a colour scale beyond.
+        Up to 30 classes have a number in each cell, more a colour scale.
 
     Examples
     --------
@@ -51,15 +51,17 @@ def confusion_matrix(
     ['1', '1', '0', '1']
     """
     where = "confusion_matrix"
-    true, pred = labels(where, "y_true", y_true), labels(where, "y_pred", y_pred)
+    true, pred = class_labels(where, "y_true", y_true), class_labels(where, "y_pred", y_pred)
     same_length(where, y_true=true, y_pred=pred)
-    known, names = _label_names(where, true, pred, classes)
-    rows = indices(where, "y_true", true, known)
-    columns = indices(where, "y_pred", pred, known)
-    scale = {"normalize": "true" if normalize else None, "labels": range(len(known))}
-    cells = needed("sklearn.metrics").confusion_matrix(rows, columns, **scale)
-    axes = axes_of(where, ax, *2 * [float(np.clip(2.4 + 0.42 * len(known), 4.4, 12.0))])
-    _draw_cells(axes, cells, shortened(names), "{:.2f}" if normalize else "{:,}")
+    labels, names = _label_names(where, true, pred, classes)
+    rows = indices(where, "y_true", true, labels)
+    columns = indices(where, "y_pred", pred, labels)
+    cells = needed("sklearn.metrics").confusion_matrix(
+        rows, columns, labels=range(len(labels)), normalize="true" if normalize else None
+    )
+    size = float(np.clip(2.4 + 0.42 * len(labels), 4.4, 12.0))
+    axes = axes_of(where, ax, size, size)
+    _draw_cells(axes, cells, shortened(names), normalize)
     right = f"{100 * np.mean(rows == columns):.1f} % of {len(rows):,} right"
     axes.set(title=f"Confusion matrix: {right}", xlabel="predicted class", ylabel="true class")
     return axes
@@ -68,44 +70,44 @@ def confusion_matrix(
 def _label_names(
     where: str, true: host.HostArray, pred: host.HostArray, classes: Any
 ) -> tuple[host.HostArray, list[Any]]:
-    """Return the labels in order, and what to call them."""
+    """Return the labels in order, and their names."""
     if not alike(true, pred):
         raise ValueError(
             f"{where}: `y_true` and `y_pred` must hold labels of one kind, got dtypes {true.dtype} "
             f"and {pred.dtype}."
         )
     if classes is None:
-        known = np.unique(np.concatenate([true, pred]))
-        return known, known.tolist()
-    known = labels(where, "classes", list(classes))
-    if len(set(known.tolist())) < len(known):
+        labels = np.unique(np.concatenate([true, pred]))
+        return labels, labels.tolist()
+    labels = class_labels(where, "classes", list(classes))
+    if len(set(labels.tolist())) < len(labels):
         raise ValueError(f"{where}: `classes` must be different, got {list(classes)!r}.")
-    return known if alike(true, known) else np.arange(len(known)), known.tolist()
+    return labels if alike(true, labels) else np.arange(len(labels)), labels.tolist()
 
 
 def upright(names: Sequence[str]) -> bool:
-    """Whether class names are too long to stand beside each other."""
+    """Return True if class names are too long to be written side by side."""
     return max(map(len, shortened(names))) > 44 // len(names)
 
 
-def _draw_cells(axes: Any, cells: host.HostArray, names: list[str], form: str) -> None:
-    """Draw a matrix as colours, with numbers where there is room for them."""
+def _draw_cells(axes: Any, cells: host.HostArray, names: list[str], is_share: bool) -> None:
+    """Draw a matrix of counts or shares as colours, with numbers for few classes."""
     image = axes.imshow(cells, cmap="cividis", vmin=0, aspect="auto")
-    shown = range(0, len(names), -(-len(names) // FEW_CLASSES))
-    axes.set_xticks(shown, [names[k] for k in shown])
-    axes.set_yticks(shown, [names[k] for k in shown])
+    ticks = range(0, len(names), -(-len(names) // FEW_CLASSES))
+    axes.set_xticks(ticks, [names[k] for k in ticks])
+    axes.set_yticks(ticks, [names[k] for k in ticks])
     if upright(names):
         axes.tick_params(axis="x", rotation=90)
     if len(names) > FEW_CLASSES:
-        label = "samples" if "," in form else "share of the true class"
+        label = "share of the true class" if is_share else "samples"
         axes.figure.colorbar(image, ax=axes, label=label, fraction=0.046)
         return
     size = float(np.clip(90 / len(names), 5, 10))
     for (row, column), value in np.ndenumerate(cells):
         dark = _brightness(image.cmap(image.norm(value))) < 0.5
         style = {"color": "white" if dark else "black", "alpha": 1.0 if value else 0.45}
-        place = {"ha": "center", "va": "center", "size": size}
-        axes.text(column, row, form.format(value), **style, **place)
+        text = f"{value:.2f}" if is_share else f"{value:,}"
+        axes.text(column, row, text, ha="center", va="center", size=size, **style)
 
 
 def _brightness(colour: Any) -> float:
@@ -119,7 +121,7 @@ def predicted_vs_true(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     Parameters
     ----------
     y_true, y_pred
-        Real numbers (n,) or (n, 1). Beyond 3000 the density of points is drawn.
+        Real numbers (n,) or (n, 1). Of more than 3000 the density is drawn.
     ax
         Matplotlib axes; None for a new figure's.
 
@@ -141,8 +143,10 @@ def predicted_vs_true(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     rmse = metrics.root_mean_squared_error(true, pred)
     axes = axes_of(where, ax, 5.2, 4.8)
     low, high = min(true.min(), pred.min()), max(true.max(), pred.max())
-    room = 0.04 * (high - low) or 1.0
-    ends = (low - room, high + room)
+    margin = 0.04 * (high - low)
+    if margin == 0.0:
+        margin = 1.0
+    ends = (low - margin, high + margin)
     _draw_pairs(axes, true, pred, ends)
     axes.plot(ends, ends, "--", color=BLACK, linewidth=1.0, label="perfect")
     axes.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
@@ -152,6 +156,7 @@ def predicted_vs_true(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
 
 
 def _draw_pairs(axes: Any, x: host.HostArray, y: host.HostArray, ends: Any) -> None:
+    """Draw points, or their density where they are many."""
     if len(x) > MANY:
         style = {"gridsize": 50, "bins": "log", "mincnt": 1, "cmap": "viridis"}
         density = axes.hexbin(x, y, extent=(*ends, *ends), **style)
@@ -162,26 +167,27 @@ def _draw_pairs(axes: Any, x: host.HostArray, y: host.HostArray, ends: Any) -> N
 
 
 def calibration(y_true: Any, probabilities: Any, ax: Any = None, bins: int = 10) -> Any:
-    """Draw how often a classifier is right against how sure it is: its reliability.
+    """Draw the calibration curve of a classifier: observed shares against predicted probabilities.
 
     Parameters
     ----------
     y_true
         Class indices (n,).
     probabilities
-        Those of class 1, (n,) or (n, 1), or of all K classes, (n, K). Of two classes that of class
-        1 is drawn; of more the largest one, the confidence, against whether it was right.
+        The probabilities of class 1, (n,) or (n, 1), or of all K classes, (n, K). With two classes
+        the share of class 1 is drawn against its probability; with more the share of right
+        predictions against the confidence, which is the largest probability.
     ax
         Matplotlib axes; None for a new figure's.
     bins
-        Equal parts of [0, 1] that samples are gathered in; a point lies at a bin's mean
-        probability. The number of samples in each is shown by bars against the axis on the right.
+        Number of equal parts of [0, 1]. A point lies at the mean probability of its bin's samples;
+        bars against the axis on the right are the numbers of samples.
 
     Returns
     -------
     matplotlib.axes.Axes
-        With the expected calibration error in the title: the mean distance between the curve and
-        the diagonal, weighted by the bins' samples.
+        The title has the expected calibration error: the mean distance between the curve and the
+        diagonal, weighted by the numbers of samples.
 
     References
     ----------
@@ -196,7 +202,7 @@ def calibration(y_true: Any, probabilities: Any, ax: Any = None, bins: int = 10)
     """
     where = "calibration"
     bins = _checks.integer(where, "bins", bins)
-    confidence, hit, what = _confidence(where, y_true, probabilities)
+    confidence, hit, axis_names = _confidence(where, y_true, probabilities)
     curve = needed("sklearn.calibration").calibration_curve
     share, mean = curve(hit, confidence, n_bins=bins, pos_label=1)
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -206,7 +212,7 @@ def calibration(y_true: Any, probabilities: Any, ax: Any = None, bins: int = 10)
     _draw_counts(axes, edges, counts)
     axes.plot([0, 1], [0, 1], "--", color=BLACK, linewidth=1.0, label="perfect")
     axes.plot(mean, share, "o-", color=BLUE, label="observed")
-    axes.set(xlim=(-0.02, 1.02), ylim=(STRIP, 1.03), yticks=np.linspace(0, 1, 6), **what)
+    axes.set(xlim=(-0.02, 1.02), ylim=(STRIP, 1.03), yticks=np.linspace(0, 1, 6), **axis_names)
     axes.set_title(f"Calibration: expected error {error:.3f}")
     axes.legend()
     return axes
@@ -215,8 +221,8 @@ def calibration(y_true: Any, probabilities: Any, ax: Any = None, bins: int = 10)
 def _confidence(
     where: str, y_true: Any, probabilities: Any
 ) -> tuple[host.HostArray, host.HostArray, dict[str, str]]:
-    """Return a probability a sample, whether what it is of came true, and the axes' labels."""
-    true, rows = labels(where, "y_true", y_true), probability_rows(where, probabilities)
+    """Return each sample's probability, 1 if it came true and else 0, and the axes' labels."""
+    true, rows = class_labels(where, "y_true", y_true), probability_rows(where, probabilities)
     same_length(where, y_true=true, probabilities=rows)
     K = rows.shape[1]
     classes = indices(where, "y_true", true, np.arange(K))
@@ -228,13 +234,12 @@ def _confidence(
 
 
 def _draw_counts(axes: Any, edges: host.HostArray, counts: host.HostArray) -> None:
-    """Draw bars of the bins' samples in a strip below the curve."""
+    """Draw the numbers of samples as bars in a strip below the curve."""
     below, most = axes.twinx(), counts.max()
     bars = below.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#CCCCCC", ec="white")
-    numbered = [c for c in counts if c] if len(counts) <= 20 else [most]
-    below.bar_label(
-        bars, [f"{c:,}" if c in numbered else "" for c in counts], size=7, color=GREY, padding=1
-    )
-    whole = (1.03 - STRIP) / (-0.7 * STRIP)  # times as high as the highest bar
-    below.set(ylim=(0, whole * most), yticks=[], ylabel="samples")
+    least = 1 if len(counts) <= 20 else most
+    numbers = [f"{count:,}" if count >= least else "" for count in counts]
+    below.bar_label(bars, numbers, size=7, color=GREY, padding=1)
+    height = (1.03 - STRIP) / (-0.7 * STRIP)  # of the axes, in units of the highest bar
+    below.set(ylim=(0, height * most), yticks=[], ylabel="samples")
     below.yaxis.set_label_coords(1.03, -0.5 * STRIP / (1.03 - STRIP))

@@ -1,4 +1,4 @@
-"""What goes on inside a network, layer by layer."""
+"""Weights, activations and gradients, layer by layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from ..activations import ReLU, identity
 from ..backends import host
-from ..layers import INFERENCE, Dense, Layer, Residual, Stage
+from ..data.entering import features
+from ..layers import INFERENCE, Dense, Layer, Residual, Stage, forward
 from ..losses import Loss
 from ..network import Network
 from ._arrays import reals
@@ -29,7 +30,7 @@ def weight_histograms(net: Network, figure: Any = None) -> Any:
     Returns
     -------
     numpy.ndarray
-        The axes, one a Dense layer.
+        The axes, one for each Dense layer.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def weight_histograms(net: Network, figure: Any = None) -> Any:
 
 
 def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
-    """Draw what the layers give for data: hidden post-activations, and the scores.
+    """Draw histograms of the hidden post-activations for data, and of the scores.
 
     Parameters
     ----------
@@ -63,9 +64,9 @@ def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
     Returns
     -------
     numpy.ndarray
-        The axes, one a Dense layer (and one for any other layer with an activation of its own).
-        Titles have mean and standard deviation, and for relu the number of dead units, which are 0
-        for every sample: no gradient reaches them.
+        The axes, one for each Dense layer, and for each other layer with an activation. The titles
+        have mean and standard deviation, and for relu the number of dead units: those that are 0
+        for every sample, so that no gradient reaches them.
 
     Examples
     --------
@@ -80,17 +81,18 @@ def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
     where = "activation_histograms"
     _require_network(where, net)
     reals(where, "X", X)
-    stages = net._forward(X, INFERENCE, where)
-    shown = list(_shown(net.chain, stages))
-    posts = [reals(where, f"layer {place}", stage.post) for place, stage in shown]
-    axes = panels(where, figure, len(shown))
-    for ax, (place, stage), post in zip(axes, shown, posts, strict=True):
-        last = stage is stages[-1]
-        name = "scores" if last else type(stage.activation).__name__.lower()
+    stages = _stages(where, net, X)
+    drawn = list(_with_activations(net.chain, stages))
+    posts = [reals(where, f"layer {place}", stage.post) for place, stage in drawn]
+    axes = panels(where, figure, len(drawn))
+    for ax, (place, stage), post in zip(axes, drawn, posts, strict=True):
+        is_last = stage is stages[-1]
+        name = "scores" if is_last else type(stage.activation).__name__.lower()
+        label = "score" if is_last else "activation"
         dead = ""
         if isinstance(stage.activation, ReLU):
             dead = f"\n{np.sum((post == 0).all(axis=0))} of {post.shape[1]} units dead"
-        _draw_histogram(ax, post, f"layer {place}: {name}", "score" if last else "activation", dead)
+        _draw_histogram(ax, post, f"layer {place}: {name}", label, dead)
         ax.set_yscale("log")
     return axes
 
@@ -98,7 +100,7 @@ def activation_histograms(net: Network, X: Any, figure: Any = None) -> Any:
 def gradient_norms(
     net: Network, X: Any, y: Any, ax: Any = None, loss: str | Loss | None = None
 ) -> Any:
-    """Draw the Frobenius norm of dL/dW of every Dense layer as bars: vanishing, exploding or not.
+    """Draw the Frobenius norm of dL/dW of every Dense layer: do gradients vanish or explode?
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def gradient_norms(
     X, y, loss
         As for `Network.gradients`.
     ax
-        Matplotlib axes; None for a new figure's. Its vertical axis becomes logarithmic where norms
+        Matplotlib axes; None for a new figure's. The vertical axis is logarithmic if the norms
         differ by more than a factor of 100.
 
     Returns
@@ -125,14 +127,16 @@ def gradient_norms(
     _require_network(where, net)
     reals(where, "X", X)
     _, gradients = net.gradients(X, y, loss=loss)
-    found = dict(_weights(gradients.parameters))
-    norms = np.array(
-        [np.linalg.norm(reals(where, f"dL/dW of layer {place}", g)) for place, g in found.items()]
-    )
+    by_layer = {
+        place: reals(where, f"dL/dW of layer {place}", dW)
+        for place, dW in _weights(gradients.parameters)
+    }
+    norms = np.array([np.linalg.norm(dW) for dW in by_layer.values()])
     axes = axes_of(where, ax)
     bars = axes.bar(range(len(norms)), norms, color=BLUE)
-    shown = range(0, len(norms), -(-len(norms) // 12))
-    axes.set_xticks(shown, [list(found)[l] for l in shown])
+    places = list(by_layer)
+    ticks = range(0, len(norms), -(-len(norms) // 12))
+    axes.set_xticks(ticks, [places[l] for l in ticks])
     if len(norms) <= 12:
         axes.bar_label(bars, [f"{norm:.2g}" for norm in norms], padding=2, size=8)
     positive = norms[norms > 0]
@@ -151,7 +155,7 @@ def _require_network(where: str, net: Any) -> None:
 
 
 def _weights(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield each W with its layer's place, "2.0" for the first layer inside block 2."""
+    """Yield each W with the place of its layer: "2.0" for the first layer inside block 2."""
     for l, part in enumerate(parts):
         for name, array in part.items():
             *inner, last = name.split(".")
@@ -159,13 +163,21 @@ def _weights(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
                 yield ".".join([str(l), *inner]), array
 
 
-def _shown(
+def _stages(where: str, net: Network, X: Any) -> list[Stage]:
+    """Run the network on X: (n, m_0), and keep what every layer computed."""
+    x = features(where, net.place, X, net.inputs)
+    with net.place.scope():
+        parameters = net.layout.views(net.place.backend.xp, net.w)
+        return forward(net.ops, net.chain, parameters, net.buffers, x, INFERENCE)
+
+
+def _with_activations(
     chain: Sequence[Layer], stages: Sequence[Stage], prefix: str = ""
 ) -> Iterator[tuple[str, Stage]]:
-    """Yield the stages that have a panel, each with its layer's place."""
+    """Yield the place and the stage of each Dense layer, and of others with an activation."""
     for l, (layer, stage) in enumerate(zip(chain, stages, strict=True)):
         if isinstance(layer, Residual):
-            yield from _shown(layer.layers, stage.extra, f"{prefix}{l}.")
+            yield from _with_activations(layer.layers, stage.extra, f"{prefix}{l}.")
         if isinstance(layer, Dense) or layer.activation != identity:
             yield f"{prefix}{l}", stage
 

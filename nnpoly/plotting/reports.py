@@ -1,4 +1,4 @@
-"""Several pictures in one figure."""
+"""Reports: several pictures in one figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..training import History
 from . import training
-from ._arrays import class_names, indices, labels, probability_rows, same_length
+from ._arrays import class_labels, class_names, indices, probability_rows, same_length
 from ._style import new_figure, shortened
 from .errors import calibration, confusion_matrix, predicted_vs_true, upright
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def loss_figure(history: History, title: str = "", loss: str = "loss") -> Figure:
-    """Return a figure of the losses alone, with a title and the loss's name and unit."""
+    """Draw the losses of a training in a figure, with a title and the loss's name and unit."""
     figure = new_figure(6.4, 4.2)
     training.history(history, figure.add_subplot()).set(title=title, ylabel=loss)
     return figure
@@ -31,20 +31,20 @@ def classification_report(
     classes: Sequence[Any] | None = None,
     title: str = "",
 ) -> Figure:
-    """Return a figure of the losses, the confusion matrix and the calibration.
+    """Draw the losses, the confusion matrix and the calibration in a figure.
 
     Parameters
     ----------
     history
-        What `Trainer.fit` returned.
+        The history of a training, as `Trainer.fit` returns it.
     y_true
         Class indices (n,).
     probabilities
-        What the network gave: (n, K), or (n,) or (n, 1) for class 1 of two.
+        The predicted probabilities: (n, K), or those of class 1, (n,) or (n, 1).
     classes
-        Names of the classes, in order.
+        Names of the classes in order.
     title
-        Printed above.
+        The title of the figure.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def classification_report(
     ['Training', 'Confusion matrix: 100.0 % of 2 right', 'Calibration: expected error 0.200']
     """
     where = "classification_report"
-    rows, true = probability_rows(where, probabilities), labels(where, "y_true", y_true)
+    rows, true = probability_rows(where, probabilities), class_labels(where, "y_true", y_true)
     same_length(where, y_true=true, probabilities=rows)
     true = indices(where, "y_true", true, np.arange(rows.shape[1]))
     names = class_names(where, classes, rows.shape[1])
@@ -65,26 +65,26 @@ def classification_report(
     confusion_matrix(true, rows.argmax(axis=1), names, middle)
     calibration(true, rows, right)
     if len(names) == 2:
-        of = shortened(names)[1]
-        right.set(xlabel=f"predicted probability of {of}", ylabel=f"share of {of}")
+        name = shortened(names)[1]
+        right.set(xlabel=f"predicted probability of {name}", ylabel=f"share of {name}")
     return figure
 
 
 def regression_report(
     history: History, y_true: Any, y_pred: Any, target_name: str = "", title: str = ""
 ) -> Figure:
-    """Return a figure of the losses, and of the predictions against the truth.
+    """Draw the losses, and the predictions against the truth, in a figure.
 
     Parameters
     ----------
     history
-        What `Trainer.fit` returned.
+        The history of a training, as `Trainer.fit` returns it.
     y_true, y_pred
         Real numbers (n,) or (n, 1).
     target_name
-        What is predicted, and its unit.
+        The name of the predicted quantity, with its unit.
     title
-        Printed above.
+        The title of the figure.
 
     Examples
     --------
@@ -102,6 +102,7 @@ def regression_report(
 
 
 def _row_of_panels(count: int, title: str, height: float) -> tuple[Figure, Any]:
+    """Make a figure of `count` axes side by side."""
     figure = new_figure(5.2 * count, height)
     if title:
         figure.suptitle(title)

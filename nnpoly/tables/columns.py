@@ -1,4 +1,7 @@
-"""Columns as a network's inputs: fitted by scikit-learn, kept and applied as plain numbers."""
+"""The columns of a table as the inputs of a network: numbers, categories and their scaling.
+
+scikit-learn fits the preprocessing; the result is plain numbers, which files can hold.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from .reading import Table, listed, polars
 
 UNKNOWN = ("error", "ignore")
 MOST_CATEGORIES = 1000  # each is an input of the network
-FEWEST_IDENTIFIERS = 20  # different texts that may be called identifiers
-IDENTIFIERS = 0.9  # of a column's texts differ where they only name the rows
+FEWEST_IDENTIFIERS = 20  # distinct texts of a column of identifiers, at least
+IDENTIFIERS = 0.9  # share of distinct texts above which a column only names the rows
 NUMERIC = ("boolean", "integer", "number")
 
 
 def require_sklearn() -> None:
-    """Say how to get scikit-learn where it is missing."""
+    """Raise an ImportError with the remedy if scikit-learn is missing."""
     try:
         import sklearn  # noqa: F401
     except ImportError as error:
@@ -30,16 +33,16 @@ def require_sklearn() -> None:
 
 @dataclass(frozen=True)
 class Schema:
-    """Which columns are inputs, and as what.
+    """The roles of a table's columns: numbers, categories, or left out.
 
     Attributes
     ----------
     numbers
-        Names of the columns of numbers.
+        The names of the columns of numbers.
     categories
-        Names of the columns of categories, each with whether its cells are numbers.
+        The names of the columns of categories; the value is True if the cells are numbers.
     left_out
-        Names of the other columns, each with why in a few words.
+        The names of the other columns, each with the reason.
     """
 
     numbers: tuple[str, ...]
@@ -55,48 +58,52 @@ class Schema:
         categorical: Iterable[str] = (),
         drop: Iterable[str] = (),
     ) -> Schema:
-        """Return what the columns of a table are.
+        """Tell the roles of the columns of a table.
 
         Parameters
         ----------
         table
-            All rows: what they hold decides what is a number and what is a text.
+            All rows: a column's type is told from all of its cells.
         target
-            The column to predict, which is no input.
+            The column to predict; it is not an input.
         rows
-            The rows to train on, (n,) indices: they alone decide what is constant or an identifier.
+            The indices (n,) of the rows to train on. Constants and identifiers are told from these.
         categorical
-            Names of columns that are categories though they hold numbers, or nearly all differ.
+            Names of columns to read as categories although they hold numbers, or texts that are
+            nearly all distinct.
         drop
-            Names of columns that are no inputs.
+            Names of columns to leave out.
 
         Raises
         ------
         ValueError
-            For a name that is no column, dates, texts among numbers, too many categories, and
-            where no column is left.
+            For an unknown name, dates, texts among numbers, a column without a name that is no
+            index, and too many categories.
         """
         categorical, drop = tuple(categorical), tuple(drop)
         _require_free(table, target, categorical, drop)
         training = table.take(rows)
-        left_out = dict.fromkeys(drop, "as asked") | dict.fromkeys(table.counts_rows, "row numbers")
+        index = [name for name in table.index if name != target and name not in categorical]
+        left_out = dict.fromkeys(index, "row numbers") | dict.fromkeys(drop, "as asked")
         numbers: list[str] = []
         categories: dict[str, bool] = {}
         for name in table.names:
             if name == target or name in left_out:
                 continue
-            chosen = name in categorical
-            if _is_category(table, name, chosen):
+            forced = name in categorical
+            if _is_category(table, name, forced):
                 categories[name] = table.kind(name) in NUMERIC
-                reason = _useless_category(training, name, categories[name], chosen)
+                reason = _useless_category(training, name, categories[name], forced)
             else:
                 numbers.append(name)
                 reason = _useless_number(training.numbers(name))
             if reason:
                 left_out[name] = reason
-        kept = tuple(name for name in numbers if name not in left_out)
-        chosen_categories = {n: numeric for n, numeric in categories.items() if n not in left_out}
-        return cls(kept, chosen_categories, left_out)
+        return cls(
+            numbers=tuple(name for name in numbers if name not in left_out),
+            categories={n: numeric for n, numeric in categories.items() if n not in left_out},
+            left_out=left_out,
+        )
 
 
 def _require_free(table: Table, target: str, *named: tuple[str, ...]) -> None:
@@ -107,29 +114,39 @@ def _require_free(table: Table, target: str, *named: tuple[str, ...]) -> None:
                 raise ValueError(f"Schema: column {target!r} is the target, so it is no input.")
 
 
-def _is_category(table: Table, name: str, chosen: bool) -> bool:
-    """Return whether a column is a category and no number; `chosen` ones are."""
+def _is_category(table: Table, name: str, forced: bool) -> bool:
+    """Tell a category from a number; `forced` columns are categories.
+
+    Raises
+    ------
+    ValueError
+        For a column without a name, dates, and texts among numbers.
+    """
     kind = table.kind(name)
     if name == "":
         at = table.names.index(name) + 1
-        raise ValueError(f"Schema: {table.source}: column {at} has no name: give it one.")
-    if kind == "date" and not chosen:
+        raise ValueError(
+            f"Schema: {table.source}: column {at} has no name: give it one, or leave it out "
+            "(--drop '\"\"')."
+        )
+    if kind == "date" and not forced:
         what = (
             ", a date. Leave the column out (--drop), or write what matters of it (year, month, "
             "weekday, days since ...) as numbers"
         )
         raise table.refuse(name, what, int(table.frame[name].is_not_null().arg_true()[0]))
-    if kind == "text" and not chosen and (row := table.slip(name)) is not None:
+    row = table.slip(name) if kind == "text" and not forced else None
+    if row is not None:
         what = (
             ", but most of its cells are numbers. Correct it, leave it empty if it is unknown, or "
             "name the column in `categorical` or `drop` (--categorical, --drop)"
         )
         raise table.refuse(name, what, row)
-    return chosen or kind == "text"
+    return forced or kind == "text"
 
 
 def _useless_number(values: NDArray[np.float64]) -> str:
-    """Return why a number can teach nothing, or ""."""
+    """Return the reason to leave out a column of numbers, or ""."""
     known = values[~np.isnan(values)]
     if not known.size:
         return "it is empty"
@@ -137,8 +154,8 @@ def _useless_number(values: NDArray[np.float64]) -> str:
     return f"it is always {known[0]:g}" if constant else ""
 
 
-def _useless_category(training: Table, name: str, numeric: bool, chosen: bool) -> str:
-    """Return why a category can teach nothing, or ""."""
+def _useless_category(training: Table, name: str, numeric: bool, forced: bool) -> str:
+    """Return the reason to leave out a column of categories, or ""."""
     texts = training.texts(name, numeric)
     known = [text for text in texts if text is not None]
     distinct = len(set(known))
@@ -146,7 +163,7 @@ def _useless_category(training: Table, name: str, numeric: bool, chosen: bool) -
         return "it is empty"
     if len(set(texts)) == 1:
         return f"it is always {known[0]!r}"
-    if not chosen and distinct >= FEWEST_IDENTIFIERS and distinct > IDENTIFIERS * len(known):
+    if not forced and distinct >= FEWEST_IDENTIFIERS and distinct > IDENTIFIERS * len(known):
         return f"{distinct} of its {len(known)} texts differ, such as {known[0]!r}"
     if distinct > MOST_CATEGORIES:
         raise ValueError(
@@ -158,16 +175,16 @@ def _useless_category(training: Table, name: str, numeric: bool, chosen: bool) -
 
 @described
 class Category(Described):
-    """A column of categories: each is one input, 1 where it is the row's and else 0.
+    """A one-hot encoded column: one input a category, 1 for the row's category and else 0.
 
     Attributes
     ----------
     name
-        Of the column.
+        The column's name.
     numeric
-        Whether its cells are numbers, so that 1 and 1.0 are one category.
+        True if the cells are numbers: 1 and 1.0 are one category.
     values
-        The categories in order; None, where there is one, is a missing cell.
+        The categories in order. None is the category of missing cells.
     """
 
     name: str
@@ -178,7 +195,7 @@ class Category(Described):
         self._set(values=tuple(self.values))
 
     def encode(self, table: Table, unknown: str) -> NDArray[np.float64]:
-        """Return one-hot rows (n, K); all zeros for an unknown category that is ignored."""
+        """Return one-hot rows: (n, K). With unknown="ignore" an unknown category is all zeros."""
         places = {value: k for k, value in enumerate(self.values)}
         texts = table.texts(self.name, self.numeric)
         found = np.fromiter((places.get(text, -1) for text in texts), np.int64, len(texts))
@@ -193,30 +210,31 @@ class Category(Described):
         return rows
 
     def unknown(self, table: Table) -> NDArray[np.bool_]:
-        """Return which rows have a category that was not in training: (n,)."""
+        """Return True for rows with a category that was not in training: (n,)."""
         rows = self.encode(table, "ignore")
         return np.asarray((rows == 0.0).all(axis=1))
 
 
 @described
 class Preprocessing(Described):
-    """How a table's columns become a network's inputs: numbers, indicators, categories.
+    """The map from the columns of a table to the inputs of a network.
 
-    A number x is (x - mean) / scale, its column's median where it is missing. A number that was
-    missing in training has an indicator, 1 where it is missing and else 0, standardised too.
+    A number x becomes (x - mean) / scale; a missing number is replaced by the median first. A
+    column with missing numbers in training also has an indicator, 1 for a missing cell and else 0,
+    which is standardised likewise. Categories are one-hot encoded.
 
     Attributes
     ----------
     numbers
-        Names of the columns of numbers.
+        The names of the columns of numbers.
     medians
-        Of each number; None where a missing cell is refused.
+        The median of each of them. None: a missing cell is refused.
     indicated
-        Names of the numbers with an indicator.
+        The names of the numbers that have an indicator.
     means, scales
-        Of the numbers, then of the indicators.
+        The means and standard deviations of the numbers, then of the indicators.
     categories
-        A `Category` each.
+        The columns of categories, a `Category` each.
 
     Examples
     --------
@@ -247,7 +265,7 @@ class Preprocessing(Described):
 
     @classmethod
     def fit(cls, table: Table, schema: Schema) -> Preprocessing:
-        """Return the preprocessing of a table's columns: pass the rows to train on alone.
+        """Fit the preprocessing to a table, which must have the rows to train on and no others.
 
         Raises
         ------
@@ -286,7 +304,7 @@ class Preprocessing(Described):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each input is: (m_0,)."""
+        """The names of the inputs: (m_0,)."""
         indicators = (f"{name} is missing" for name in self.indicated)
         groups = (
             f"{c.name} is missing" if value is None else f"{c.name} = {value!r}"
@@ -296,21 +314,20 @@ class Preprocessing(Described):
         return (*self.numbers, *indicators, *groups)
 
     def encode(self, table: Table, unknown: str = "error") -> NDArray[np.float64]:
-        """Return a table's rows as inputs: (n, m_0).
+        """Encode the rows of a table as inputs: (n, m_0).
 
         Parameters
         ----------
         table
-            Its columns may come in any order, and others are ignored.
+            A table with the columns `columns`, in any order; other columns are ignored.
         unknown
-            What to do about a category that was not in training: "error", or "ignore", which
-            encodes it as zeros.
+            "error" refuses categories that were not in training, "ignore" encodes them as zeros.
 
         Raises
         ------
         ValueError
-            For a missing column, a cell of a wrong type, infinity and unknown categories; the
-            cell is named with its row.
+            For a missing column, a cell of a wrong type, infinity and unknown categories. The
+            message names the cell and its row.
         """
         _checks.choice("Preprocessing", "unknown", unknown, UNKNOWN)
         for name in self.columns:
@@ -319,7 +336,7 @@ class Preprocessing(Described):
         return np.concatenate([self._numbers(table), *blocks], axis=1)
 
     def _numbers(self, table: Table) -> NDArray[np.float64]:
-        """Return numbers and indicators: (n, numbers + indicators)."""
+        """Return the standardised numbers and indicators: (n, numbers + indicators)."""
         X = np.empty((len(table), len(self.means)))
         indicators = {name: len(self.numbers) + i for i, name in enumerate(self.indicated)}
         for j, (name, median) in enumerate(zip(self.numbers, self.medians, strict=True)):
@@ -335,7 +352,7 @@ class Preprocessing(Described):
 
 
 def _transformers(table: Table, schema: Schema) -> tuple[Any, Any, Any]:
-    """Return scikit-learn's imputer, scaler and encoder of the columns, fitted."""
+    """Return the fitted imputer, scaler and encoder of the columns; None where there are none."""
     pipeline = transformer(schema).fit(plain(table, schema))
     fitted = pipeline.named_transformers_
     numbers = fitted["numbers"] if schema.numbers else (None, None)
@@ -343,7 +360,7 @@ def _transformers(table: Table, schema: Schema) -> tuple[Any, Any, Any]:
 
 
 def transformer(schema: Schema) -> Any:
-    """Return scikit-learn's ColumnTransformer that `Preprocessing` is fitted with."""
+    """Return the ColumnTransformer of scikit-learn that fits a `Preprocessing`."""
     require_sklearn()
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -361,10 +378,11 @@ def transformer(schema: Schema) -> Any:
 
 
 def plain(table: Table, schema: Schema) -> Any:
-    """Return a polars DataFrame of plain numbers and texts, as scikit-learn takes them."""
+    """Return the columns as a polars DataFrame of numbers and texts, scikit-learn's input."""
     pl = polars()
     numbers = {name: table.numbers(name) for name in schema.numbers}
     texts = {
-        n: pl.Series(table.texts(n, is_n), dtype=pl.String) for n, is_n in schema.categories.items()
+        name: pl.Series(table.texts(name, numeric), dtype=pl.String)
+        for name, numeric in schema.categories.items()
     }
     return pl.DataFrame(numbers | texts)

@@ -1,4 +1,4 @@
-"""Fitting a network to a table: the rows' parts, the training data, and baselines to beat."""
+"""Preparing a table for training: the split of its rows, the encoded data, and baselines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEWEST_ROWS = 10
 
 
 class Split(NamedTuple):
-    """Indices of rows: to train on, to stop early with, and held out."""
+    """The indices of the rows to train on, to stop early with, and held out."""
 
     fit: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -32,20 +32,20 @@ def split(
     validation: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Return the parts of n rows, at random but decided by the seed.
+    """Split n rows at random into those to train on, to stop early with, and held out.
 
     Parameters
     ----------
     n
-        Number of rows.
+        The number of rows.
     labels
-        Class indices (n,), whose shares are the same in every part; None for numbers.
+        Class indices (n,): every part has each class in the same proportion. None for numbers.
     holdout
-        Share of the rows that nothing is fitted to.
+        The share of the rows to hold out.
     validation
-        Share of the others that decides when training ends.
+        The share of the other rows to stop early with.
     seed
-        Any integer >= 0.
+        An integer >= 0 that determines the split.
 
     Examples
     --------
@@ -54,14 +54,15 @@ def split(
     [72, 8, 20]
     """
     require_sklearn()
-    training, held_out = _halves("holdout", np.arange(n), labels, holdout, seed)
-    fit, decides = _halves("validation", training, labels, validation, seed)
-    return Split(fit, decides, held_out)
+    training, held_out = _in_two("holdout", np.arange(n), labels, holdout, seed)
+    fit, stop = _in_two("validation", training, labels, validation, seed)
+    return Split(fit, stop, held_out)
 
 
-def _halves(
+def _in_two(
     name: str, rows: NDArray[np.int64], labels: NDArray[np.int64] | None, share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows in two, the second with `share` of them; `name` is that option's name."""
     from sklearn.model_selection import train_test_split
 
     classes = None if labels is None else labels[rows]
@@ -79,20 +80,20 @@ def _halves(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A table made ready for training.
+    """A table prepared for training.
 
     Attributes
     ----------
     schema, inputs, target
-        What the columns are; fitted on the rows to train on alone.
+        The columns' roles, the preprocessing and the target, fitted to the rows to train on.
     parts
-        The `Split`.
+        The split of the rows.
     X
-        Inputs of all rows: (n, m_0).
+        The inputs of all rows: (n, m_0).
     y
-        Class indices, or numbers in their own unit: (n,).
+        The class indices, or the numbers in the column's unit: (n,).
     unknown
-        How many rows of the other parts have a category that is not in the rows to train on.
+        The number of rows with a category that no row to train on has.
     """
 
     schema: Schema
@@ -104,7 +105,7 @@ class Prepared:
     unknown: int
 
     def training(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Return some rows as a network is trained on them: numbers are standardised."""
+        """Return X and y of some rows as training takes them: numbers are standardised."""
         y = self.y[rows]
         return self.X[rows], y if isinstance(self.target, Classes) else self.target.standardised(y)
 
@@ -120,12 +121,12 @@ def prepare(
     validation: float = 0.1,
     seed: int = 0,
 ) -> Prepared:
-    """Split a table and fit the preprocessing to the rows to train on, and to no others.
+    """Split a table, and fit the preprocessing to the rows to train on alone.
 
     Parameters
     ----------
     table
-        All of whose rows have a target.
+        A table whose rows all have a target.
     target
         The column to predict.
     task
@@ -135,7 +136,8 @@ def prepare(
     holdout, validation, seed
         As for `split`.
     """
-    if (n := len(table)) < FEWEST_ROWS:
+    n = len(table)
+    if n < FEWEST_ROWS:
         raise ValueError(
             f"prepare: {table.source}: at least {FEWEST_ROWS} rows with a target are needed, got "
             f"{n}."
@@ -146,7 +148,7 @@ def prepare(
     schema = Schema.of(table, target, parts.fit, categorical, drop)
     training = table.take(parts.fit)
     inputs = Preprocessing.fit(training, schema)
-    found = [category.unknown(table) for category in inputs.categories]
+    unknown = [category.unknown(table) for category in inputs.categories]
     return Prepared(
         schema=schema,
         inputs=inputs,
@@ -154,29 +156,29 @@ def prepare(
         parts=parts,
         X=inputs.encode(table, "ignore"),
         y=y,
-        unknown=int(np.any(found, axis=0).sum()) if found else 0,
+        unknown=int(np.any(unknown, axis=0).sum()) if unknown else 0,
     )
 
 
 def baselines(prepared: Prepared) -> dict[str, metrics.Metrics]:
-    """Return the held-out metrics of a linear model and of a constant, on the network's inputs.
+    """Measure a linear model and a constant on the rows held out, by name.
 
-    They are fitted to the rows that the network was trained on or stopped early with.
+    Both are fitted to the rows to train on and to stop early with, on the network's inputs.
     """
     fit, validation, holdout = prepared.parts
     rows = np.sort(np.concatenate([fit, validation]))
     X, y, X_test = prepared.X[rows], prepared.y[rows], prepared.X[holdout]
     y_test: NDArray[Any] = prepared.y[holdout]
-    found = {}
+    measured = {}
     for name, estimator in _estimators(prepared.target).items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LogisticRegression's, where it has not converged
             estimator.fit(X, y)
         if isinstance(prepared.target, Classes):
-            found[name] = metrics.classification(y_test, estimator.predict_proba(X_test))
+            measured[name] = metrics.classification(y_test, estimator.predict_proba(X_test))
         else:
-            found[name] = metrics.regression(y_test, estimator.predict(X_test))
-    return found
+            measured[name] = metrics.regression(y_test, estimator.predict(X_test))
+    return measured
 
 
 def _estimators(target: Target) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How good predictions are, by scikit-learn's metrics; None where a metric is not defined."""
+"""Metrics of predictions, computed by scikit-learn; an undefined metric is None."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def classification(y: NDArray[np.int64], probabilities: NDArray[Any]) -> Metrics
     Parameters
     ----------
     y
-        True class indices: (n,).
+        The true class indices: (n,).
     probabilities
-        (n, K). The class of the largest is the prediction.
+        The predicted probabilities: (n, K). The predicted class has the largest one.
 
     Examples
     --------
@@ -49,11 +49,11 @@ def classification(y: NDArray[np.int64], probabilities: NDArray[Any]) -> Metrics
         "ROC-AUC": "roc_auc",
         "log loss": "log_loss",
     }
-    return _shown(names, "softmax", y, probabilities)
+    return _computed(names, "softmax", y, probabilities)
 
 
 def regression(y: NDArray[np.float64], f: NDArray[Any]) -> Metrics:
-    """Return the metrics of predicted values f: (n,) for the true ones y: (n,).
+    """Return the metrics of predictions f: (n,) of the numbers y: (n,).
 
     Examples
     --------
@@ -62,20 +62,21 @@ def regression(y: NDArray[np.float64], f: NDArray[Any]) -> Metrics:
     >>> metrics.regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
     {'R2': 0.5, 'MAE': 0.333..., 'RMSE': 0.577...}
     """
-    return _shown({"R2": "r2", "MAE": "mae", "RMSE": "rmse"}, "identity", y, f[:, None])
+    return _computed({"R2": "r2", "MAE": "mae", "RMSE": "rmse"}, "identity", y, f[:, None])
 
 
-def _shown(names: dict[str, str], output: str, y: NDArray[Any], f: NDArray[Any]) -> Metrics:
-    """Return `nnpoly.metrics` by the names that are shown, None for what is not defined."""
+def _computed(names: dict[str, str], output: str, y: NDArray[Any], f: NDArray[Any]) -> Metrics:
+    """Return metrics by their titles, given their names in `nnpoly.metrics`; None if undefined."""
     require_sklearn()
-    found = compute({name: name for name in names.values()}, output, y, f)
+    values = compute({name: name for name in names.values()}, output, y, f)
     return {
-        shown: found[name] if math.isfinite(found[name]) else None for shown, name in names.items()
+        title: values[name] if math.isfinite(values[name]) else None
+        for title, name in names.items()
     }
 
 
 def text(columns: dict[str, Metrics]) -> str:
-    """Return a table of metrics: a row each, beside each other what they are of.
+    """Return metrics as a table: a row a metric, a column a model.
 
     Examples
     --------
@@ -87,9 +88,10 @@ def text(columns: dict[str, Metrics]) -> str:
     """
     head = f"{'':<17}" + "".join(f"  {name:>10}" for name in columns)
     names = next(iter(columns.values()))
-    rows = [f"{n:<17}" + "".join(f"  {_cell(m[n]):>10}" for m in columns.values()) for n in names]
+    rows = [f"{n:<17}" + "".join(f"  {number(m[n]):>10}" for m in columns.values()) for n in names]
     return "\n".join([head, *rows])
 
 
-def _cell(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a metric's value as text, to four digits; "n/a" if it is not defined."""
     return "n/a" if value is None else f"{value:#.4g}"

@@ -1,4 +1,4 @@
-"""A network together with the columns that it reads and the column that it predicts."""
+"""Networks with the columns that they read and the column that they predict."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from .columns import Preprocessing
 from .reading import Table, polars
 from .targets import Classes, Quantity, Target
 
-EXTRA = "table"  # the key of a file's extra data
+EXTRA = "table"  # the key of the columns and the target in a file's extra data
+MOST_COLUMNS = 40  # in a summary
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network says about a table's rows.
+    """The predictions for the rows of a table.
 
     Attributes
     ----------
     values
-        Labels, or numbers in the target's unit: (n,).
+        The predicted labels, or numbers in the target's unit: (n,).
     probabilities
-        Of the classes, (n, K); None for numbers.
+        The probabilities of the classes: (n, K). None for numbers.
     classes
-        The labels in order; none for numbers.
+        The labels in order. Empty for numbers.
     """
 
     values: NDArray[Any]
@@ -40,7 +41,7 @@ class Predictions:
     classes: tuple[Any, ...] = ()
 
     def frame(self) -> Any:
-        """Return a polars DataFrame: prediction, and a column "probability of ..." a class."""
+        """Return a polars DataFrame: prediction, and "probability of ..." for each class."""
         columns = {"prediction": self.values}
         if self.probabilities is not None:
             pairs = zip(self.classes, self.probabilities.T, strict=True)
@@ -55,11 +56,11 @@ class TableModel:
     Attributes
     ----------
     network
-        Takes what `inputs` makes of a row.
+        The network.
     inputs
-        A `Preprocessing`.
+        The `Preprocessing` that encodes the network's inputs.
     target
-        `Classes` (softmax output) or `Quantity` (identity output of one).
+        `Classes` for a softmax output, or `Quantity` for an identity output of one number.
 
     Examples
     --------
@@ -80,19 +81,19 @@ class TableModel:
         net, target = self.network, self.target
         outputs = len(target.classes) if isinstance(target, Classes) else 1
         output = "softmax" if isinstance(target, Classes) else "identity"
-        given, wanted = (net.widths[0], net.widths[-1]), (len(self.inputs.names), outputs)
-        if (given, net.output) != (wanted, output):
+        inputs = len(self.inputs.names)
+        if (net.widths[0], net.widths[-1], net.output) != (inputs, outputs, output):
             raise ValueError(
-                f"TableModel: `network` must have {wanted[0]} inputs and {wanted[1]} outputs by "
+                f"TableModel: `network` must have {inputs} inputs and {outputs} outputs by "
                 f"{output}, got {net!r}."
             )
 
     def predict(self, table: Table, unknown: str = "error") -> Predictions:
-        """Return the predictions of a table's rows; see `Preprocessing.encode`."""
+        """Predict the rows of a table; `unknown` is that of `Preprocessing.encode`."""
         return self.predict_encoded(self.inputs.encode(table, unknown))
 
     def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
-        """Return the predictions of encoded rows X: (n, m_0)."""
+        """Predict encoded rows X: (n, m_0)."""
         f = registry.to_host(forward(self.network, X, "TableModel.predict"))
         if isinstance(self.target, Quantity):
             return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
@@ -100,39 +101,36 @@ class TableModel:
         return Predictions(np.array(classes)[f.argmax(axis=1)], f, classes)
 
     def evaluate(self, table: Table, unknown: str = "error") -> metrics.Metrics:
-        """Return the metrics of the predictions for a table whose rows all have a target."""
+        """Measure the predictions for a table whose rows all have a target."""
         return self.measure(self.predict(table, unknown), self.target.encode(table))
 
     def measure(self, predictions: Predictions, y: NDArray[Any]) -> metrics.Metrics:
-        """Return the metrics of predictions for y: class indices, or numbers in their unit."""
+        """Measure predictions of y: class indices, or numbers in the column's unit."""
         if predictions.probabilities is None:
             return metrics.regression(y, predictions.values)
         return metrics.classification(y, predictions.probabilities)
 
     def save(self, path: Any) -> None:
-        """Write network, preprocessing and labels to one file, which can hold no code."""
+        """Write the network, its preprocessing and its target to one file, which holds no code."""
         extra = {EXTRA: {"inputs": describe(self.inputs), "target": describe(self.target)}}
         checkpoint.save_network(self.network, path, extra=extra)
 
     def summary(self) -> str:
-        """Return the network's table, the columns and their kinds, and the target."""
+        """Return the network's layers, the columns that it reads and its target, as text."""
         inputs = self.inputs
         kinds = dict.fromkeys(inputs.numbers, "number")
         kinds |= dict.fromkeys(inputs.indicated, "number, or missing")
         kinds |= {c.name: f"one of {len(c.values)} categories" for c in inputs.categories}
         width = max(map(len, kinds))
-        shown = [f"  {name:<{width}}  {kind}" for name, kind in kinds.items()]
-        if len(shown) > MOST_SHOWN:
-            shown[MOST_SHOWN - 1 : -1] = ["  ..."]
-        lines = [self.network.summary(), f"reads {len(kinds)} columns", *shown]
+        columns = [f"  {name:<{width}}  {kind}" for name, kind in kinds.items()]
+        if len(columns) > MOST_COLUMNS:
+            columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
+        lines = [self.network.summary(), f"reads {len(kinds)} columns", *columns]
         return "\n".join([*lines, f"predicts {self.target}"])
 
 
-MOST_SHOWN = 40
-
-
 def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
-    """Return the model that `TableModel.save` (or `nnpoly train`) wrote.
+    """Load a model that `TableModel.save` or `nnpoly train` wrote.
 
     A network alone, such as that of `nnpoly train digits`, reads the columns X_0, X_1, ... as they
     are, and predicts class indices 0, 1, ... by softmax, or the number of its only output.
@@ -142,25 +140,34 @@ def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
     path
         The file.
     backend, device
-        Where the network shall live; None for the default. It need not be where it was trained.
+        Where the network lives; None for the default. It need not be where it was trained.
 
     Raises
     ------
     ValueError, OSError
         For a file that cannot be read, or a network that does not predict a column.
     """
-    net = checkpoint.load(path, backend, device)
-    extra = checkpoint.load_extra(path).get(EXTRA)
-    if extra is None:
-        return _bare(net)
+    net, model = load_network(path, backend, device)
+    return _without_columns(net) if model is None else model
+
+
+def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableModel | None]:
+    """Load a network, and the model of it if the file describes a table's columns.
+
+    Parameters and errors are those of `load`.
+    """
+    net, extra = checkpoint.load_with_extra(path, backend, device)
+    columns = extra.get(EXTRA)
+    if columns is None:
+        return net, None
     try:
-        return TableModel(net, construct(extra["inputs"]), construct(extra["target"]))
+        return net, TableModel(net, construct(columns["inputs"]), construct(columns["target"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"load: {path} cannot be read: its table lacks {error}.") from error
 
 
-def _bare(net: Network) -> TableModel:
-    """Return the model of a network that was saved alone."""
+def _without_columns(net: Network) -> TableModel:
+    """Make a model of a network that was saved without columns."""
     m, K = net.widths[0], net.widths[-1]
     numbers = tuple(f"X_{i}" for i in range(m))
     inputs = Preprocessing(numbers, (None,) * m, (), (0.0,) * m, (1.0,) * m, ())

@@ -1,13 +1,15 @@
-"""Reading tables: CSV, Parquet and NPZ files become named columns that can say where a row stands.
+"""Reading tables: CSV, Parquet and NPZ files as named columns, whose errors name file and line.
 
-A CSV's cells stay text until somebody asks for numbers, so that a table to predict is read as the
-model's columns say, and not as its own cells suggest.
+The cells of a CSV stay texts until numbers are asked for: a table to predict is read by the types
+of the model's columns, whatever its own cells look like.
 """
 
 from __future__ import annotations
 
 import csv
 import difflib
+import math
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEPARATORS = ",;\t|"
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")  # how texts say "unknown"
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")  # texts of missing cells
 DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}.*)?$"
 DECIMAL_COMMA = r"^([+-]?\d*),(\d+)$"
+INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_0__")  # pandas' names of a nameless index
 ROWS_AT_ONCE = 50_000  # of a CSV, so that few cells are Python objects at a time
 
 
 def polars() -> Any:
-    """Return the polars module, or say how to get it."""
+    """Return the polars module, or raise an ImportError with the remedy."""
     try:
         import polars
     except ImportError as error:
@@ -45,11 +48,11 @@ class Table:
     source
         The file's name, for messages.
     frame
-        A polars DataFrame. Texts have no spaces around them, and null where they say "unknown".
+        A polars DataFrame. Texts have no spaces around them; missing cells are null.
     lines
-        The line of the file that each row began on; None where a file has no lines.
+        The line of the file on which each row begins: (n,). None for a file without lines.
     decimal_comma
-        Whether 3,14 is a number: in files whose separator is a semicolon.
+        True if 3,14 is a number, as in files whose separator is a semicolon.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Table:
     frame: Any
     lines: NDArray[np.int64] | None = None
     decimal_comma: bool = False
+    _index: tuple[str, ...] | None = field(default=None, repr=False)
     _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -75,63 +79,64 @@ class Table:
         return list(self.frame.columns)
 
     def take(self, rows: Any) -> Table:
-        """Return the table of some rows: (n,) indices or booleans."""
+        """Return a table of some rows, given as indices or booleans: (n,)."""
         rows = np.arange(len(self))[rows]
         lines = None if self.lines is None else self.lines[rows]
-        return Table(self.source, self.frame[rows], lines, self.decimal_comma)
+        return Table(self.source, self.frame[rows], lines, self.decimal_comma, self.index)
 
     def where(self, row: int) -> str:
-        """Return how the user finds a row: its line in a CSV, else its index from 0."""
+        """Return the place of a row as text: its line in a CSV, else its index from 0."""
         return f"row {row} (from 0)" if self.lines is None else f"line {self.lines[row]}"
 
-    def refuse(self, name: str, what: str, row: int | None = None) -> ValueError:
-        """Return the error about a column, and a cell of it."""
+    def refuse(self, name: str, fault: str, row: int | None = None) -> ValueError:
+        """Make the error of a fault in a column, or in its cell in a row."""
         cell = ""
         if row is not None:
             value = self.frame[name][row]
-            holds = "is empty" if value is None else f"has {_shown(value)}"
-            cell = f" {holds} in {self.where(row)}"
-        return ValueError(f"Table: {self.source}: column {name!r}{cell}{what}.")
+            content = "is empty" if value is None else f"has {_shortened(value)}"
+            cell = f" {content} in {self.where(row)}"
+        return ValueError(f"Table: {self.source}: column {name!r}{cell}{fault}.")
 
     def column(self, name: str) -> Any:
-        """Return the column's polars Series.
+        """Return a column as a polars Series.
 
         Raises
         ------
         ValueError
-            If there is none of that name; the closest names are suggested.
+            For an unknown name; the closest names are suggested.
         """
         if name not in self.frame.columns:
             raise ValueError(f"Table: {self.source} has no column {name!r}{self._closest(name)}.")
         return self.frame[name]
 
     def _closest(self, name: str) -> str:
-        names = {known.lower(): known for known in self.names}
+        names = {column.lower(): column for column in self.names}
         close = difflib.get_close_matches(name.lower(), names, n=3)
         if close:
             return f": the closest is {' or '.join(repr(names[c]) for c in close)}"
         return f": it has {listed(self.names)}"
 
     def kind(self, name: str) -> str:
-        """Return what a column holds: boolean, integer, number, text, date or empty."""
+        """Return the type of a column's cells: boolean, integer, number, text, date or empty."""
         if name not in self._kinds:
-            self._kinds[name] = self._looked_at(name)
+            self._kinds[name] = self._kind(name)
         return self._kinds[name]
 
-    def _looked_at(self, name: str) -> str:
+    def _kind(self, name: str) -> str:
         pl, column = polars(), self.column(name)
-        simple = {pl.Boolean: "boolean", pl.Null: "empty", pl.String: ""}
         if column.null_count() == len(column):
             return "empty"
-        if column.dtype in simple:
-            return simple[column.dtype] or self._of_text(column)
+        if column.dtype == pl.String:
+            return self._kind_of_texts(column)
+        if column.dtype == pl.Boolean:
+            return "boolean"
         if column.dtype.is_temporal():
             return "date"
         if column.dtype.is_numeric():
             return "integer" if column.dtype.is_integer() else "number"
         raise self.refuse(name, f" holds {column.dtype}, not numbers, booleans or texts")
 
-    def _of_text(self, column: Any) -> str:
+    def _kind_of_texts(self, column: Any) -> str:
         pl, cells = polars(), column.drop_nulls().unique()
         if cells.str.to_lowercase().is_in(["true", "false"]).all():
             return "boolean"
@@ -142,7 +147,7 @@ class Table:
         return "date" if cells.str.contains(DATE).all() else "text"
 
     def _parsed(self, texts: Any) -> Any:
-        """Return texts as numbers, null where they are none."""
+        """Convert texts to numbers, and to null where they are none. true is 1, false 0."""
         pl = polars()
         if self.decimal_comma:
             texts = texts.str.replace(DECIMAL_COMMA, "${1}.${2}")
@@ -155,12 +160,12 @@ class Table:
         return numbers.fill_null(truths)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column as float64, NaN where it is missing: (n,). True is 1, False 0.
+        """Return a column as float64: (n,). A missing cell is NaN, True 1 and False 0.
 
         Raises
         ------
         ValueError
-            For a cell that is no number or is infinite; it is named with its row.
+            For a cell that is no number or is infinite. The message names the cell and its row.
         """
         pl, column = polars(), self.column(name)
         if column.dtype == pl.String:
@@ -179,46 +184,62 @@ class Table:
         return array
 
     def texts(self, name: str, numeric: bool = False) -> list[str | None]:
-        """Return a column as texts, None where it is missing; a number's is its shortest.
+        """Return a column as texts: (n,). A missing cell is None, a number its shortest text.
 
         Parameters
         ----------
         name
-            Of the column.
+            The column's name.
         numeric
-            Read its cells as numbers first, so that 1, 1.0 and "1" are one text.
+            Convert the cells to numbers first, so that 1, 1.0 and "1" become one text.
         """
         column = self.column(name)
         if column.dtype == polars().String and not numeric:
             return list(column)
-        return [None if v != v else _short(v) for v in self.numbers(name).tolist()]
+        return [None if math.isnan(v) else _decimal(v) for v in self.numbers(name).tolist()]
 
     def slip(self, name: str) -> int | None:
-        """Return the first row with a text, in a column of texts that are mostly numbers."""
+        """Return the first row with a text in a column that is mostly numbers, or None."""
         column = self.column(name)
         wrong = (self._parsed(column).is_null() & column.is_not_null()).arg_true()
         known = len(column) - column.null_count()
         return int(wrong[0]) if len(wrong) and 2 * len(wrong) <= known else None
 
     @cached_property
-    def counts_rows(self) -> frozenset[str]:
-        """The columns without a name that only count the rows, as pandas writes its index."""
-        if "" not in self.frame.columns or self.kind("") != "integer":
-            return frozenset()
-        return frozenset([""] if (np.diff(self.numbers("")) == 1.0).all() else [])
+    def index(self) -> tuple[str, ...]:
+        """Names of the columns that only number the rows, as pandas and R write them.
+
+        Such a column holds different integers, in any order and with gaps, and has no name and
+        stands first, or has a name that pandas gives to a nameless index (`Unnamed: 0`,
+        `__index_level_0__`). The rows that `take` returns have the index of the whole table.
+        """
+        if self._index is not None:
+            return self._index
+        candidates = [name for name in self.names if INDEX.fullmatch(name)]
+        if self.names[:1] == [""]:
+            candidates.insert(0, "")
+        return tuple(name for name in candidates if self._holds_different_integers(name))
+
+    def _holds_different_integers(self, name: str) -> bool:
+        column = self.column(name)
+        if column.null_count() or self.kind(name) != "integer":
+            return False
+        is_text = column.dtype == polars().String
+        integers = column.cast(polars().Int64) if is_text else column  # 1 and 01 are one
+        return bool(integers.n_unique() == len(self))
 
 
 def listed(values: Sequence[Any], most: int = 8) -> str:
-    """Return the first of some values as a text for messages."""
+    """Return the first `most` values as text, for messages."""
     more = len(values) - most
     return ", ".join(map(repr, values[:most])) + (f" and {more} more" if more > 0 else "")
 
 
-def _short(value: float) -> str:
+def _decimal(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -226,19 +247,19 @@ def _shown(value: Any) -> str:
 def read(path: Any) -> Table:
     r"""Read a table from a .csv (or .tsv), .parquet or .npz file.
 
-    A CSV is UTF-8 text whose first line names the columns; the separator (comma, semicolon, tab or
-    bar) is told from that line, and a semicolon makes 3,14 a number. In an NPZ every array (n,) is
-    a column of its name, and every array X (n, m) is the columns X_0, X_1, ....
+    A CSV is UTF-8 text whose first line names the columns. The separator (comma, semicolon, tab or
+    bar) is told from that line; with semicolons 3,14 is a number. In an NPZ every array (n,) is a
+    column of its name, and every array X (n, m) is the columns X_0, X_1, ....
 
     Parameters
     ----------
     path
-        The file; its ending says what it is.
+        The file. Its suffix tells the format.
 
     Raises
     ------
     ValueError, OSError
-        For another ending, a file that cannot be read, no rows, rows of different lengths and
+        For another suffix, a file that cannot be read, no rows, rows of different lengths and
         columns of the same name.
     ImportError
         If polars is missing.
@@ -269,7 +290,7 @@ def read(path: Any) -> Table:
 
 
 def _cleaned(frame: Any) -> Any:
-    """Return the frame with plain texts and numbers, and null for everything missing."""
+    """Return the frame with stripped texts, float numbers, and null for missing cells."""
     pl = polars()
     texts = pl.col(pl.String)
     return (
@@ -281,8 +302,8 @@ def _cleaned(frame: Any) -> Any:
     )
 
 
-# CSV. Python's reader and not polars', which fills short rows up, renames columns of one name and
-# knows no lines; every message about a cell names its line.
+# CSV. Python's reader and not polars', which fills up short rows, renames columns of one name and
+# has no line numbers, which the messages name.
 
 
 def _read_csv(path: Path) -> Table:
@@ -298,7 +319,7 @@ def _read_csv(path: Path) -> Table:
 
 
 def _separator(header: str) -> str:
-    """Return the separator that the first line is divided into most columns by."""
+    """Return the separator that splits the first line into the most columns."""
 
     def columns(separator: str) -> int:
         try:
@@ -314,7 +335,7 @@ def _parsed_csv(path: Path, file: TextIO, separator: str) -> Table:
     try:
         names = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise ValueError(_quotes(path, 1, error)) from error
+        raise ValueError(_unclosed(path, 1, error)) from error
     _require_names(path, names)
     blocks = list(_blocks(path, reader, names))
     pl = polars()
@@ -334,17 +355,17 @@ def _require_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _blocks(path: Path, reader: Any, names: Sequence[str]) -> Iterator[tuple[Any, list[int]]]:
-    """Yield frames of some rows each, and the rows' lines."""
+    """Yield frames of up to ROWS_AT_ONCE rows, each with the lines of its rows."""
     pl = polars()
     rows = _rows(path, reader, len(names))
     while block := list(islice(rows, ROWS_AT_ONCE)):
-        columns = dict(zip(names, zip(*(row for _, row in block), strict=True), strict=True))
-        frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
-        yield frame, [line for line, _ in block]
+        lines, cells = zip(*block, strict=True)
+        columns = dict(zip(names, zip(*cells, strict=True), strict=True))
+        yield pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)), list(lines)
 
 
 def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield every row with the line it begins on; empty lines are no rows."""
+    """Yield each row with the line on which it begins; empty lines are skipped."""
     line = reader.line_num + 1
     try:
         for row in reader:
@@ -357,10 +378,10 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(_quotes(path, line, error)) from error
+        raise ValueError(_unclosed(path, line, error)) from error
 
 
-def _quotes(path: Path, line: int, error: csv.Error) -> str:
+def _unclosed(path: Path, line: int, error: csv.Error) -> str:
     return f"read: {path}: the row of line {line} has no end ({error}): check its double quotes."
 
 
@@ -378,10 +399,11 @@ def _read_parquet(path: Path) -> Table:
 
 def _read_npz(path: Path) -> Table:
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file.items())
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no archive")
+            file.seek(0)
+            arrays = dict(np.load(file, allow_pickle=False).items())
     except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"read: {path} is no readable NPZ of plain arrays: {reason}.") from error
@@ -391,13 +413,23 @@ def _read_npz(path: Path) -> Table:
             if key in columns:
                 raise ValueError(f"read: {path} has two columns {key!r}: rename an array.")
             columns[key] = values
-    if len(lengths := {len(c): n for n, c in reversed(columns.items())}) > 1:
-        (m, a), (n, b), *_ = lengths.items()
-        raise ValueError(f"read: {path}: arrays must have equal lengths, {a} has {m}, {b} has {n}.")
+    _require_equal_lengths(path, columns)
     return Table(path.name, polars().DataFrame(columns))
 
 
+def _require_equal_lengths(path: Path, columns: dict[str, NDArray[Any]]) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    first = next(iter(lengths), "")
+    for name, length in lengths.items():
+        if length != lengths[first]:
+            raise ValueError(
+                f"read: {path}: arrays must have equal lengths, {first} has {lengths[first]}, "
+                f"{name} has {length}."
+            )
+
+
 def _columns_of(path: Path, name: str, array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the columns of an array (n,) or (n, m) by name."""
     if array.ndim not in (1, 2) or array.dtype.kind not in "biufUM":
         raise ValueError(
             f"read: {path}: array {name} must have shape (n,) or (n, m) and hold numbers, booleans "

@@ -1,4 +1,4 @@
-"""Targets: what a column to predict is, and how it becomes class indices or standardised reals."""
+"""Targets: a column to predict as class indices, or as standardised numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .columns import NUMERIC, require_sklearn
 from .reading import Table, listed
 
 TASKS = ("classification", "regression")
-MOST_INTEGER_CLASSES = 20  # different integers that are taken for classes
-FEWEST_ROWS_A_CLASS = 3  # one each to train on, to stop early with and to hold out
+MOST_INTEGER_CLASSES = 20  # distinct integers of a column of classes, at most
+FEWEST_ROWS_A_CLASS = 3  # one to train on, one to stop early with and one to hold out
 MOST_CLASSES = 1000
 
 Label = str | bool | int | float
@@ -22,14 +22,14 @@ Label = str | bool | int | float
 
 @described
 class Classes(Described):
-    """A target that is one of some classes.
+    """A target of classes.
 
     Attributes
     ----------
     name
-        Of the column.
+        The column's name.
     classes
-        The labels in order: class k is the k-th.
+        The labels in order: class k has the k-th.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Classes(Described):
 
     @classmethod
     def fit(cls, table: Table, name: str) -> Classes:
-        """Return the classes of a column, sorted, without missing cells.
+        """Collect the classes of a column, sorted; missing cells are none.
 
         Raises
         ------
         ValueError
-            For fewer than two classes, more than half as many as rows, and one with fewer than
-            three rows.
+            For fewer than two classes, more classes than half the rows, and a class with fewer
+            than three rows.
         """
         labels = _labels(table, name)
         counts = Counter(labels)
@@ -71,13 +71,11 @@ class Classes(Described):
         return cls(name, tuple(classes))
 
     def encode(self, table: Table) -> NDArray[np.int64]:
-        """Return each row's class index: (n,)."""
+        """Return the class index of each row: (n,)."""
         places = {label: k for k, label in enumerate(self.classes)}
-        labels: list[Any] = (
-            table.texts(self.name)
-            if isinstance(self.classes[0], str)
-            else table.numbers(self.name).tolist()
-        )
+        is_text = isinstance(self.classes[0], str)
+        column = table.texts(self.name) if is_text else table.numbers(self.name).tolist()
+        labels: list[Any] = column
         found = np.fromiter((places.get(label, -1) for label in labels), np.int64, len(labels))
         if (found < 0).any():
             what = f", which is none of the model's classes ({listed(self.classes)})"
@@ -89,7 +87,7 @@ class Classes(Described):
 
 
 def _labels(table: Table, name: str) -> list[Any]:
-    """Return a column's labels in their own type."""
+    """Return the labels of a column as texts, booleans, integers or floats."""
     kind = table.kind(name)
     if kind not in NUMERIC:
         return [text for text in table.texts(name) if text is not None]
@@ -99,14 +97,14 @@ def _labels(table: Table, name: str) -> list[Any]:
 
 @described
 class Quantity(Described):
-    """A target that is a number: a network predicts (y - mean) / scale.
+    """A target of numbers: the network predicts (y - mean) / scale.
 
     Attributes
     ----------
     name
-        Of the column.
+        The column's name.
     mean, scale
-        Of the rows to train on, in the column's unit.
+        The mean and the standard deviation over the rows to train on, in the column's unit.
     """
 
     name: str
@@ -117,7 +115,7 @@ class Quantity(Described):
 
     @classmethod
     def fit(cls, table: Table, name: str) -> Quantity:
-        """Return mean and standard deviation of a column: pass the rows to train on alone."""
+        """Compute mean and deviation of a column of a table with the rows to train on alone."""
         require_sklearn()
         from sklearn.preprocessing import StandardScaler
 
@@ -128,7 +126,7 @@ class Quantity(Described):
         return cls(name, scaler.mean_.item(), scaler.scale_.item())
 
     def encode(self, table: Table) -> NDArray[np.float64]:
-        """Return the column in its own unit: (n,)."""
+        """Return the column as numbers, in its unit: (n,)."""
         return table.numbers(self.name)
 
     def standardised(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,7 +134,7 @@ class Quantity(Described):
         return (y - self.mean) / self.scale
 
     def in_unit(self, f: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what was predicted, standardised, in the column's unit."""
+        """Return standardised predictions f in the column's unit."""
         return f * self.scale + self.mean
 
     def __str__(self) -> str:
@@ -147,12 +145,12 @@ Target = Classes | Quantity
 
 
 def known_rows(table: Table, name: str) -> NDArray[np.bool_]:
-    """Return which rows have a target: (n,).
+    """Return True for the rows that have a target: (n,).
 
     Raises
     ------
     ValueError
-        If the column is missing, or none has.
+        If the column is missing or empty.
     """
     known: NDArray[np.bool_] = table.column(name).is_not_null().to_numpy()
     if not known.any():
@@ -161,15 +159,16 @@ def known_rows(table: Table, name: str) -> NDArray[np.bool_]:
 
 
 def told_task(table: Table, name: str) -> str:
-    """Return "classification" or "regression", as a target's values suggest.
+    """Tell "classification" or "regression" from the values of a target.
 
-    Texts, booleans and a few different integers (at most 20, and at most half as many as rows) are
-    classes; other numbers are quantities.
+    Texts, booleans and at most 20 distinct integers, at most half as many as rows, are classes;
+    other numbers are quantities.
     """
     kind = table.kind(name)
     if kind == "date":
         raise table.refuse(name, " holds dates, which cannot be predicted. Write it as a number")
-    if kind == "text" and (row := table.slip(name)) is not None:
+    row = table.slip(name) if kind == "text" else None
+    if row is not None:
         what = ", but most of its cells are numbers. Correct it, or leave it empty if it is unknown"
         raise table.refuse(name, what, row)
     if kind in ("integer", "number"):

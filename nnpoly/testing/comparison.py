@@ -1,10 +1,10 @@
 """Comparison of a backend with the definition in float64, in units that follow from rounding.
 
-Both compute the same function from the same inputs, first rounded to the tested dtype. One unit is
-eps * sqrt(terms) * magnitude: eps is the dtype's machine epsilon; terms is the length of the
+Both compute one function of the same inputs, which are rounded to the tested dtype first. A unit is
+eps * sqrt(terms) * magnitude: eps is the machine epsilon of the dtype; terms is the length of the
 longest sum in the function, whose rounding errors add up like a random walk; magnitude is the
-result's largest entry plus how far it moves when the inputs move by a relative 1 in random
-directions, so that cancellation inside the function is not held against the backend.
+largest entry of the result plus its change for relative changes of 1 of the inputs in random
+directions, which allows for cancellation inside the function.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUDGE = 1e-6
 
 
 class Error(NamedTuple):
-    """How far one array is from the definition's."""
+    """The largest error of an array, in units, and the element that has it."""
 
     array: str
     units: float
@@ -36,7 +36,7 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """A backend computing in a dtype."""
+    """A backend with the dtype to test it in."""
 
     backend: Backend
     dtype: str
@@ -47,66 +47,67 @@ class Subject:
         return float(np.finfo(self.dtype).eps)
 
     def rounded(self, tree: Any) -> Any:
-        """Return the tree with its real arrays rounded to the dtype, still float64."""
+        """Round the real arrays in nested containers to the dtype; they stay float64."""
         return mapped(lambda a: a.astype(self.dtype).astype("float64"), tree)
 
     def convert(self, tree: Any) -> Any:
-        """Return the tree with fresh arrays of the backend; integers keep their type."""
+        """Copy the arrays in nested containers to the backend; integers keep their type."""
         device = self.backend.device(None)
 
-        def enter(array: Any) -> Any:
+        def copied(array: Any) -> Any:
             kind = self.dtype if array.dtype.kind == "f" else array.dtype
             return self.backend.from_host(array.astype(kind, copy=True), device)
 
-        return mapped(enter, tree, integers=True)
+        return mapped(copied, tree, integers=True)
 
     def errors(
         self, function: Callable[..., dict[str, Any]], *inputs: Any, terms: int | None = None
     ) -> list[Error]:
-        """Compare `function(ops, *inputs)`, a dict of arrays, and return the errors by array."""
+        """Compare the arrays in the dict `function(ops, *inputs)`; `terms` is None for unknown."""
         inputs = self.rounded(inputs)
         with np.errstate(all="ignore"):
             exact = function(REFERENCE.ops, *inputs)
             nudged = function(REFERENCE.ops, *_nudge(inputs))
         actual = function(self.backend.ops, *self.convert(inputs))
-        size = terms or max((max(a.shape, default=1) for a in leaves(inputs)), default=1)
+        if terms is None:
+            terms = max((max(a.shape, default=1) for a in leaves(inputs)), default=1)
         return [
-            self._error(name, value, nudged[name], actual[name], size)
+            self._error(name, value, nudged[name], actual[name], terms)
             for name, value in exact.items()
         ]
 
     def _error(self, name: str, exact: Any, nudged: Any, actual: Any, terms: int) -> Error:
-        expected, given = np.asarray(exact), registry.to_host(actual)
-        if given.shape != expected.shape or given.dtype != self.dtype:
-            came = f"{given.dtype} {given.shape}"
-            return Error(name, math.inf, f"is {came}, should be {self.dtype} {expected.shape}")
+        expected, found = np.asarray(exact), registry.to_host(actual)
+        if found.shape != expected.shape or found.dtype != self.dtype:
+            kind = f"{found.dtype} {found.shape}"
+            return Error(name, math.inf, f"is {kind}, should be {self.dtype} {expected.shape}")
         moved = np.max(np.abs(np.asarray(nudged) - expected), initial=0.0) / _NUDGE
         magnitude = np.max(np.abs(expected), initial=0.0) + moved
         unit = self.eps * math.sqrt(terms) * magnitude + float(np.finfo(self.dtype).tiny)
-        return Error(name, *_worst(given.astype("float64"), expected, unit))
+        units, detail = _largest_error(found.astype("float64"), expected, unit)
+        return Error(name, units, detail)
 
 
-def _worst(given: Any, expected: Any, unit: float) -> tuple[float, str]:
-    """Return the largest error in units, and which element has it; NaN counts as infinite."""
-    difference = np.abs(given - expected)
-    difference = np.where(
-        (given == expected) | (np.isnan(given) & np.isnan(expected)), 0.0, difference
-    )
+def _largest_error(found: Any, expected: Any, unit: float) -> tuple[float, str]:
+    """Return the largest error in units, and its element in words; NaN is an infinite error."""
+    is_equal = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    difference = np.where(is_equal, 0.0, np.abs(found - expected))
     units = np.where(np.isnan(difference), np.inf, difference) / unit
     if units.size == 0:
         return 0.0, "is empty"
     place = np.unravel_index(int(np.argmax(units)), units.shape)
     index = f"[{', '.join(str(int(i)) for i in place)}]" if place else ""
-    return float(units[place]), f"{index} is {given[place]:.9g}, should be {expected[place]:.9g}"
+    return float(units[place]), f"{index} is {found[place]:.9g}, should be {expected[place]:.9g}"
 
 
 def _nudge(tree: Any) -> Any:
+    """Change every real number in nested containers by a relative 1e-6, up or down at random."""
     rng = np.random.default_rng(0)
     return mapped(lambda a: a * (1.0 + _NUDGE * rng.choice([-1.0, 1.0], a.shape)), tree)
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Yield every array in nested tuples, lists and dicts."""
+    """Yield the arrays in nested tuples, lists and dicts."""
     if isinstance(tree, np.ndarray | np.generic):
         yield tree
     elif isinstance(tree, dict):
@@ -118,7 +119,7 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def mapped(function: Callable[[Any], Any], tree: Any, integers: bool = False) -> Any:
-    """Return nested tuples, lists and dicts with `function` applied to their arrays."""
+    """Apply a function to the real arrays in nested containers, or to all with `integers`."""
     if isinstance(tree, np.ndarray | np.generic):
         return function(np.asarray(tree)) if integers or tree.dtype.kind == "f" else tree
     if isinstance(tree, dict):
@@ -131,7 +132,7 @@ def mapped(function: Callable[[Any], Any], tree: Any, integers: bool = False) ->
 
 
 def primitive_errors(subject: Subject, name: str, args: tuple[Any, ...]) -> list[Error]:
-    """Compare one primitive on one set of arguments."""
+    """Compare a primitive on a set of arguments."""
 
     def call(ops: Ops, *inputs: Any) -> dict[str, Any]:
         result = getattr(ops, name)(*inputs)

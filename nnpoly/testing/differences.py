@@ -1,4 +1,4 @@
-"""Gradients beside central differences."""
+"""Checks of gradients by central differences."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def check_gradients(
 ) -> None:
     """Assert that `net.gradients` is the derivative of `net.loss`, by central differences.
 
-    The check runs in float64 on the network's own backend, on a copy. Parameter by parameter the
-    gradient must lie within (L(w+h) - L(w-h)) / 2h, give or take rounding and the difference of the
-    two one-sided slopes, so that it holds at the kinks of relu too.
+    The check runs on a copy, in float64 on the network's backend. For each parameter the gradient
+    must equal (L(w+h) - L(w-h)) / 2h up to rounding and the difference between the two one-sided
+    slopes, which admits the kinks of relu.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ def check_gradients(
     training
         Check the training pass: dropout (its mask fixed) and BatchNorm of the batch.
     limit
-        How many parameters of each array to check, drawn at random.
+        The number of parameters of each array to check, drawn at random.
     seed
-        Decides which.
+        Seed of the draw.
 
     Raises
     ------
     AssertionError
-        Naming layer, array and element.
+        For a wrong gradient; the message names layer, array and element.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def check_gradients(
 def _difference_fault(
     net: Network, X: Any, y: Any, training: bool, w: Any, i: int, loss: float, g: float
 ) -> str:
-    """Return what is wrong with dL/dw_i = g, or nothing."""
+    """Describe the error of dL/dw_i = g; "" for none."""
     h = 1e-6 * max(1.0, abs(w[i]))
     values = []
     for sign in (1.0, -1.0):

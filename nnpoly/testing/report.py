@@ -1,4 +1,4 @@
-"""The report: every backend, dtype and primitive, and whole training runs."""
+"""The parity report: every backend, dtype and primitive, and whole training runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .samples import networks, primitive_samples
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a parity report: the worst error of a subject in units of its bound."""
+    """A row of a parity report: the largest error of a subject, in units of its bound."""
 
     backend: str
     dtype: str
@@ -31,13 +31,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What `parity_report` found."""
+    """The result of `parity_report`."""
 
     rows: list[Row]
 
     @property
     def passed(self) -> bool:
-        """Whether every row is within its bound."""
+        """True if every row is within its bound."""
         return all(row.passed for row in self.rows)
 
 
@@ -60,7 +60,7 @@ def parity_report(
     Returns
     -------
     Report
-        `rows`, one a backend, dtype and subject; errors in units of the bound (1 is the bound).
+        With a row for each backend, dtype and subject; errors are in units of the bound.
     """
     steps = _checks.integer("parity_report", "steps", steps)
     dtypes = [_checks.choice("parity_report", "dtypes", d, ("float32", "float64")) for d in dtypes]

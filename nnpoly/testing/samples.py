@@ -1,4 +1,4 @@
-"""Inputs for the parity report: at least one set of arguments for every primitive, and networks."""
+"""Samples for the parity report: arguments of every primitive, and networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRAINABLE = [a for a in activations.BY_NAME.values() if a.differentiable]
 
 
 def _vectors(rng: np.random.Generator, signs: str) -> list[Any]:
-    """Return vectors (P,): signed for 's', positive for 'p'."""
+    """Draw a vector (P,) for each letter: signed for 's', positive for 'p'."""
     drawn = [rng.normal(size=65537) for _ in signs]
     return [np.abs(v) if s == "p" else v for v, s in zip(drawn, signs, strict=True)]
 
@@ -47,7 +47,7 @@ def _dense_delta(rng: np.random.Generator) -> Samples:
 
 
 def _scores(rng: np.random.Generator, *targets: str) -> Samples:
-    """Return scores and targets: 'c' classes, 'h' one-hot rows, 'p' probabilities, 'r' reals."""
+    """Draw scores and targets: 'c' classes, 'h' one-hot rows, 'p' probabilities, 'r' reals."""
     made: dict[str, Callable[[Any], Any]] = {
         "c": lambda s: rng.integers(0, s.shape[1], s.shape[0]),
         "h": lambda s: np.eye(s.shape[1])[rng.integers(0, s.shape[1], s.shape[0])],
@@ -59,12 +59,13 @@ def _scores(rng: np.random.Generator, *targets: str) -> Samples:
 
 
 def _weighted(rng: np.random.Generator, samples: Samples) -> Samples:
-    """Return samples of a loss, without and with sample weights, of which some are 0."""
+    """Return a loss's samples without and with sample weights, some of which are 0."""
     weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, _ in samples]
     return samples + [(*args, w) for args, w in zip(samples, weights, strict=True)]
 
 
 def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
+    """Return arguments of an optimiser's update with eps inside and outside the root."""
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
 
 
@@ -99,12 +100,12 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
 
 
 def primitive_samples() -> list[tuple[str, Samples]]:
-    """Return every primitive's name with sets of arguments, in NumPy float64 and integers."""
+    """Return sets of arguments by primitive, as NumPy arrays of float64 and integers."""
     return [(name, make(np.random.default_rng(0))) for name, make in _MAKERS.items()]
 
 
 def networks() -> list[tuple[str, Network, Optimizer]]:
-    """Return networks of every kind of layer, each with an optimiser."""
+    """Return networks with every kind of layer: title, network and optimiser."""
     block = Residual(
         [LayerNorm(24, activation="tanh"), Dense(24, 12, "silu"), Dropout(0.2), Dense(12, 24)]
     )

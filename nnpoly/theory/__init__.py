@@ -1,9 +1,9 @@
-"""The lecture, as small functions with exact results.
+"""The lecture as small functions with exact results.
 
 Gates and neurons, the perceptron rule, linear collapse, softmax and sigmoid, initialisation,
-broadcasting, optimisers on a quadratic, universal approximation, and what depth buys. Each function
-states its equation and its source; arrays in results are NumPy's, in float64, and networks live on
-the backend that was asked for.
+broadcasting, optimisers on a quadratic, universal approximation, and depth. Each function states
+its equation and its source. Arrays in results are NumPy's, in float64; networks live on the backend
+`backend`.
 """
 
 from .approximation import Approximation, approximate

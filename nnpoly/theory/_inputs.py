@@ -1,4 +1,4 @@
-"""What the lecture's functions share: reading arguments and networks on the host, in float64."""
+"""Parts of all theory functions: arguments and networks on the host in float64, and tables."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ HostArray = host.HostArray
 def array(
     where: str, name: str, values: Any, shape: tuple[int | None, ...] | None = None
 ) -> HostArray:
-    """Return finite float64 values on the host, a copy.
+    """Return a copy of finite values as float64 on the host.
 
-    None in `shape` stands for any length >= 1, and None for `shape` for any shape.
+    A None in `shape` allows any length >= 1, and None for `shape` any shape.
     """
-    found = on_host(where, name, values).astype("float64")
-    if shape is not None and not _fits(found.shape, shape):
-        raise ValueError(f"{where}: `{name}` must have shape {_text(shape)}, got {found.shape}.")
-    if not np.isfinite(found).all():
+    copied = on_host(where, name, values).astype("float64")
+    if shape is not None and not _fits(copied.shape, shape):
+        raise ValueError(f"{where}: `{name}` must have shape {_text(shape)}, got {copied.shape}.")
+    if not np.isfinite(copied).all():
         raise ValueError(f"{where}: `{name}` must be finite, got NaN or infinity.")
-    return found
+    return copied
 
 
-def _fits(came: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
-    pairs = zip(came, shape, strict=False)
-    return len(came) == len(shape) and all(
-        size >= 1 if wanted is None else size == wanted for size, wanted in pairs
-    )
+def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    if len(sizes) != len(shape):
+        return False
+    pairs = zip(sizes, shape, strict=True)
+    return all(size >= 1 if expected is None else size == expected for size, expected in pairs)
 
 
 def _text(shape: Sequence[int | None]) -> str:
@@ -45,7 +45,7 @@ def _text(shape: Sequence[int | None]) -> str:
 
 
 def binary_labels(where: str, y: Any, n: int) -> HostArray:
-    """Return y as n integers, each 0 or 1."""
+    """Return the labels y, 0 or 1, as integers: (n,)."""
     labels = array(where, "y", y, (n,))
     if not np.isin(labels, (0.0, 1.0)).all():
         raise ValueError(
@@ -56,7 +56,7 @@ def binary_labels(where: str, y: Any, n: int) -> HostArray:
 
 
 def interval(where: str, name: str, low: Any, high: Any) -> tuple[float, float]:
-    """Return the ends of an interval that is not empty."""
+    """Return the ends of an interval, low < high."""
     a, b = _checks.number(where, name, low), _checks.number(where, name, high)
     if not a < b:
         raise ValueError(f"{where}: `{name}` must run from low to high, got {low!r} to {high!r}.")
@@ -64,14 +64,14 @@ def interval(where: str, name: str, low: Any, high: Any) -> tuple[float, float]:
 
 
 def network(where: str, net: Any) -> Network:
-    """Return `net` if it is a network."""
+    """Return `net`, or raise an error if it is no network."""
     if not isinstance(net, Network):
         raise ValueError(f"{where}: `net` must be a network, got {type(net).__name__}.")
     return net
 
 
 def dense_chain(where: str, net: Any) -> list[tuple[Any, HostArray, HostArray]]:
-    """Return (activation, W, b) of every layer, in float64 on the host: Dense layers alone."""
+    """Return (activation, W, b) of each layer of a Dense chain, in float64 on the host."""
     layers = network(where, net).layers
     for bound in layers:
         if not isinstance(bound.layer, Dense):
@@ -84,7 +84,7 @@ def _float64(values: Any) -> HostArray:
 
 
 def scipy_optimize(where: str) -> Any:
-    """Return `scipy.optimize`, or say how to install it."""
+    """Return `scipy.optimize`, or raise an error with the remedy."""
     try:
         import scipy.optimize
     except ImportError as error:
@@ -93,7 +93,7 @@ def scipy_optimize(where: str) -> Any:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return right-aligned columns as text; floats are shown to 4 digits."""
+    """Return a table as text, with right-aligned columns and floats to 4 digits."""
     cells = [list(header), *([_cell(value) for value in row] for row in rows)]
     sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(c.rjust(s) for c, s in zip(row, sizes, strict=True)) for row in cells)

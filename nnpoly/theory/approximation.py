@@ -1,10 +1,11 @@
-"""Universal approximation, shown by fitting: one hidden layer, widths that grow."""
+"""Universal approximation by fitting one hidden layer of growing width."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from . import _inputs
 from ._inputs import HostArray
 
 WIDTHS = (2, 4, 8, 16, 32, 64, 128, 256)
-POINTS = {1: 401, 2: 41}  # of the training grid along each axis, by dimension
-FINER = {1: 5, 2: 3}  # how much finer the test grid is
-STEEPNESS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of pre-activations between a neuron's two points
-CANDIDATES = 40  # pairs that are drawn for each feature
-CUTOFF = 1e-12  # singular values below this share of the largest are left out
-ITERATIONS = 300
+POINTS = {1: 401, 2: 41}  # points of the training grid along each axis, by dimension
+FINER = {1: 5, 2: 3}  # points of the test grid for each of the training grid, by dimension
+STEEPNESS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # change of a pre-activation between two drawn points
+CANDIDATES = 40  # pairs of points drawn for each neuron
+CUTOFF = 1e-12  # singular values below this share of the largest count as 0
+ITERATIONS = 300  # of L-BFGS, at most
 
 Function = Callable[..., Any]
 Box = tuple[tuple[float, float], ...]
@@ -30,7 +31,7 @@ Box = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, eq=False)
 class Approximation:
-    """What `approximate` found.
+    """The result of `approximate`.
 
     Attributes
     ----------
@@ -38,12 +39,12 @@ class Approximation:
         The best network: [d, width, 1].
     width, error
         Its hidden width, and `sup |f - g|` on the test grid.
-    eps, reached
-        The error asked for, and whether `error` is below it.
+    eps
+        The error to reach.
     table
-        (width, error) of every width that was tried.
+        (width, error) of every width tried.
     seconds
-        How long all of it took.
+        The time taken.
     """
 
     network: Network
@@ -55,7 +56,7 @@ class Approximation:
 
     @property
     def reached(self) -> bool:
-        """Whether the error is below eps."""
+        """True if the error is below eps."""
         return self.error < self.eps
 
     def __str__(self) -> str:
@@ -74,7 +75,7 @@ def approximate(
     backend: str | Backend | None = None,
     device: Any = None,
 ) -> Approximation:
-    """Fit one hidden layer to g, wider and wider, until `sup |f - g|` on the box is below eps.
+    """Fit a hidden layer of growing width to g, until `sup |f - g|` on the box is below eps.
 
     For continuous g, compact box and eps > 0, f(x) = sum_j v_j sigma(a_j.x + c_j) + e reaches
     `sup |f - g| < eps` with enough neurons, for every continuous, bounded and non-constant sigma
@@ -103,11 +104,11 @@ def approximate(
     activation
         sigma, differentiable and not linear.
     widths
-        Hidden widths to try, rising.
+        Hidden widths to try, in ascending order.
     seed
-        Of the drawn neurons.
+        Seed of the drawn neurons.
     backend, device
-        Where the resulting network lives. Fitting runs in NumPy.
+        Where the resulting network lives; fitting runs in NumPy.
 
     Raises
     ------
@@ -129,52 +130,54 @@ def approximate(
     sides = _box(where, box)
     eps = _checks.positive(where, "eps", eps)
     sigma = nonlinear(where, activation)
-    tries = rising(where, widths)
+    sizes = ascending(where, widths)
     seed = _checks.integer(where, "seed", seed, 0)
-    place = registry.resolve(backend, device, where)
-    place[0].check_dtype(where, "float64")
+    library, place = registry.resolve(backend, device, where)
+    library.check_dtype(where, "float64")
     _inputs.scipy_optimize(where)
     train, test = (grid(sides, fine) for fine in (False, True))
     targets, truth = (values(where, g, points) for points in (train, test))
-    table, best = [], None
-    for m in tries:
+    fits = []
+    for m in sizes:
         net = fit(train, targets, m, sigma, host.generator(seed, m), eps)
-        error = sup_error(net, test, truth)
-        table.append((m, error))
-        best = min(best or (error, m, net), (error, m, net), key=lambda found: found[0])
-        if error < eps:
+        fits.append((m, sup_error(net, test, truth), net))
+        if fits[-1][1] < eps:
             break
-    assert best is not None
-    error, m, net = best
-    moved = net.to(place[0], device=place[1])
-    return Approximation(moved, m, error, eps, tuple(table), time.perf_counter() - began)
+    m, error, net = min(fits, key=itemgetter(1))
+    table = tuple((width, found) for width, found, _ in fits)
+    moved = net.to(library, device=place)
+    return Approximation(moved, m, error, eps, table, time.perf_counter() - began)
 
 
 def fit(
     X: HostArray, y: HostArray, m: int, sigma: Activation, rng: host.Generator, eps: float
 ) -> Network:
-    """Return [d, m, 1] fitted to y in NumPy, by the three stages of `approximate`.
+    """Fit a network [d, m, 1] to y in NumPy, by the three stages of `approximate`.
 
     X: (n, d); y: (n,).
     """
-    a, c = _placed(X, y, m, rng)
-    drawn = [_solved(s * a, s * c, X, y, sigma) for s in STEEPNESS]
+    a, c = drawn_neurons(X, y, m, rng)
+    drawn = [with_solved_output(s * a, s * c, X, y, sigma) for s in STEEPNESS]
     best: Network = min(drawn, key=lambda net: sup_error(net, X, y))
     if sup_error(best, X, y) < eps:
         return best
     return min(best, _refined(best, X, y), key=lambda net: sup_error(net, X, y))
 
 
-def _solved(a: HostArray, c: HostArray, X: HostArray, y: HostArray, sigma: Activation) -> MLP:
-    """Return the network of a given hidden layer, its output layer solved by least squares."""
+def with_solved_output(
+    a: HostArray, c: HostArray, X: HostArray, y: HostArray, sigma: Activation
+) -> MLP:
+    """Make a network of the hidden layer a, c, with an output layer solved by least squares."""
     features = np.column_stack([sigma(X @ a.T + c), np.ones(len(X))])
     *v, e = np.linalg.lstsq(features, y, rcond=CUTOFF)[0]
     Ws, bs = [a, np.array([v])], [c, np.array([e])]
     return MLP.from_weights(Ws, bs, sigma, "identity", "numpy")
 
 
-def _placed(X: HostArray, y: HostArray, m: int, rng: host.Generator) -> tuple[HostArray, HostArray]:
-    """Return weights (m, d) and biases (m,) of neurons that change where y does."""
+def drawn_neurons(
+    X: HostArray, y: HostArray, m: int, rng: host.Generator
+) -> tuple[HostArray, HostArray]:
+    """Draw the weights (m, d) and biases (m,) of neurons that change where y does."""
     i = rng.integers(0, len(X), CANDIDATES * m)
     j = (i + rng.integers(1, len(X), CANDIDATES * m)) % len(X)  # another point
     step = X[j] - X[i]
@@ -187,7 +190,7 @@ def _placed(X: HostArray, y: HostArray, m: int, rng: host.Generator) -> tuple[Ho
 
 
 def _refined(net: Network, X: HostArray, y: HostArray) -> Network:
-    """Return a copy after L-BFGS on the mean squared error."""
+    """Return a copy of the network, trained by L-BFGS on the mean squared error."""
     minimize = _inputs.scipy_optimize("approximate").minimize
     refined, targets = net.copy(), y[:, None]
 
@@ -208,7 +211,7 @@ def sup_error(net: Network, X: HostArray, y: HostArray) -> float:
 
 
 def grid(sides: Box, fine: bool) -> HostArray:
-    """Return the training grid, or the finer one of points between its points: (n, d)."""
+    """Return the points of the training grid, or of the finer test grid between them: (n, d)."""
     d = len(sides)
     if fine:
         cells = FINER[d] * (POINTS[d] - 1)
@@ -220,7 +223,7 @@ def grid(sides: Box, fine: bool) -> HostArray:
 
 
 def values(where: str, g: Function, points: HostArray) -> HostArray:
-    """Return g at points (n, d), checked: (n,)."""
+    """Evaluate g at points (n, d), and check the values: (n,)."""
     if not callable(g):
         raise ValueError(f"{where}: `g` must be a function, got {g!r}.")
     try:
@@ -234,7 +237,7 @@ def values(where: str, g: Function, points: HostArray) -> HostArray:
 
 
 def nonlinear(where: str, activation: Any) -> Activation:
-    """Return an activation that a hidden layer can approximate with."""
+    """Return a differentiable and nonlinear activation, by its name or itself."""
     sigma = activations.get(activation, where)
     if not sigma.differentiable or isinstance(sigma, Identity | Linear):
         raise ValueError(
@@ -244,13 +247,13 @@ def nonlinear(where: str, activation: Any) -> Activation:
     return sigma
 
 
-def rising(where: str, widths: Any) -> list[int]:
-    """Return widths as rising integers, at least one."""
-    sizes = list(widths) if hasattr(widths, "__len__") and not isinstance(widths, str) else []
-    tries = [_checks.integer(where, f"widths[{i}]", m) for i, m in enumerate(sizes)]
-    if not tries or tries != sorted(set(tries)):
+def ascending(where: str, widths: Any) -> list[int]:
+    """Return one or more widths, in ascending order."""
+    values = list(widths) if hasattr(widths, "__len__") and not isinstance(widths, str) else []
+    sizes = [_checks.integer(where, f"widths[{i}]", m) for i, m in enumerate(values)]
+    if not sizes or sizes != sorted(set(sizes)):
         raise ValueError(f"{where}: `widths` must be rising integers, got {widths!r}.")
-    return tries
+    return sizes
 
 
 def _box(where: str, box: Any) -> Box:

@@ -1,4 +1,4 @@
-"""How X W^T + b broadcasts: the lecture's demonstration, step by step."""
+"""The broadcasting of X W^T + b, step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._inputs import HostArray
 
 @dataclass(frozen=True, eq=False)
 class BroadcastStep:
-    """One intermediate: its name, what it says, and the array."""
+    """An intermediate array, with its name and its meaning."""
 
     name: str
     meaning: str
@@ -32,7 +32,7 @@ class BroadcastStep:
 
 @dataclass(frozen=True, eq=False)
 class Broadcasting:
-    """The steps of X W^T + b, in order; printing shows each with its shape."""
+    """The steps of X W^T + b in order; `print` shows each with its shape."""
 
     steps: tuple[BroadcastStep, ...]
 
@@ -50,7 +50,7 @@ class Broadcasting:
 
 
 def broadcasting(X: Any, W: Any, b: Any) -> Broadcasting:
-    """Walk through h~ = X W^T + b, a sample a row, with every intermediate and its shape.
+    """Compute h~ = X W^T + b, a sample a row, and keep every intermediate array.
 
     Shapes are aligned at the right; two sizes fit if they are equal or one of them is 1, and a size
     that is 1 or missing is repeated. So b: (m,) is read as one row (1, m) and added to every row.
@@ -67,7 +67,7 @@ def broadcasting(X: Any, W: Any, b: Any) -> Broadcasting:
     Raises
     ------
     ValueError
-        For shapes that do not multiply or broadcast, saying which sizes disagree.
+        For shapes that do not multiply or broadcast; the message names the sizes that disagree.
 
     Examples
     --------
@@ -125,6 +125,7 @@ def broadcasting(X: Any, W: Any, b: Any) -> Broadcasting:
 
 
 def _no_product(x: tuple[int, ...], W: tuple[int, ...]) -> str:
+    """Return the message for shapes that do not multiply."""
     turned = f" W is (m_in, m): pass W.T, {W[::-1]}." if x[1] == W[0] else ""
     return (
         f"broadcasting: `W` must have shape (m, {x[1]}), as many columns as X {x} has, got {W}: X "
@@ -134,6 +135,7 @@ def _no_product(x: tuple[int, ...], W: tuple[int, ...]) -> str:
 
 
 def _bias(where: str, b: Any, shape: tuple[int, ...]) -> HostArray:
+    """Return b, which must broadcast to `shape`."""
     bias = _inputs.array(where, "b", b)
     aligned = zip_longest(shape[::-1], bias.shape[::-1], fillvalue=1)
     clash = next(((m, k) for m, k in aligned if k not in (1, m)), None)
@@ -150,10 +152,11 @@ def _bias(where: str, b: Any, shape: tuple[int, ...]) -> HostArray:
 
 
 def _repetition(row: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Describe the repetition of a bias of shape `row` to `shape`."""
     if row == shape:
         return "it has the full shape already"
     if row[1] == shape[1]:
         return "the same row for every sample"
-    return (
-        "the same column for every neuron" if row[0] == shape[0] else "the same number everywhere"
-    )
+    if row[0] == shape[0]:
+        return "the same column for every neuron"
+    return "the same number everywhere"

@@ -1,4 +1,4 @@
-"""What depth buys: the tent map, composed k times by O(k) neurons, has 2^k linear pieces."""
+"""Depth: O(k) neurons in O(k) layers compute the k-fold tent map, which has 2^k linear pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from ..backends import Backend, host, registry
+from ..backends import Backend, host
 from ..network import MLP, Network
 from . import _inputs, approximation
 from ._inputs import HostArray
@@ -26,7 +26,7 @@ def tent(x: Any, k: int = 1) -> HostArray:
     x
         Numbers of any shape.
     k
-        How many times T is applied.
+        The number of times that T is applied.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def tent(x: Any, k: int = 1) -> HostArray:
 
 
 def tent_network(k: int, backend: str | Backend | None = None, device: Any = None) -> MLP:
-    """Return the deep ReLU network that equals the k-fold tent map exactly, everywhere.
+    """Make the deep ReLU network that equals the k-fold tent map exactly, everywhere.
 
     T(x) = relu(2 relu(x) - 4 relu(x - 1/2)). The outer relu merges into the next layer's, so k
     hidden layers hold the pair (relu(x), relu(x - 1/2)) and one more a single neuron: 2k + 2
@@ -52,7 +52,7 @@ def tent_network(k: int, backend: str | Backend | None = None, device: Any = Non
     Parameters
     ----------
     k
-        How many times the tent map is composed.
+        The number of times that the tent map is composed.
     backend, device
         As for `Network`. The parameters are float64, and all products and sums of the network are
         exact in it for x in [0, 1].
@@ -93,9 +93,9 @@ class DepthComparison:
     deep_pieces, shallow_pieces
         Their numbers of linear pieces on [0, 1], exactly.
     needed_width
-        What a shallow network needs at least to have as many pieces as the deep one.
+        The least width of a shallow network with as many pieces as the deep one.
     least_error
-        What no shallow network of this width can get below; see `shallow_fails`.
+        A lower bound of the sup error of every shallow network of this width; see `shallow_fails`.
     """
 
     deep: Network
@@ -110,18 +110,11 @@ class DepthComparison:
     least_error: float
 
     def __str__(self) -> str:
+        deep = (self.deep_parameters, self.deep_pieces, self.deep_error)
+        shallow = (self.shallow_parameters, self.shallow_pieces, self.shallow_error)
         rows = [
-            (name, net.depth, sum(net.widths[1:]), parameters, pieces, error)
-            for name, net, parameters, pieces, error in (
-                ("deep", self.deep, self.deep_parameters, self.deep_pieces, self.deep_error),
-                (
-                    "shallow",
-                    self.shallow,
-                    self.shallow_parameters,
-                    self.shallow_pieces,
-                    self.shallow_error,
-                ),
-            )
+            ("deep", self.deep.depth, sum(self.deep.widths[1:]), *deep),
+            ("shallow", self.shallow.depth, sum(self.shallow.widths[1:]), *shallow),
         ]
         header = ("network", "layers", "neurons", "parameters", "pieces", "sup error")
         return _inputs.table(header, rows)
@@ -130,7 +123,7 @@ class DepthComparison:
 def shallow_fails(
     k: int = 6, seed: int = 0, backend: str | Backend | None = None, device: Any = None
 ) -> DepthComparison:
-    """Fit a shallow ReLU network of the deep one's size to the k-fold tent map, and compare.
+    """Compare the deep network with a shallow one of its size, fitted to the k-fold tent map.
 
     The deep one is exact with 6k + 3 parameters. One hidden layer of m = 2k neurons has 3m + 1
     parameters and at most m + 1 pieces. T^k zigzags between 0 and 1 through the 2^k + 1 points
@@ -143,7 +136,7 @@ def shallow_fails(
     k
         At most 12: the fit sees 2^(k+2) + 1 points.
     seed
-        Of the fit.
+        Seed of the fit.
     backend, device
         Where the two networks live.
 
@@ -179,8 +172,8 @@ def shallow_fails(
     return DepthComparison(
         deep=deep,
         shallow=shallow.to(deep.place.backend, device=deep.device),
-        deep_parameters=_size(deep),
-        shallow_parameters=_size(shallow),
+        deep_parameters=deep.layout.size,
+        shallow_parameters=shallow.layout.size,
         deep_error=approximation.sup_error(deep, x, y),
         shallow_error=approximation.sup_error(shallow, x, y),
         deep_pieces=pieces,
@@ -188,7 +181,3 @@ def shallow_fails(
         needed_width=shallow_width_bound(pieces),
         least_error=0.5 if 2**k + 1 > 2 * (m + 1) else 0.0,
     )
-
-
-def _size(net: Network) -> int:
-    return int(registry.to_host(net.w).size)

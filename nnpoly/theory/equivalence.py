@@ -1,4 +1,4 @@
-"""Networks that compute the same: linear chains are one affine map, two-way softmax is sigmoid."""
+"""Equal functions: a linear chain and one affine map, a two-way softmax and a sigmoid."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ._inputs import HostArray
 
 
 def collapse_linear(net: Network) -> tuple[HostArray, HostArray]:
-    """Return the one affine map that a network with linear activations equals: f~ = W x + b.
+    """Multiply a network with linear activations out to one affine map, f~ = W x + b.
 
-    With sigma(z) = a z: W = a^(L-1) W^(L) ... W^(1), and b likewise, so depth adds nothing without
-    a nonlinearity. The map gives the scores f~, which are f where the output is the identity.
+    With sigma(z) = a z, W = a^(L-1) W^(L) ... W^(1), and b likewise: depth adds nothing without a
+    nonlinearity. The map gives the scores f~, which equal f for the output identity.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def collapse_linear(net: Network) -> tuple[HostArray, HostArray]:
     Returns
     -------
     W, b
-        (K, m_0) and (K,), multiplied out in float64.
+        (K, m_0) and (K,), in float64.
 
     Raises
     ------
     ValueError
-        For another activation or layer, where no such map exists.
+        For other activations and layers, which have no such map.
 
     Examples
     --------
@@ -63,10 +63,10 @@ def collapse_linear(net: Network) -> tuple[HostArray, HostArray]:
 
 
 def softmax_as_sigmoid(scores: Any) -> Array:
-    """Return the softmax of two scores by the sigmoid of their difference.
+    """Compute the softmax of two scores as the sigmoid of their difference.
 
     softmax(o_1, o_2) = (sigmoid(o_1 - o_2), 1 - sigmoid(o_1 - o_2)). The second is computed as
-    sigmoid(o_2 - o_1), which is the same and keeps its digits where it is tiny.
+    sigmoid(o_2 - o_1), an equal expression that is accurate for tiny values too.
 
     Parameters
     ----------
@@ -96,14 +96,14 @@ def softmax_as_sigmoid(scores: Any) -> Array:
 
 
 def _real(where: str, scores: Any) -> HostArray:
-    """Return scores of the host as floats of their own precision."""
+    """Return scores on the host; floats keep their precision, other types become float64."""
     if host.is_host(scores) and scores.dtype.kind == "f":
         return host.asarray(scores)
     return _inputs.array(where, "scores", scores, (None, 2))
 
 
 def to_sigmoid(net: Network, backend: str | Backend | None = None, device: Any = None) -> Network:
-    """Return the network with one sigmoid output that equals one with two softmax outputs.
+    """Convert a network with two softmax outputs to the equal one with one sigmoid output.
 
     The last layer's two neurons become one with the weights W_2 - W_1 and the bias b_2 - b_1: its
     output is the probability of class 1 (counted from 0), and its logistic loss equals the softmax

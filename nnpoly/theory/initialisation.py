@@ -1,4 +1,4 @@
-"""What the start decides: the variance of the pre-activations, and symmetry between neurons."""
+"""Initialisation: the variance of the pre-activations, and the symmetry between neurons."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..training import Trainer
 from . import _inputs
 from ._inputs import HostArray
 
-NODES = 128  # of Gauss and Hermite's rule; even, so that it is exact for relu too
+NODES = 128  # of the Gauss-Hermite rule; an even number, so that it is exact for relu too
 
 
 @dataclass(frozen=True)
 class VarianceProfile:
-    """The variance of the pre-activations h~^(l), a layer an entry.
+    """The variance of the pre-activations h~^(l), an entry for each layer.
 
     Attributes
     ----------
     measured
         The mean of h~^2 over samples and neurons: the variance, since the mean of h~ over the draw
-        of the weights is 0 (but for constant weights). What overflows is inf or NaN.
+        of the weights is 0 (except for constant weights). inf or NaN on overflow.
     predicted
-        What the initialisers' laws give for it; None where they don't (see `variance_profile`).
+        The variances by the initialisers' laws; None without a law (see `variance_profile`).
     """
 
     measured: tuple[float, ...]
@@ -40,12 +40,12 @@ class VarianceProfile:
 
     @property
     def factor(self) -> float:
-        """The measured factor a layer, the geometric mean from the first layer to the last."""
+        """The factor by which a layer multiplies the variance, measured: the geometric mean."""
         return _growth(self.measured)
 
     @property
     def predicted_factor(self) -> float | None:
-        """The predicted factor a layer, likewise."""
+        """The same factor, predicted; None without a prediction."""
         return None if self.predicted is None else _growth(self.predicted)
 
     def __str__(self) -> str:
@@ -58,6 +58,7 @@ class VarianceProfile:
 
 
 def _growth(variances: Sequence[float]) -> float:
+    """Return the geometric mean of the factors from layer to layer."""
     first, last = variances[0], variances[-1]
     if first == 0.0 or last == 0.0:
         return 0.0
@@ -75,7 +76,7 @@ def variance_profile(
     backend: str | Backend | None = None,
     device: Any = None,
 ) -> VarianceProfile:
-    """Return the variance of the pre-activations by layer, measured and predicted.
+    """Measure and predict the variance of the pre-activations of each layer.
 
     With i.i.d. weights of mean 0 and variance s^2, and b = 0, in the limit of wide layers,
     Var h~^(l) = m_(l-1) s^2 E[sigma(h~^(l-1))^2] with h~^(l-1) ~ N(0, Var h~^(l-1)). For ReLU the
@@ -93,7 +94,7 @@ def variance_profile(
 
     (Constant weights add up coherently: h~^(l) = c m sigma(h~^(l-1)) in every neuron; the factor
     holds from the second layer on, and the first ReLU drops half of the variance.) Other
-    activations have no constant factor; the expectation is computed by Gauss and Hermite's rule.
+    activations have no constant factor; the expectation is computed by the Gauss-Hermite rule.
 
     Parameters
     ----------
@@ -102,9 +103,9 @@ def variance_profile(
         samples from N(0, 1) as its input; or a network of Dense layers.
     X
         With a network: its input (n, m_0), of independent features with mean 0. The prediction is
-        for the network as it was drawn, and needs one initialiser for all layers.
+        for the network as it was drawn, and requires one initialiser for all layers.
     depth, width, activation, seed, backend, device
-        Of the network that is made for an initialiser. It is float64.
+        The parameters of the network that is made for an initialiser, in float64.
 
     Notes
     -----
@@ -144,6 +145,7 @@ def variance_profile(
 def _deep(
     where: str, init: Any, depth: int, width: int, activation: Any, seed: int, *place: Any
 ) -> MLP:
+    """Make a network of `depth` layers of `width` neurons."""
     rule = initializers.get(init, where)
     depth = _checks.integer(where, "depth", depth)
     width = _checks.integer(where, "width", width)
@@ -157,7 +159,7 @@ def _dense_layers(where: str, net: Network) -> list[Dense]:
 
 
 def _predicted(chain: list[Dense], square: float) -> tuple[float, ...] | None:
-    """Return every layer's variance by the laws, for inputs of that mean square."""
+    """Return each layer's variance by the laws, for inputs of the mean square `square`."""
     init = chain[0].init
     if any(layer.init != init for layer in chain):
         return None
@@ -165,10 +167,10 @@ def _predicted(chain: list[Dense], square: float) -> tuple[float, ...] | None:
     weights = weights / weights.sum()
     variances, post = [], math.sqrt(square) * nodes
     for l, layer in enumerate(chain):
-        m = layer.inputs
+        m, s2 = layer.inputs, _variance(init, (layer.outputs, layer.inputs))
         if isinstance(init, Constant):  # equal neurons add up; the inputs are independent
             pre = init.value * (m if l else math.sqrt(m)) * post
-        elif (s2 := _variance(init, (layer.outputs, m))) is not None:
+        elif s2 is not None:
             pre = math.sqrt(m * s2 * float(weights @ (post * post))) * nodes
         else:
             return None
@@ -178,7 +180,7 @@ def _predicted(chain: list[Dense], square: float) -> tuple[float, ...] | None:
 
 
 def _variance(init: Initializer, shape: tuple[int, int]) -> float | None:
-    """Return the variance of a weight, or None unless its law is known and has mean 0."""
+    """Return the variance of a weight of mean 0, or None for another or unknown law."""
     fan_out, fan_in = shape
     if isinstance(init, Uniform):
         return init.a**2 / 3.0
@@ -193,13 +195,13 @@ def _variance(init: Initializer, shape: tuple[int, int]) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class SymmetryRun:
-    """How far the neurons of each hidden layer differ while a network trains.
+    """The differences between the neurons of each hidden layer during training.
 
     Attributes
     ----------
     spread
         The largest absolute difference between a neuron's weights and bias and those of the
-        layer's first neuron: (steps + 1, hidden layers), the start first. 0: they are identical.
+        layer's first neuron: (steps + 1, hidden layers), the start first. 0: identical neurons.
     gradient
         The largest `|dL/dW|` of each hidden layer: (steps + 1, hidden layers).
     scores
@@ -227,20 +229,20 @@ class SymmetryRun:
 def symmetry(
     net: Network, X: Any, y: Any, steps: int = 20, optimizer: Optimizer | None = None
 ) -> SymmetryRun:
-    """Train a copy of a network and watch whether its hidden neurons stay identical.
+    """Train a copy of a network, and record the differences between its hidden neurons.
 
-    Neurons of a layer that start equal are fed equally and passed on equally, so their gradients
-    are equal and they stay equal: with constant weights a layer of any width is one neuron. With
-    zeros, scores and hidden gradients are 0: delta^(l) = (delta^(l+1) W^(l+1)) * sigma'(h~) = 0.
+    Neurons of a layer that start with equal incoming and outgoing weights have equal gradients and
+    stay equal: with constant weights a layer of any width acts as one neuron. With zeros, scores
+    and hidden gradients are 0: delta^(l) = (delta^(l+1) W^(l+1)) * sigma'(h~) = 0.
 
     Parameters
     ----------
     net
-        A network of Dense layers with a hidden layer at least. It is not changed.
+        A network of Dense layers with at least one hidden layer. It is not changed.
     X, y
         Data as for `Trainer.step`; each step uses all of it.
     steps, optimizer
-        How many steps, and by what; SGD(0.1) by default.
+        The number of steps, and the optimiser; SGD(0.1) by default.
 
     Notes
     -----
@@ -263,16 +265,16 @@ def symmetry(
         raise ValueError(f"{where}: `net` must have a hidden layer, got widths {net.widths}.")
     steps = _checks.integer(where, "steps", steps)
     trainer = Trainer(net.copy(), SGD(0.1) if optimizer is None else optimizer)
-    rows = [_state(trainer.network, X, y)]
+    rows = [_measured(trainer.network, X, y)]
     for _ in range(steps):
         trainer.step(X, y)
-        rows.append(_state(trainer.network, X, y))
+        rows.append(_measured(trainer.network, X, y))
     spread, gradient, scores, loss = (np.array(column) for column in zip(*rows, strict=True))
     return SymmetryRun(spread, gradient, scores, loss, trainer.network)
 
 
-def _state(net: Network, X: Any, y: Any) -> tuple[list[float], list[float], float, float]:
-    """Return every hidden layer's spread and largest gradient, the largest score and the loss."""
+def _measured(net: Network, X: Any, y: Any) -> tuple[list[float], list[float], float, float]:
+    """Return each hidden layer's spread and largest gradient, the largest score and the loss."""
     loss, grads = net.gradients(X, y)
     chain = _inputs.dense_chain("symmetry", net)[:-1]
     neurons = [np.column_stack([W, b]) for _, W, b in chain]

@@ -1,4 +1,4 @@
-"""Single neurons, the line where they decide, and the logic gates they compute."""
+"""Single neurons, their decision lines, and logic gates."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..network import MLP
 from . import _inputs
 from ._inputs import HostArray
 
-Table = tuple[int, int, int, int]
+TruthTable = tuple[int, int, int, int]
 
 # Truth tables of the sixteen gates of two inputs A, B: their values at (0,0), (0,1), (1,0), (1,1).
-GATES: Mapping[str, Table] = MappingProxyType(
+GATES: Mapping[str, TruthTable] = MappingProxyType(
     {
         "FALSE": (0, 0, 0, 0),
         "AND": (0, 0, 0, 1),
@@ -41,11 +41,11 @@ GATES: Mapping[str, Table] = MappingProxyType(
     }
 )
 CORNERS = tuple(product((0, 1), repeat=2))
-# Every separable gate has weights among these; the smallest come first.
+# Weights and biases of all separable gates, the smallest first.
 CANDIDATES = sorted(
     product((1, 0, -1), (1, 0, -1), (-0.5, 0.5, -1.5, 1.5)), key=lambda c: abs(c[0]) + abs(c[1])
 )
-LARGEST_TABLE = 16  # inputs, so 65,536 rows
+MOST_INPUTS = 16  # of a truth table, which then has 65,536 rows
 
 
 def single_neuron(
@@ -55,16 +55,16 @@ def single_neuron(
     backend: str | Backend | None = None,
     device: Any = None,
 ) -> MLP:
-    """Return the network of one neuron, f = sigma(w.x + b).
+    """Make a network of one neuron, f = sigma(w.x + b).
 
     Parameters
     ----------
     w, b
         Weights (m,) and bias.
     activation
-        "step" (the threshold neuron, 1 if z >= 0 else 0), or any other name or object.
-        An activation that is no network's output (tanh, relu, ...) becomes a hidden layer of one
-        neuron, passed on with the weight 1 and the bias 0.
+        "step" (the threshold neuron, 1 if z >= 0 else 0), or any other name or object. With an
+        activation that no output has (tanh, relu, ...) the neuron is a hidden layer, followed by an
+        output neuron of weight 1 and bias 0.
     backend, device
         As for `Network`. The parameters are float64.
 
@@ -96,7 +96,7 @@ class DecisionLine:
     Attributes
     ----------
     normal, offset
-        w: (m,), which points to the side where w.x + b > 0, and b.
+        w: (m,), which points to the side of w.x + b > 0, and b.
     """
 
     normal: HostArray
@@ -109,9 +109,9 @@ class DecisionLine:
         return distances
 
     def segment(self, low: float = -0.5, high: float = 1.5) -> HostArray:
-        """Return the ends of the part of the line inside [low, high]^2, to draw it.
+        """Return the ends of the part of the line inside the square [low, high]^2.
 
-        (2, 2), a point a row; (0, 2) where the line misses the square.
+        (2, 2), a point a row; (0, 2) if the line misses the square.
 
         Examples
         --------
@@ -128,7 +128,7 @@ class DecisionLine:
         along = np.array([-self.normal[1], self.normal[0]])
         moving = along != 0
         outside = (foot[~moving] < low) | (foot[~moving] > high)
-        with np.errstate(over="ignore"):  # an axis along which the line barely moves
+        with np.errstate(over="ignore"):  # for an axis along which the line barely moves
             t = (np.array([[low], [high]]) - foot[moving]) / along[moving]
         start, stop = t.min(axis=0).max(), t.max(axis=0).min()
         if outside.any() or start > stop:
@@ -138,10 +138,10 @@ class DecisionLine:
 
 
 def decision_line(net: MLP) -> DecisionLine:
-    """Return the line w.x + b = 0 on which a single neuron decides.
+    """Return the decision line w.x + b = 0 of a single neuron.
 
-    On it a threshold neuron jumps from 0 to 1 and a sigmoid neuron is 1/2; the distance to it is
-    (w.x + b) / ||w||.
+    On the line a threshold neuron jumps from 0 to 1 and a sigmoid neuron is 1/2. A point's distance
+    from it is (w.x + b) / ||w||.
 
     Parameters
     ----------
@@ -157,9 +157,9 @@ def decision_line(net: MLP) -> DecisionLine:
     """
     where = "decision_line"
     chain = _inputs.dense_chain(where, net)
-    (_, W, b), *passed_on = chain
-    unchanged = all(V.shape == (1, 1) and V == 1.0 and c == 0.0 for _, V, c in passed_on)
-    if W.shape[0] != 1 or len(passed_on) > 1 or not unchanged:
+    (_, W, b), *rest = chain
+    is_identity = all(V.shape == (1, 1) and V == 1.0 and c == 0.0 for _, V, c in rest)
+    if W.shape[0] != 1 or len(rest) > 1 or not is_identity:
         raise ValueError(
             f"{where}: `net` must be a single neuron, got widths {net.widths}. A network's "
             "boundary is no line in general."
@@ -172,7 +172,7 @@ def decision_line(net: MLP) -> DecisionLine:
 def gate(
     name: str | Sequence[int], backend: str | Backend | None = None, device: Any = None
 ) -> MLP:
-    """Return a logic gate as a threshold neuron, 1 if w.x + b >= 0 else 0.
+    """Make a logic gate of a threshold neuron, 1 if w.x + b >= 0 else 0.
 
     AND has w = (1, 1), b = -1.5 and OR has w = (1, 1), b = -0.5. Fourteen of the sixteen gates of
     two inputs are linearly separable and have weights in {-1, 0, 1} and a half-integer bias.
@@ -216,7 +216,8 @@ def gate(
     raise ValueError(_contradiction(values))
 
 
-def _truth_values(name: Any) -> Table:
+def _truth_values(name: Any) -> TruthTable:
+    """Return the truth table of a gate, given by name or as four values."""
     if isinstance(name, str) and name.upper() in GATES:
         return GATES[name.upper()]
     values = () if isinstance(name, str) or not hasattr(name, "__len__") else tuple(name)
@@ -229,29 +230,29 @@ def _truth_values(name: Any) -> Table:
     return a, b, c, d
 
 
-def _contradiction(values: Table) -> str:
-    """The four inequalities of XOR or XNOR, which contradict each other."""
+def _contradiction(values: TruthTable) -> str:
+    """Return the proof, as a message, that no weights satisfy XOR or XNOR."""
     sums = ("b", "w2 + b", "w1 + b", "w1 + w2 + b")
     ones = [s for s, f in zip(sums, values, strict=True) if f]
-    nulls = [s for s, f in zip(sums, values, strict=True) if not f]
+    zeros = [s for s, f in zip(sums, values, strict=True) if not f]
     known = {table: name for name, table in GATES.items()}
     return (
         f"gate: {known[values]} is not linearly separable, so no single neuron computes it. It "
         f"would need {ones[0]} >= 0 and {ones[1]} >= 0, together w1 + w2 + 2b >= 0; but also "
-        f"{nulls[0]} < 0 and {nulls[1]} < 0, together w1 + w2 + 2b < 0: a contradiction. Use "
+        f"{zeros[0]} < 0 and {zeros[1]} < 0, together w1 + w2 + 2b < 0: a contradiction. Use "
         "xor_network(), which has a hidden layer."
     )
 
 
 def truth_table(net: MLP) -> dict[tuple[int, ...], int]:
-    """Return what a network says to every row of zeros and ones: 1 where f >= 1/2, else 0.
+    """Return the truth table of a network: 1 for f >= 1/2 and else 0, for all rows of 0 and 1.
 
-    For two softmax outputs f is the second, the probability of class 1.
+    With two softmax outputs f is the second one, the probability of class 1.
 
     Parameters
     ----------
     net
-        A network with m <= 16 inputs and one output.
+        A network with m <= 16 inputs and one output, or two softmax outputs.
 
     Examples
     --------
@@ -261,10 +262,8 @@ def truth_table(net: MLP) -> dict[tuple[int, ...], int]:
     """
     where = "truth_table"
     widths = _inputs.network(where, net).widths
-    if widths[0] > LARGEST_TABLE:
-        raise ValueError(
-            f"{where}: `net` must have at most {LARGEST_TABLE} inputs, got {widths[0]}."
-        )
+    if widths[0] > MOST_INPUTS:
+        raise ValueError(f"{where}: `net` must have at most {MOST_INPUTS} inputs, got {widths[0]}.")
     if widths[-1] != (2 if net.output == "softmax" else 1):
         raise ValueError(
             f"{where}: `net` must have one output, or two softmax outputs, got {widths[-1]} "
@@ -276,7 +275,7 @@ def truth_table(net: MLP) -> dict[tuple[int, ...], int]:
 
 
 def xor_network(backend: str | Backend | None = None, device: Any = None) -> MLP:
-    """Return XOR as two layers of threshold neurons: "OR and not AND".
+    """Make XOR of two layers of threshold neurons: "OR and not AND".
 
     Hidden AND (1, 1, -1.5) and OR (1, 1, -0.5); output v = (-1, 1), b = -0.5. No single neuron
     computes XOR (`gate`). Minsky and Papert 1969, "Perceptrons".

@@ -1,4 +1,4 @@
-"""The linear pieces of a piecewise linear network, found exactly from its weights."""
+"""The linear pieces of piecewise linear networks, exactly from the weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..network import Network
 from . import _inputs
 from ._inputs import HostArray
 
-Line = tuple[int, int]  # slope and intercept, over the layer's common denominator
+Line = tuple[int, int]  # slope and intercept, as numerators over the layer's denominator
 
 
 @dataclass(frozen=True)
 class Piece:
-    """An interval on which every neuron of a layer is linear."""
+    """An interval on which all neurons of a layer are linear, with their lines."""
 
     start: Fraction
     stop: Fraction
@@ -27,12 +27,12 @@ class Piece:
 
 
 def count_linear_pieces(net: Network, a: float, b: float) -> int:
-    """Return the number of linear pieces of x -> f(x) on [a, b], exactly.
+    """Count the linear pieces of x -> f(x) on [a, b], exactly.
 
-    A piece is a longest interval on which f is one line. The weights' float values are taken as
-    the rational numbers that they are; layer by layer each interval is cut where a pre-activation
-    w h + b changes sign, and neighbours of equal slope are joined at the end. Nothing is sampled
-    and nothing rounded, so the count is that of the real function (a float evaluation rounds).
+    A piece is a maximal interval on which f is linear. The floats are treated as the rational
+    numbers that they are. Layer by layer each interval is cut at the sign changes of the
+    pre-activations w h + b; neighbours of equal slope are joined at the end. Nothing is sampled or
+    rounded.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def count_linear_pieces(net: Network, a: float, b: float) -> int:
 
     Notes
     -----
-    Telgarsky 2015, arXiv:1509.08101. It multiplies (pieces times weights) integers, which grow by
-    a float's bits with every layer.
+    Telgarsky 2015, arXiv:1509.08101. The cost is the number of pieces times the number of weights;
+    the integers grow by the bits of a float with every layer.
 
     Examples
     --------
@@ -88,25 +88,26 @@ def _bend(where: str, sigma: Activation) -> tuple[int, int, int]:
 
 
 def _integers(matrix: HostArray) -> tuple[list[list[int]], int]:
-    """Return floats as integers over a common denominator, which is a power of 2."""
+    """Return floats as integers over a common denominator, a power of 2."""
     ratios = [[value.as_integer_ratio() for value in row] for row in matrix.tolist()]
     common = max(q for row in ratios for _, q in row)
     return [[p * (common // q) for p, q in row] for row in ratios], common
 
 
 def _affine(rows: list[list[int]], lines: list[Line], scale: int) -> list[Line]:
-    """Return the lines of W h + b, given those of h; neurons that are off add nothing.
+    """Return the lines of W h + b, given those of h; neurons that are 0 are skipped.
 
     A row is (W_j, b_j): the bias is the weight of the constant 1, whose line is (0, scale).
     """
-    live = [(k, s, c) for k, (s, c) in enumerate([*lines, (0, scale)]) if s or c]
+    nonzero = [(k, s, c) for k, (s, c) in enumerate([*lines, (0, scale)]) if s or c]
     return [
-        (sum(row[k] * s for k, s, _ in live), sum(row[k] * c for k, _, c in live)) for row in rows
+        (sum(row[k] * s for k, s, _ in nonzero), sum(row[k] * c for k, _, c in nonzero))
+        for row in rows
     ]
 
 
 def _bent(piece: Piece, below: int, above: int) -> list[Piece]:
-    """Return a piece of pre-activations cut at their zeros, after the activation."""
+    """Cut a piece at the zeros of its pre-activations, and apply the activation."""
     zeros = {Fraction(-c, s) for s, c in piece.lines if s} if below != above else set()
     inside = sorted(zero for zero in zeros if piece.start < zero < piece.stop)
     bent = []
@@ -119,10 +120,10 @@ def _bent(piece: Piece, below: int, above: int) -> list[Piece]:
 
 
 def shallow_width_bound(pieces: int) -> int:
-    """Return the least width of a one-hidden-layer ReLU network on a line with so many pieces.
+    """Return the least width of a ReLU network of one hidden layer with so many linear pieces.
 
-    m neurons bend the line at most m times, so it has at most m + 1 pieces: m >= pieces - 1. The
-    tent map's k-fold composition has 2^k, so a shallow network needs at least 2^k - 1 neurons.
+    m neurons bend a line at most m times, into at most m + 1 pieces, so m >= pieces - 1. The k-fold
+    tent map has 2^k pieces, so a shallow network needs at least 2^k - 1 neurons.
     Telgarsky 2015, arXiv:1509.08101.
 
     Examples

@@ -1,4 +1,4 @@
-"""Optimisers on a quadratic with steep and flat directions: why each was invented."""
+"""Optimisers on a quadratic with steep and flat directions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ._inputs import HostArray
 
 @dataclass(frozen=True, eq=False)
 class QuadraticPath:
-    """An optimiser's path.
+    """The path of an optimiser.
 
     Attributes
     ----------
     w
         The parameters after 0, 1, ... steps: (steps + 1, d).
     loss
-        f(w) of each: (steps + 1,).
+        f(w) after each of them: (steps + 1,).
     """
 
     w: HostArray
@@ -32,9 +32,9 @@ class QuadraticPath:
 
 
 def divergence_limit(eigenvalues: Any) -> float:
-    """Return 2 / lambda_max: gradient descent on f converges for every smaller learning rate.
+    """Return 2 / lambda_max, the learning rate below which gradient descent converges.
 
-    At the limit the steepest direction swings between +w_i and -w_i for ever; above it diverges.
+    At the limit the steepest direction alternates between +w_i and -w_i; above, it diverges.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def divergence_limit(eigenvalues: Any) -> float:
 def contraction_factors(eigenvalues: Any, learning_rate: float) -> HostArray:
     """Return `|1 - eta lambda_i|`, by which a step of gradient descent multiplies each `|w_i|`.
 
-    w_i(t) = (1 - eta lambda_i)^t w_i(0) exactly, so all must be below 1 to converge.
+    w_i(t) = (1 - eta lambda_i)^t w_i(0): gradient descent converges if all factors are below 1.
 
     Examples
     --------
@@ -72,24 +72,25 @@ def optimizer_paths(
     backend: str | Backend | None = None,
     device: Any = None,
 ) -> dict[str, QuadraticPath]:
-    """Return the optimisers' paths on f(w) = 1/2 sum_i lambda_i w_i^2, whose gradient is lambda w.
+    """Compute the paths of optimisers on f(w) = 1/2 sum_i lambda_i w_i^2, with gradient lambda w.
 
-    Large eigenvalues are steep directions and small ones flat: gradient descent must take steps
-    under 2 / lambda_max, and then crawls along the flat ones by 1 - eta lambda_min a step. Momentum
-    adds up what points the same way; AdaGrad, RMSProp and Adam scale each coordinate by its own
-    gradients, so the axes' steepness cancels. The updates are the library's own, in float64.
+    Directions of large eigenvalues are steep, those of small ones flat. Gradient descent needs a
+    learning rate below 2 / lambda_max, and then shrinks the flat directions by 1 - eta lambda_min a
+    step only. Momentum accumulates gradients of equal sign. AdaGrad, RMSProp and Adam scale each
+    coordinate by its gradients, so that the steepness cancels. The updates are those of
+    `nn.optimizers`, in float64.
 
     Parameters
     ----------
     eigenvalues, start
         lambda and w(0): (d,) each; every lambda > 0.
     optimizers
-        By name. None: gradient descent and momentum with eta = 1 / lambda_max, AdaGrad with 0.5,
-        RMSProp with 0.02 and Adam with 0.1.
+        Optimisers by name. None: gradient descent and momentum with eta = 1 / lambda_max, AdaGrad
+        with 0.5, RMSProp with 0.02 and Adam with 0.1.
     steps
-        How many.
+        The number of steps.
     backend, device
-        Where to compute, as for `Network`.
+        Where the paths are computed, as for `Network`.
 
     Returns
     -------
@@ -118,11 +119,12 @@ def optimizer_paths(
     values = _eigenvalues(where, eigenvalues)
     w = _inputs.array(where, "start", start, values.shape)
     steps = _checks.integer(where, "steps", steps)
-    chosen = _defaults(values) if optimizers is None else _checked(where, optimizers)
-    found, place = registry.resolve(backend, device, where)
-    found.check_dtype(where, "float64")
+    by_name = _defaults(values) if optimizers is None else _checked(where, optimizers)
+    library, place = registry.resolve(backend, device, where)
+    library.check_dtype(where, "float64")
     return {
-        name: _path(values, w, optimizer, steps, found, place) for name, optimizer in chosen.items()
+        name: _path(values, w, optimizer, steps, library, place)
+        for name, optimizer in by_name.items()
     }
 
 
@@ -131,22 +133,24 @@ def _path(
     start: HostArray,
     optimizer: Optimizer,
     steps: int,
-    found: Backend,
+    library: Backend,
     place: Any,
 ) -> QuadraticPath:
-    curvature, w = (found.from_host(a.copy(), place) for a in (values, start))
+    """Run an optimiser from `start`."""
+    curvature, w = (library.from_host(a.copy(), place) for a in (values, start))
     path = [start]
-    with found.scope(place), np.errstate(over="ignore", invalid="ignore"):
-        moments = tuple(found.xp.zeros_like(w) for _ in optimizer.moments)
+    with library.scope(place), np.errstate(over="ignore", invalid="ignore"):
+        moments = tuple(library.xp.zeros_like(w) for _ in optimizer.moments)
         for t in range(1, steps + 1):
             c = optimizer.coefficients(t)
-            w, moments = optimizer.update(found.ops, w, curvature * w, moments, c)
-            path.append(np.array(found.to_host(w)))
+            w, moments = optimizer.update(library.ops, w, curvature * w, moments, c)
+            path.append(np.array(library.to_host(w)))
         points = np.array(path)
         return QuadraticPath(points, 0.5 * np.sum(values * points * points, axis=1))
 
 
 def _eigenvalues(where: str, eigenvalues: Any) -> HostArray:
+    """Return positive eigenvalues: (d,)."""
     values = _inputs.array(where, "eigenvalues", eigenvalues, (None,))
     if values.min() <= 0.0:
         raise ValueError(
@@ -157,6 +161,7 @@ def _eigenvalues(where: str, eigenvalues: Any) -> HostArray:
 
 
 def _defaults(values: HostArray) -> dict[str, Optimizer]:
+    """Return the default optimisers by name."""
     eta = 1.0 / float(values.max())
     return {
         "gradient descent": SGD(eta),
@@ -168,10 +173,11 @@ def _defaults(values: HostArray) -> dict[str, Optimizer]:
 
 
 def _checked(where: str, optimizers: Any) -> dict[str, Optimizer]:
-    chosen = dict(optimizers) if isinstance(optimizers, Mapping) else {}
-    if not chosen or not all(isinstance(each, Optimizer) for each in chosen.values()):
+    """Return a dict of optimisers by name, which must not be empty."""
+    by_name = dict(optimizers) if isinstance(optimizers, Mapping) else {}
+    if not by_name or not all(isinstance(each, Optimizer) for each in by_name.values()):
         raise ValueError(
             f"{where}: `optimizers` must be a dict of optimisers by name, such as "
             f"{{'Adam': nn.Adam(0.1)}}, got {optimizers!r}."
         )
-    return chosen
+    return by_name

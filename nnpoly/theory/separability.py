@@ -1,4 +1,4 @@
-"""Rosenblatt's perceptron rule, and the certificate that two classes can't be separated."""
+"""Rosenblatt's perceptron rule, and a certificate that two classes are not separable."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from . import _inputs
 from ._inputs import HostArray
 from .neurons import single_neuron
 
-RESIDUAL = 1e-9  # largest distance of the two combinations, relative to the data
+RESIDUAL = 1e-9  # distance of the two combinations, relative to the data, at most
 
 
 @dataclass(frozen=True, eq=False)
 class CommonPoint:
-    """A point in the convex hulls of both classes: no line, plane, ... separates them.
+    """A point in the convex hulls of both classes: no hyperplane separates them.
 
     If w.x + b were < 0 on class 0 and >= 0 on class 1, it would be both at this point.
 
@@ -29,8 +29,8 @@ class CommonPoint:
     point
         (m,).
     weights
-        (n,): non-negative; those of class 0 sum to 1 and combine its points to `point`, and so do
-        those of class 1.
+        Non-negative weights (n,). Those of class 0 sum to 1, and its weighted points to `point`;
+        likewise for class 1.
     """
 
     point: HostArray
@@ -41,11 +41,11 @@ class CommonPoint:
 
 
 def common_point(X: Any, y: Any) -> CommonPoint | None:
-    """Return a point that convex combinations of both classes share; None if they are separable.
+    """Find a point in the convex hulls of both classes; None if the classes are separable.
 
     sum_i a_i x_i over class 0 equals sum_j a_j x_j over class 1, with a >= 0 and each class's a
-    summing to 1. By the separating hyperplane theorem such a point exists exactly if no w, b have
-    w.x + b < 0 on class 0 and >= 0 on class 1. Found as a linear program by SciPy's HiGHS.
+    summing to 1. By the separating hyperplane theorem such a point exists if and only if no w, b
+    have w.x + b < 0 on class 0 and >= 0 on class 1. SciPy's HiGHS solves the linear program.
 
     Parameters
     ----------
@@ -66,10 +66,11 @@ def common_point(X: Any, y: Any) -> CommonPoint | None:
     """
     where = "common_point"
     points = _inputs.array(where, "X", X, (None, None))
-    return _shared(where, points, _inputs.binary_labels(where, y, len(points)))
+    return _in_both_hulls(where, points, _inputs.binary_labels(where, y, len(points)))
 
 
-def _shared(where: str, points: HostArray, labels: HostArray) -> CommonPoint | None:
+def _in_both_hulls(where: str, points: HostArray, labels: HostArray) -> CommonPoint | None:
+    """Solve the linear program of `common_point`."""
     optimize = _inputs.scipy_optimize(where)
     if labels.all() or not labels.any():
         return None
@@ -79,29 +80,30 @@ def _shared(where: str, points: HostArray, labels: HostArray) -> CommonPoint | N
     system = np.vstack([equal, labels == 0, labels == 1])
     right = np.concatenate([np.zeros(len(equal)), [1.0, 1.0]])
     options = {"primal_feasibility_tolerance": 1e-10}
-    found = optimize.linprog(
+    solution = optimize.linprog(
         np.zeros(len(points)), A_eq=system, b_eq=right, method="highs", options=options
     )
-    if found.status != 0 or np.abs(system @ found.x - right).max() > RESIDUAL:
+    weights = solution.x
+    if solution.status != 0 or np.abs(system @ weights - right).max() > RESIDUAL:
         return None
-    return CommonPoint((labels == 1) * found.x @ points, found.x)
+    return CommonPoint((labels == 1) * weights @ points, weights)
 
 
 @dataclass(frozen=True, eq=False)
 class PerceptronRun:
-    """What the perceptron rule did.
+    """A run of the perceptron rule.
 
     Attributes
     ----------
     w, b
-        The weights (m,) and the bias it ended with.
+        The final weights (m,) and bias.
     updates
-        Mistakes corrected, an epoch an entry; the last is 0 if it converged.
+        The number of updates in each epoch; the last is 0 if the rule converged.
     converged
-        Whether an epoch passed without a mistake: w, b separate the classes.
+        True if an epoch passed without a mistake: w, b separate the classes.
     margin, radius
-        gamma: the least distance of a point (x, 1) from the separator, and R, the largest
-        ||(x, 1)||. gamma is None where no strict separator is known.
+        gamma, the least distance of a point (x, 1) from the separator, and R, the largest
+        ||(x, 1)||. gamma is None if no strict separator is known.
     """
 
     w: HostArray
@@ -119,30 +121,32 @@ class PerceptronRun:
 
     @cached_property
     def common_point(self) -> CommonPoint | None:
-        """Why it can't converge, found by SciPy: None if it converged, or would with time."""
-        return None if self.converged else _shared("PerceptronRun.common_point", *self._data)
+        """The certificate that it cannot converge, by SciPy; None for separable classes."""
+        if self.converged:
+            return None
+        return _in_both_hulls("PerceptronRun.common_point", *self._data)
 
     def neuron(self, backend: str | Backend | None = None, device: Any = None) -> MLP:
-        """Return the threshold neuron of w, b."""
+        """Make the threshold neuron of w, b."""
         return single_neuron(self.w, self.b, "step", backend, device)
 
     def __str__(self) -> str:
         total, epochs = sum(self.updates), len(self.updates)
-        did = f"{total} updates in {epochs} epochs"
+        count = f"{total} updates in {epochs} epochs"
         if self.converged:
             known = "" if self.bound is None else f" (Novikoff's bound: {self.bound:.4g})"
-            return f"converged: {did}{known}"
+            return f"converged: {count}{known}"
         reason = self.common_point
         if reason is None:
-            return f"not converged: {did}. The classes are separable: give it more epochs"
-        return f"not converged: {did}. No neuron can separate the classes: {reason}"
+            return f"not converged: {count}. The classes are separable: give it more epochs"
+        return f"not converged: {count}. No neuron can separate the classes: {reason}"
 
 
 def perceptron(X: Any, y: Any, epochs: int = 100, separator: Any = None) -> PerceptronRun:
-    """Train a threshold neuron by Rosenblatt's rule, sample after sample from w = 0, b = 0.
+    """Train a threshold neuron by Rosenblatt's rule, a sample at a time, from w = 0, b = 0.
 
-    f = 1 if w.x + b >= 0 else 0; w <- w + (y - f) x, b <- b + (y - f): only mistakes change it. On
-    separable data it makes at most (R / gamma)^2 updates, where R is the largest ||(x, 1)|| and
+    f = 1 if w.x + b >= 0 else 0; w <- w + (y - f) x, b <- b + (y - f): only a mistake changes them.
+    On separable data it makes at most (R / gamma)^2 updates, where R is the largest ||(x, 1)|| and
     gamma the least distance of the (x, 1) from a separating hyperplane through 0.
 
     Parameters
@@ -150,10 +154,10 @@ def perceptron(X: Any, y: Any, epochs: int = 100, separator: Any = None) -> Perc
     X, y
         Points (n, m) and labels 0 or 1 (n,).
     epochs
-        Passes through the data at most; it stops after one without a mistake.
+        The number of passes over the data, at most; training ends after one without a mistake.
     separator
-        (w, b) known to separate the classes, for Novikoff's bound; the best bound has the largest
-        margin. None: that which the rule finds.
+        A pair (w, b) that separates the classes, for Novikoff's bound; the largest margin gives the
+        best bound. None: the pair that the rule finds.
 
     Notes
     -----
@@ -176,10 +180,11 @@ def perceptron(X: Any, y: Any, epochs: int = 100, separator: Any = None) -> Perc
     labels = _inputs.binary_labels(where, y, len(points))
     epochs = _checks.integer(where, "epochs", epochs)
     augmented = np.column_stack([points, np.ones(len(points))])
-    known = None if separator is None else _separator(separator, augmented, labels)
+    margin = None if separator is None else _separator_margin(separator, augmented, labels)
     w, updates = _rosenblatt(augmented, labels, epochs)
     converged = updates[-1] == 0
-    margin = known or (_margin(w, augmented, labels) if converged else None)
+    if margin is None and converged:
+        margin = _margin(w, augmented, labels)
     radius = float(np.linalg.norm(augmented, axis=1).max())
     data = (points, labels)
     return PerceptronRun(w[:-1], float(w[-1]), tuple(updates), converged, margin, radius, data)
@@ -188,11 +193,13 @@ def perceptron(X: Any, y: Any, epochs: int = 100, separator: Any = None) -> Perc
 def _rosenblatt(
     augmented: HostArray, labels: HostArray, epochs: int
 ) -> tuple[HostArray, list[int]]:
+    """Return the weights, bias last, and the number of updates in each epoch."""
     w, updates = np.zeros(augmented.shape[1]), []
     for _ in range(epochs):
         mistakes = 0
         for x, y in zip(augmented, labels.tolist(), strict=True):
-            if error := y - (w @ x >= 0):
+            error = y - (w @ x >= 0)
+            if error:
                 w = w + error * x
                 mistakes += 1
         updates.append(mistakes)
@@ -202,15 +209,15 @@ def _rosenblatt(
 
 
 def _margin(w: HostArray, augmented: HostArray, labels: HostArray) -> float | None:
-    """Return the least signed distance of the points from w, or None unless it is positive."""
+    """Return the least signed distance of the points from w; None if it is not positive."""
     signs = np.where(labels == 1, 1.0, -1.0)
     size = float(np.linalg.norm(w))
     least = float((signs * (augmented @ w)).min())
     return least / size if size and least > 0 else None
 
 
-def _separator(separator: Any, augmented: HostArray, labels: HostArray) -> float:
-    """Return the margin of the user's separator."""
+def _separator_margin(separator: Any, augmented: HostArray, labels: HostArray) -> float:
+    """Return the margin of a separator (w, b)."""
     where = "perceptron"
     if not isinstance(separator, tuple | list) or len(separator) != 2:
         raise ValueError(f"{where}: `separator` must be a pair (w, b), got {separator!r}.")

@@ -77,6 +77,8 @@ class Saved(NamedTuple):
     rate_factor: float
     history: History
     fit: dict[str, Any] | None
+    extra: dict[str, Any]
+    arrays: Arrays  # all of the file
 
     def give(self, stepper: Stepper) -> None:
         """Make the stepper of an equal network and optimiser what the file has."""
@@ -84,8 +86,8 @@ class Saved(NamedTuple):
         stepper.seed, stepper.rate_factor = self.seed, self.rate_factor
 
 
-def load(where: str, path: Any, backend: Any, device: Any) -> tuple[Saved, Arrays]:
-    """Read a trainer, and all arrays of the file."""
+def load(where: str, path: Any, backend: Any, device: Any) -> Saved:
+    """Read a trainer."""
     header, arrays = read(path)
     if header.get("kind") == "network":
         raise ValueError(
@@ -107,10 +109,10 @@ def load(where: str, path: Any, backend: Any, device: Any) -> tuple[Saved, Array
         factor = _checks.not_negative("Trainer", "rate_factor", header["rate_factor"])
         history = History(**header["history"])
         seed = _checks.integer("Trainer", "seed", header["seed"], 0)
-        found = Saved(
-            net, optimizer, loss, seed, moments, births, t, factor, history, header["fit"]
-        )
-    return found, arrays
+        fit, extra = header["fit"], dict(header.get("extra", {}))
+    return Saved(
+        net, optimizer, loss, seed, moments, births, t, factor, history, fit, extra, arrays
+    )
 
 
 def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: int) -> None:
@@ -126,7 +128,7 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
     if not as_path(where, path, "resume").exists():
         calls.continue_from(history.copy(), Position(len(history)), None)
         return
-    saved, arrays = load(where, path, net.place.backend, net.device)
+    saved = load(where, path, net.place.backend, net.device)
     with named(path):
         fit = saved.fit
         recorded = saved.history.copy()
@@ -134,7 +136,7 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
         if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
             recorded, position = History(**fit["history"]), Position(*fit["position"])
             names = [entry["class"] for entry in fit["callbacks"]]
-            states = [_state(i, entry, arrays) for i, entry in enumerate(fit["callbacks"])]
+            states = [_state(i, entry, saved.arrays) for i, entry in enumerate(fit["callbacks"])]
     mine = _parts(net, stepper.optimizer, stepper.loss, calls.names)
     _require_same(path, mine, _parts(saved.network, saved.optimizer, saved.loss, names))
     if len(saved.history) > epochs:

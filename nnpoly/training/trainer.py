@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from .. import _checks, losses
 from ..backends.steps import Batch
@@ -390,7 +390,7 @@ class Trainer:
     @classmethod
     def load(
         cls, path: Any, backend: Any = None, device: Any = None, precision: str | None = None
-    ) -> Trainer:
+    ) -> Self:
         """Return the trainer that `save` wrote; training goes on as if it had not stopped.
 
         Parameters
@@ -402,14 +402,20 @@ class Trainer:
         precision
             Of matrix products, as for a new trainer.
         """
+        return cls.load_with_extra(path, backend, device, precision)[0]
+
+    @classmethod
+    def load_with_extra(
+        cls, path: Any, backend: Any = None, device: Any = None, precision: str | None = None
+    ) -> tuple[Self, dict[str, Any]]:
+        """Load a trainer and the `extra` that it was saved with, in one reading of the file."""
         from ..data.container import named
         from . import files
 
-        saved, _ = files.load("Trainer.load", path, backend, device)
+        saved = files.load("Trainer.load", path, backend, device)
+        net, optimizer, loss, seed = saved[:4]
         with named(path):
-            trainer = cls(
-                saved.network, saved.optimizer, saved.loss, seed=saved.seed, precision=precision
-            )
+            trainer = cls(net, optimizer, loss, seed=seed, precision=precision)
         saved.give(trainer.stepper)
         trainer.history = saved.history
-        return trainer
+        return trainer, saved.extra

@@ -110,7 +110,7 @@ def test_the_saved_network_is_the_trained_one(trained, backend):
     run = trained(backend)
     assert {path.name for path in run.folder.iterdir()} == FILES
     net = nn.load(run.folder / digits.MODEL, backend=backend)
-    _, X_test, _, y_test = digits._digits()
+    _, X_test, _, y_test = digits.split_digits()
     right = registry.to_host(net(X_test)).argmax(axis=1) == y_test
     assert right.mean() == run.report["test_accuracy"]
     assert repr(net) == run.report["network"]
@@ -427,9 +427,9 @@ def test_bench_times_every_network_on_every_backend(monkeypatch, capsys):
 def test_bench_runs_on_the_device_it_is_told(monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(measure, "PROBLEMS", TINY[:1])
-    monkeypatch.setattr(measure, "_measure", lambda runs, _: seen.extend(runs))
+    monkeypatch.setattr(measure, "sample_in_rounds", lambda timings, _: seen.extend(timings))
     arguments = ["bench", "--backends", "strict", "--device", "device1"]
-    monkeypatch.setattr(measure._Run, "_calibrate", lambda run: run.times.append(1.0))
+    monkeypatch.setattr(measure.Timing, "calibrate", lambda run: run.times.append(1.0))
     assert cli.main(arguments) == 0
     device = registry.get("strict").device("device1")
     assert [run.trainer.network.place.device for run in seen] == [device]
@@ -446,7 +446,7 @@ def test_bench_measures_round_by_round_until_the_time_is_up(seconds, rounds, mon
 
     runs = [Run(), Run()]
     monkeypatch.setattr(measure, "perf_counter", lambda: float(len(order)))  # a second a sample
-    measure._measure(runs, seconds)
+    measure.sample_in_rounds(runs, seconds)
     assert len(order) == 2 * rounds
     assert all(set(order[i : i + 2]) == set(runs) for i in range(0, len(order), 2))
 
@@ -462,7 +462,7 @@ def test_bench_trains_the_networks_it_names():
         "784-1024-1024-10 gelu b512",
         "1024-4096-4096-1024 relu b1024",
     ]
-    run = measure._Run(measure.PROBLEMS[0], registry.get("numpy"))
+    run = measure.Timing(measure.PROBLEMS[0], registry.get("numpy"))
     assert run.trainer.network.widths == [2, 8, 2]
     assert run.trainer.network.dtype == "float32"
     assert run.trainer.optimizer == nn.Adam(1e-6)

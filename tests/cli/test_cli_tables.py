@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -156,6 +157,19 @@ def small_quantity(tmp_path, capsys) -> Trained:
     return trained(tmp_path, capsys, written(tmp_path, bundled("diabetes"), "d.csv"), "y", *FAST)
 
 
+@pytest.fixture
+def hashes(small, monkeypatch) -> list[Any]:
+    """The beginnings of the checksums that are computed from here on: one a file's reading."""
+    found, sha256 = [], hashlib.sha256
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        found.append(arguments)
+        return sha256(*arguments, **options)
+
+    monkeypatch.setattr(hashlib, "sha256", counted)
+    return found
+
+
 def test_the_log_has_a_line_an_epoch_and_a_final_one(small):
     *epochs, last = [json.loads(line) for line in (small.folder / LOG).read_text().splitlines()]
     assert [line["epoch"] for line in epochs] == [1, 2, 3]
@@ -237,6 +251,23 @@ def test_rows_without_a_target_are_left_out_and_counted(small, tmp_path, capsys)
     assert sum(run.metrics["rows"].values()) == 113
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_is_left_out_whatever_rows_have_a_target(name, tmp_path, capsys):
+    row = pl.int_range(120)
+    index = ((row * 7) % 120 * 2).alias(name)  # in no order, with gaps
+    frame = interaction(120).select(index, pl.col("a"), pl.col("sort"), pl.col("agree"))
+    gaps = frame.with_columns(pl.when(row % 5 != 2).then("agree").alias("agree"))
+    runs = {}
+    for i, table in enumerate([frame, gaps]):
+        (folder := tmp_path / str(i)).mkdir()
+        runs[i] = trained(folder, capsys, written(folder, table, "t.csv"), "agree", *FAST)
+    for run in runs.values():
+        assert run.printed.count(f"left out: column {name!r}, row numbers\n") == 1
+        assert run.metrics["left_out"] == {name: "row numbers"}
+        assert run.model.inputs.columns == ("a", "sort")
+    assert sum(runs[1].metrics["rows"].values()) == 96
+
+
 def test_summary(small, capsys):
     assert status_of("summary", small.folder) == 0
     printed = capsys.readouterr().out
@@ -245,6 +276,22 @@ def test_summary(small, capsys):
     for line in ("a number, or missing", "b, too number", "sort one of 4 categories"):
         assert line in lines
     assert lines[-1] == "predicts 2 classes of 'agree': 'no', 'yes'"
+
+
+@pytest.mark.parametrize("command", ["predict {model} {table}", "evaluate {model} {table}"])
+def test_commands_read_the_model_once(command, small, hashes, capsys):
+    assert status_of(*command.format(model=small.folder, table=small.file).split()) == 0
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_summary_reads_the_model_once(alone, small, hashes, tmp_path, capsys):
+    path = small.folder / MODEL
+    if alone:
+        small.model.network.save(path := tmp_path / "alone.safetensors")
+    hashes.clear()
+    assert status_of("summary", path) == 0
+    assert len(hashes) == 1
 
 
 def test_a_model_of_the_digits(tmp_path, capsys):
@@ -263,6 +310,43 @@ def test_a_model_of_the_digits(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(y) + 1
     assert status_of("summary", digits) == 0
     assert net.summary() in capsys.readouterr().out
+
+
+def test_a_metric_that_is_not_defined_ends_no_training(tmp_path, capsys):
+    rows = {"a": range(10), "z": [3.0 * i + i % 3 for i in range(10)]}
+    file = written(tmp_path, pl.DataFrame(rows), "ten.csv")
+    run = trained(tmp_path, capsys, file, "z", *FAST, "--holdout", 0.1)
+    assert run.metrics["holdout"]["network"]["R2"] is None
+    assert shown_metrics(run.printed)["R2"] == "n/a"
+    assert {path.name for path in run.folder.iterdir()} == FILES
+
+
+def test_names_that_the_terminal_cannot_encode_are_escaped(tmp_path):
+    row = pl.int_range(60)
+    answer = pl.when(row % 2 == 0).then(pl.lit("да")).otherwise(pl.lit("нет"))
+    frame = interaction(60).select("a", answer.alias("ответ"))
+    file = written(tmp_path, frame, "t.csv")
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+
+    def run(*arguments: Any) -> str:
+        command = [sys.executable, "-m", "nnpoly", *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode("cp1252")
+
+    escaped = "да".encode("ascii", "backslashreplace").decode()
+    assert escaped in run("train", file, "--target", "ответ", *FAST, "--output", "out")
+    assert escaped in run("summary", "out")
+    assert escaped in run("predict", "out", file)
+
+
+def test_the_terminals_way_with_other_letters_is_given_back(monkeypatch, workshop):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert status_of("summary", workshop / "out") == 0
+    assert stream.errors == "strict"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # as a notebook's, which encodes nothing
+    assert status_of("summary", workshop / "out") == 0
 
 
 # Laws of training
@@ -376,6 +460,10 @@ WRONG = [
     ("train date.csv --target agree", "column 'when' has '2024-01-31' in line 2, a date"),
     ("train inf.csv --target agree", "column 'a' has 'inf' in line 2, which is no finite number"),
     ("train one.csv --target agree", "column 'agree' has one class ('no')"),
+    (
+        "train nameless.csv --target agree",
+        "column 1 has no name: give it one, or leave it out (--drop",
+    ),
     ("train row.csv --target agree", "at least 10 rows with a target are needed, got 1"),
     ("train digits --target y", "--target is for tables: digits has none"),
     ("train digits --dropout 0.1", "--dropout is for tables"),
@@ -419,6 +507,7 @@ def workshop(tmp_path_factory) -> Path:
     frame.drop("agree").write_csv(folder / "bare.csv")
     frame.with_columns(agree=pl.lit("no")).write_csv(folder / "one.csv")
     frame[:1].write_csv(folder / "row.csv")
+    frame.select(pl.col("sort").alias(""), "a", "agree").write_csv(folder / "nameless.csv")
     changed("inf.csv", "a", 0, "inf")
     changed("odd.csv", "sort", 1, "perfect")
     changed("typed.csv", "a", 2, "much")

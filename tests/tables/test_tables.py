@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -228,13 +229,101 @@ def test_roles_of_columns():
     assert kept.categories == {"text": False, "name": False}
 
 
-def test_an_index_without_a_name_is_left_out(tmp_path):
-    lines = "".join(f"{i},{i * i},{i % 2}\n" for i in range(12))
-    table = csv_of(tmp_path, ",x,y\n" + lines)
-    assert Schema.of(table, "y", [1, 5, 7]).left_out == {"": "row numbers"}
-    other = csv_of(tmp_path, "x,,y\n" + "".join(f"{i},{i * i},{i % 2}\n" for i in range(12)))
+NUMBERED = [3, 40, 7, 0, -2, 11, 8, 95, 6, 1, 12, 30]  # integers, in no order and with gaps
+INDICES = ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"]
+
+
+def indexed(name: str, cells: Any, folder: Path, first: bool = True) -> Table:
+    """A CSV with a column of that name and those cells, first or second of x and y."""
+    cells = [cells[i] if i < len(cells) else "" for i in range(12)]
+    rows = [(name, "x", "y"), *((cell, i * i % 7, i % 2) for i, cell in enumerate(cells))]
+    lines = [(a, b, c) if first else (b, a, c) for a, b, c in rows]
+    return csv_of(folder, "".join(f"{a},{b},{c}\n" for a, b, c in lines))
+
+
+@pytest.mark.parametrize("name", INDICES)
+@pytest.mark.parametrize("cells", [list(range(12)), NUMBERED], ids=["counts", "gaps"])
+def test_an_index_is_left_out(name, cells, tmp_path):
+    table = indexed(name, cells, tmp_path)
+    assert Schema.of(table, "y", [1, 5, 7]).left_out == {name: "row numbers"}
+    thinned = table.take([2, 9, 4, 7, 11])
+    assert Schema.of(thinned, "y", [0, 1, 2]).left_out == {name: "row numbers"}
+
+
+def test_an_index_that_was_written_twice_is_left_out_twice(tmp_path):
+    lines = "".join(f"{i},{i + 3},{i * i},{i % 2}\n" for i in NUMBERED)
+    schema = Schema.of(csv_of(tmp_path, ",Unnamed: 0,x,y\n" + lines), "y", [1, 5, 7])
+    assert schema.left_out == {"": "row numbers", "Unnamed: 0": "row numbers"}
+    assert schema.numbers == ("x",)
+
+
+def test_an_index_is_told_from_all_rows(tmp_path):
+    repeated = indexed("", [5, 5, *range(6, 16)], tmp_path)
+    with pytest.raises(ValueError, match="column 1 has no name"):
+        Schema.of(repeated.take(np.arange(2, 12)), "y", [0, 1, 2])
+
+
+def test_the_index_that_pandas_writes_is_left_out(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [i * i % 7 for i in range(12)], "y": [0, 1] * 6}, NUMBERED)
+    frame.to_csv(tmp_path / "once.csv")
+    pandas.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
+    pandas.read_csv(tmp_path / "twice.csv").to_csv(tmp_path / "thrice.csv", index=False)
+    found = [
+        Schema.of(tables.read(tmp_path / f"{name}.csv"), "y", range(12))
+        for name in ("once", "twice", "thrice")
+    ]
+    assert [schema.numbers for schema in found] == [("x",)] * 3
+    assert [len(schema.left_out) for schema in found] == [1, 2, 2]
+
+
+def test_the_index_of_a_parquet_file_is_left_out(tmp_path):
+    columns = {"x": [i * i % 7 for i in range(12)], "y": [0, 1] * 6, "__index_level_0__": NUMBERED}
+    pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    schema = Schema.of(tables.read(tmp_path / "t.parquet"), "y", range(12))
+    assert schema.left_out == {"__index_level_0__": "row numbers"}
+
+
+def test_an_index_is_dropped_predicted_or_a_category_where_that_is_asked_for(tmp_path):
+    table = indexed("Unnamed: 0", NUMBERED, tmp_path)
+    asked = Schema.of(table, "y", range(12), drop=["Unnamed: 0"])
+    assert asked.left_out == {"Unnamed: 0": "as asked"}
+    assert Schema.of(table, "Unnamed: 0", range(12)).left_out == {}
+    chosen = Schema.of(table, "y", range(12), categorical=["Unnamed: 0"])
+    assert chosen.categories == {"Unnamed: 0": True}
+
+
+NO_INDEX = {
+    "repeated": [1, 1, *range(2, 12)],
+    "real": [i + 0.5 for i in range(12)],
+    "texts": [f"row {i}" for i in range(12)],
+    "missing": range(11),
+}
+
+
+@pytest.mark.parametrize("cells", NO_INDEX.values(), ids=NO_INDEX)
+def test_other_columns_without_a_name_are_refused_with_the_remedy(cells, tmp_path):
+    table = indexed("", cells, tmp_path)
+    message = "data.csv: column 1 has no name: give it one, or leave it out (--drop '\"\"')."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Schema.of(table, "y", range(12))
+    assert Schema.of(table, "y", range(12), drop=[""]).numbers == ("x",)
+
+
+def test_a_column_without_a_name_is_an_index_in_the_first_place_alone(tmp_path):
     with pytest.raises(ValueError, match="column 2 has no name"):
-        Schema.of(other, "y", [1, 5, 7])
+        Schema.of(indexed("", NUMBERED, tmp_path, first=False), "y", [1, 5, 7])
+
+
+@pytest.mark.parametrize("name", ["id", "Unnamed: 1", "Unnamed: 0b"])
+def test_named_columns_of_integers_stay_inputs(name, tmp_path):
+    schema = Schema.of(indexed(name, NUMBERED, tmp_path), "y", range(12))
+    assert (schema.numbers, schema.left_out) == ((name, "x"), {})
+
+
+def test_a_repeated_column_by_an_indexs_name_stays_an_input(tmp_path):
+    schema = Schema.of(indexed("Unnamed: 0", [1, 1, *range(2, 12)], tmp_path), "y", range(12))
+    assert schema.numbers == ("Unnamed: 0", "x")
 
 
 REFUSED_COLUMNS = [
@@ -559,6 +648,36 @@ def test_a_network_that_does_not_fit_is_refused():
     for net in (nn.MLP([2, 2]), nn.MLP([1, 3]), nn.MLP([1, 2], output="sigmoid")):
         with pytest.raises(ValueError, match="`network` must have 1 inputs and 2 outputs by softm"):
             tables.TableModel(net, inputs, tables.Classes("y", (0, 1)))
+
+
+def calls(monkeypatch: Any, *names: str) -> list[Any]:
+    """The first arguments of the calls of a function, by each of its names, from here on."""
+    found = []
+
+    def counting(function: Any) -> Any:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            found.append(arguments[0])
+            return function(*arguments, **options)
+
+        return counted
+
+    for name in names:
+        monkeypatch.setattr(name, counting(pkgutil.resolve_name(name)))
+    return found
+
+
+def test_a_model_is_read_once(tmp_path, monkeypatch):
+    nn.MLP([2, 3]).save(tmp_path / "m.safetensors")
+    checksums = calls(monkeypatch, "hashlib.sha256")
+    tables.load(tmp_path / "m.safetensors")
+    assert len(checksums) == 1
+
+
+def test_an_npz_is_opened_once(tmp_path, monkeypatch):
+    np.savez(tmp_path / "t.npz", a=[1.0, 2.0])
+    opened = calls(monkeypatch, "builtins.open", "io.open")
+    assert tables.read(tmp_path / "t.npz").numbers("a").tolist() == [1.0, 2.0]
+    assert opened.count(tmp_path / "t.npz") + opened.count(str(tmp_path / "t.npz")) == 1
 
 
 def test_a_file_without_its_columns_is_refused(tmp_path):

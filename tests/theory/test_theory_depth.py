@@ -94,7 +94,7 @@ def test_the_test_grid_is_finer_and_shares_no_point(sides):
 
 def share_of_neurons_near_one_half(y) -> float:
     X = np.linspace(-1, 1, 401)[:, None]
-    a, c = approximation._placed(X, y(X[:, 0]), 500, np.random.default_rng(0))
+    a, c = approximation.drawn_neurons(X, y(X[:, 0]), 500, np.random.default_rng(0))
     return float(np.mean(np.abs(-c / a[:, 0] - 0.5) < 0.4))
 
 
@@ -109,7 +109,7 @@ def test_the_output_layer_is_the_least_squares_solution():
     rng = np.random.default_rng(0)
     X, a, c = np.linspace(-1, 1, 50)[:, None], rng.normal(size=(4, 1)), rng.normal(size=4)
     y = np.sin(3 * X[:, 0])
-    net = approximation._solved(a, c, X, y, nn.activations.tanh)
+    net = approximation.with_solved_output(a, c, X, y, nn.activations.tanh)
     residual = net(X)[:, 0] - y
     features = np.column_stack([np.tanh(X @ a.T + c), np.ones(50)])
     rounding = 50 * np.finfo(float).eps * np.abs(net.layers[1].W).sum()
