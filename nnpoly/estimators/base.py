@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -26,7 +27,6 @@ from . import files, lbfgs
 from .arrays import Samples, hosted, place_of, sample_weights
 from .monitor import Monitor
 from .parameters import Parameters
-from .snapshot import Snapshot
 
 _ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": ["float64", "float32"], "order": "C"}
 
@@ -214,18 +214,16 @@ class BaseMLP(Parameters):
         """
         where, before = f"{type(self).__name__}.{name}", self.__dict__.copy()
         warm = hasattr(self, "trainer_") and (part or self.warm_start)
-        snapshot = Snapshot(self.trainer_) if warm else None
         try:
-            self._check_parameters(where, part)
-            net, loss, samples, shown = self._prepared(where, warm, data, held_out, classes)
-            if self._at_once:
-                self._fit_at_once(where, net, loss, samples)
-            else:
-                self._fit_in_epochs(where, net, loss, samples, shown, part)
+            with self.trainer_.transaction() if warm else nullcontext():
+                self._check_parameters(where, part)
+                net, loss, samples, shown = self._prepared(where, warm, data, held_out, classes)
+                if self._at_once:
+                    self._fit_at_once(where, net, loss, samples)
+                else:
+                    self._fit_in_epochs(where, net, loss, samples, shown, part)
         except BaseException:
             self.__dict__ = before
-            if snapshot is not None:
-                snapshot.restore()
             raise
         return self
 
@@ -323,8 +321,7 @@ class BaseMLP(Parameters):
         trainer: Trainer = self.trainer_
         optimizer = trainer.optimizer if optimizer is None else optimizer
         if (trainer.loss, trainer.optimizer) != (loss, optimizer):
-            trainer.loss = loss
-            trainer.optimizer = optimizer  # compiles the step anew, with the loss too
+            trainer.stepper.change(optimizer, loss)
         return trainer
 
     def _fit_at_once(self, where: str, net: Network, loss: Loss, samples: Samples) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import checkpoint
 from .._described import construct, describe
 from ..backends import host
+from ..training import Trainer
 
 EXTRA = "estimator"  # the key of the extra data
 
@@ -21,17 +21,18 @@ def save(estimator: Any, path: Any, learnt: Sequence[str]) -> None:
         "parameters": {k: _described(where, k, v) for k, v in given.items() if k != "callbacks"},
         "learnt": {k: _described(where, k, getattr(estimator, k, None)) for k in learnt},
     }
-    checkpoint.save_trainer(estimator.trainer_, path, {EXTRA: content})
+    estimator.trainer_.save(path, {EXTRA: content})
 
 
 def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
     """The estimator of a file that `save` wrote."""
-    content = checkpoint.load_extra(path).get(EXTRA, {})
+    trainer, extra = Trainer.load_with_extra(path, backend, device)
+    content = extra.get(EXTRA, {})
     if content.get("class") != kind.__name__:
         came = content.get("class") or "no estimator"
         raise ValueError(f"{kind.__name__}.load: {path} must hold a {kind.__name__}, got {came}.")
     made = kind(**{name: _constructed(value) for name, value in content["parameters"].items()})
-    made.trainer_ = checkpoint.load_trainer(path, backend, device)
+    made.trainer_ = trainer
     for name, value in content["learnt"].items():
         if value is not None:
             setattr(made, name, _constructed(value))

@@ -65,8 +65,6 @@ class Monitor:
         """The number of epochs that may pass before this must be called."""
         return 1 if self._score is not None else int(min(self._patience - self._waited, 1e6)) + 1
 
-    blind = can_wait  # its former name
-
     def restore_best(self, network: Network) -> None:
         """Give the network the parameters of the best score, where the score decides."""
         if self._best_network is not None:

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from ..backends import host, registry
-from ..backends.steps import Batch, Request, State, Steps
+from ..backends.steps import Batch, Request, Spec, State, Steps
 from ..data.batches import Batches, Stream
 from ..losses import Loss
 from ..network import Network
@@ -19,12 +19,23 @@ from ..primitives import Array
 from .step import gradient, spec_of, training_step, update
 
 
+class Compiled(NamedTuple):
+    """A loss and an optimiser, and the steps that a backend made of them."""
+
+    loss: Loss
+    optimizer: Optimizer
+    spec: Spec
+    steps: Steps
+
+
 class Snapshot(NamedTuple):
     """What a stepper was, to which it can be taken back."""
 
     state: State
     births: dict[str, int]
     t: int
+    rate_factor: float
+    compiled: Compiled
 
 
 class Stepper:
@@ -56,25 +67,28 @@ class Stepper:
         seed: int,
         precision: str | None = None,
     ) -> None:
-        self.network, self.loss, self.seed, self.precision = network, loss, seed, precision
+        self.network, self.seed, self.precision = network, seed, precision
         self.t, self.rate_factor = 0, 1.0
         self.births: dict[str, int] = {}
         self.lock = RLock()
         self._draws = any(layer.random for layer in network.chain)
-        self._optimizer = optimizer
         moments = tuple(self._zeros() for _ in optimizer.moments)
         self._state = State(network.w, moments, network.buffers)
-        self._compile()
+        self._compile(optimizer, loss)
 
     def _zeros(self) -> Array:
         net = self.network
         return net.from_host(host.zeros(net.layout.size, net.dtype))
 
-    def _compile(self) -> None:
+    def _compile(self, optimizer: Optimizer, loss: Loss) -> None:
         """Have the backend make the steps of this network, loss and optimiser."""
-        self._spec = spec_of(self.network, self.loss, self._optimizer, self.precision)
-        backend = self.network.place.backend
-        self.steps: Steps = backend.steps(self._spec, partial(training_step, self._spec))
+        spec = spec_of(self.network, loss, optimizer, self.precision)
+        steps = self.network.place.backend.steps(spec, partial(training_step, spec))
+        self._use(Compiled(loss, optimizer, spec, steps))
+
+    def _use(self, compiled: Compiled) -> None:
+        self._compiled, self.steps = compiled, compiled.steps
+        self.loss, self.optimizer = compiled.loss, compiled.optimizer
         self._halves: tuple[Callable[..., Any], Callable[..., Any]] | None = None
 
     # What it owns
@@ -96,21 +110,16 @@ class Stepper:
     @property
     def moments(self) -> dict[str, Array]:
         """The optimiser's moments by name: (P,) each."""
-        return dict(zip(self._optimizer.moments, self._state.moments, strict=True))
+        return dict(zip(self.optimizer.moments, self._state.moments, strict=True))
 
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimiser.
+    def change(self, optimizer: Optimizer, loss: Loss | None = None) -> None:
+        """Go on with another optimiser, and perhaps another loss.
 
-        A new one takes over the moments of its own names and decay factors; others begin at 0, and
-        at their own step 1.
+        The optimiser takes over the moments that it carries by the same name and decay factor.
+        Others begin at 0, and count their steps from there.
         """
-        return self._optimizer
-
-    @optimizer.setter
-    def optimizer(self, optimizer: Optimizer) -> None:
         with self.lock:
-            before, kept, births = self._optimizer.decays, self.moments, {}
+            before, kept, births = self.optimizer.decays, self.moments, {}
             moments = []
             for name, decay in optimizer.decays.items():
                 if before.get(name) == decay:
@@ -121,17 +130,20 @@ class Stepper:
                     born = self.t
                 if born:
                     births[name] = born
-            self._optimizer, self.births = optimizer, births
+            self.births = births
             self._state = self.state._replace(moments=tuple(moments))
-            self._compile()
+            self._compile(optimizer, self.loss if loss is None else loss)
 
     def snapshot(self) -> Snapshot:
         """A copy of everything that steps change."""
-        return Snapshot(self.steps.copied(self.state), self.births, self.t)
+        state = self.steps.copied(self.state)
+        return Snapshot(state, self.births, self.t, self.rate_factor, self._compiled)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be again what a snapshot was taken of; it is given away."""
-        self.state, self.births, self.t = snapshot
+        self.state, self.births, self.t, self.rate_factor, compiled = snapshot
+        if compiled is not self._compiled:
+            self._use(compiled)
 
     def resume(
         self, net: Network, moments: Sequence[host.HostArray], births: dict[str, int], t: int
@@ -144,7 +156,7 @@ class Stepper:
 
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
-        made_anew = ("steps", "lock", "_spec", "_halves", "_state")
+        made_anew = ("_compiled", "steps", "lock", "_halves", "_state")
         kept = {name: value for name, value in vars(self).items() if name not in made_anew}
         return {**kept, "moments": [registry.to_host(m) for m in self._state.moments]}
 
@@ -153,18 +165,18 @@ class Stepper:
         self.__dict__.update(kept, lock=RLock())
         net = self.network
         self._state = State(net.w, tuple(map(net.from_host, moments)), net.buffers)
-        self._compile()
+        self._compile(self.optimizer, self.loss)
 
     # What steps depend on
 
     def coefficients(self, t: int) -> Coefficients:
         """The optimiser's coefficients of step t, its learning rate times `rate_factor`."""
-        c = self._optimizer.coefficients(t, self._ages(t) if self.births else None)
+        c = self.optimizer.coefficients(t, self._ages(t) if self.births else None)
         return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
 
     def _coefficients_of(self, steps: range) -> Sequence[Coefficients]:
         ages = self._ages(steps.start) if self.births else None
-        rows = self._optimizer.coefficients_of(steps, ages)
+        rows = self.optimizer.coefficients_of(steps, ages)
         if self.rate_factor == 1.0:
             return rows
         return [(c[0] * self.rate_factor, *c[1:]) for c in rows]
@@ -209,7 +221,7 @@ class Stepper:
         """
         if self._halves is None:
             backend, precision = self.network.place.backend, self.precision
-            parts = (partial(part, self._spec) for part in (gradient, update))
+            parts = (partial(part, self._compiled.spec) for part in (gradient, update))
             first, second = (backend.compile(part, precision) for part in parts)
             self._halves = first, second
         gradient_of, updated = self._halves
@@ -232,7 +244,7 @@ class Stepper:
 
     def averaged(self) -> Network:
         """A copy of the network with the moving average of its parameters, a / (1 - d^t)."""
-        net, decay = self.network.copy(), self._optimizer.ema
+        net, decay = self.network.copy(), self.optimizer.ema
         steps = self.age("average")
         if decay is not None and steps:
             with net.place.scope():
@@ -241,7 +253,7 @@ class Stepper:
 
     def evaluated(self) -> Network:
         """The network that is evaluated: the averaged one, where the optimiser keeps an average."""
-        return self.network if self._optimizer.ema is None else self.averaged()
+        return self.network if self.optimizer.ema is None else self.averaged()
 
     def extremes(self) -> list[float]:
         """The highest and the lowest parameter."""

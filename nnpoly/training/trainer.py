@@ -15,7 +15,7 @@ from ..network import Network, check_differentiable
 from ..optimizers import Adam, Optimizer
 from ..primitives import Array
 from .calls import Calls, checked_callbacks
-from .epochs import Loop
+from .epochs import Loop, Transaction
 from .evaluation import Evaluation, mean_loss
 from .history import Callback, History
 from .progress import Progress
@@ -127,7 +127,7 @@ class Trainer:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         require_optimizer(optimizer, self.network.dtype)
-        self.stepper.optimizer = optimizer
+        self.stepper.change(optimizer)
 
     @property
     def rate_factor(self) -> float:
@@ -142,6 +142,10 @@ class Trainer:
     def learning_rate(self) -> float:
         """The learning rate of the newest step, its factor included; before any, of the first."""
         return float(self.stepper.coefficients(max(self.t, 1))[0])
+
+    def transaction(self) -> Transaction:
+        """A context after which the trainer is as it was before, if its block raises."""
+        return Transaction(self.stepper, self.history)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the callbacks of a fit that runs."""
