@@ -70,8 +70,8 @@ RECORDED = ("epoch", "loss", "validation_loss", "learning_rate", "seconds")
 
 # Which way is better, by name: of the losses, of the metrics above, and of scikit-learn's
 # functions and scorers.
-LOWER_IS_BETTER = frozenset(
-    """
+_BETTER = {
+    "min": """
     loss validation_loss
     mae mse rmse mape log_loss
     brier_score_loss coverage_error davies_bouldin_score hamming_loss hinge_loss
@@ -79,10 +79,8 @@ LOWER_IS_BETTER = frozenset(
     mean_gamma_deviance mean_pinball_loss mean_poisson_deviance mean_squared_error
     mean_squared_log_error mean_tweedie_deviance median_absolute_error negative_likelihood_ratio
     root_mean_squared_error root_mean_squared_log_error zero_one_loss
-    """.split()
-)
-HIGHER_IS_BETTER = frozenset(
-    """
+    """,
+    "max": """
     accuracy balanced_accuracy f1 precision recall matthews roc_auc average_precision r2
     accuracy_score adjusted_mutual_info_score adjusted_rand_score auc average_precision_score
     balanced_accuracy_score calinski_harabasz_score cohen_kappa_score completeness_score
@@ -100,8 +98,9 @@ HIGHER_IS_BETTER = frozenset(
     neg_mean_absolute_percentage_error neg_mean_gamma_deviance neg_mean_poisson_deviance
     neg_mean_squared_error neg_mean_squared_log_error neg_median_absolute_error
     neg_negative_likelihood_ratio neg_root_mean_squared_error neg_root_mean_squared_log_error
-    """.split()
-)
+    """,
+}
+DIRECTIONS = {name: way for way, names in _BETTER.items() for name in names.split()}
 
 
 def direction(name: str) -> str | None:
@@ -125,9 +124,7 @@ def direction(name: str) -> str | None:
     >>> nn.metrics.direction("profit") is None
     True
     """
-    if name in LOWER_IS_BETTER:
-        return "min"
-    return "max" if name in HIGHER_IS_BETTER else None
+    return DIRECTIONS.get(name)
 
 
 def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
@@ -274,7 +271,7 @@ def _total(rows: Any, weights: Any) -> Any:
 
 def _mean_over_outputs(name: str, y: Any, f: Any, weights: Any, **options: Any) -> float:
     """Return the mean over the columns of a metric of one column."""
-    K = f.shape[1]
+    K = int(f.shape[1])
     return math.fsum(_call(name, y[:, k], f[:, k], weights, **options) for k in range(K)) / K
 
 

@@ -227,11 +227,11 @@ def test_early_stopping_restores_the_average_that_was_judged(resumed, tmp_path, 
     """With an optimiser that keeps one: `averaged()` is the network that was judged best."""
     layers = [nn.Dense(3, 4, "tanh"), nn.BatchNorm(4), nn.Dense(4, 2)]
     (X, y), path = data(), tmp_path / "run"
-    for epochs in (5, 30) if resumed else (30,):
+    for most in (5, 30) if resumed else (30,):
         net = nn.Network(layers, "softmax", dtype="float64", **backend_variant.place)
         t, stop = nn.Trainer(net, nn.Adam(0.05, ema=0.7)), EarlyStopping(4)
         used = [stop, Checkpoint(path)]
-        history = fit(t, epochs, callbacks=used, validation=(X, 1 - y), resume=path)
+        history = fit(t, most, callbacks=used, validation=(X, 1 - y), resume=path)
     assert stop.best_epoch < len(history) < 30
     judged = nn.Trainer(t.averaged()).evaluate(X, 1 - y)
     assert judged == pytest.approx(min(history.validation_loss), rel=1e-9)
@@ -349,7 +349,7 @@ def test_every_metric_knows_which_way_is_better(options, best):
         "hinge_loss": [2.0, 1.0, 3.0],
         "d2_log_loss_score": [0.1, 0.5, 0.9],
         "errors": [0.2, 0.5, 0.9],
-        **dict.fromkeys(("mae", "mse", "rmse", "mape"), [0.5, 0.25, 0.75]),
+        **{name: [0.5, 0.25, 0.75] for name in ("mae", "mse", "rmse", "mape")},
     }
     for epoch in (1, 2, 3):
         now = {name: values[:epoch] for name, values in metrics.items()}

@@ -70,8 +70,9 @@ def test_functions_of_scikit_learn(function, way):
     assert metrics.direction(function.__name__) == way
 
 
-def test_no_name_has_two_directions():
-    assert not metrics.LOWER_IS_BETTER & metrics.HIGHER_IS_BETTER
+def test_every_name_has_one_direction():
+    named = " ".join(metrics._BETTER.values()).split()
+    assert sorted(named) == sorted(metrics.DIRECTIONS)
     assert metrics.direction("my_loss") is None
 
 
