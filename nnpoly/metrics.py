@@ -70,7 +70,7 @@ RECORDED = ("epoch", "loss", "validation_loss", "learning_rate", "seconds")
 
 # Which way is better, by name: of the losses, of the metrics above, and of scikit-learn's
 # functions and scorers.
-_BETTER = {
+BETTER = {
     "min": """
     loss validation_loss
     mae mse rmse mape log_loss
@@ -100,7 +100,7 @@ _BETTER = {
     neg_negative_likelihood_ratio neg_root_mean_squared_error neg_root_mean_squared_log_error
     """,
 }
-DIRECTIONS = {name: way for way, names in _BETTER.items() for name in names.split()}
+DIRECTIONS = {name: way for way, names in BETTER.items() for name in names.split()}
 
 
 def direction(name: str) -> str | None:

@@ -71,7 +71,7 @@ def test_functions_of_scikit_learn(function, way):
 
 
 def test_every_name_has_one_direction():
-    named = " ".join(metrics._BETTER.values()).split()
+    named = " ".join(metrics.BETTER.values()).split()
     assert sorted(named) == sorted(metrics.DIRECTIONS)
     assert metrics.direction("my_loss") is None
 
