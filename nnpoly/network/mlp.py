@@ -85,7 +85,7 @@ class MLP(Network):
         weights, biases = _hosted_list("Ws", Ws), _hosted_list("bs", bs)
         widths = _widths_of(weights, biases)
         if dtype is None:
-            dtype = str(weights[0].dtype) if weights[0].dtype.kind == "f" else "float64"
+            dtype = weights[0].dtype.name if weights[0].dtype.kind == "f" else "float64"
         net = cls(widths, activation, output, "zeros", dtype, seed, backend, device)
         pieces = [piece for pair in zip(weights, biases, strict=True) for piece in pair]
         net.w = host.vector(pieces, net.dtype)
