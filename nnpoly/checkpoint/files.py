@@ -89,6 +89,7 @@ def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
     """Return where a fit stands, and add the arrays of its callbacks' states to `arrays`."""
     callbacks = []
     for i, (name, state) in enumerate(zip(calls.names, calls.states(), strict=True)):
+        state = {key: v.item() if host.is_scalar(v) else v for key, v in state.items()}
         tensors = {key: value for key, value in state.items() if host.is_host(value)}
         arrays.update({f"callback/{i}/{key}": value for key, value in tensors.items()})
         values = {key: value for key, value in state.items() if key not in tensors}

@@ -575,6 +575,51 @@ def test_states_that_cannot_be_saved_are_named(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+class Remembers:
+    """A callback that remembers what it was given."""
+
+    def __init__(self, memory: dict[str, Any]) -> None:
+        self.memory = memory
+
+    def __call__(self, t: nn.Trainer, history: nn.History) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return self.memory
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.memory = state
+
+
+def test_what_a_callback_remembers_comes_back_as_it_was(tmp_path):
+    """NumPy's scalars come back as Python's numbers, and arrays as arrays."""
+    scalars = {
+        "half": np.float16(0.5),
+        "best": np.float32(0.25),
+        "double": np.float64(0.1),
+        "count": np.int64(3),
+        "byte": np.uint8(255),
+        "flag": np.bool_(True),
+        "infinity": np.float32(np.inf),
+    }
+    plain = {"python": 0.1, "integer": 2**70, "text": "a", "nothing": None, "list": [1, {"a": 2.5}]}
+    arrays = {"array": np.arange(6.0).reshape(2, 3), "zero_dimensional": np.array(4, "i2")}
+    fit(
+        trainer(),
+        1,
+        callbacks=[Remembers({**scalars, **plain, **arrays}), Checkpoint(tmp_path / "a")],
+    )
+    again = Remembers({})
+    fit(trainer(), 2, callbacks=[again, Checkpoint(tmp_path / "a")], resume=tmp_path / "a")
+    assert set(again.memory) == {*scalars, *plain, *arrays}
+    for name, value in scalars.items():
+        assert again.memory[name] == value
+        assert type(again.memory[name]) is type(value.item())
+    assert {name: again.memory[name] for name in plain} == plain
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again.memory[name], array, strict=True)
+
+
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
