@@ -239,7 +239,7 @@ def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
 
 
 def _of_labels(name: str, labels: Any, guesses: Any, weights: Any) -> float:
-    """Return a metric of labels: (n,), or (n, K) where they do not exclude each other."""
+    """A metric of labels: (n,), or (n, K) where they do not exclude each other."""
     if labels.ndim == 2 and name in OF_ONE_LABEL:
         return _mean_over_outputs(name, labels, guesses, weights)
     single = labels.ndim == 2 and labels.shape[1] == 1
@@ -252,7 +252,7 @@ def _of_labels(name: str, labels: Any, guesses: Any, weights: Any) -> float:
 
 
 def _of_probabilities(name: str, y: Any, f: Any, weights: Any) -> float:
-    """Return a metric of probabilities f of rows y of 0 and 1: (n, K)."""
+    """A metric of probabilities f: (n, K) and rows y of 0 and 1: (n, K)."""
     if name == "log_loss":
         return _mean_over_outputs(name, y, f, weights, labels=[0, 1])
     ones, zeros = (_total(side, weights) for side in (y, 1 - y))
@@ -265,30 +265,30 @@ def _of_probabilities(name: str, y: Any, f: Any, weights: Any) -> float:
 
 
 def _total(rows: Any, weights: Any) -> Any:
-    """Return the weight of the ones in each column of rows of 0 and 1: (K,)."""
+    """The number of ones, or their weight, in each column of rows of 0 and 1: (K,)."""
     return rows.sum(axis=0) if weights is None else weights @ rows
 
 
 def _mean_over_outputs(name: str, y: Any, f: Any, weights: Any, **options: Any) -> float:
-    """Return the mean over the columns of a metric of one column."""
+    """The mean over the columns of a metric of one column."""
     K = int(f.shape[1])
     return math.fsum(_call(name, y[:, k], f[:, k], weights, **options) for k in range(K)) / K
 
 
 def _labels(rows: Any, output: str) -> Any:
-    """Return class indices (n,) of softmax's rows, 0 and 1 of sigmoids': (n, K)."""
+    """Class indices (n,) of a softmax's rows; 0 and 1 of sigmoids': (n, K)."""
     if output == "softmax":
         return rows if rows.ndim == 1 else rows.argmax(axis=1)
     return (rows >= 0.5).astype("int64")
 
 
 def _indicators(labels: Any, K: int) -> Any:
-    """Return labels as rows of 0 and 1: (n, K)."""
+    """Labels as rows of 0 and 1: (n, K)."""
     return labels if labels.ndim == 2 else (labels[:, None] == host.arange(K)).astype("int64")
 
 
 def _call(name: str, y: Any, f: Any, weights: Any, **options: Any) -> float:
-    """Return what scikit-learn's function of that name computes."""
+    """Compute a metric by its function in scikit-learn."""
     function = getattr(_sklearn("metrics"), FUNCTIONS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of classes that were never predicted

@@ -70,7 +70,7 @@ def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> No
 
 
 def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
-    """Return what a file has beside its arrays: the JSON text, and the checksum of both."""
+    """The metadata of a file: the JSON text, and the checksum of it and the arrays."""
     return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}
 
 
@@ -115,7 +115,7 @@ def _require_json(value: Any, name: str) -> None:
 
 
 def _plain(name: str, array: Any) -> host.HostArray:
-    """Return an array as it is in a file: contiguous and little-endian."""
+    """An array as files have it: contiguous and little-endian."""
     plain = np.asarray(array, order="C")
     if plain.dtype.kind not in _KINDS:
         raise TypeError(f"save: the array {name!r} must hold numbers, got dtype {plain.dtype}.")
@@ -123,7 +123,7 @@ def _plain(name: str, array: Any) -> host.HostArray:
 
 
 def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
-    """Return the SHA-256 of the JSON text and of every array's name, dtype, shape and bytes."""
+    """The SHA-256 of the JSON text and of each array's name, dtype, shape and bytes."""
     found = hashlib.sha256(json.dumps(text).encode())
     for name, array in sorted(arrays.items()):
         found.update(json.dumps([name, array.dtype.name, array.shape]).encode())
@@ -157,13 +157,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the path that links lead to; its last part may not exist yet."""
+    """The path that links lead to; its last part may not exist yet."""
     return Path(os.path.realpath(path))
 
 
 def _copy_mode(source: Path, target: Path) -> None:
-    """Give a file the mode of another one, where that exists."""
-    with contextlib.suppress(FileNotFoundError):
+    """Give a file the mode of another one, where that exists and the disk has modes."""
+    with contextlib.suppress(OSError):
         os.chmod(target, stat.S_IMODE(source.stat().st_mode))
 
 
@@ -215,6 +215,7 @@ def read(path: Any) -> tuple[dict[str, Any], Arrays]:
 
 
 def _header(text: str) -> dict[str, Any]:
+    """The header of a file's JSON text, if it has this version's format."""
     header: dict[str, Any] = json.loads(text)
     found = header["format"]
     if found > FORMAT:
@@ -234,7 +235,7 @@ _CAUSES = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Recur
 
 @contextlib.contextmanager
 def named(path: Any) -> Iterator[None]:
-    """Turn whatever a damaged file causes into one clear error."""
+    """Raise the errors of a damaged file as one ValueError that names the file."""
     try:
         yield
     except (*_CAUSES, safetensors().SafetensorError) as error:

@@ -93,7 +93,7 @@ class OneHot:
 
 
 def _array(labels: Any) -> host.HostArray:
-    """Return labels as an array in which different ones stay different.
+    """Labels as an array in which different ones stay different.
 
     NumPy turns integers beyond int64, and integers beside floats, into float64, which rounds them:
     they stay Python's own integers then.
@@ -108,7 +108,7 @@ def _array(labels: Any) -> host.HostArray:
 
 
 def _places(labels: host.HostArray, classes: host.HostArray) -> host.HostArray:
-    """Return the place in `classes` of every label, or -1 where it is not among them: (n,)."""
+    """The place in `classes` of each label, -1 where it is not among them: (n,)."""
     kinds = {labels.dtype.kind, classes.dtype.kind}
     if "O" not in kinds and (len(kinds) == 1 or not kinds & set("iuf")):
         return host.index_of(labels, classes)
@@ -118,6 +118,7 @@ def _places(labels: host.HostArray, classes: host.HostArray) -> host.HostArray:
 
 
 def _labels(labels: Any) -> host.HostArray:
+    """Labels as a vector: (n,), n >= 1."""
     array = _array(labels)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -127,8 +128,9 @@ def _labels(labels: Any) -> host.HostArray:
 
 
 def _short(classes: Sequence[Any]) -> str:
-    shown = ", ".join(repr(c) for c in classes[:8])
-    return shown + (", ..." if len(classes) > 8 else "")
+    """The first classes as text, for a message."""
+    first = ", ".join(repr(c) for c in classes[:8])
+    return first + (", ..." if len(classes) > 8 else "")
 
 
 def one_hot(labels: Any, classes: Any = None, dtype: str = "float32") -> Array:
