@@ -16,6 +16,13 @@ identity, exp          r2, mae, mse, rmse, mape             the predictions
 
 f1, precision, recall, roc_auc and average_precision are means over the classes that do not weigh
 them by size ("macro", one against the rest); of a single sigmoid they are those of class 1.
+
+Of several sigmoids, which are labels that do not exclude each other, every metric is the mean over
+the labels, but for accuracy: it is the share of rows with all labels right.
+
+A metric is NaN where it is not defined: roc_auc where a class, or all but one, has no row,
+average_precision where a class has none, r2 of a single row, and all where a prediction is NaN or
+infinite.
 """
 
 from __future__ import annotations
@@ -25,12 +32,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from . import _checks
+from . import _checks, losses
 from .backends import host, registry
+from .data import entering
 from .network import Network
 
 Metric: TypeAlias = str | Callable[[Any, Any], float]
 
+# The names that `metrics=` takes, and their functions in sklearn.metrics.
 OF_LABELS = {
     "accuracy": "accuracy_score",
     "balanced_accuracy": "balanced_accuracy_score",
@@ -51,12 +60,82 @@ OF_REALS = {
     "rmse": "root_mean_squared_error",
     "mape": "mean_absolute_percentage_error",
 }
+FUNCTIONS = {**OF_LABELS, **OF_PROBABILITIES, **OF_REALS}
+NAMES = tuple(FUNCTIONS)
 PER_CLASS = ("f1", "precision", "recall")
-NAMES = (*OF_LABELS, *OF_PROBABILITIES, *OF_REALS)
+OF_ONE_LABEL = ("balanced_accuracy", "matthews", "log_loss")  # of several: the mean over them
+
+# What a fit and its logs record under names of their own.
+RECORDED = ("epoch", "loss", "validation_loss", "learning_rate", "seconds")
+
+# Which way is better, by name: of the losses, of the metrics above, and of scikit-learn's
+# functions and scorers.
+BETTER = {
+    "min": """
+    loss validation_loss
+    mae mse rmse mape log_loss
+    brier_score_loss coverage_error davies_bouldin_score hamming_loss hinge_loss
+    label_ranking_loss max_error mean_absolute_error mean_absolute_percentage_error
+    mean_gamma_deviance mean_pinball_loss mean_poisson_deviance mean_squared_error
+    mean_squared_log_error mean_tweedie_deviance median_absolute_error negative_likelihood_ratio
+    root_mean_squared_error root_mean_squared_log_error zero_one_loss
+    """,
+    "max": """
+    accuracy balanced_accuracy f1 precision recall matthews roc_auc average_precision r2
+    accuracy_score adjusted_mutual_info_score adjusted_rand_score auc average_precision_score
+    balanced_accuracy_score calinski_harabasz_score cohen_kappa_score completeness_score
+    consensus_score d2_absolute_error_score d2_brier_score d2_log_loss_score d2_pinball_score
+    d2_tweedie_score dcg_score explained_variance_score f1_score fbeta_score
+    fowlkes_mallows_score homogeneity_score jaccard_score label_ranking_average_precision_score
+    matthews_corrcoef mutual_info_score ndcg_score normalized_mutual_info_score
+    positive_likelihood_ratio precision_score r2_score rand_score recall_score roc_auc_score
+    silhouette_score top_k_accuracy_score v_measure_score
+    explained_variance f1_macro f1_micro f1_samples f1_weighted jaccard jaccard_macro
+    jaccard_micro jaccard_samples jaccard_weighted precision_macro precision_micro
+    precision_samples precision_weighted recall_macro recall_micro recall_samples recall_weighted
+    roc_auc_ovo roc_auc_ovo_weighted roc_auc_ovr roc_auc_ovr_weighted top_k_accuracy
+    neg_brier_score neg_log_loss neg_max_error neg_mean_absolute_error
+    neg_mean_absolute_percentage_error neg_mean_gamma_deviance neg_mean_poisson_deviance
+    neg_mean_squared_error neg_mean_squared_log_error neg_median_absolute_error
+    neg_negative_likelihood_ratio neg_root_mean_squared_error neg_root_mean_squared_log_error
+    """,
+}
+DIRECTIONS = {name: way for way, names in BETTER.items() for name in names.split()}
+
+
+def direction(name: str) -> str | None:
+    """Return "min" where a lower value of a metric is better, "max" where a higher one is.
+
+    Parameters
+    ----------
+    name
+        A metric's name, here or in scikit-learn, "loss" or "validation_loss".
+
+    Returns
+    -------
+    str or None
+        None for any other name.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.metrics.direction("mae"), nn.metrics.direction("d2_log_loss_score")
+    ('min', 'max')
+    >>> nn.metrics.direction("profit") is None
+    True
+    """
+    return DIRECTIONS.get(name)
 
 
 def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
-    """Return metrics by name, checked against the network's output."""
+    """Return metrics by name, checked against the network's output.
+
+    Raises
+    ------
+    ValueError
+        For what is no list of names and functions, for a name that another output has, and where
+        two have the same name, or one has a name that a fit records already.
+    """
     if isinstance(wanted, str) or not isinstance(wanted, Iterable):
         raise ValueError(f"{where}: `metrics` must be a list such as ['accuracy'], got {wanted!r}.")
     classifies = output in ("softmax", "sigmoid", "step")
@@ -64,11 +143,21 @@ def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     for i, metric in enumerate(wanted):
         if callable(metric):
-            found[getattr(metric, "__name__", f"metric_{i}")] = metric
+            name = getattr(metric, "__name__", f"metric_{i}")
         else:
-            name = _checks.choice(where, f"metrics[{i}]", metric, known)
-            found[name] = name
+            name = metric = _checks.choice(where, f"metrics[{i}]", metric, known)
             _sklearn(where)
+        if name in RECORDED:
+            raise ValueError(
+                f"{where}: `metrics[{i}]` must not be called {name!r}, which a fit records "
+                "already. Give the function another name."
+            )
+        if name in found:
+            raise ValueError(
+                f"{where}: `metrics` must have different names, got {name!r} twice. Define each "
+                "function under a name of its own (def), not as a lambda."
+            )
+        found[name] = metric
     return found
 
 
@@ -89,8 +178,19 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
     ----------
     X, y
         Inputs (n, m_0) and targets: rows (n, K), or class indices (n,), or (n,) for one output.
+        They are checked as `Trainer.fit` does.
     metrics
         Names (see the module's table) or functions of (y, f).
+
+    Returns
+    -------
+    dict
+        Each metric by name; NaN where it is not defined.
+
+    Raises
+    ------
+    ValueError
+        For data that `Trainer.fit` refuses: wrong shapes, labels out of range or of text, NaN.
 
     Examples
     --------
@@ -99,71 +199,97 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
     >>> nn.metrics.score(net, [[1.0], [2.0], [3.0]], [1.0, 2.0, 4.0], ["mae"])
     {'mae': 0.333...}
     """
-    resolved = resolve("metrics.score", metrics, net.output)
-    return compute(resolved, net.output, y, registry.to_host(net(X)))
+    where = "metrics.score"
+    resolved = resolve(where, metrics, net.output)
+    loss = losses.OF_OUTPUT.get(net.output, losses.Logistic())  # a step's targets are a sigmoid's
+    widths = (net.inputs, net.outputs)
+    x, _, _ = entering.checked(where, net.place, loss, widths, X, y, whole=True)
+    return compute(resolved, net.output, y, registry.to_host(net(x)))
 
 
 def compute(
     metrics: Mapping[str, Metric], output: str, y: Any, f: host.HostArray, sample_weight: Any = None
 ) -> dict[str, float]:
-    """Return each metric of targets y and predictions f: (n, K); NaN where it is not defined."""
+    """Return each metric of checked targets y and predictions f: (n, K); NaN where undefined."""
     y = registry.to_host(y)
     weights = None if sample_weight is None else registry.to_host(sample_weight)
     y = y[:, None] if y.ndim == 1 and output != "softmax" else y
     return {
-        name: float(metric(y, f)) if callable(metric) else _named(name, output, y, f, weights)
+        name: float(metric(y, f)) if callable(metric) else _named(metric, output, y, f, weights)
         for name, metric in metrics.items()
     }
 
 
 def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
-    sklearn_metrics = _sklearn("metrics")
+    if not host.all_finite(f):
+        return math.nan
     if name in OF_REALS:
-        return _defined(getattr(sklearn_metrics, OF_REALS[name]), y, f, sample_weight=weights)
+        if name == "r2" and len(y) < 2:
+            return math.nan
+        return _call(name, y, f, weights)
     if name in OF_LABELS:
-        labels, guesses = _labels(y, output), _labels(f, output)
-        options = _averaging(name, f, output)
-        function = getattr(sklearn_metrics, OF_LABELS[name])
-        return _defined(function, labels, guesses, sample_weight=weights, **options)
-    function = getattr(sklearn_metrics, OF_PROBABILITIES[name])
-    y = _labels(y, output) if name == "log_loss" and output == "softmax" else _rows(y, f)
-    options = {"labels": list(range(f.shape[1]))} if y.ndim == 1 else {}
+        return _of_labels(name, _labels(y, output), _labels(f, output), weights)
     if output == "softmax":
         f = f.astype("float64")
         f = f / f.sum(axis=1, keepdims=True)  # a float32 softmax is off by its roundings
+    labels, K = _labels(y, output), f.shape[1]
+    if name == "log_loss" and output == "softmax" and K > 1:
+        return _call(name, labels, f, weights, labels=list(range(K)))
+    return _of_probabilities(name, _indicators(labels, K), f, weights)
+
+
+def _of_labels(name: str, labels: Any, guesses: Any, weights: Any) -> float:
+    """A metric of labels: (n,), or (n, K) where they do not exclude each other."""
+    if labels.ndim == 2 and name in OF_ONE_LABEL:
+        return _mean_over_outputs(name, labels, guesses, weights)
+    single = labels.ndim == 2 and labels.shape[1] == 1
+    if single:
+        labels, guesses = labels[:, 0], guesses[:, 0]
+    if name not in PER_CLASS:
+        return _call(name, labels, guesses, weights)
+    average = "binary" if single else "macro"
+    return _call(name, labels, guesses, weights, average=average, zero_division=0.0)
+
+
+def _of_probabilities(name: str, y: Any, f: Any, weights: Any) -> float:
+    """A metric of probabilities f: (n, K) and rows y of 0 and 1: (n, K)."""
+    if name == "log_loss":
+        return _mean_over_outputs(name, y, f, weights, labels=[0, 1])
+    ones, zeros = (_total(side, weights) for side in (y, 1 - y))
+    missing = (ones == 0) | (zeros == 0) if name == "roc_auc" else ones == 0
+    if missing.any():
+        return math.nan
     if f.shape[1] == 1:
         y, f = y[:, 0], f[:, 0]
-    return _defined(function, y, f, sample_weight=weights, **options)
+    return _call(name, y, f, weights)
 
 
-def _averaging(name: str, f: Any, output: str) -> dict[str, Any]:
-    """Return scikit-learn's options of a metric that is computed class by class."""
-    if name not in PER_CLASS:
-        return {}
-    single = f.shape[1] == 1
-    return {"average": "binary" if single else "macro", "zero_division": 0.0}
+def _total(rows: Any, weights: Any) -> Any:
+    """The number of ones, or their weight, in each column of rows of 0 and 1: (K,)."""
+    return rows.sum(axis=0) if weights is None else weights @ rows
+
+
+def _mean_over_outputs(name: str, y: Any, f: Any, weights: Any, **options: Any) -> float:
+    """The mean over the columns of a metric of one column."""
+    K = int(f.shape[1])
+    return math.fsum(_call(name, y[:, k], f[:, k], weights, **options) for k in range(K)) / K
 
 
 def _labels(rows: Any, output: str) -> Any:
-    """Return class indices (n,) of softmax's rows, 0 and 1 of sigmoid's, (n,) for a single one."""
+    """Class indices (n,) of a softmax's rows; 0 and 1 of sigmoids': (n, K)."""
     if output == "softmax":
         return rows if rows.ndim == 1 else rows.argmax(axis=1)
-    labels = (rows >= 0.5).astype("int64")
-    return labels[:, 0] if labels.shape[1] == 1 else labels
+    return (rows >= 0.5).astype("int64")
 
 
-def _rows(y: Any, f: Any) -> Any:
-    """Return targets as rows of 0 and 1: (n, K)."""
-    if y.ndim == 1:
-        return (y[:, None] == host.arange(f.shape[1])).astype("int64")
-    return (y >= 0.5).astype("int64")
+def _indicators(labels: Any, K: int) -> Any:
+    """Labels as rows of 0 and 1: (n, K)."""
+    return labels if labels.ndim == 2 else (labels[:, None] == host.arange(K)).astype("int64")
 
 
-def _defined(function: Callable[..., Any], *arrays: Any, **options: Any) -> float:
-    """Return what the function returns, and NaN where it is not defined (a class is missing)."""
+def _call(name: str, y: Any, f: Any, weights: Any, **options: Any) -> float:
+    """Compute a metric by its function in scikit-learn."""
+    function = getattr(_sklearn("metrics"), FUNCTIONS[name])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return float(function(*arrays, **options))
-        except ValueError:
-            return math.nan
+        warnings.simplefilter("ignore")  # such as of classes that were never predicted
+        return float(function(y, f, sample_weight=weights, **options))

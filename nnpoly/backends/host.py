@@ -74,6 +74,11 @@ def is_host(data: Any) -> bool:
     return isinstance(data, np.ndarray | np.generic)
 
 
+def is_scalar(data: Any) -> bool:
+    """Whether `data` is a NumPy scalar."""
+    return isinstance(data, np.generic)
+
+
 def is_memory_map(array: HostArray) -> bool:
     """Whether the array's memory is a file."""
     return isinstance(array, np.memmap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .. import _checks
+from .. import _checks, metrics
 
 if TYPE_CHECKING:
     from ..training import History
@@ -20,24 +20,28 @@ class Best:
         "loss", "validation_loss", or the name of a metric in `history.metrics`; None for the
         validation loss where there is one, else the loss.
     mode
-        "min" or "max"; None for "max" where a metric is named, unless its name has "loss" or
-        "error" in it.
+        "min" or "max", which is better; None for the way that `nnpoly.metrics.direction` knows.
     min_delta
         How much better a value must be to count.
+
+    Raises
+    ------
+    ValueError
+        For a metric of another name without a mode.
     """
 
     def __init__(self, where: str, monitor: Any, mode: Any, min_delta: Any = 0.0) -> None:
         if monitor is not None and not isinstance(monitor, str):
             raise ValueError(f"{where}: `monitor` must be a name or None, got {monitor!r}.")
         if mode is None:
-            falls = monitor is None or "loss" in monitor or "error" in monitor
-            mode = "min" if falls else "max"
+            mode = _direction(where, monitor or "loss")
         self._where, self._monitor = where, monitor
         self._sign = -1.0 if _checks.choice(where, "mode", mode, ("min", "max")) == "max" else 1.0
         self.min_delta = _checks.number(where, "min_delta", min_delta, low=0.0)
         self.clear()
 
     def clear(self) -> None:
+        """Forget all epochs."""
         self.value, self.epoch = self._sign * math.inf, 0
 
     def look(self, history: History) -> bool:
@@ -50,7 +54,7 @@ class Best:
 
     def _newest(self, history: History) -> float:
         records = {"loss": history.loss, "validation_loss": history.validation_loss}
-        records |= getattr(history, "metrics", {})
+        records |= history.metrics
         recorded = [name for name, values in records.items() if values]
         name = self._monitor or ("validation_loss" if history.validation_loss else "loss")
         if name not in recorded:
@@ -65,3 +69,13 @@ class Best:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.value, self.epoch = state["best"], state["best_epoch"]
+
+
+def _direction(where: str, monitor: str) -> str:
+    known = metrics.direction(monitor)
+    if known is None:
+        raise ValueError(
+            f"{where}: `monitor` {monitor!r} is no metric of nnpoly's or scikit-learn's, so "
+            'whether lower or higher is better must be said. Give mode="min" or mode="max".'
+        )
+    return known

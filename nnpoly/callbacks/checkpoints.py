@@ -32,7 +32,7 @@ class Checkpoint:
         Also keep the trainer of the best epoch, in a file beside: "model.best.safetensors" beside
         "model.safetensors" (the attribute `best_path`).
     monitor, mode
-        What is best, as for `EarlyStopping`.
+        Which record is watched, and whether lower or higher is better, as for `EarlyStopping`.
 
     Examples
     --------

@@ -21,11 +21,11 @@ Row = dict[str, float]
 
 
 def _row(trainer: Trainer, history: History) -> Row:
-    """Return what the newest epoch recorded, by name."""
+    """The values of the newest epoch, by name."""
     row = {"loss": history.loss[-1]}
     if history.validation_loss:
         row["validation_loss"] = history.validation_loss[-1]
-    for name, values in getattr(history, "metrics", {}).items():
+    for name, values in history.metrics.items():
         if values:
             row[name] = values[-1]
     if trainer.calls is not None:
@@ -34,7 +34,7 @@ def _row(trainer: Trainer, history: History) -> Row:
 
 
 class _FileLog:
-    """A text file with a line an epoch; a subclass says what a line is."""
+    """A text file with a line an epoch; a subclass writes and reads the line."""
 
     def __init__(self, path: Any) -> None:
         from ..data.container import as_path
@@ -44,7 +44,7 @@ class _FileLog:
         self._clock = time.perf_counter()
 
     def begin(self, trainer: Trainer) -> None:
-        """Keep the lines of epochs that the trainer has behind it, and start the clock."""
+        """Keep the lines of the epochs that the trainer has trained, and start the clock."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
                 f"{type(self).__name__}: `path` is in {self.path.parent}, which is no folder. "
@@ -54,7 +54,7 @@ class _FileLog:
         self._clock = time.perf_counter()
 
     def _shorten(self, epochs: int) -> int:
-        """Drop all lines after `epochs`; return the last epoch that is left."""
+        """Drop the lines of epochs after `epochs`; return the last epoch that is left."""
         from ..data.container import write_atomically
 
         if not self.path.exists():
@@ -84,11 +84,11 @@ class _FileLog:
             self._last = epoch
 
     def _text(self, row: Row) -> str:
-        """Return the line, with what must stand before it."""
+        """Return the line of an epoch, with the heading before it where the file is new."""
         raise NotImplementedError
 
     def _epoch(self, line: str) -> int:
-        """Return the epoch that a line is about, 0 for a heading, -1 for what is no whole line."""
+        """Return the epoch of a line: 0 for a heading, -1 for a line that is no log's, or torn."""
         raise NotImplementedError
 
 
@@ -204,7 +204,7 @@ class TensorBoard:
         self._writer: Any = None
 
     def _protocol(self) -> tuple[Any, ...]:
-        """Return tensorboard's writer of event files, and what it writes."""
+        """Return tensorboard's classes: the writer of event files, and the messages in them."""
         try:
             from tensorboard.compat.proto.event_pb2 import Event, SessionLog
             from tensorboard.compat.proto.summary_pb2 import Summary

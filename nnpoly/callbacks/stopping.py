@@ -22,12 +22,14 @@ class EarlyStopping:
         How much better a value must be to count as an improvement. NaN and infinity never do.
     restore_best
         Give the network back the parameters (and BatchNorm statistics) of its best epoch once
-        training is over, however it ended. The optimiser's moments stay as they are.
+        training is over, however it ended; so is `trainer.averaged()`, where the optimiser keeps an
+        average. Its other moments stay as they are.
     monitor
         "loss", "validation_loss", or the name of a metric in `history.metrics`; None for the
         validation loss where there is validation data, else the training loss.
     mode
-        "min" or "max", what better is. None: "max" for metrics, unless the name says loss or error.
+        "min" or "max", which is better. None: as `nnpoly.metrics.direction` says, which knows the
+        losses, the metrics of nnpoly and those of scikit-learn; any other needs it.
 
     Attributes
     ----------
@@ -55,10 +57,12 @@ class EarlyStopping:
 
     @property
     def best(self) -> float:
+        """The best value so far."""
         return self._best.value
 
     @property
     def best_epoch(self) -> int:
+        """The epoch of the best value, 0 for none."""
         return self._best.epoch
 
     def begin(self, trainer: Trainer) -> None:
@@ -70,12 +74,16 @@ class EarlyStopping:
         """Look at the newest epoch; True once patience has run out."""
         if self._best.look(history) and self.restore_best:
             self._arrays = trainer.network.copy().arrays()
+            if trainer.optimizer.ema is not None:
+                self._arrays["average"] = trainer.averaged().w
         return len(history) - self.best_epoch >= self.patience
 
     def end(self, trainer: Trainer, history: History) -> None:
         """Give the network its best weights."""
         if self._arrays:
             trainer.network.restore(self._arrays)
+            if trainer.optimizer.ema is not None and "average" in self._arrays:
+                trainer.restore_average(self._arrays["average"])
             self._arrays = {}
 
     def state(self) -> dict[str, Any]:
@@ -104,7 +112,7 @@ class ReduceOnPlateau:
     patience
         Epochs without improvement, or since the rate was lowered, before it is lowered.
     min_delta, monitor, mode
-        What an improvement is, as for `EarlyStopping`.
+        Which record is watched, and when it is better, as for `EarlyStopping`.
     minimum
         The lowest `rate_factor`.
 

@@ -5,7 +5,7 @@ and after it, on a line of its own, the SHA-256 of both: under one key, since sa
 several in any order, and the same content shall be the same file. Nothing in it can run code.
 
 Writing is atomic: a temporary file beside the target is flushed to the disk and then renamed, so
-the target is always whole, old or new.
+the target is always whole, old or new. A link is followed, and a file that is there keeps its mode.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import re
 import secrets
-import zlib
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,11 @@ from ..backends import host
 FORMAT = 2
 Arrays = dict[str, host.HostArray]
 
-# Whose temporary files these are: the numbers of processes are one machine's own.
-_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+# Names of temporary files do not grow with the target's, which may be as long as a name can be.
+# Their writers may be of other machines and containers that share the folder, so whether one still
+# runs cannot be asked: a file that has not been written to for so long was abandoned.
+_TEMPORARY = re.compile(r"\.nnpoly-[0-9a-f]{16}\.tmp")
+ABANDONED = 3600.0  # seconds
 _KINDS = "biuf"  # of arrays: bool, int, unsigned, float
 
 
@@ -77,18 +79,17 @@ def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
-    """Return what a file has beside its arrays: the JSON text, and the checksum of both."""
+    """The metadata of a file: the JSON text, and the checksum of it and the arrays."""
     return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}
 
 
 def target_path(path: Any) -> Path:
-    """Return where to write, if something can be written there."""
+    """Return `path` as a path, if something can be written there."""
     safetensors()
     target = as_path("save", path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"save: `path` is in {target.parent}, which is no folder. Make it first."
-        )
+    folder = _resolved(target).parent
+    if not (target.exists() or folder.is_dir()):
+        raise FileNotFoundError(f"save: `path` is in {folder}, which is no folder. Make it first.")
     if target.is_dir():
         raise IsADirectoryError(f"save: `path` {target} is a folder. Name a file in it.")
     return target
@@ -123,7 +124,7 @@ def _require_json(value: Any, name: str) -> None:
 
 
 def _plain(name: str, array: Any) -> host.HostArray:
-    """Return an array as it is in a file: contiguous and little-endian."""
+    """An array as files have it: contiguous and little-endian."""
     plain = np.asarray(array, order="C")
     if plain.dtype.kind not in _KINDS:
         raise TypeError(f"save: the array {name!r} must hold numbers, got dtype {plain.dtype}.")
@@ -131,7 +132,7 @@ def _plain(name: str, array: Any) -> host.HostArray:
 
 
 def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
-    """Return the SHA-256 of the JSON text and of every array's name, dtype, shape and bytes."""
+    """The SHA-256 of the JSON text and of each array's name, dtype, shape and bytes."""
     found = hashlib.sha256(json.dumps(text).encode())
     for name, array in sorted(arrays.items()):
         found.update(json.dumps([name, array.dtype.name, array.shape]).encode())
@@ -140,21 +141,39 @@ def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Make `content` the file's, or leave the file as it was."""
-    _remove_abandoned(path)
-    name = f".{path.name}.{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(name)
+    """Make `content` the file's, or leave the file as it was.
+
+    A pipe or a device is written into.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    target = _resolved(path)
+    temporary = target.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
+            _remove_abandoned(temporary)
+            _copy_mode(target, temporary)  # before the content: it may be private
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    _sync_folder(target.parent)
+
+
+def _resolved(path: Path) -> Path:
+    """The path that links lead to; its last part may not exist yet."""
+    return Path(os.path.realpath(path))
+
+
+def _copy_mode(source: Path, target: Path) -> None:
+    """Give a file the mode of another one, where that exists and the disk has modes."""
+    with contextlib.suppress(OSError):
+        os.chmod(target, stat.S_IMODE(source.stat().st_mode))
 
 
 def _sync_folder(folder: Path) -> None:
@@ -169,28 +188,19 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files of this target whose writers, on this machine, are gone."""
-    pattern = re.compile(re.escape(f".{path.name}.{_MACHINE}-") + r"(\d{1,9})-[0-9a-f]{8}")
-    with os.scandir(path.parent) as entries:
-        found = [(entry.path, pattern.fullmatch(entry.name)) for entry in entries]
-    for abandoned, match in found:
-        if match is not None and not _lives(int(match[1])):
-            with contextlib.suppress(OSError):
-                os.unlink(abandoned)
+def _remove_abandoned(newest: Path) -> None:
+    """Remove the temporary files beside a new one that are much older.
 
-
-def _lives(process: int) -> bool:
-    """Whether a process runs, or that cannot be told: outside POSIX, asking would signal it."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
+    Their ages are told by a file that is new in the same folder: the disk may be another machine's,
+    with a clock of its own.
+    """
+    with contextlib.suppress(OSError):  # the folder may be one that cannot be listed
+        now = newest.stat().st_mtime
+        found = [entry for entry in os.scandir(newest.parent) if _TEMPORARY.fullmatch(entry.name)]
+        for entry in found:
+            with contextlib.suppress(OSError):  # another process may have removed it
+                if now - entry.stat().st_mtime > ABANDONED:
+                    os.unlink(entry)
 
 
 # Reading
@@ -214,6 +224,7 @@ def read(path: Any) -> tuple[dict[str, Any], Arrays]:
 
 
 def _header(text: str) -> dict[str, Any]:
+    """The header of a file's JSON text, if it has this version's format."""
     header: dict[str, Any] = json.loads(text)
     found = header["format"]
     if found > FORMAT:
@@ -233,7 +244,7 @@ _CAUSES = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Recur
 
 @contextlib.contextmanager
 def named(path: Any) -> Iterator[None]:
-    """Turn whatever a damaged file causes into one clear error."""
+    """Raise the errors of a damaged file as one ValueError that names the file."""
     try:
         yield
     except (*_CAUSES, safetensors().SafetensorError) as error:

@@ -1,7 +1,11 @@
-"""Labels: class labels of any kind as one-hot rows or class indices, and back."""
+"""Labels: class labels of any kind as one-hot rows or class indices, and back.
+
+Labels are compared exactly: 2^53 and 2^53 + 1 are two classes, in whatever type they come.
+"""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +39,7 @@ class OneHot:
 
     def __post_init__(self) -> None:
         given = tuple(self.classes)
-        classes = tuple(host.asarray(given).tolist())
+        classes = tuple(_array(given).tolist())
         if not classes or classes != given or len(set(classes)) != len(classes):
             raise ValueError(
                 f"OneHot: `classes` must be different labels of one kind, at least one, got "
@@ -58,7 +62,7 @@ class OneHot:
     def indices(self, labels: Any) -> host.HostArray:
         """Return each label's class index: (n,) integers."""
         given = _labels(labels)
-        found = host.index_of(given, host.asarray(self.classes))
+        found = _places(given, _array(self.classes))
         unknown = given[found < 0]
         if unknown.size:
             raise ValueError(
@@ -69,13 +73,15 @@ class OneHot:
 
     def encode(self, labels: Any, dtype: str = "float32") -> host.HostArray:
         """Return one-hot rows: (n, K)."""
-        columns = host.asarray(range(len(self.classes)))
+        columns = host.arange(len(self.classes))
         rows: host.HostArray = self.indices(labels)[:, None] == columns
         return rows.astype(dtype)
 
     def decode(self, rows: Any) -> host.HostArray:
         """Return the label of each row's largest entry, or of each class index: (n,)."""
         given, K = registry.to_host(rows), len(self.classes)
+        if given.shape in ((0,), (0, K)):
+            return _array(self.classes)[:0]
         fits = given.ndim == 2 and given.shape[1] == K
         if not fits and not (given.dtype.kind in "iu" and host.within(given.astype("int64"), K)):
             raise ValueError(
@@ -83,11 +89,37 @@ class OneHot:
                 f"shape {given.shape} of dtype {given.dtype}."
             )
         indices = given.argmax(axis=1) if fits else given
-        return host.asarray(self.classes)[indices]
+        return _array(self.classes)[indices]
+
+
+def _array(labels: Any) -> host.HostArray:
+    """Labels as an array in which different ones stay different.
+
+    NumPy turns integers beyond int64, and integers beside floats, into float64, which rounds them:
+    they stay Python's own integers then.
+    """
+    array = registry.to_host(labels)
+    if array.dtype.kind != "f" or array.ndim != 1 or not isinstance(labels, list | tuple):
+        return array
+    whole = [hasattr(label, "__index__") for label in labels]
+    exact = [operator.index(x) if w else x for x, w in zip(labels, whole, strict=True)]
+    rounded = any(w and x != a for x, w, a in zip(exact, whole, array.tolist(), strict=True))
+    return host.asarray(exact, "object") if rounded or all(whole) else array
+
+
+def _places(labels: host.HostArray, classes: host.HostArray) -> host.HostArray:
+    """The place in `classes` of each label, -1 where it is not among them: (n,)."""
+    kinds = {labels.dtype.kind, classes.dtype.kind}
+    if "O" not in kinds and (len(kinds) == 1 or not kinds & set("iuf")):
+        return host.index_of(labels, classes)
+    # NumPy would compare an int64 and a uint64, or a float, as float64.
+    places = {label: k for k, label in enumerate(classes.tolist())}
+    return host.asarray([places.get(label, -1) for label in labels.tolist()])
 
 
 def _labels(labels: Any) -> host.HostArray:
-    array = registry.to_host(labels)
+    """Labels as a vector: (n,), n >= 1."""
+    array = _array(labels)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
             f"OneHot: `labels` must be a non-empty vector of labels, got shape {array.shape}."
@@ -96,8 +128,9 @@ def _labels(labels: Any) -> host.HostArray:
 
 
 def _short(classes: Sequence[Any]) -> str:
-    shown = ", ".join(repr(c) for c in classes[:8])
-    return shown + (", ..." if len(classes) > 8 else "")
+    """The first classes as text, for a message."""
+    first = ", ".join(repr(c) for c in classes[:8])
+    return first + (", ..." if len(classes) > 8 else "")
 
 
 def one_hot(labels: Any, classes: Any = None, dtype: str = "float32") -> Array:
@@ -128,7 +161,7 @@ def one_hot(labels: Any, classes: Any = None, dtype: str = "float32") -> Array:
     elif hasattr(classes, "__index__"):
         encoder = OneHot(tuple(range(_checks.integer("one_hot", "classes", classes))))
     else:
-        encoder = OneHot(tuple(host.asarray(classes).tolist()))
+        encoder = OneHot(tuple(_array(classes).tolist()))
     backend = registry.of(labels)
     device = None if backend.name == "numpy" else labels.device
     return backend.from_host(encoder.encode(labels, dtype), backend.device(device))

@@ -66,7 +66,7 @@ class MLP(Network):
         dtype: str | None = None,
         seed: int | None = 0,
     ) -> MLP:
-        """Return the network of given weights, which are copied.
+        """Return a network with copies of the given weights and biases.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class MLP(Network):
         weights, biases = _hosted_list("Ws", Ws), _hosted_list("bs", bs)
         widths = _widths_of(weights, biases)
         if dtype is None:
-            dtype = str(weights[0].dtype) if weights[0].dtype.kind == "f" else "float64"
+            dtype = weights[0].dtype.name if weights[0].dtype.kind == "f" else "float64"
         net = cls(widths, activation, output, "zeros", dtype, seed, backend, device)
         pieces = [piece for pair in zip(weights, biases, strict=True) for piece in pair]
         net.w = host.vector(pieces, net.dtype)
@@ -103,9 +103,18 @@ def regularised(
     layer_norm: bool = False,
     **place: Any,
 ) -> Network:
-    """Return an `MLP`, or a network with a LayerNorm before or a Dropout after every activation.
+    """Return an `MLP`, with a LayerNorm before or a Dropout after every activation if asked for.
 
-    place: `Network`'s dtype, seed, backend and device.
+    Parameters
+    ----------
+    widths, activation, output, init
+        As for `MLP`.
+    dropout
+        The probability of each Dropout; 0 for none.
+    layer_norm
+        Whether there are LayerNorms.
+    **place
+        `Network`'s dtype, seed, backend and device.
     """
     if not dropout and not layer_norm:
         return MLP(widths, activation, output, init, **place)
@@ -121,6 +130,7 @@ def regularised(
 
 
 def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
+    """The Dense layers of an MLP; the last one has no activation."""
     if not hasattr(widths, "__len__") or isinstance(widths, str) or len(widths) < 2:
         raise ValueError(
             f"MLP: `widths` must be [inputs, ..., outputs], at least two integers, got {widths!r}."
@@ -134,6 +144,7 @@ def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
 
 
 def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:
+    """The arrays of a list, of any backend, on the host."""
     if not isinstance(arrays, Sequence) or isinstance(arrays, str):
         came = type(arrays).__name__
         raise ValueError(f"MLP.from_weights: `{name}` must be a list of arrays, got {came}.")
@@ -141,6 +152,7 @@ def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:
 
 
 def _widths_of(weights: list[host.HostArray], biases: list[host.HostArray]) -> list[int]:
+    """The widths [m_0, ..., m_L] of weights and biases, whose shapes are checked."""
     if not weights or len(weights) != len(biases):
         raise ValueError(
             f"MLP.from_weights: `Ws` and `bs` must have one entry a layer each, got "

@@ -1,4 +1,4 @@
-"""The table that `Network.summary` prints: what each layer is, holds and computes."""
+"""The table of `Network.summary`: the layers, their parameters, memory and cost."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from typing import NamedTuple
 from .. import activations
 from ..layers import Dense, Layer, Residual
 
-COLUMNS = ("layer", "kind", "in", "->", "out", "activation", "parameters", "memory", "MFLOP")
-ALIGNED = "<<><<<>>>"  # each column's side
+# Each column's heading and alignment.
+COLUMNS = {
+    "layer": "<",
+    "kind": "<",
+    "in": ">",
+    "->": "<",
+    "out": "<",
+    "activation": "<",
+    "parameters": ">",
+    "memory": ">",
+    "MFLOP": ">",
+}
 
 
 class Line(NamedTuple):
-    """One layer of the table; a residual block has a line, and its inner layers have theirs."""
+    """A layer of the table. A residual block has a line, and so has each of its inner layers."""
 
     place: str  # such as "2", or "2.0" for the first layer inside a block
     layer: Layer
@@ -23,7 +33,7 @@ class Line(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """The number of parameters; a block's are those of its inner lines."""
+        """The number of parameters; of a residual block 0, as its inner layers have them."""
         if isinstance(self.layer, Residual):
             return 0
         return sum(math.prod(shape) for shape in self.layer.shapes().values())
@@ -36,16 +46,18 @@ class Line(NamedTuple):
 
     @property
     def backward(self) -> int:
-        """Those of its backward pass: dW and db cost what W x + b does, delta W below another W x.
+        """Floating-point operations of a backward pass of one sample.
 
-        The network's first layer carries no delta to below.
+        dW and db cost as much as W x + b; the delta of the layer below costs another W x, which the
+        first layer does not compute.
         """
         if not isinstance(self.layer, Dense):
             return 0
-        below = 0 if self.place == "0" else 2 * self.inputs * self.outputs
-        return self.forward + below
+        delta = 0 if self.place == "0" else 2 * self.inputs * self.outputs
+        return self.forward + delta
 
     def cells(self, itemsize: int, decimals: int) -> tuple[str, ...]:
+        """The line's cells, one a column."""
         name = "  " * self.place.count(".") + type(self.layer).__name__
         shape = (str(self.inputs), "->", str(self.outputs))
         labels = (self.place, name, *shape, _activation(self.layer))
@@ -55,7 +67,7 @@ class Line(NamedTuple):
 
 
 def lines(chain: Sequence[Layer], inputs: int, prefix: str = "") -> Iterator[Line]:
-    """Yield a line a layer, and after a residual block those of its inner layers."""
+    """Yield a line for each layer; the inner layers of a residual block follow it."""
     for l, layer in enumerate(chain):
         line = Line(f"{prefix}{l}", layer, inputs, layer.width(inputs))
         yield line
@@ -65,7 +77,7 @@ def lines(chain: Sequence[Layer], inputs: int, prefix: str = "") -> Iterator[Lin
 
 
 def table(chain: Sequence[Layer], inputs: int, itemsize: int) -> list[str]:
-    """Return the table's lines: header, layers, totals and the cost of a training step."""
+    """Return the lines of the table: heading, layers, totals, and the cost of a training step."""
     rows = list(lines(chain, inputs))
     parameters = sum(row.parameters for row in rows)
     forward, backward = sum(row.forward for row in rows), sum(row.backward for row in rows)
@@ -75,37 +87,46 @@ def table(chain: Sequence[Layer], inputs: int, itemsize: int) -> list[str]:
     costs = _costs(parameters, itemsize, forward, decimals)
     step, *parts = (_mega(flop, decimals) for flop in (forward + backward, forward, backward))
     return [
-        *_aligned([COLUMNS, *cells, (*total, *costs)]),
+        *_aligned([tuple(COLUMNS), *cells, (*total, *costs)]),
         f"training step  {step} MFLOP a sample (forward {parts[0]}, backward {parts[1]})",
     ]
 
 
 def _activation(layer: Layer) -> str:
+    """The name of a layer's activation; of one without a name, its class."""
     known = {activation: name for name, activation in activations.BY_NAME.items()}
     return known.get(layer.activation, type(layer.activation).__name__)
 
 
 def _costs(parameters: int, itemsize: int, flop: int, decimals: int) -> tuple[str, str, str]:
+    """The cells of parameters, memory and MFLOP."""
     return f"{parameters:,}", _bytes(parameters * itemsize), _mega(flop, decimals)
 
 
 def _bytes(size: int) -> str:
-    """Return a size in the SI unit that it has one to three digits in."""
-    power = min((len(str(size)) - 1) // 3, 4)
-    return f"{size} B" if power == 0 else f"{size / 1000**power:.1f} {' kMGT'[power]}B"
+    """A size in the largest unit that it reaches."""
+    for unit, value in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= value:
+            return f"{size / value:.1f} {unit}"
+    return f"{size} B"
 
 
 def _decimals(flop: int) -> int:
-    """Return how many decimals of MFLOP show three digits of a total."""
+    """The number of decimals, at most 6, with which a total in MFLOP shows three digits."""
     return min(max(0, 9 - len(str(flop))), 6)
 
 
 def _mega(flop: int, decimals: int) -> str:
+    """A number of operations in millions."""
     return f"{flop / 1e6:,.{decimals}f}" if flop else "0"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, with columns as wide as their widest cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(map(format, row, map("{}{}".format, ALIGNED, widths))).rstrip() for row in rows
-    ]
+    columns = list(zip(COLUMNS.values(), widths, strict=True))
+    lines = []
+    for row in rows:
+        cells = [f"{cell:{side}{width}}" for cell, (side, width) in zip(row, columns, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

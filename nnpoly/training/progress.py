@@ -1,4 +1,4 @@
-"""The line that shows how far a fit is: tqdm's in terminals and notebooks, else plain lines."""
+"""Progress of a fit on stderr: tqdm's bar in terminals and notebooks, else plain lines."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any
 
 from .history import History
 
-SECONDS = 5.0  # between two plain lines
+SECONDS = 5.0  # between plain lines, at least
 
 
 class Progress:
-    """One line of progress: epochs, rate, remaining time and losses, on stderr.
+    """Shows epochs, speed, remaining time and losses on stderr.
 
-    In a terminal or a notebook it is tqdm's, where that is installed. Elsewhere (logs, pipes) it is
-    a whole line every few seconds, and one for the last epoch.
+    In a terminal or a notebook it is tqdm's bar, where tqdm is installed. Elsewhere (logs, pipes) a
+    line is printed every few seconds, and one for the last epoch.
 
     Parameters
     ----------
-    epochs, done
-        How many there are, and how many of them are behind.
+    epochs
+        The number of epochs of the whole run.
+    done
+        The number of epochs that an earlier run has trained.
     enabled
-        False for silence.
+        False for no output.
     """
 
     def __init__(self, epochs: int, done: int = 0, enabled: bool = True) -> None:
         self._epochs, self._done, self._before = epochs, done, done
         self._enabled = enabled and sys.stderr is not None
         self._bar: Any = None
-        self._text = ""  # of the newest epoch, if it is not written yet
+        self._unwritten = ""  # the newest epoch's line, until it is printed
 
     def __enter__(self) -> Progress:
         self._start = self._written = time.monotonic()
@@ -45,29 +47,30 @@ class Progress:
         if not self._enabled:
             return
         self._done += 1
-        shown = {"loss": f"{history.loss[-1]:.4g}"}
+        losses = {"loss": f"{history.loss[-1]:.4g}"}
         if history.validation_loss:
-            shown["validation"] = f"{history.validation_loss[-1]:.4g}"
+            losses["validation"] = f"{history.validation_loss[-1]:.4g}"
         if self._bar is not None:
-            self._bar.set_postfix(shown, refresh=False)
+            self._bar.set_postfix(losses, refresh=False)
             self._bar.update()
             return
         now = time.monotonic()
-        self._text = self._line(shown, now - self._start)
+        self._unwritten = self._line(losses, now - self._start)
         if now - self._written >= SECONDS:
             self._write(now)
 
-    def _line(self, shown: dict[str, str], seconds: float) -> str:
+    def _line(self, losses: dict[str, str], seconds: float) -> str:
+        """The newest epoch's line, after so many seconds of training."""
         rate = (self._done - self._before) / max(seconds, 1e-9)
         left = (self._epochs - self._done) / rate
-        parts = [f"{name} {value}" for name, value in shown.items()]
+        parts = [f"{name} {value}" for name, value in losses.items()]
         speed = f"{rate:.3g} epochs/s" if rate >= 1 else f"{1 / rate:.3g} s/epoch"
         parts += [speed, f"{_clock(seconds)} passed", f"{_clock(left)} left"]
         return "  ".join([f"epoch {self._done}/{self._epochs}", *parts])
 
     def _write(self, now: float) -> None:
-        print(self._text, file=sys.stderr, flush=True)
-        self._text, self._written = "", now
+        print(self._unwritten, file=sys.stderr, flush=True)
+        self._unwritten, self._written = "", now
 
     def __exit__(
         self,
@@ -77,12 +80,12 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._text:
+        elif self._unwritten:
             self._write(time.monotonic())
 
 
 def _tqdm() -> Any:
-    """Return tqdm's bar where one line can be written over and over, or None."""
+    """The bar of tqdm, where stderr can show one and tqdm is installed; else None."""
     if not (sys.stderr.isatty() or _in_notebook()):
         return None
     try:
@@ -93,13 +96,13 @@ def _tqdm() -> Any:
 
 
 def _in_notebook() -> bool:
-    """Whether this is a notebook's kernel (tqdm asks the same)."""
+    """Whether this process is a notebook's kernel, by the test that tqdm uses."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def _clock(seconds: float) -> str:
-    """Return a duration as minutes:seconds, with hours where there are some."""
+    """A duration as minutes:seconds, or hours:minutes:seconds from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

@@ -1,4 +1,4 @@
-"""The learning-rate finder: one sweep of rates, to choose one from."""
+"""The learning-rate finder: a sweep of rising learning rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from .. import _checks
@@ -21,18 +21,17 @@ _DIVERGED = 4.0  # times the lowest smoothed loss
 
 @dataclass(frozen=True)
 class RateSweep:
-    """What `find_learning_rate` found.
+    """The losses of a sweep of learning rates.
 
     Attributes
     ----------
     rates
         The learning rates of the steps that were taken, rising.
     losses
-        The loss of each step's batch after it was trained on with the lower rates, and before it
-        was with its own.
+        The loss of each step's batch, before the step.
     suggestion
-        A tenth of the rate at which the smoothed loss is lowest, or None if it is lowest at the
-        first rate: no rate in the sweep has made it better then.
+        A tenth of the rate at which the smoothed loss is lowest; None if it is lowest at the first
+        rate, since then no rate in the sweep made it lower.
     """
 
     rates: list[float]
@@ -51,22 +50,23 @@ def find_learning_rate(
     *,
     sample_weight: Any = None,
 ) -> RateSweep:
-    """Raise the learning rate from `low` to `high`, a step at a time, and watch the loss.
+    """Raise the learning rate from `low` to `high`, a step at a time, and record the loss.
 
-    The steps are those of a copy with new moments: the trainer stays as it is. They end early where
-    the loss diverges: where it is not finite, or its smoothed value is 4 times its lowest. Smoothed
-    is the exponential moving average, s <- 0.9 s + 0.1 loss, divided by 1 - 0.9^k at step k.
+    A copy of the network takes the steps, with new moments: the trainer stays as it is. The sweep
+    ends early where the loss diverges: where it is not finite, or its smoothed value is above 4
+    times its lowest. The smoothed loss is the exponential moving average, s <- 0.9 s + 0.1 loss,
+    divided by 1 - 0.9^k at step k.
 
     Parameters
     ----------
     trainer
-        Whose network, optimiser and loss it is about; its own rate or schedule plays no part.
+        Its network, optimiser and loss are used; its learning rate or schedule is not.
     X, y
         Data as for `Trainer.fit`.
     low, high, steps
         The rates are low (high / low)^(k / (steps - 1)), k = 0, ..., steps - 1.
     batch_size
-        That of the training to come. The rows are shuffled as in `fit`.
+        As for the training to come. The rows are shuffled as in `fit`.
     sample_weight
         As for `Trainer.fit`.
 
@@ -110,25 +110,30 @@ def find_learning_rate(
 
 
 def _sweep(probe: Trainer, batches: Iterator[Batch], steps: int) -> tuple[list[float], list[float]]:
-    """Take the steps until the loss diverges; return the losses, and them smoothed while finite."""
+    """Take the steps until the loss diverges; return the losses, and the smoothed finite ones."""
     losses: list[float] = []
     smoothed: list[float] = []
-    average = 0.0
+    average, averaged = 0.0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of overflow: the sweep ends there
-        for k in range(1, steps + 1):
-            losses.append(float(probe.step(*next(batches))))
-            if not math.isfinite(losses[-1]):
+        for batch in islice(batches, steps):
+            loss = float(probe.stepper.step(batch))
+            losses.append(loss)
+            if not math.isfinite(loss):
                 break
-            average = _SMOOTHING * average + (1.0 - _SMOOTHING) * losses[-1]
-            smoothed.append(average / (1.0 - _SMOOTHING**k))
+            if loss == 0.0 and batch.sample_weight is not None:  # all its weights are 0: it says nothing
+                smoothed.append(smoothed[-1] if smoothed else math.inf)
+                continue
+            averaged += 1
+            average = _SMOOTHING * average + (1.0 - _SMOOTHING) * loss
+            smoothed.append(average / (1.0 - _SMOOTHING**averaged))
             if smoothed[-1] > _DIVERGED * min(smoothed):
                 break
     return losses, smoothed
 
 
 def _batches(probe: Trainer, arrays: Batch, size: int) -> Iterator[Batch]:
-    """Yield batches for ever, in a new order each time round."""
+    """Yield batches without end, in a new order in each epoch."""
     data = ArrayData(arrays, size, probe.seed)
     for epoch in count():
         yield from data.epoch(epoch).arrays(probe.network.place, "find_learning_rate")

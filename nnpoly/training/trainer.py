@@ -221,6 +221,24 @@ class Trainer:
             )
         return self.stepper.averaged()
 
+    def restore_average(self, w: Any) -> None:
+        """Make w: (P,), the w of an earlier `averaged()`, the moving average of the parameters."""
+        if self.optimizer.ema is None:
+            raise ValueError(
+                f"Trainer.restore_average: `optimizer` must keep an average, got {self.optimizer!r}"
+                ". Give it one: ema=0.999."
+            )
+        place, size = self.network.place, self.network.layout.size
+        given = place.real("Trainer.restore_average", "w", w)
+        if tuple(given.shape) != (size,):
+            raise ValueError(
+                f"Trainer.restore_average: `w` must have shape ({size},), got {tuple(given.shape)}."
+            )
+        with place.scope():
+            average = given * (1.0 - self.optimizer.ema**self.t)
+        pairs = zip(self.optimizer.moments, self._moments, strict=True)
+        self._moments = tuple(average if name == "average" else m for name, m in pairs)
+
     def fit(
         self,
         X: Any,

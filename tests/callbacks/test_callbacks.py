@@ -222,6 +222,36 @@ def test_early_stopping_restores_on_every_backend(backend_variant):
     assert t.evaluate(X, 1 - y) == min(history.validation_loss)
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_early_stopping_restores_the_average_that_was_judged(resumed, tmp_path, backend_variant):
+    """With an optimiser that keeps one: `averaged()` is the network that was judged best."""
+    layers = [nn.Dense(3, 4, "tanh"), nn.BatchNorm(4), nn.Dense(4, 2)]
+    (X, y), path = data(), tmp_path / "run"
+    for most in (5, 30) if resumed else (30,):
+        net = nn.Network(layers, "softmax", dtype="float64", **backend_variant.place)
+        t, stop = nn.Trainer(net, nn.Adam(0.05, ema=0.7)), EarlyStopping(4)
+        used = [stop, Checkpoint(path)]
+        history = fit(t, most, callbacks=used, validation=(X, 1 - y), resume=path)
+    assert stop.best_epoch < len(history) < 30
+    judged = nn.Trainer(t.averaged()).evaluate(X, 1 - y)
+    assert judged == pytest.approx(min(history.validation_loss), rel=1e-9)
+    saved = nn.Trainer.load(path).averaged().w
+    assert np.abs(saved - backend_variant.host(t.averaged().w)).max() > 1e-3  # it went on
+
+
+def test_an_average_is_restored_where_one_is_kept():
+    t = nn.Trainer(nn.MLP([2, 2]), nn.Adam(ema=0.9))
+    for _ in range(3):
+        t.step([[1.0, 2.0]], [0])
+    w = np.arange(6.0)
+    t.restore_average(w)
+    np.testing.assert_allclose(t.averaged().w, w, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^Trainer.restore_average: `optimizer` must keep an av"):
+        trainer().restore_average(w)
+    with pytest.raises(ValueError, match=r"`w` must have shape \(6,\), got \(5,\)"):
+        t.restore_average(w[:5])
+
+
 def test_an_ensembles_members_are_restored():
     (X, y), members = data(), [trainer(), trainer()]
     ensemble = nn.Ensemble(
@@ -286,7 +316,7 @@ def test_what_is_not_finite_is_never_an_improvement(losses, best):
 
 def history_with(metrics: dict[str, list[float]], loss: list[float]) -> nn.History:
     history = nn.History(loss)
-    history.metrics = metrics  # type: ignore[attr-defined]
+    history.metrics = metrics
     return history
 
 
@@ -298,22 +328,74 @@ def history_with(metrics: dict[str, list[float]], loss: list[float]) -> nn.Histo
         ({"monitor": "max_error"}, (0.1, 3)),
         ({"monitor": "max_error", "mode": "max"}, (0.9, 1)),
         ({"monitor": "hinge_loss"}, (1.0, 2)),
+        ({"monitor": "d2_log_loss_score"}, (0.9, 3)),
+        ({"monitor": "mae"}, (0.25, 2)),
+        ({"monitor": "mse"}, (0.25, 2)),
+        ({"monitor": "rmse"}, (0.25, 2)),
+        ({"monitor": "mape"}, (0.25, 2)),
+        ({"monitor": "mae", "mode": "max"}, (0.75, 3)),
+        ({"monitor": "errors", "mode": "min"}, (0.2, 1)),
+        ({"monitor": "errors", "mode": "max"}, (0.9, 3)),
         ({"monitor": "loss"}, (1.0, 3)),
         ({"monitor": "accuracy", "min_delta": 0.4}, (0.5, 1)),
         ({}, (1.0, 3)),
     ],
 )
-def test_metrics_are_maximised_unless_their_name_says_otherwise(options, best):
+def test_every_metric_knows_which_way_is_better(options, best):
     stop = EarlyStopping(patience=99, **options)
     metrics = {
         "accuracy": [0.5, 0.8, 0.6],
         "max_error": [0.9, 0.2, 0.1],
         "hinge_loss": [2.0, 1.0, 3.0],
+        "d2_log_loss_score": [0.1, 0.5, 0.9],
+        "errors": [0.2, 0.5, 0.9],
+        **{name: [0.5, 0.25, 0.75] for name in ("mae", "mse", "rmse", "mape")},
     }
     for epoch in (1, 2, 3):
         now = {name: values[:epoch] for name, values in metrics.items()}
         stop(trainer(), history_with(now, [3.0, 2.0, 1.0][:epoch]))
     assert (stop.best, stop.best_epoch) == best
+
+
+@pytest.mark.parametrize("monitor", ["mae", "mse", "rmse", "mape"])
+def test_a_falling_error_does_not_end_training(monitor):
+    """It keeps the weights of the lowest error, not of the highest."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    t = nn.Trainer(nn.MLP([3, 8, 1], output="identity"), nn.Adam(0.01))
+    stop = EarlyStopping(patience=5, monitor=monitor)
+    history = t.fit(X, X[:, 0] + 2.0, 40, metrics=[monitor], callbacks=[stop])
+    assert len(history) > 20
+    assert stop.best == min(history.metrics[monitor]) < 0.5 * history.metrics[monitor][0]
+
+
+def test_a_plateau_of_an_error_is_where_it_does_not_fall():
+    history = history_with({"mae": [3.0]}, [1.0])
+    t, reduce = trainer(), ReduceOnPlateau(0.5, patience=1, monitor="mae")
+    for value in (2.0, 1.0, 1.5):
+        reduce(t, history)
+        history.loss.append(1.0)
+        history.metrics["mae"].append(value)
+    assert t.rate_factor == 1.0
+    reduce(t, history)
+    assert t.rate_factor == 0.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: EarlyStopping(**options),
+        lambda **options: ReduceOnPlateau(**options),
+        lambda **options: Checkpoint("a", keep_best=True, **options),
+    ],
+)
+def test_a_function_that_is_not_known_must_say_which_way_is_better(make):
+    for name in ("errors", "my_loss", "<lambda>", "metric_0"):
+        with pytest.raises(ValueError, match=f"`monitor` '{name}' .* Give mode=\"min\" or mode="):
+            make(monitor=name)
+        assert make(monitor=name, mode="max") is not None
+    for name in ("loss", "validation_loss", "mae", "roc_auc", "mean_absolute_error"):
+        assert make(monitor=name) is not None
 
 
 def test_what_is_not_recorded_cannot_be_monitored():
@@ -491,6 +573,51 @@ def test_states_that_cannot_be_saved_are_named(tmp_path):
         with pytest.raises(TypeError, match=message):
             fit(trainer(), 1, callbacks=[Odd(value), Checkpoint(tmp_path / "a")])
     assert os.listdir(tmp_path) == []
+
+
+class Remembers:
+    """A callback that remembers what it was given."""
+
+    def __init__(self, memory: dict[str, Any]) -> None:
+        self.memory = memory
+
+    def __call__(self, t: nn.Trainer, history: nn.History) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return self.memory
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.memory = state
+
+
+def test_what_a_callback_remembers_comes_back_as_it_was(tmp_path):
+    """NumPy's scalars come back as Python's numbers, and arrays as arrays."""
+    scalars = {
+        "half": np.float16(0.5),
+        "best": np.float32(0.25),
+        "double": np.float64(0.1),
+        "count": np.int64(3),
+        "byte": np.uint8(255),
+        "flag": np.bool_(True),
+        "infinity": np.float32(np.inf),
+    }
+    plain = {"python": 0.1, "integer": 2**70, "text": "a", "nothing": None, "list": [1, {"a": 2.5}]}
+    arrays = {"array": np.arange(6.0).reshape(2, 3), "zero_dimensional": np.array(4, "i2")}
+    fit(
+        trainer(),
+        1,
+        callbacks=[Remembers({**scalars, **plain, **arrays}), Checkpoint(tmp_path / "a")],
+    )
+    again = Remembers({})
+    fit(trainer(), 2, callbacks=[again, Checkpoint(tmp_path / "a")], resume=tmp_path / "a")
+    assert set(again.memory) == {*scalars, *plain, *arrays}
+    for name, value in scalars.items():
+        assert again.memory[name] == value
+        assert type(again.memory[name]) is type(value.item())
+    assert {name: again.memory[name] for name in plain} == plain
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again.memory[name], array, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -254,39 +254,155 @@ DIE_WHILE_SAVING = """
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="elsewhere they stay")
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix == ".tmp"]
+
+
+def make_older(path: Path, seconds: float) -> None:
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_temporary_files_of_killed_writers_do_not_pile_up(path):
-    others = [path.with_name(f".{path.name}"), path.with_name(f".{path.name}.mine")]
-    others.append(path.with_name(f".b{path.name}.{container._MACHINE}-999999999-00000000"))
+    others = [path.with_name(name) for name in (".nnpoly-mine.tmp", f".{path.name}", "a.bak")]
     for other in others:
         other.touch()
+        make_older(other, 10 * container.ABANDONED)
     command = [sys.executable, "-c", textwrap.dedent(DIE_WHILE_SAVING), str(path)]
     for _ in range(2):
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-        assert len(os.listdir(path.parent)) == len(others) + 1
-    nn.MLP([2, 2]).save(path)
-    assert set(path.parent.iterdir()) == {path, *others}
+        (left,) = set(leftovers(path.parent)) - set(others)
+        make_older(left, container.ABANDONED + 60)
+    other_target = path.with_name("other")
+    nn.MLP([2, 2]).save(other_target)
+    assert set(path.parent.iterdir()) == {other_target, *others}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="elsewhere they stay")
 def test_temporary_files_of_living_writers_stay(path, monkeypatch):
-    """A save in the midst of another one, of this process, of another, and of another machine."""
+    """A save in the midst of another one; of another process, machine or container alike."""
     rename, inner = os.replace, itertools.count()
+    foreign = path.with_name(".nnpoly-0123456789abcdef.tmp")
+    foreign.touch()
+    make_older(foreign, container.ABANDONED - 60)
 
     def save_meanwhile(*paths: Any) -> None:
         if next(inner) == 0:
+            assert len(leftovers(path.parent)) == 2
             nn.MLP([5, 6]).save(path)
             assert nn.load(path).widths == [5, 6]
         rename(*paths)
 
-    foreign = path.with_name(f".{path.name}.00000000-999999999-00000000")
-    others = path.with_name(f".{path.name}.{container._MACHINE}-1-00000000")
-    foreign.touch()
-    others.touch()
     monkeypatch.setattr(os, "replace", save_meanwhile)
     nn.MLP([2, 2]).save(path)
     assert nn.load(path).widths == [2, 2]
-    assert set(path.parent.iterdir()) == {path, foreign, others}
+    assert set(path.parent.iterdir()) == {path, foreign}
+
+
+SAVE_OFTEN = """
+    import os, sys
+    import nnpoly as nn
+
+    os.getpid = lambda: 999_999_999  # of another container: it means nothing here
+    net = nn.MLP([20, 30, 2])
+    for _ in range(100):
+        net.save(sys.argv[1])
+"""
+
+
+def test_writers_of_several_containers_leave_each_other_alone(path):
+    command = [sys.executable, "-c", textwrap.dedent(SAVE_OFTEN), str(path)]
+    writers = [subprocess.Popen(command) for _ in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert os.listdir(path.parent) == [path.name]
+    assert nn.load(path).widths == [20, 30, 2]
+
+
+def test_a_full_disk_is_cleared_of_them_first(path, monkeypatch):
+    left = path.with_name(".nnpoly-0123456789abcdef.tmp")
+    left.touch()
+    make_older(left, 2 * container.ABANDONED)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        nn.MLP([2, 2]).save(path)
+    assert os.listdir(path.parent) == []
+
+
+# Links, modes, long names, and what is no file
+
+
+def link(path: Path, target: Any) -> Path:
+    try:
+        path.symlink_to(target)
+    except OSError:
+        pytest.skip("this user may not make links")
+    return path
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_links_are_followed(path, there):
+    folder = path.with_name("store")
+    folder.mkdir()
+    target = folder / "model"
+    if there:
+        nn.MLP([5, 6]).save(target)
+    latest = link(path.with_name("latest"), Path("store") / "model")
+    outer = link(path.with_name("outer"), "latest")
+    nn.MLP([2, 3, 2]).save(outer)
+    assert latest.is_symlink()
+    assert outer.is_symlink()
+    assert nn.load(target).widths == nn.load(outer).widths == [2, 3, 2]
+    assert os.listdir(folder) == ["model"]
+    assert set(os.listdir(path.parent)) == {"store", "latest", "outer"}
+
+
+def test_a_link_into_no_folder_is_refused(path):
+    latest = link(path.with_name("latest"), Path("none") / "model")
+    with pytest.raises(FileNotFoundError, match=r"^save: `path` is in .*none, which is no folder"):
+        nn.MLP([2, 2]).save(latest)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o666, 0o755])
+def test_a_file_that_is_there_keeps_its_mode(path, mode, monkeypatch):
+    """From the first moment on: a private file's content is never seen by others."""
+    seen: list[int] = []
+    sync = os.fsync
+
+    def look(descriptor: int) -> None:
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setattr(os, "fsync", look)
+    nn.MLP([2, 3, 2]).save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == seen[0] == mode
+    assert nn.load(path).widths == [2, 3, 2]
+
+
+@pytest.mark.parametrize("length", [235, 243])
+def test_names_as_long_as_a_name_may_be(path, length):
+    long = path.with_name("m" * length + ".safetensors")
+    nn.MLP([2, 3, 2]).save(long)
+    nn.MLP([2, 4, 2]).save(long)
+    assert nn.load(long).widths == [2, 4, 2]
+    assert os.listdir(path.parent) == [long.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_written_into(path):
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        nn.MLP([2, 3, 2]).save(pipe)
+        path.write_bytes(reader.read() or b"")
+    assert pipe.is_fifo()
+    assert nn.load(path).widths == [2, 3, 2]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX")

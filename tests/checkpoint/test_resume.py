@@ -213,7 +213,10 @@ def test_killed_again_and_again(tmp_path):
             k: a.tobytes() for k, a in same.items()
         }
     kept = {runs.MODEL, "run.best.safetensors", runs.TABLE, runs.LINES, runs.FACTS}
-    assert set(os.listdir(there)) == set(os.listdir(whole)) == kept
+    assert set(os.listdir(whole)) == kept
+    left = set(os.listdir(there)) - kept  # temporary files, for an hour
+    assert all(name.startswith(".nnpoly-") for name in left)
+    assert len(left) <= kills
 
 
 # Other backends

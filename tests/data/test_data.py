@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,84 @@ def test_fit_sorts_and_decode_inverts_encode(name):
     np.testing.assert_array_equal(rows, nn.one_hot(labels))
 
 
-@given(st.lists(st.one_of(st.integers(-(2**62), 2**62)), min_size=1))
+@given(st.lists(st.integers(), min_size=1) | st.lists(st.integers(-(2**62), 2**62), min_size=1))
 def test_any_integers_come_back(labels):
     encoder = nn.OneHot.fit(labels)
+    assert list(encoder.classes) == sorted(set(labels))
     assert encoder.decode(encoder.encode(labels)).tolist() == labels
+
+
+BIG = 2**53  # from here on not every integer is a float64
+LARGE_INTEGERS = {
+    "int64": np.array([BIG + 1, BIG, -1]),
+    "uint64": np.array([2**63 + 1, 2**63, 1], dtype="u8"),
+    "a list": [BIG + 1, BIG, -1],
+    "beyond int64": [2**63 + 1, 2**63, 1],
+    "beyond int64, and negative": [2**63 + 1, 2**63, -1],
+    "beyond uint64": [2**64 + 1, 2**64, -(2**70)],
+    "beside a float": [BIG + 1, BIG, 0.5],
+    "objects": np.array([2**63 + 1, 2**63, -1], dtype=object),
+    "a tuple": (2**63 + 1, 2**63, -1),
+}
+
+
+@pytest.mark.parametrize("name", LARGE_INTEGERS)
+def test_large_integers_stay_distinct(name):
+    labels = LARGE_INTEGERS[name]
+    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    for encoder in (nn.OneHot.fit(labels), nn.OneHot(tuple(sorted(values)))):
+        assert list(encoder.classes) == sorted(values)
+        assert encoder.indices(labels).tolist() == [2, 1, 0]
+        assert encoder.decode(encoder.encode(labels)).tolist() == values
+        assert encoder.decode([2, 1, 0]).tolist() == values
+    assert nn.one_hot(labels, sorted(values)).tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+    assert nn.one_hot(labels).tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "stranger"),
+    [
+        ((BIG, BIG + 2), np.array([BIG + 1, BIG], dtype="u8"), BIG + 1),
+        ((-1, BIG), np.array([BIG + 1], dtype="u8"), BIG + 1),
+        ((2**63, 2**63 + 2), np.array([-(2**63), 5]), -(2**63)),
+        ((float(BIG), 0.5), np.array([BIG, BIG + 1]), BIG + 1),
+        ((BIG + 1, BIG + 3), np.array([float(BIG)]), float(BIG)),
+        ((BIG + 1, -1), [BIG], BIG),
+        ((2**63 + 1, -1), [2**63], 2**63),
+        ((2**64, 2**64 + 2), [2**64 + 1], 2**64 + 1),
+    ],
+)
+def test_a_neighbour_of_a_large_class_is_no_member(classes, labels, stranger):
+    with pytest.raises(ValueError, match=rf"among .*, got {re.escape(repr(stranger))} \(row"):
+        nn.OneHot(classes).indices(labels)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        ((0, 1), np.array([1.0, 0.0])),
+        ((0.0, 1.0), np.array([1, 0])),
+        ((0, 1), np.array([1, 0], dtype="u8")),
+        ((0.5, 1.0, 0.0), [True, False]),
+        ((-1, 0, 1), np.array([1, 0], dtype=">i2")),
+        ((2**63, 1, 0), np.array([1, 0])),
+    ],
+)
+def test_equal_numbers_of_another_type_are_the_same_label(classes, labels):
+    encoder = nn.OneHot(classes)
+    assert encoder.indices(labels).tolist() == [classes.index(1), classes.index(0)][: len(labels)]
+
+
+@pytest.mark.parametrize("classes", [("a", "b"), (3, 7), (2**64, 1), (0.5,)])
+def test_no_rows_have_no_labels(classes):
+    encoder = nn.OneHot(classes)
+    empty = np.zeros((0, 2))
+    for rows in ([], empty[:, : len(classes)], np.zeros(0, "i8"), np.zeros(0, "i4"), ()):
+        found = encoder.decode(rows)
+        assert found.shape == (0,)
+        assert found.dtype == encoder.decode([0]).dtype
+    with pytest.raises(ValueError, match=r"`rows` must have shape \(n, "):
+        encoder.decode(np.zeros((0, 5)))
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0")), min_size=1))
@@ -237,3 +312,29 @@ def test_autograds_tensors_are_data():
     results = [net(X), net.loss(X, y), loss, grads.flat, *trace.pre, *trace.post]
     results.append(nn.Trainer(net).step(X, y))
     assert not any(result.requires_grad for result in results)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_arrays_of_the_other_byte_order_are_numbers_too(backend_variant, dtype):
+    """Wherever an array of a user's may come in: it trains to the same bits."""
+    place = backend_variant.place
+
+    def trained(order: str) -> list[bytes]:
+        inputs, weights = X.astype(order + dtype), np.arange(1.0, 7.0).astype(order + dtype)
+        y, w = np.array(Y, dtype=order + "i8"), np.linspace(-1, 1, 21).astype(order + dtype)
+        Ws, bs = [w[:6].reshape(3, 2), w[:9].reshape(3, 3)], [w[9:12], w[12:15]]
+        net = nn.MLP.from_weights(Ws, bs, dtype="float32", **place)
+        same = nn.MLP.from_weights(Ws, bs, **place) if dtype != "f2" else net
+        t = nn.Trainer(net)
+        t.step(inputs, y, weights)
+        t.fit(inputs, y, 2, 4, sample_weight=weights, validation=(inputs, y, weights))
+        found = [net.w, net(inputs), net.loss(inputs, y), net.gradients(inputs, y)[1].flat, same.w]
+        found.append(np.array(t.evaluate(inputs, y, weights)))
+        net.w = w
+        found.append(net.w)
+        sweep = nn.find_learning_rate(t, inputs, y, steps=3, sample_weight=weights)
+        scores = nn.metrics.score(net, inputs, y, ["accuracy", "log_loss"])
+        numbers = [*sweep.losses, *scores.values()]
+        return [same.dtype.encode(), *(host(a).tobytes() for a in found), repr(numbers).encode()]
+
+    assert trained(">") == trained("<")

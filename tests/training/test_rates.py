@@ -48,6 +48,21 @@ def test_losses_are_those_of_steps_with_those_rates():
         assert float(other.step(X[rows], y[rows])) == sweep.losses[k]
 
 
+def test_a_batch_whose_weights_are_all_zero():
+    """It is taken as `fit` takes it: its loss is 0, and its gradient."""
+    X, y = runs.data()
+    weights = np.zeros(30)
+    weights[host.permutation(30, 0, 0)[8:]] = 1.0  # the first batch has none
+    sweep = nn.find_learning_rate(
+        nn.Trainer(nn.MLP([3, 2]), nn.SGD(0.1)), X, y, steps=6, batch_size=8, sample_weight=weights
+    )
+    assert len(sweep.losses) == 6
+    assert sweep.losses[0] == 0.0
+    assert min(sweep.losses[1:4]) > 0.0
+    whole = nn.Trainer(nn.MLP([3, 2]), nn.SGD(0.1))
+    whole.fit(X, y, 1, 8, sample_weight=weights)
+
+
 def by_hand(losses: list[float]) -> list[float]:
     """Return the means of the losses so far with weights 0.9^age."""
     weights = [0.9**age for age in range(len(losses))]
@@ -114,15 +129,14 @@ def test_the_trainer_stays_as_it_is_after_an_error(monkeypatch):
     t = runs.trainer()
     X, y = runs.data()
     t.fit(X, y, epochs=2)
-    before, original = facts(t), nn.Trainer.step
+    before, original = facts(t), host.permutation
 
-    def failing(self: nn.Trainer, *batch: Any) -> Any:
-        loss = original(self, *batch)
-        if self.t == 3:
+    def failing(n: int, seed: int, epoch: int) -> Any:
+        if epoch == 1:  # after some steps
             raise KeyboardInterrupt
-        return loss
+        return original(n, seed, epoch)
 
-    monkeypatch.setattr(nn.Trainer, "step", failing)
+    monkeypatch.setattr(host, "permutation", failing)
     with pytest.raises(KeyboardInterrupt):
         nn.find_learning_rate(t, X, y)
     assert facts(t) == before
