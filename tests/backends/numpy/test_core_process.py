@@ -132,6 +132,34 @@ def test_fork_while_another_thread_computes():
     assert run(code) == "20"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork_before_the_first_thread_starts():
+    """Children are made while other threads hold the core's locks, if only for a moment."""
+    code = (
+        "import os, signal, sys, threading, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np\n"
+        "from nnpoly._core import ffi, lib\n"
+        "def small():\n"
+        "    places = [ffi.from_buffer(np.ones((1, 4))) for _ in range(2)]\n"
+        "    return lambda: lib.nnpoly_softmax(lib.NNPOLY_FLOAT64, *places, 1, 4)\n"
+        "def busy():\n"
+        "    call = small()\n"
+        "    while not stop.is_set(): call()\n"
+        "sys.setswitchinterval(1e-5); call, stop, codes = small(), threading.Event(), []\n"
+        "others = [threading.Thread(target=busy) for _ in range(3)]\n"
+        "for other in others: other.start()\n"
+        "while len(codes) < 200 and not any(codes):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        signal.alarm(10); os._exit(call())\n"
+        "    codes.append(os.waitpid(child, 0)[1])\n"
+        "stop.set()\n"
+        "for other in others: other.join()\n"
+        "print(codes.count(0), lib.nnpoly_workers())"
+    )
+    assert run(code) == "200 0"
+
+
 def test_interrupt():
     """Ctrl-C ends a computation in Python, and the next one is right."""
     code = LARGE + (
@@ -212,7 +240,7 @@ def test_bad_number_of_threads(count):
 def test_affinity_limits_the_default():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from nnpoly import _threads; print(_threads.default())"
+        "from nnpoly.backends import threads; print(threads.default())"
     )
     assert run(code, NNPOLY_NUM_THREADS="") == "1"
 
