@@ -1,4 +1,5 @@
-/* nnpoly: the C core. This header is the contract; the Python side is nnpoly/backends/numpy/core.py.
+/* nnpoly: the C core. This header is the contract; the Python side is
+ * nnpoly/backends/numpy/core.py.
  *
  * Arrays are dense and row-major, of the element type that `dtype` names; every pointer must be
  * aligned to its element. An output may not overlap an input unless a comment says "in place".
@@ -28,7 +29,7 @@ enum nnpoly_status {
   NNPOLY_MISALIGNED = 3, /* a pointer is not a multiple of the element's size */
   NNPOLY_SHAPE = 4,      /* a size is negative, or an array has more bytes than memory can */
   NNPOLY_OVERLAP = 5,    /* an output overlaps another argument */
-  NNPOLY_RANGE = 6,      /* an index is outside of the array, or a code is unknown */
+  NNPOLY_RANGE = 6,      /* an index or a target is out of range, or a code is unknown */
   NNPOLY_NO_ISA = 7      /* this processor, or this build, does not have that ISA */
 };
 
@@ -48,7 +49,7 @@ enum nnpoly_activation {
   NNPOLY_SILU = 9,       /* z sigmoid(z)                pre  */
   NNPOLY_GELU = 10,      /* z Phi(z)                    pre  */
   NNPOLY_GELU_TANH = 11, /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
-  NNPOLY_EXP = 12,       /* exp(z), for the tests       post */
+  NNPOLY_EXP = 12,       /* exp(z)                      post */
   NNPOLY_ACTIVATIONS = 13
 };
 
@@ -202,9 +203,13 @@ nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: r
 void nnpoly_plan_free(nnpoly_plan *plan);
 int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
 
-/* One step on a batch. x: (n, inputs); the target is labels: (n,), all in 0..outputs-1, or y: (n,
- * outputs), the other one NULL. weights: (n,) or NULL, as in the losses. loss[0] is the loss before
- * the step. */
+/* One step on a batch that nobody has looked at. x: (n, inputs); the target is labels: (n,), all in
+ * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.
+ * loss[0] is the loss before the step.
+ *
+ * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, or
+ * y is no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a
+ * row whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY). */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
@@ -223,9 +228,9 @@ struct nnpoly_epoch {
   int64_t done;                     /* steps taken by now */
 };
 
-/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is.
- * Returns when all are done, or limit_ns nanoseconds have passed and a step each time. Small
- * networks are trained side by side, one a thread. */
+/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is. Y
+ * has been looked at before. Returns when all are done, or limit_ns nanoseconds have passed and a
+ * step each time. Small networks are trained side by side, one a thread. */
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns);
 

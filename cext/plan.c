@@ -6,6 +6,8 @@
  * ones, whose weights are worth packing once: all threads share each product in turn. Either way a
  * layer's W changes only after the delta below has been computed from it. */
 #define _GNU_SOURCE
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -391,6 +393,36 @@ static int labels_within(const int64_t *labels, int64_t n, int64_t K) {
   return within;
 }
 
+static inline double element(int dtype, const void *array, int64_t i) {
+  return dtype == NNPOLY_FLOAT64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
+}
+
+/* Whether a loss can have the targets y: (n, K). A comparison with NaN is false. `dtype` is a
+ * constant in each copy that this is inlined into. */
+static inline __attribute__((always_inline)) int rows_within(int dtype, int loss, const void *y,
+                                                             int64_t n, int64_t K) {
+  const double highest = loss == NNPOLY_SQUARED_ERROR ? DBL_MAX : 1;
+  const double lowest = loss == NNPOLY_SQUARED_ERROR ? -DBL_MAX : 0;
+  int within = 1;
+  for (int64_t i = 0; i < n * K; i++) {
+    const double value = element(dtype, y, i);
+    within &= (value >= lowest) & (value <= highest);
+  }
+  for (int64_t i = 0; loss == NNPOLY_CROSS_ENTROPY && i < n; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < K; k++) sum += element(dtype, y, i * K + k);
+    within &= fabs(sum - 1) < 1e-2;
+  }
+  return within;
+}
+
+static int targets_within(const nnpoly_plan *plan, const void *y, int64_t n) {
+  const struct nnpoly_training *t = &plan->training;
+  const int64_t K = outputs_of(plan, t->depth - 1);
+  if (t->dtype == NNPOLY_FLOAT64) return rows_within(NNPOLY_FLOAT64, t->loss, y, n, K);
+  return rows_within(NNPOLY_FLOAT32, t->loss, y, n, K);
+}
+
 static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                        const int64_t *labels, const void *y, const void *weights, int64_t n,
                        const void *losses, int64_t steps) {
@@ -414,6 +446,7 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (n < 1) return NNPOLY_SHAPE;
   int status = check_state(plan, state, x, labels, y, weights, n, loss, 1);
+  if (status == NNPOLY_OK && y != NULL && !targets_within(plan, y, n)) status = NNPOLY_RANGE;
   if (status == NNPOLY_OK) status = reserve(plan, n);
   if (status != NNPOLY_OK) return status;
   struct step s = {.plan = plan,

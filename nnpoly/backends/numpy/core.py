@@ -21,7 +21,7 @@ from . import kernels as _numpy  # noqa: F401  its implementations first: the la
 
 VARIABLE = "NNPOLY_ISA"
 
-_pointer = ffi.from_buffer
+pointer = ffi.from_buffer
 
 
 def start() -> None:
@@ -66,6 +66,7 @@ def _codes() -> dict[type[Activation], int]:
 
 CODES = _codes()
 FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+REALS = (FLOAT32, FLOAT64)
 READABLE, WRITABLE = 0x101, 0x501  # NumPy's flags: C-contiguous and aligned; and writable
 
 REASONS = {
@@ -78,38 +79,38 @@ REASONS = {
 }
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
     if status != lib.NNPOLY_OK:
         kind = MemoryError if status == lib.NNPOLY_NO_MEMORY else ValueError
         raise kind(f"C core: {REASONS[status]}.")
 
 
-def _readable(dtype: np.dtype[Any], *arrays: Array) -> bool:
+def readable(dtype: np.dtype[Any], *arrays: Array) -> bool:
     """Whether all are arrays that C can read as `dtype`."""
     for array in arrays:
-        if type(array) is not np.ndarray or array.dtype is not dtype:
+        if type(array) is not np.ndarray or array.dtype != dtype:
             return False
         if array.flags.num & READABLE != READABLE:
             return False
     return True
 
 
-def _floats(*arrays: Array) -> bool:
+def floats(*arrays: Array) -> bool:
     """Whether all are arrays of one dtype that C can compute with."""
-    dtype = getattr(arrays[0], "dtype", None)
-    return (dtype is FLOAT32 or dtype is FLOAT64) and _readable(dtype, *arrays)
+    first = arrays[0]
+    return type(first) is np.ndarray and first.dtype in REALS and readable(first.dtype, *arrays)
 
 
-def _writable(*arrays: Array) -> bool:
+def writable(*arrays: Array) -> bool:
     return all(array.flags.num & WRITABLE == WRITABLE for array in arrays)
 
 
-def _code(array: Array) -> int:
+def code_of(array: Array) -> int:
     """Return C's code of the array's dtype."""
-    return 0 if array.dtype is FLOAT32 else 1
+    return int(array.dtype == FLOAT64)
 
 
-def _parameter(activation: Activation) -> float:
+def parameter(activation: Activation) -> float:
     return getattr(activation, "a", 0.0)
 
 
@@ -122,7 +123,7 @@ def _new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def _activates(pre: Array, activation: Activation) -> bool:
-    return type(activation) in CODES and _floats(pre)
+    return type(activation) in CODES and floats(pre)
 
 
 @implements("activate", "numpy", guard=_activates)
@@ -130,8 +131,8 @@ def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
     if type(activation) is Identity:
         return pre
     post = _new(ops, pre.shape, pre.dtype)
-    arguments = _pointer(pre), _pointer(post), pre.size, CODES[type(activation)]
-    _check(lib.nnpoly_activate(_code(pre), *arguments, _parameter(activation)))
+    arguments = pointer(pre), pointer(post), pre.size, CODES[type(activation)]
+    check(lib.nnpoly_activate(code_of(pre), *arguments, parameter(activation)))
     return post
 
 
@@ -141,14 +142,14 @@ def _read(activation: Activation, pre: Array, post: Array) -> Array:
 
 
 def _accepts_read(read: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    return read is None or (_readable(dtype, read) and read.shape == shape)
+    return read is None or (readable(dtype, read) and read.shape == shape)
 
 
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
     return (
         type(activation) in CODES
-        and _floats(d_post)
-        and _writable(d_post)
+        and floats(d_post)
+        and writable(d_post)
         and _accepts_read(_read(activation, pre, post), d_post.shape, d_post.dtype)
     )
 
@@ -159,10 +160,10 @@ def _activation_delta(
 ) -> Array:
     if type(activation) is Identity:
         return d_post
-    read, place = _read(activation, pre, post), _pointer(d_post)
-    read_place = ffi.NULL if read is None else _pointer(read)
+    read, place = _read(activation, pre, post), pointer(d_post)
+    read_place = ffi.NULL if read is None else pointer(read)
     arguments = place, read_place, place, d_post.size, CODES[type(activation)]
-    _check(lib.nnpoly_activation_delta(_code(d_post), *arguments, _parameter(activation)))
+    check(lib.nnpoly_activation_delta(code_of(d_post), *arguments, parameter(activation)))
     return d_post
 
 
@@ -171,7 +172,7 @@ def _accepts_dense(
 ) -> bool:
     return (
         type(activation) in CODES
-        and _floats(x, W, b)
+        and floats(x, W, b)
         and x.ndim == W.ndim == 2
         and W.shape == (b.size, x.shape[1])
         and b.ndim == 1
@@ -190,10 +191,10 @@ def _dense(
         pre = post
     elif keep_pre or activation.reads == "pre":
         pre = _new(ops, (n, m), x.dtype)
-    pre_place = ffi.NULL if pre is None else _pointer(pre)
-    arguments = _pointer(x), _pointer(W), _pointer(b), pre_place, _pointer(post)
-    code, a = CODES[type(activation)], _parameter(activation)
-    _check(lib.nnpoly_dense(_code(x), *arguments, n, m_in, m, code, a))
+    pre_place = ffi.NULL if pre is None else pointer(pre)
+    arguments = pointer(x), pointer(W), pointer(b), pre_place, pointer(post)
+    code, a = CODES[type(activation)], parameter(activation)
+    check(lib.nnpoly_dense(code_of(x), *arguments, n, m_in, m, code, a))
     return pre, post
 
 
@@ -202,7 +203,7 @@ def _accepts_dense_delta(
 ) -> bool:
     return (
         type(activation) in CODES
-        and _floats(delta, W)
+        and floats(delta, W)
         and delta.ndim == W.ndim == 2
         and delta.shape[1] == W.shape[0]
         and _accepts_read(_read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype)
@@ -216,15 +217,15 @@ def _dense_delta(
     n = delta.shape[0]
     m_next, m = W.shape
     out, read = _new(ops, (n, m), delta.dtype), _read(activation, pre, post)
-    read_place = ffi.NULL if read is None else _pointer(read)
-    arguments = _pointer(delta), _pointer(W), read_place, _pointer(out), n, m_next, m
-    code, a = CODES[type(activation)], _parameter(activation)
-    _check(lib.nnpoly_dense_delta(_code(delta), *arguments, code, a))
+    read_place = ffi.NULL if read is None else pointer(read)
+    arguments = pointer(delta), pointer(W), read_place, pointer(out), n, m_next, m
+    code, a = CODES[type(activation)], parameter(activation)
+    check(lib.nnpoly_dense_delta(code_of(delta), *arguments, code, a))
     return out
 
 
 def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
-    if not (_floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
+    if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
     if out is None:
         return bool(x.shape[1] > 0)
@@ -232,7 +233,7 @@ def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None =
     m, m_in = delta.shape[1], x.shape[1]
     if W.shape != (m, m_in) or b.shape != (m,) or m_in == 0:
         return False
-    return _readable(x.dtype, W, b) and _writable(W, b)
+    return readable(x.dtype, W, b) and writable(W, b)
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
@@ -244,37 +245,37 @@ def _dense_gradients(
     if out is None:
         out = {"W": np.empty((m, m_in), x.dtype), "b": np.empty(m, x.dtype)}
     W, b = out["W"], out["b"]
-    arguments = _pointer(delta), _pointer(x), _pointer(W), _pointer(b)
-    _check(lib.nnpoly_dense_gradients(_code(x), *arguments, n, m, m_in))
+    arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
+    check(lib.nnpoly_dense_gradients(code_of(x), *arguments, n, m, m_in))
     return W, b
 
 
-@implements("dropout_scale", "numpy", guard=lambda x, rate, key, path: _floats(x) and x.ndim == 2)
+@implements("dropout_scale", "numpy", guard=lambda x, rate, key, path: floats(x) and x.ndim == 2)
 def _dropout_scale(ops: Ops, x: Array, rate: float, key: Any, path: int) -> Array:
     scale = _new(ops, x.shape, x.dtype)
-    _check(lib.nnpoly_dropout_scale(_code(x), _pointer(scale), *x.shape, rate, int(key), path))
+    check(lib.nnpoly_dropout_scale(code_of(x), pointer(scale), *x.shape, rate, int(key), path))
     return scale
 
 
 # Losses
 
 
-@implements("softmax", "numpy", guard=lambda scores: _floats(scores) and scores.ndim == 2)
+@implements("softmax", "numpy", guard=lambda scores: floats(scores) and scores.ndim == 2)
 def _softmax(ops: Ops, scores: Array) -> Array:
     f = _new(ops, scores.shape, scores.dtype)
-    _check(lib.nnpoly_softmax(_code(scores), _pointer(scores), _pointer(f), *scores.shape))
+    check(lib.nnpoly_softmax(code_of(scores), pointer(scores), pointer(f), *scores.shape))
     return f
 
 
 def _accepts_weights(sample_weight: Array | None, scores: Array) -> bool:
     return sample_weight is None or (
-        _readable(scores.dtype, sample_weight) and sample_weight.shape == scores.shape[:1]
+        readable(scores.dtype, sample_weight) and sample_weight.shape == scores.shape[:1]
     )
 
 
 def _accepts_rows(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     return (
-        _floats(scores, y)
+        floats(scores, y)
         and scores.shape == y.shape
         and scores.ndim == 2
         and scores.size > 0
@@ -284,8 +285,8 @@ def _accepts_rows(scores: Array, y: Array, sample_weight: Array | None = None) -
 
 def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     return (
-        _floats(scores)
-        and _readable(INT64, y)
+        floats(scores)
+        and readable(INT64, y)
         and scores.ndim == 2
         and scores.size > 0
         and y.shape == scores.shape[:1]
@@ -301,9 +302,9 @@ def _loss(
     sample_weight: Array | None,
 ) -> tuple[Array, Array]:
     delta, loss = _new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
-    weights = ffi.NULL if sample_weight is None else _pointer(sample_weight)
-    arguments = _pointer(scores), *targets, weights, _pointer(delta), _pointer(loss)
-    _check(function(_code(scores), *arguments, *scores.shape))
+    weights = ffi.NULL if sample_weight is None else pointer(sample_weight)
+    arguments = pointer(scores), *targets, weights, pointer(delta), pointer(loss)
+    check(function(code_of(scores), *arguments, *scores.shape))
     return loss, delta
 
 
@@ -311,14 +312,14 @@ def _loss(
 def _cross_entropy_of_rows(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, _pointer(y)), sample_weight)
+    return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, pointer(y)), sample_weight)
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_labels)
 def _cross_entropy_of_labels(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    labels = _pointer("int64_t[]", y)
+    labels = pointer("int64_t[]", y)
     return _loss(ops, lib.nnpoly_cross_entropy, scores, (labels, ffi.NULL), sample_weight)
 
 
@@ -326,14 +327,14 @@ def _cross_entropy_of_labels(
 def _logistic(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_logistic, scores, (_pointer(y),), sample_weight)
+    return _loss(ops, lib.nnpoly_logistic, scores, (pointer(y),), sample_weight)
 
 
 @implements("squared_error", "numpy", guard=_accepts_rows)
 def _squared_error(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_squared_error, scores, (_pointer(y),), sample_weight)
+    return _loss(ops, lib.nnpoly_squared_error, scores, (pointer(y),), sample_weight)
 
 
 # Data and the flat vector
@@ -341,25 +342,25 @@ def _squared_error(
 
 def _accepts_gather(x: Array, indices: Array) -> bool:
     plain = type(x) is np.ndarray and x.dtype.kind in "biufc" and x.ndim > 0 and len(x) > 0
-    return plain and _readable(x.dtype, x) and _readable(INT64, indices) and indices.ndim == 1
+    return plain and readable(x.dtype, x) and readable(INT64, indices) and indices.ndim == 1
 
 
 @implements("gather", "numpy", guard=_accepts_gather)
 def _gather(ops: Ops, x: Array, indices: Array) -> Array:
     rows, n = len(x), len(indices)
     out = np.empty((n, *x.shape[1:]), x.dtype)
-    arguments = _pointer(x), _pointer("int64_t[]", indices), _pointer(out)
+    arguments = pointer(x), pointer("int64_t[]", indices), pointer(out)
     status = lib.nnpoly_gather(*arguments, rows, n, x.nbytes // rows)
     if status == lib.NNPOLY_RANGE:  # negative ones count from the end; NumPy knows
         return x.take(indices, axis=0)
-    _check(status)
+    check(status)
     return out
 
 
-@implements("clip_norm", "numpy", guard=lambda g, limit: _floats(g))
+@implements("clip_norm", "numpy", guard=lambda g, limit: floats(g))
 def _clip_norm(ops: Ops, g: Array, limit: float) -> Array:
     out = _new(ops, g.shape, g.dtype)
-    _check(lib.nnpoly_clip_norm(_code(g), _pointer(g), _pointer(out), g.size, limit))
+    check(lib.nnpoly_clip_norm(code_of(g), pointer(g), pointer(out), g.size, limit))
     return out
 
 
@@ -372,8 +373,8 @@ def _updates(moments: int) -> Callable[..., bool]:
     def accepts(w: Array, g: Array, *rest: Any) -> bool:
         vectors = w, g, *rest[:moments]
         return (
-            _floats(*vectors)
-            and _writable(w, *rest[:moments])
+            floats(*vectors)
+            and writable(w, *rest[:moments])
             and all(vector.shape == w.shape for vector in vectors)
         )
 
@@ -393,9 +394,9 @@ def _update(
     inside: bool = False,
 ) -> None:
     """Update the arrays w, g, m, s, peak, of which those that the rule does not name are None."""
-    places = (ffi.NULL if array is None else _pointer(array) for array in arrays)
+    places = (ffi.NULL if array is None else pointer(array) for array in arrays)
     numbers = learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps, inside
-    _check(lib.nnpoly_update(_code(arrays[0]), rule, *places, arrays[0].size, *numbers))
+    check(lib.nnpoly_update(code_of(arrays[0]), rule, *places, arrays[0].size, *numbers))
 
 
 @implements("sgd", "numpy", guard=_updates(0))

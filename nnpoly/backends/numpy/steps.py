@@ -20,7 +20,7 @@ from ...losses import Loss
 from ...optimizers import Coefficients, Moments, Optimizer
 from ...primitives import Array
 from ..base import Training
-from .core import CODES, FLOAT32, FLOAT64, INT64, WRITABLE, _check, _parameter, _pointer, _readable
+from .core import CODES, FLOAT32, FLOAT64, INT64, WRITABLE, check, parameter, pointer, readable
 
 LOSSES = {
     losses.CrossEntropy: lib.NNPOLY_CROSS_ENTROPY,
@@ -149,11 +149,11 @@ class Plan:
                 return None
             for field, value in zip(self._fields, c, strict=True):
                 setattr(rates, field, value)
-            status = lib.nnpoly_plan_step(self._plan, self._state, *batch, rates, _pointer(loss))
+            status = lib.nnpoly_plan_step(self._plan, self._state, *batch, rates, pointer(loss))
         if status == 0:
             return loss
         if status == lib.NNPOLY_NO_MEMORY:
-            _check(status)
+            check(status)
         return None  # a wrong label or a misaligned array, of which Python has more to say
 
     def begin(
@@ -203,14 +203,14 @@ class Plan:
         ):
             return None
         try:  # what is not contiguous has no buffer; what is misaligned is refused in C
-            weights = NULL if sample_weight is None else _pointer(sample_weight)
+            weights = NULL if sample_weight is None else pointer(sample_weight)
             if y.dtype is INT64 and self._labels == "classes":
-                labels = _pointer("int64_t[]", y)
-                return (_pointer(x), labels, NULL, weights, n) if y.shape == (n,) else None
+                labels = pointer("int64_t[]", y)
+                return (pointer(x), labels, NULL, weights, n) if y.shape == (n,) else None
             K = self._outputs
             shaped = y.shape == (n, K) or (K == 1 and y.shape == (n,))
             readable = shaped and y.dtype is dtype
-            return (_pointer(x), NULL, _pointer(y), weights, n) if readable else None
+            return (pointer(x), NULL, pointer(y), weights, n) if readable else None
         except (ValueError, BufferError):
             return None
 
@@ -223,10 +223,10 @@ class Plan:
         if "v" in arrays:
             arrays["m"] = arrays.pop("v")
         for array in arrays.values():
-            if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
+            if not readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
                 return False
         for name in ("w", "g", "m", "s", "peak", "average"):
-            place = _pointer(arrays[name]) if name in arrays else ffi.NULL
+            place = pointer(arrays[name]) if name in arrays else ffi.NULL
             setattr(self._state, name, place)
         self._stateful = w, moments
         return True
@@ -242,9 +242,9 @@ class Epoch:
         self.place = place = ffi.new("struct nnpoly_epoch *")
         place.X, place.labels, place.Y, place.weights, place.N = arrays
         place.n, place.rows, place.batch = len(order), rows, batch
-        place.order = _pointer("int64_t[]", order)
-        place.rates = _pointer("struct nnpoly_rates[]", rates)
-        place.losses = _pointer(self.losses)
+        place.order = pointer("int64_t[]", order)
+        place.rates = pointer("struct nnpoly_rates[]", rates)
+        place.losses = pointer(self.losses)
         self.plan = plan
         self._kept = arrays, order, rates  # C has their places alone
 
@@ -258,7 +258,7 @@ def complete(epochs: Sequence[Epoch]) -> None:
         for plan in sorted((epoch.plan for epoch in epochs), key=id):  # one order: no deadlock
             locks.enter_context(plan._lock)
         while any(p.done < len(e.losses) for p, e in zip(places, epochs, strict=True)):
-            _check(lib.nnpoly_train(plans, states, places, len(epochs), SLICE_NS))
+            check(lib.nnpoly_train(plans, states, places, len(epochs), SLICE_NS))
 
 
 def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
@@ -274,7 +274,7 @@ def _layers_of(chain: Sequence[Layer]) -> Any:
     for place, layer in zip(layers, chain, strict=True):
         assert isinstance(layer, Dense)
         place.inputs, place.outputs = layer.inputs, layer.outputs
-        place.activation, place.a = CODES[type(layer.activation)], _parameter(layer.activation)
+        place.activation, place.a = CODES[type(layer.activation)], parameter(layer.activation)
     return layers
 
 
@@ -337,12 +337,12 @@ class Prediction:
             return None
         f = np.empty((n, self._outputs), self._dtype)
         try:  # what is not contiguous has no buffer; what is misaligned is refused in C
-            places = _pointer(w), _pointer(x), _pointer(f)
+            places = pointer(w), pointer(x), pointer(f)
         except (ValueError, BufferError):
             return None
         status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
         if status == lib.NNPOLY_MISALIGNED:
             return None
         if status != 0:
-            _check(status)
+            check(status)
         return f

@@ -287,9 +287,9 @@ def test_bad_arguments_have_their_status(status, arguments):
 
 def test_errors_are_python_errors():
     with pytest.raises(MemoryError, match="workspace"):
-        core._check(lib.NNPOLY_NO_MEMORY)
+        core.check(lib.NNPOLY_NO_MEMORY)
     with pytest.raises(ValueError, match="too large"):
-        core._check(lib.NNPOLY_SHAPE)
+        core.check(lib.NNPOLY_SHAPE)
 
 
 def test_one_hidden_unit_and_nothing_else():

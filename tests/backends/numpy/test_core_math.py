@@ -48,7 +48,7 @@ def restored() -> Iterator[None]:
 def apply(isa: str, code: int, z: np.ndarray) -> np.ndarray:
     assert lib.nnpoly_set_isa(isa.encode()) == lib.NNPOLY_OK
     out, pointer = np.empty_like(z), ffi.from_buffer
-    status = lib.nnpoly_activate(core._code(z), pointer(z), pointer(out), z.size, code, 1.0)
+    status = lib.nnpoly_activate(core.code_of(z), pointer(z), pointer(out), z.size, code, 1.0)
     assert status == lib.NNPOLY_OK
     return out
 
@@ -155,5 +155,5 @@ def test_slopes_are_derivatives(dtype):
         out, pointer = np.empty_like(z), ffi.from_buffer
         ones = np.ones_like(z)
         places = pointer(ones), pointer(read), pointer(out)
-        assert lib.nnpoly_activation_delta(core._code(z), *places, z.size, code, 1.0) == 0
+        assert lib.nnpoly_activation_delta(core.code_of(z), *places, z.size, code, 1.0) == 0
         assert np.max(np.abs(out - want)) <= 16 * floats.eps, name
