@@ -111,7 +111,7 @@ def builder() -> cffi.FFI:
         MODULE,
         '#include "nnpoly.h"',
         sources=sorted(str(path.relative_to(root)) for path in HERE.glob("**/*.c") if _ours(path)),
-        depends=sorted(str(path.relative_to(root)) for path in HERE.glob("*.h")),
+        depends=sorted(str(path.relative_to(root)) for path in HERE.glob("**/*.h") if _ours(path)),
         include_dirs=[HERE.name],
         extra_compile_args=COMPILE,
         extra_link_args=LINK,
@@ -122,4 +122,4 @@ def builder() -> cffi.FFI:
 
 def _ours(path: Path) -> bool:
     """Whether a source belongs to the module: the C tests do not."""
-    return path.parent in (HERE, HERE / "isa")
+    return HERE / "tests" not in path.parents

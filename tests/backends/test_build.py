@@ -48,10 +48,15 @@ def test_module_has_every_function_of_the_header(build):
 
 
 def test_sources_are_the_core_without_its_tests(build):
-    sources = build.builder()._assigned_source[3]["sources"]
-    assert {"cext/api.c", "cext/isa/avx512_f32.c", "cext/isa/neon_f64.c"} <= set(sources)
+    arguments = build.builder()._assigned_source[3]
+    sources = arguments["sources"]
+    assert {"cext/api.c", "cext/kernels/isa/avx512_f32.c", "cext/kernels/isa/neon_f64.c"} <= set(
+        sources
+    )
     assert not [path for path in sources if "tests" in path]
     assert sources == sorted(sources)
+    headers = {str(path.relative_to(ROOT)) for path in CEXT.glob("**/*.h")}
+    assert set(arguments["depends"]) == headers - {"cext/tests/guarded.h"}
 
 
 def test_every_function_is_exported_under_the_librarys_name(build):

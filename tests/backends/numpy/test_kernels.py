@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from nnpoly import activations
-from nnpoly.activations import Activation
 from nnpoly.backends import get
 from nnpoly.backends.numpy.kernels import BLOCK
 from nnpoly.primitives import Ops
