@@ -34,6 +34,15 @@ struct product {
   int64_t C_at, sums_at;
 };
 
+/* By the order of enum nnpoly_activation. */
+static inline int known(int activation) {
+  return activation >= 0 && activation < NNPOLY_ACTIVATIONS;
+}
+static inline int reads_nothing(int activation) { return activation <= NNPOLY_LINEAR; }
+static inline int reads_pre(int activation) {
+  return activation >= NNPOLY_LEAKY_RELU && activation <= NNPOLY_GELU_TANH;
+}
+
 struct rect { /* rows i0..i1-1 and columns j0..j1-1 of C */
   int64_t i0, i1, j0, j1;
 };

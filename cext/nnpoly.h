@@ -35,22 +35,23 @@ enum nnpoly_status {
 
 enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1 };
 
-/* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. */
+/* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. The
+ * order is that of nnpoly/backends/codes.py, and those that read alike stand side by side. */
 enum nnpoly_activation {
-  NNPOLY_STEP = 0,       /* 1 if z >= 0 else 0          none */
-  NNPOLY_IDENTITY = 1,   /* z                           none */
-  NNPOLY_LINEAR = 2,     /* a z                         none */
-  NNPOLY_SIGMOID = 3,    /* 1 / (1 + exp(-z))           post */
-  NNPOLY_TANH = 4,       /* tanh z                      post */
-  NNPOLY_RELU = 5,       /* max(z, 0)                   post */
-  NNPOLY_LEAKY_RELU = 6, /* z if z > 0 else a z         pre  */
-  NNPOLY_ELU = 7,        /* z if z > 0 else a expm1(z)  pre  */
-  NNPOLY_SOFTPLUS = 8,   /* log(1 + exp(z))             pre  */
-  NNPOLY_SILU = 9,       /* z sigmoid(z)                pre  */
-  NNPOLY_GELU = 10,      /* z Phi(z)                    pre  */
-  NNPOLY_GELU_TANH = 11, /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
-  NNPOLY_EXP = 12,       /* exp(z)                      post */
-  NNPOLY_ACTIVATIONS = 13
+  NNPOLY_STEP,       /* 1 if z >= 0 else 0          none */
+  NNPOLY_IDENTITY,   /* z                           none */
+  NNPOLY_LINEAR,     /* a z                         none */
+  NNPOLY_SIGMOID,    /* 1 / (1 + exp(-z))           post */
+  NNPOLY_TANH,       /* tanh z                      post */
+  NNPOLY_RELU,       /* max(z, 0)                   post */
+  NNPOLY_LEAKY_RELU, /* z if z > 0 else a z         pre  */
+  NNPOLY_ELU,        /* z if z > 0 else a expm1(z)  pre  */
+  NNPOLY_SOFTPLUS,   /* log(1 + exp(z))             pre  */
+  NNPOLY_SILU,       /* z sigmoid(z)                pre  */
+  NNPOLY_GELU,       /* z Phi(z)                    pre  */
+  NNPOLY_GELU_TANH,  /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
+  NNPOLY_EXP,        /* exp(z)                      post */
+  NNPOLY_ACTIVATIONS /* how many there are */
 };
 
 enum nnpoly_rule {

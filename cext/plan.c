@@ -26,12 +26,6 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
   return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
 }
 
-static int reads_pre(int activation) {
-  return activation >= NNPOLY_LEAKY_RELU && activation <= NNPOLY_GELU_TANH;
-}
-
-static int reads_nothing(int activation) { return activation <= NNPOLY_LINEAR; }
-
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;

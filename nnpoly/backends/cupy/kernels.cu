@@ -21,8 +21,7 @@ __device__ long long stride() { return gridDim.x * (long long)blockDim.x; }
 // A number that is either in the call, or, in a captured step, at a place on the device.
 __device__ T pick(double value, const T *place) { return place ? *place : T(value); }
 
-// Activations. `code` is the place in kernels.py's ACTIVATIONS; a is the parameter of those that
-// have one.
+// Activations, in the order of nnpoly/backends/codes.py; a is the parameter of those that have one.
 
 enum Activation {
   STEP,
@@ -35,9 +34,9 @@ enum Activation {
   ELU,
   SOFTPLUS,
   SILU,
-  EXP,
   GELU,
-  GELU_TANH
+  GELU_TANH,
+  EXP
 };
 
 constexpr T FAR = 1e4;  // see activations.py

@@ -1,6 +1,6 @@
 """NumPy's in-place implementations of what training spends time on.
 
-Where the C core was built, its implementations stand before those of this file (`core.py`).
+Where the C core was built, its implementations stand before those of this file (`primitives.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from ... import _normal
 from ...activations import Activation, Identity, ReLU, Tanh
 from ...primitives import Array, Ops, implements
+from .. import codes
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
 # arithmetic of a block takes far longer than the call.
@@ -58,11 +59,13 @@ def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array) ->
 
 def _read(d_post: Array, pre: Array, post: Array, activation: Activation) -> Array:
     """Return the array that the derivative reads; d_post where it reads none."""
-    return {"pre": pre, "post": post, "none": d_post}[activation.reads]
+    array = codes.read(activation, pre, post)
+    return d_post if array is None else array
 
 
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
-    return _contiguous(d_post, _read(d_post, pre, post, activation))
+    same = type(activation) is Identity
+    return same or _contiguous(d_post, _read(d_post, pre, post, activation))
 
 
 @implements("activation_delta", "numpy", guard=_accepts_delta)

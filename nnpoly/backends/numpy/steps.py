@@ -20,26 +20,14 @@ from ...losses import Loss
 from ...optimizers import Coefficients, Moments, Optimizer
 from ...primitives import Array
 from ..base import Training
-from .core import CODES, FLOAT32, FLOAT64, INT64, WRITABLE, check, parameter, pointer, readable
+from ..codes import CODES, parameter
+from .core import FLOAT32, FLOAT64, INT64, WRITABLE, check, pointer, readable
+from .rules import FIELDS, RULES
 
 LOSSES = {
     losses.CrossEntropy: lib.NNPOLY_CROSS_ENTROPY,
     losses.Logistic: lib.NNPOLY_LOGISTIC,
     losses.MSE: lib.NNPOLY_SQUARED_ERROR,
-}
-
-# Of each rule: its code, and the fields of nnpoly_rates that `Optimizer.coefficients` holds.
-FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s"]
-RATE, ADAM = ["learning_rate"], ["learning_rate", "weight_m", "unbias_s"]
-RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
-    optimizers.SGD: (lib.NNPOLY_SGD, RATE),
-    optimizers.AdaGrad: (lib.NNPOLY_ADAGRAD, RATE),
-    optimizers.RMSProp: (lib.NNPOLY_RMSPROP, RATE),
-    optimizers.Adam: (lib.NNPOLY_ADAM, ADAM),
-    optimizers.AdamW: (lib.NNPOLY_ADAM, ADAM),
-    optimizers.NAdam: (lib.NNPOLY_NADAM, FIELDS),
-    optimizers.AMSGrad: (lib.NNPOLY_AMSGRAD, ADAM),
-    optimizers.Lion: (lib.NNPOLY_LION, RATE),
 }
 
 NULL = ffi.NULL

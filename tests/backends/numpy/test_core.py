@@ -20,13 +20,15 @@ from nnpoly.backends import get
 from nnpoly.primitives import IMPLEMENTATIONS, TABLE
 
 core = built_core()
+from nnpoly.backends.numpy import primitives  # noqa: E402  it needs the core
+
 lib, ffi = core.lib, core.ffi
 NUMPY = next(variant for variant in VARIANTS if variant.id == "numpy")
 EDGES = edges()
 IN_C = sorted(
     primitive
     for (backend, primitive), rows in IMPLEMENTATIONS.items()
-    if backend == "numpy" and rows[0].function.__module__ == core.__name__
+    if backend == "numpy" and rows[0].function.__module__ == primitives.__name__
 )
 ISAS = core.isas()
 FUSED = [isa for isa in ISAS if isa != "baseline"]
@@ -51,7 +53,7 @@ def use(isa: str, threads: int) -> None:
 def takes(primitive: str, arguments: dict[str, Any]) -> bool:
     """Whether C computes this, not NumPy."""
     rows = IMPLEMENTATIONS["numpy", primitive]
-    in_c = [row for row in rows if row.function.__module__ == core.__name__]
+    in_c = [row for row in rows if row.function.__module__ == primitives.__name__]
     return any(row.guard(*arguments.values()) for row in in_c)
 
 
