@@ -102,24 +102,27 @@ def wanted() -> bool:
     return True
 
 
+def files(pattern: str) -> list[str]:
+    """Return the module's files of that kind, those of the C tests not among them.
+
+    Paths are relative to the project's root.
+    """
+    found = (path for path in HERE.rglob(pattern) if HERE / "tests" not in path.parents)
+    return sorted(str(path.relative_to(HERE.parent)) for path in found)
+
+
 def builder() -> cffi.FFI:
-    """Return what cffi builds the module from; paths are relative to the project's root."""
+    """Return the module as cffi builds it."""
     ffi = cffi.FFI()
     ffi.cdef(declarations((HERE / "nnpoly.h").read_text()))
-    root = HERE.parent
     ffi.set_source(
         MODULE,
         '#include "nnpoly.h"',
-        sources=sorted(str(path.relative_to(root)) for path in HERE.glob("**/*.c") if _ours(path)),
-        depends=sorted(str(path.relative_to(root)) for path in HERE.glob("**/*.h") if _ours(path)),
+        sources=files("*.c"),
+        depends=files("*.h"),
         include_dirs=[HERE.name],
         extra_compile_args=COMPILE,
         extra_link_args=LINK,
         py_limited_api=True,
     )
     return ffi
-
-
-def _ours(path: Path) -> bool:
-    """Whether a source belongs to the module: the C tests do not."""
-    return HERE / "tests" not in path.parents

@@ -62,10 +62,10 @@ def available_cpus() -> int:
 
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min([count, *(int(quota) for quota in _quotas(Path("/")))]))
+    return max(1, min([count, *(int(quota) for quota in quotas(Path("/")))]))
 
 
-def _quotas(root: Path) -> Iterator[float]:
+def quotas(root: Path) -> Iterator[float]:
     """Yield the CPUs that each control group allows, from the process's own up to the root."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

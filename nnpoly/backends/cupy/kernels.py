@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -334,36 +333,39 @@ def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
     return summed
 
 
-# In place: their kernels take the definition's arrays, their size, and its numbers, all in order.
-IN_PLACE = (
-    "decayed",
-    "averaged",
-    "sgd",
-    "momentum",
-    "adagrad",
-    "rmsprop",
-    "adam",
-    "nadam",
-    "amsgrad",
-    "lion",
-)
+# In place: their kernels take these vectors, their size, and these numbers, all in the order of the
+# definition.
+ADAM = ("learning_rate", "beta1", "beta2", "unbias_m", "unbias_s", "eps", "eps_inside_sqrt")
+NADAM = ("learning_rate", "beta1", "beta2", "weight_m", "weight_g", *ADAM[4:])
+IN_PLACE = {
+    "decayed": (("w",), ("learning_rate", "weight_decay")),
+    "averaged": (("average", "w"), ("decay",)),
+    "sgd": (("w", "g"), ("learning_rate",)),
+    "momentum": (("w", "g", "v"), ("learning_rate", "momentum", "nesterov")),
+    "adagrad": (("w", "g", "s"), ("learning_rate", "eps", "eps_inside_sqrt")),
+    "rmsprop": (("w", "g", "s"), ("learning_rate", "beta", "eps", "eps_inside_sqrt")),
+    "adam": (("w", "g", "m", "s"), ADAM),
+    "nadam": (("w", "g", "m", "s"), NADAM),
+    "amsgrad": (("w", "g", "m", "s", "peak"), ADAM),
+    "lion": (("w", "g", "m"), ("learning_rate", "beta1", "beta2")),
+}
+# Numbers that change from step to step: a captured step finds them on the device.
+OF_STEP = ("learning_rate", "unbias_m", "unbias_s", "weight_m", "weight_g")
 
 
 def _in_place(name: str) -> Callable[..., Any]:
     """Return the update of that name, which overwrites and returns what it is given away."""
-    primitive = TABLE[name]
-    _, *parameters = inspect.signature(primitive.definition).parameters.values()
-    arrays = [p.annotation == "Array" for p in parameters].count(True)
-    changed = [i for i, p in enumerate(parameters) if p.name in primitive.donates]
-    of_step = [p.annotation == "Scalar" for p in parameters[arrays:]]
+    vectors, numbers = IN_PLACE[name]
+    count, of_step = len(vectors), [number in OF_STEP for number in numbers]
+    overwritten = [vectors.index(vector) for vector in TABLE[name].donates]
 
     def update(ops: CudaOps, *given: Any) -> Any:
-        vectors, numbers = given[:arrays], zip(given[arrays:], of_step, strict=True)
-        rule = [
-            part for number, either in numbers for part in (scalar(number) if either else (number,))
-        ]
-        launch_flat(name, vectors[0], *vectors, vectors[0].size, *rule)
-        results = tuple(vectors[i] for i in changed)
+        arrays = given[:count]
+        rule: list[Any] = []
+        for number, either in zip(given[count:], of_step, strict=True):
+            rule += scalar(number) if either else (number,)
+        launch_flat(name, arrays[0], *arrays, arrays[0].size, *rule)
+        results = tuple(arrays[i] for i in overwritten)
         return results if len(results) > 1 else results[0]
 
     return update

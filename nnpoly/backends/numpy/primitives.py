@@ -270,7 +270,8 @@ def _clip_norm(ops: Ops, g: Array, limit: float) -> Array:
 # Optimisers: w and the moments are overwritten
 
 
-# nnpoly_update's numbers, in its order, as a rule has them that does not name them.
+# nnpoly_update's numbers, in its order, and what they are for a rule without them; then what else
+# a rule may be given.
 NUMBERS = {
     "learning_rate": 0.0,
     "beta1": 0.0,
@@ -280,6 +281,7 @@ NUMBERS = {
     "unbias_s": 1.0,
     "eps": 0.0,
     "eps_inside": False,
+    "nesterov": False,
 }
 
 
@@ -300,17 +302,19 @@ def _accepts_update(rule: Rule) -> Callable[..., bool]:
 
 def _update(rule: Rule) -> Callable[..., Any]:
     """Return the update by a rule, which overwrites and returns w and the moments."""
-    count = len(rule.moments)
+    count, defaults = len(rule.moments), list(NUMBERS.values())
+    columns = [list(NUMBERS).index(name) for name in rule.numbers]
+    absent = [name not in rule.moments for name in ("m", "s", "peak")]
 
     def update(ops: Ops, w: Array, g: Array, *rest: Any) -> Any:
-        moments = rest[:count]
-        numbers = {**NUMBERS, **dict(zip(rule.numbers, rest[count:], strict=True))}
-        code = lib.NNPOLY_NESTEROV if numbers.pop("nesterov", False) else rule.code
-        named = dict(zip(rule.moments, moments, strict=True))
-        places = (_place(named.get(name)) for name in ("m", "s", "peak"))
-        arrays = pointer(w), pointer(g), *places
-        check(lib.nnpoly_update(dtype_code(w.dtype), code, *arrays, w.size, *numbers.values()))
-        return (w, *moments) if moments else w
+        vectors, numbers = iter(rest[:count]), defaults.copy()
+        for column, number in zip(columns, rest[count:], strict=True):
+            numbers[column] = number
+        code = lib.NNPOLY_NESTEROV if numbers.pop() else rule.code
+        moments = [ffi.NULL if none else pointer(next(vectors)) for none in absent]
+        arrays = pointer(w), pointer(g), *moments
+        check(lib.nnpoly_update(dtype_code(w.dtype), code, *arrays, w.size, *numbers))
+        return (w, *rest[:count]) if count else w
 
     return update
 

@@ -16,8 +16,7 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
-from nnpoly.backends import get
-from nnpoly.backends import threads as _threads
+from nnpoly.backends import get, threads
 
 core = built_core()
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -25,7 +24,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 LARGE = """
 import os, time
 import numpy as np, nnpoly as nn
-from nnpoly.backends import get
+from nnpoly.backends import get, threads
 rng = np.random.default_rng(0)
 x, W, b = rng.random((300, 400)), rng.random((500, 400)), rng.random(500)
 def large():
@@ -249,7 +248,7 @@ def control_group(root: Path, lines: str, files: dict[str, str]) -> list[float]:
     for name, text in {"proc/self/cgroup": lines, **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    return list(_threads._quotas(root))
+    return list(threads.quotas(root))
 
 
 def test_control_groups(tmp_path):
@@ -262,9 +261,9 @@ def test_control_groups(tmp_path):
     free = {f"{first}/cpu.cfs_quota_us": "-1"}
     assert control_group(tmp_path / "free", "3:cpu,cpuacct:/job\n", free) == []
     assert control_group(tmp_path / "odd", "0::/\n", {f"{top}/cpu.max": "nonsense"}) == []
-    assert list(_threads._quotas(tmp_path / "none")) == []
+    assert list(threads.quotas(tmp_path / "none")) == []
 
 
 def test_quotas_limit_the_default(monkeypatch):
-    monkeypatch.setattr(_threads, "_quotas", lambda root: iter([0.5, 7.0]))
-    assert _threads.available_cpus() == 1
+    monkeypatch.setattr(threads, "quotas", lambda root: iter([0.5, 7.0]))
+    assert threads.available_cpus() == 1
