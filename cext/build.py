@@ -1,4 +1,4 @@
-"""How the C core is built: cffi's API mode, one abi3 module `nnpoly._core`. setup.py uses this.
+"""Build the C core: cffi's API mode, one abi3 module `nnpoly._core`. setup.py uses this.
 
 Where no C compiler works the package is built without the core and NumPy does its work: one line on
 stderr says so. Two environment variables decide otherwise:
@@ -43,11 +43,11 @@ vec twice(vec x) { return x + x; }
 
 
 class NoCompiler(Exception):
-    """No working C compiler; the text says what was tried and what came of it."""
+    """There is no working C compiler; the text says which command failed, and how."""
 
 
 def declarations(header: str) -> str:
-    """Return what of nnpoly.h cffi reads: the text between the marks."""
+    """Return the part of nnpoly.h that cffi reads: the text between the marks."""
     _, after = header.split("/* cffi: begin */")
     text, _ = after.split("/* cffi: end */")
     return text
@@ -80,7 +80,7 @@ def _run(command: list[str]) -> None:
 
 
 def wanted() -> bool:
-    """Whether to build the core; decided by a probe, and by the two environment variables."""
+    """Whether to build the core, by a probe and the two environment variables."""
     required = os.environ.get("NNPOLY_REQUIRE_C") == "1"
     if os.environ.get("NNPOLY_NO_C") == "1":
         if required:

@@ -21,7 +21,7 @@
 /* The block between the marks is read by cffi: declarations only. */
 /* cffi: begin */
 
-/* What a function returns. Whatever it is not NNPOLY_OK, no output was written. */
+/* What a function returns. Unless it is NNPOLY_OK, no output was written. */
 enum nnpoly_status {
   NNPOLY_OK = 0,
   NNPOLY_NO_MEMORY = 1,  /* the workspace could not be allocated */
@@ -72,7 +72,7 @@ const char *nnpoly_isa(void);           /* the one in use */
 const char *nnpoly_isa_name(int index); /* those of this build, best first; NULL after the last */
 int nnpoly_isa_runs(const char *name);  /* 1 if this processor can run it, else 0 */
 int nnpoly_set_isa(const char *name);   /* not while another thread computes */
-const char *nnpoly_compiler(void);      /* what built this: "gcc 12.2.0" */
+const char *nnpoly_compiler(void);      /* "gcc 12.2.0" */
 
 /* How many threads a call may use, the caller among them; at least 1. None is started before a
  * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */
@@ -86,7 +86,7 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
 
 /* out = (delta W) * sigma'. delta: (n, m_next), W: (m_next, m); read, out: (n, m).
- * read is what sigma' reads: pre, post, or NULL for none. */
+ * read is the array that sigma' reads: pre, post, or NULL for none. */
 int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *read, void *out,
                        int64_t n, int64_t m_next, int64_t m, int activation, double a);
 
@@ -182,13 +182,13 @@ struct nnpoly_training {
   double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
-/* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update; g
+/* The vectors that training changes, flat (P,), W then b, layer by layer. As in nnpoly_update; g
  * receives the gradient; average may be NULL. */
 struct nnpoly_state {
   void *w, *g, *m, *s, *peak, *average;
 };
 
-/* What one step alone decides. As in nnpoly_update. */
+/* The numbers that change from step to step. As in nnpoly_update. */
 struct nnpoly_rates {
   double learning_rate, weight_m, weight_g, unbias_s;
 };
@@ -202,7 +202,7 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
 void nnpoly_plan_free(nnpoly_plan *plan);
-int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
+int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch is not counted */
 
 /* One step on a batch that nobody has looked at. x: (n, inputs); the target is labels: (n,), all in
  * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.

@@ -1,4 +1,4 @@
-/* What plan.c and train.c share: a plan, and one step of it. */
+/* Shared by plan.c and train.c: a plan, and one step of it. */
 #ifndef NNPOLY_PLAN_H
 #define NNPOLY_PLAN_H
 

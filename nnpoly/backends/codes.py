@@ -1,4 +1,4 @@
-"""What kernels in C and CUDA know of an activation: its code, its parameter, and what they read.
+"""Activations as kernels in C and CUDA have them: code, parameter, and the array that they read.
 
 The order of the list is that of `enum nnpoly_activation` in cext/nnpoly.h and of `enum Activation`
 in cupy/kernels.cu.

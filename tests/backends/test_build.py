@@ -1,4 +1,4 @@
-"""How the C core is built: what the compiler is asked, and what is said where there is none."""
+"""Building the C core: its sources, the compiler's flags, and the messages where there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NumPy's in-place implementations of what training spends time on.
+"""NumPy's own implementations of the primitives that training spends its time in, in place.
 
 Where the C core was built, its implementations stand before those of this file (`primitives.py`).
 """
@@ -195,7 +195,7 @@ def _temporary(ops: Ops, w: Array) -> Array:
 
 
 def _root(s: Array, eps: float, eps_inside_sqrt: bool, out: Array) -> Array:
-    """Write the root that a step divides by."""
+    """Write the root that a step is divided by: sqrt(s + eps) or sqrt(s) + eps."""
     if eps_inside_sqrt:
         np.add(s, eps, out=out)
         return np.sqrt(out, out=out)

@@ -102,7 +102,7 @@ def results(case: Case, dtype: str, form: Any) -> list[np.ndarray]:
 
 
 def in_bits(found: list[np.ndarray]) -> list[tuple[Any, bytes]]:
-    """Return what two results must share; a negative zero is a zero."""
+    """Return dtypes and bits, a negative zero as a zero."""
     return [(r.dtype, (r + 0).tobytes()) for r in found]
 
 
