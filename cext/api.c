@@ -5,8 +5,6 @@
 #include "check.h"
 #include "core.h"
 
-static int known(int activation) { return activation >= 0 && activation < NNPOLY_ACTIVATIONS; }
-
 /* Products */
 
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
@@ -34,7 +32,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
   if (!known(activation)) return NNPOLY_RANGE;
   CHECK(dtype, {INPUT, delta, n, m_next}, {INPUT, W, m_next, m}, {INPUT | OPTIONAL, read, n, m},
         {OUTPUT, out, n, m});
-  if (read == NULL && activation > NNPOLY_LINEAR && n > 0 && m > 0) return NNPOLY_NULL;
+  if (read == NULL && !reads_nothing(activation) && n > 0 && m > 0) return NNPOLY_NULL;
   const struct product p = {.form = DELTA,
                             .A = delta,
                             .B = W,
@@ -98,7 +96,7 @@ int nnpoly_activation_delta(int dtype, const void *d_post, const void *read, voi
   CHECK(dtype, {INPUT, d_post, count, 1}, {INPUT | OPTIONAL, read, count, 1},
         {OUTPUT | IN_PLACE, out, count, 1});
   if (read != NULL && read == out) return count > 0 ? NNPOLY_OVERLAP : NNPOLY_OK;
-  if (read == NULL && activation > NNPOLY_LINEAR && count > 0) return NNPOLY_NULL;
+  if (read == NULL && !reads_nothing(activation) && count > 0) return NNPOLY_NULL;
   const struct element_job job = {nnpoly_kernels(dtype), d_post, read, out, count, activation, a};
   return nnpoly_run(activation_delta_part, &job, nnpoly_parts(count, PART_ELEMENTS), 0);
 }

@@ -1,4 +1,4 @@
-"""How the C core is built: cffi's API mode, one abi3 module `nnpoly._core`. setup.py uses this.
+"""Build the C core: cffi's API mode, one abi3 module `nnpoly._core`. setup.py uses this.
 
 Where no C compiler works the package is built without the core and NumPy does its work: one line on
 stderr says so. Two environment variables decide otherwise:
@@ -43,11 +43,11 @@ vec twice(vec x) { return x + x; }
 
 
 class NoCompiler(Exception):
-    """No working C compiler; the text says what was tried and what came of it."""
+    """There is no working C compiler; the text says which command failed, and how."""
 
 
 def declarations(header: str) -> str:
-    """Return what of nnpoly.h cffi reads: the text between the marks."""
+    """Return the part of nnpoly.h that cffi reads: the text between the marks."""
     _, after = header.split("/* cffi: begin */")
     text, _ = after.split("/* cffi: end */")
     return text
@@ -80,7 +80,7 @@ def _run(command: list[str]) -> None:
 
 
 def wanted() -> bool:
-    """Whether to build the core; decided by a probe, and by the two environment variables."""
+    """Whether to build the core, by a probe and the two environment variables."""
     required = os.environ.get("NNPOLY_REQUIRE_C") == "1"
     if os.environ.get("NNPOLY_NO_C") == "1":
         if required:
@@ -102,24 +102,27 @@ def wanted() -> bool:
     return True
 
 
+def files(pattern: str) -> list[str]:
+    """Return the module's files of that kind, those of the C tests not among them.
+
+    Paths are relative to the project's root.
+    """
+    found = (path for path in HERE.rglob(pattern) if HERE / "tests" not in path.parents)
+    return sorted(str(path.relative_to(HERE.parent)) for path in found)
+
+
 def builder() -> cffi.FFI:
-    """Return what cffi builds the module from; paths are relative to the project's root."""
+    """Return the module as cffi builds it."""
     ffi = cffi.FFI()
     ffi.cdef(declarations((HERE / "nnpoly.h").read_text()))
-    root = HERE.parent
     ffi.set_source(
         MODULE,
         '#include "nnpoly.h"',
-        sources=sorted(str(path.relative_to(root)) for path in HERE.glob("**/*.c") if _ours(path)),
-        depends=sorted(str(path.relative_to(root)) for path in HERE.glob("*.h")),
+        sources=files("*.c"),
+        depends=files("*.h"),
         include_dirs=[HERE.name],
         extra_compile_args=COMPILE,
         extra_link_args=LINK,
         py_limited_api=True,
     )
     return ffi
-
-
-def _ours(path: Path) -> bool:
-    """Whether a source belongs to the module: the C tests do not."""
-    return path.parent in (HERE, HERE / "isa")

@@ -1,4 +1,4 @@
-/* What the files of the core share: jobs, the table of kernels, the pool. Not public. */
+/* Shared by the files of the core: jobs, the table of kernels, the pool. Not public. */
 #ifndef NNPOLY_CORE_H
 #define NNPOLY_CORE_H
 
@@ -7,8 +7,8 @@
 
 #include "nnpoly.h"
 
-/* A matrix product C = A B with what is applied to C while it is hot. Its forms, as a layer names
- * them (stored shapes; M, N, K are the product's):
+/* A matrix product C = A B, and the element-wise part that is applied to C while it is in the
+ * cache. Its forms, as a layer names them (stored shapes; M, N, K are the product's):
  *
  *   FORWARD    C: pre (M, N) = x (M, K) W^T, W: (N, K); then pre += bias, post = sigma(pre)
  *   DELTA      C: out (M, N) = delta (M, K) W (K, N);   then out *= sigma'(read)
@@ -28,11 +28,20 @@ struct product {
   int activation;
   double a;
   const int64_t *rows; /* row i of x is stored at rows[i], and not at i; or NULL */
-  /* GRADIENT: what follows once an element is complete, or NULL. C and the sums are then parts of
+  /* GRADIENT: the update of each element once it is complete, or NULL. C and the sums are parts of
    * update->g, at these places. */
   const struct update *update;
   int64_t C_at, sums_at;
 };
+
+/* By the order of enum nnpoly_activation. */
+static inline int known(int activation) {
+  return activation >= 0 && activation < NNPOLY_ACTIVATIONS;
+}
+static inline int reads_nothing(int activation) { return activation <= NNPOLY_LINEAR; }
+static inline int reads_pre(int activation) {
+  return activation >= NNPOLY_LEAKY_RELU && activation <= NNPOLY_GELU_TANH;
+}
 
 struct rect { /* rows i0..i1-1 and columns j0..j1-1 of C */
   int64_t i0, i1, j0, j1;
@@ -121,7 +130,7 @@ extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64;
 /* cpu.c: the kernels of the ISA in use. */
 const struct kernels *nnpoly_kernels(int dtype);
 
-/* cpu.c: have this thread read and write denormal numbers as 0. Returns what `restore` needs. */
+/* cpu.c: have this thread read and write denormal numbers as 0. Returns the setting before. */
 uint64_t nnpoly_flush_denormals(void);
 void nnpoly_restore_denormals(uint64_t before);
 

@@ -1,4 +1,5 @@
-/* nnpoly: the C core. This header is the contract; the Python side is nnpoly/backends/numpy/core.py.
+/* nnpoly: the C core. This header is the contract; the Python side is
+ * nnpoly/backends/numpy/core.py.
  *
  * Arrays are dense and row-major, of the element type that `dtype` names; every pointer must be
  * aligned to its element. An output may not overlap an input unless a comment says "in place".
@@ -20,7 +21,7 @@
 /* The block between the marks is read by cffi: declarations only. */
 /* cffi: begin */
 
-/* What a function returns. Whatever it is not NNPOLY_OK, no output was written. */
+/* What a function returns. Unless it is NNPOLY_OK, no output was written. */
 enum nnpoly_status {
   NNPOLY_OK = 0,
   NNPOLY_NO_MEMORY = 1,  /* the workspace could not be allocated */
@@ -28,28 +29,29 @@ enum nnpoly_status {
   NNPOLY_MISALIGNED = 3, /* a pointer is not a multiple of the element's size */
   NNPOLY_SHAPE = 4,      /* a size is negative, or an array has more bytes than memory can */
   NNPOLY_OVERLAP = 5,    /* an output overlaps another argument */
-  NNPOLY_RANGE = 6,      /* an index is outside of the array, or a code is unknown */
+  NNPOLY_RANGE = 6,      /* an index or a target is out of range, or a code is unknown */
   NNPOLY_NO_ISA = 7      /* this processor, or this build, does not have that ISA */
 };
 
 enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1 };
 
-/* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. */
+/* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. The
+ * order is that of nnpoly/backends/codes.py, and those that read alike stand side by side. */
 enum nnpoly_activation {
-  NNPOLY_STEP = 0,       /* 1 if z >= 0 else 0          none */
-  NNPOLY_IDENTITY = 1,   /* z                           none */
-  NNPOLY_LINEAR = 2,     /* a z                         none */
-  NNPOLY_SIGMOID = 3,    /* 1 / (1 + exp(-z))           post */
-  NNPOLY_TANH = 4,       /* tanh z                      post */
-  NNPOLY_RELU = 5,       /* max(z, 0)                   post */
-  NNPOLY_LEAKY_RELU = 6, /* z if z > 0 else a z         pre  */
-  NNPOLY_ELU = 7,        /* z if z > 0 else a expm1(z)  pre  */
-  NNPOLY_SOFTPLUS = 8,   /* log(1 + exp(z))             pre  */
-  NNPOLY_SILU = 9,       /* z sigmoid(z)                pre  */
-  NNPOLY_GELU = 10,      /* z Phi(z)                    pre  */
-  NNPOLY_GELU_TANH = 11, /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
-  NNPOLY_EXP = 12,       /* exp(z), for the tests       post */
-  NNPOLY_ACTIVATIONS = 13
+  NNPOLY_STEP,       /* 1 if z >= 0 else 0          none */
+  NNPOLY_IDENTITY,   /* z                           none */
+  NNPOLY_LINEAR,     /* a z                         none */
+  NNPOLY_SIGMOID,    /* 1 / (1 + exp(-z))           post */
+  NNPOLY_TANH,       /* tanh z                      post */
+  NNPOLY_RELU,       /* max(z, 0)                   post */
+  NNPOLY_LEAKY_RELU, /* z if z > 0 else a z         pre  */
+  NNPOLY_ELU,        /* z if z > 0 else a expm1(z)  pre  */
+  NNPOLY_SOFTPLUS,   /* log(1 + exp(z))             pre  */
+  NNPOLY_SILU,       /* z sigmoid(z)                pre  */
+  NNPOLY_GELU,       /* z Phi(z)                    pre  */
+  NNPOLY_GELU_TANH,  /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
+  NNPOLY_EXP,        /* exp(z)                      post */
+  NNPOLY_ACTIVATIONS /* how many there are */
 };
 
 enum nnpoly_rule {
@@ -70,7 +72,7 @@ const char *nnpoly_isa(void);           /* the one in use */
 const char *nnpoly_isa_name(int index); /* those of this build, best first; NULL after the last */
 int nnpoly_isa_runs(const char *name);  /* 1 if this processor can run it, else 0 */
 int nnpoly_set_isa(const char *name);   /* not while another thread computes */
-const char *nnpoly_compiler(void);      /* what built this: "gcc 12.2.0" */
+const char *nnpoly_compiler(void);      /* "gcc 12.2.0" */
 
 /* How many threads a call may use, the caller among them; at least 1. None is started before a
  * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */
@@ -84,7 +86,7 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
 
 /* out = (delta W) * sigma'. delta: (n, m_next), W: (m_next, m); read, out: (n, m).
- * read is what sigma' reads: pre, post, or NULL for none. */
+ * read is the array that sigma' reads: pre, post, or NULL for none. */
 int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *read, void *out,
                        int64_t n, int64_t m_next, int64_t m, int activation, double a);
 
@@ -180,13 +182,13 @@ struct nnpoly_training {
   double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
-/* What training changes: flat vectors (P,), W then b, layer by layer. As in nnpoly_update; g
+/* The vectors that training changes, flat (P,), W then b, layer by layer. As in nnpoly_update; g
  * receives the gradient; average may be NULL. */
 struct nnpoly_state {
   void *w, *g, *m, *s, *peak, *average;
 };
 
-/* What one step alone decides. As in nnpoly_update. */
+/* The numbers that change from step to step. As in nnpoly_update. */
 struct nnpoly_rates {
   double learning_rate, weight_m, weight_g, unbias_s;
 };
@@ -200,11 +202,15 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
 void nnpoly_plan_free(nnpoly_plan *plan);
-int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* what it has allocated, its scratch apart */
+int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch is not counted */
 
-/* One step on a batch. x: (n, inputs); the target is labels: (n,), all in 0..outputs-1, or y: (n,
- * outputs), the other one NULL. weights: (n,) or NULL, as in the losses. loss[0] is the loss before
- * the step. */
+/* One step on a batch that nobody has looked at. x: (n, inputs); the target is labels: (n,), all in
+ * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.
+ * loss[0] is the loss before the step.
+ *
+ * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, or
+ * y is no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a
+ * row whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY). */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
@@ -223,9 +229,9 @@ struct nnpoly_epoch {
   int64_t done;                     /* steps taken by now */
 };
 
-/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is.
- * Returns when all are done, or limit_ns nanoseconds have passed and a step each time. Small
- * networks are trained side by side, one a thread. */
+/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is. Y
+ * has been looked at before. Returns when all are done, or limit_ns nanoseconds have passed and a
+ * step each time. Small networks are trained side by side, one a thread. */
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns);
 

@@ -1,4 +1,4 @@
-/* Plans: a training step of a chain of dense layers, and many steps, as one call. See nnpoly.h.
+/* Plans: a training step of a chain of dense layers as one call. See nnpoly.h; train.c takes many.
  *
  * A step has two ways, with the same bits. By rows, for small layers: each thread takes some rows
  * of the batch through all layers, to the loss and back to the deltas; then, all deltas being
@@ -6,42 +6,14 @@
  * ones, whose weights are worth packing once: all threads share each product in turn. Either way a
  * layer's W changes only after the delta below has been computed from it. */
 #define _GNU_SOURCE
+#include "plan.h"
+
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
-#include "core.h"
-
-/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. pre is post
- * where nothing reads it apart. By products, a delta is that of the layer two above, overwritten.
- */
-struct results {
-  char *pre, *post, *delta;
-  int64_t W_at, b_at;
-};
-
-/* Whether a short step is faster alone or shared depends on whether the other threads are awake and
- * have a core each: so a few of every PERIOD steps are timed. */
-struct choice {
-  unsigned steps;
-  int64_t ns[2]; /* the fastest of those timed: alone, shared */
-};
-
-enum { PERIOD = 256, TRIALS = 4 };
-
-struct nnpoly_plan {
-  struct nnpoly_training training;     /* .layers: the plan's own copy */
-  int64_t size;                        /* of an element, in bytes */
-  int64_t parameters, widest, largest; /* of all; outputs of the widest layer; of the largest W */
-  int64_t rows;                        /* for how many there is room */
-  int by_rows;
-  struct results *results;
-  char *y;         /* a gathered target: (rows, outputs) */
-  int64_t *labels; /* or (rows,) */
-  char *weights;   /* (rows,) */
-  int64_t bytes;
-  struct choice choice;
-};
 
 /* By rows every thread packs all weights: where a layer is little work, or weights are few beside
  * the rows, that costs less than to exchange results between the threads at each product. */
@@ -53,12 +25,6 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
   if (rows > MEDIUM_WORK || rows * largest > MEDIUM_WORK) return 0;
   return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
 }
-
-static int reads_pre(int activation) {
-  return activation >= NNPOLY_LEAKY_RELU && activation <= NNPOLY_GELU_TANH;
-}
-
-static int reads_nothing(int activation) { return activation <= NNPOLY_LINEAR; }
 
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
@@ -96,12 +62,7 @@ static void free_batch(nnpoly_plan *plan) {
   plan->rows = 0;
 }
 
-static int64_t outputs_of(const nnpoly_plan *plan, int l) {
-  return plan->training.layers[l].outputs;
-}
-
-/* Room for batches of so many rows. */
-static int reserve(nnpoly_plan *plan, int64_t rows) {
+int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
   const struct nnpoly_training *t = &plan->training;
   if (rows <= plan->rows) return NNPOLY_OK;
   free_batch(plan);
@@ -174,16 +135,6 @@ int64_t nnpoly_plan_bytes(const nnpoly_plan *plan) { return plan->bytes; }
 
 /* A step */
 
-struct step {
-  nnpoly_plan *plan;
-  const struct kernels *kernels;
-  const char *x;
-  const int64_t *rows; /* (n,): row i of the batch is row rows[i] of x; or NULL */
-  int64_t n;
-  struct loss loss;
-  struct update update;
-};
-
 static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_state *state,
                                const struct nnpoly_rates *rates) {
   const struct nnpoly_training *t = &plan->training;
@@ -209,20 +160,19 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
   };
 }
 
-static struct loss loss_of(const nnpoly_plan *plan, const int64_t *labels, const void *y,
-                           const void *weights, int64_t n) {
+static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
   const struct nnpoly_training *t = &plan->training;
   const int last = t->depth - 1;
   const double a = t->label_smoothing, K = (double)outputs_of(plan, last);
   struct loss loss = {.kind = t->loss,
                       .scores = plan->results[last].post,
-                      .y = y,
-                      .labels = labels,
-                      .weights = weights,
+                      .y = batch->y,
+                      .labels = batch->labels,
+                      .weights = batch->weights,
                       .kept = 1.0 - a,
                       .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * a : a / K,
                       .delta = plan->results[last].delta,
-                      .n = n,
+                      .n = batch->n,
                       .K = outputs_of(plan, last)};
   nnpoly_cut_loss(&loss);
   return loss;
@@ -285,7 +235,7 @@ static struct product gradient(const struct step *s, int l) {
                           .sums_at = r->b_at};
 }
 
-static size_t scratch_of(const nnpoly_plan *plan) {
+size_t nnpoly_step_scratch(const nnpoly_plan *plan) {
   return nnpoly_scratch(nnpoly_kernels(plan->training.dtype),
                         outputs_of(plan, plan->training.depth - 1));
 }
@@ -327,8 +277,7 @@ static void gradients_part(const void *argument, int index, int parts, void *scr
   }
 }
 
-/* On this thread, in a part of something larger. */
-static void step_alone(struct step *s, void *scratch) {
+void nnpoly_take_step_alone(struct step *s, void *scratch) {
   rows_part(s, 0, 1, scratch);
   gradients_part(s, 0, 1, scratch);
   clip_and_update(s); /* needs no scratch, so it cannot fail */
@@ -336,22 +285,26 @@ static void step_alone(struct step *s, void *scratch) {
 
 static void alone_part(const void *argument, int index, int parts, void *scratch) {
   (void)index, (void)parts;
-  step_alone((struct step *)argument, scratch);
+  nnpoly_take_step_alone((struct step *)argument, scratch);
 }
 
-static int parts_by_rows(const nnpoly_plan *plan, int64_t n) {
+int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n) {
   return nnpoly_parts(3 * n * plan->parameters, PART_PRODUCT);
 }
 
 static int step_in_parts(struct step *s, int parts) {
-  if (parts == 1) return nnpoly_run(alone_part, s, 1, scratch_of(s->plan));
-  int status = nnpoly_run(rows_part, s, parts, scratch_of(s->plan));
-  if (status == NNPOLY_OK) status = nnpoly_run(gradients_part, s, parts, scratch_of(s->plan));
+  if (parts == 1) return nnpoly_run(alone_part, s, 1, nnpoly_step_scratch(s->plan));
+  int status = nnpoly_run(rows_part, s, parts, nnpoly_step_scratch(s->plan));
+  if (status == NNPOLY_OK)
+    status = nnpoly_run(gradients_part, s, parts, nnpoly_step_scratch(s->plan));
   return status == NNPOLY_OK ? clip_and_update(s) : status;
 }
 
+/* A few of every PERIOD steps are timed. */
+enum { PERIOD = 256, TRIALS = 4 };
+
 static int step_by_rows(struct step *s) {
-  const int parts = parts_by_rows(s->plan, s->n);
+  const int parts = nnpoly_step_parts(s->plan, s->n);
   if (parts == 1 || s->n * s->plan->largest > LITTLE_WORK) return step_in_parts(s, parts);
   struct choice *choice = &s->plan->choice;
   const unsigned turn = choice->steps++ % PERIOD;
@@ -385,15 +338,68 @@ static int step_by_products(struct step *s) {
   return status == NNPOLY_OK ? clip_and_update(s) : status;
 }
 
+/* Either way */
+
+struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
+                        const struct batch *batch, const struct nnpoly_rates *rates) {
+  return (struct step){.plan = plan,
+                       .kernels = nnpoly_kernels(plan->training.dtype),
+                       .x = batch->x,
+                       .rows = batch->rows,
+                       .n = batch->n,
+                       .loss = loss_of(plan, batch),
+                       .update = update_of(plan, state, rates)};
+}
+
+int nnpoly_take_step(struct step *s) {
+  return s->plan->by_rows ? step_by_rows(s) : step_by_products(s);
+}
+
+void nnpoly_step_loss(const struct step *s, void *loss) {
+  nnpoly_mean_loss(s->plan->training.dtype, &s->loss, loss);
+}
+
+/* A step on a batch that nobody has looked at */
+
 static int labels_within(const int64_t *labels, int64_t n, int64_t K) {
   int within = 1;
   for (int64_t i = 0; i < n; i++) within &= labels[i] >= 0 && labels[i] < K;
   return within;
 }
 
-static int check_state(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
-                       const int64_t *labels, const void *y, const void *weights, int64_t n,
-                       const void *losses, int64_t steps) {
+static inline double element(int dtype, const void *array, int64_t i) {
+  return dtype == NNPOLY_FLOAT64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
+}
+
+/* Whether a loss can have the targets y: (n, K). A comparison with NaN is false. `dtype` is a
+ * constant in each copy that this is inlined into. */
+static inline __attribute__((always_inline)) int rows_within(int dtype, int loss, const void *y,
+                                                             int64_t n, int64_t K) {
+  const double highest = loss == NNPOLY_SQUARED_ERROR ? DBL_MAX : 1;
+  const double lowest = loss == NNPOLY_SQUARED_ERROR ? -DBL_MAX : 0;
+  int within = 1;
+  for (int64_t i = 0; i < n * K; i++) {
+    const double value = element(dtype, y, i);
+    within &= (value >= lowest) & (value <= highest);
+  }
+  for (int64_t i = 0; loss == NNPOLY_CROSS_ENTROPY && i < n; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < K; k++) sum += element(dtype, y, i * K + k);
+    within &= fabs(sum - 1) < 1e-2;
+  }
+  return within;
+}
+
+static int targets_within(const nnpoly_plan *plan, const void *y, int64_t n) {
+  const struct nnpoly_training *t = &plan->training;
+  const int64_t K = outputs_of(plan, t->depth - 1);
+  if (t->dtype == NNPOLY_FLOAT64) return rows_within(NNPOLY_FLOAT64, t->loss, y, n, K);
+  return rows_within(NNPOLY_FLOAT32, t->loss, y, n, K);
+}
+
+int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                          const int64_t *labels, const void *y, const void *weights, int64_t n,
+                          const void *losses, int64_t steps) {
   const struct nnpoly_training *t = &plan->training;
   const int64_t P = plan->parameters, K = outputs_of(plan, t->depth - 1);
   if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
@@ -413,150 +419,13 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
                      const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (n < 1) return NNPOLY_SHAPE;
-  int status = check_state(plan, state, x, labels, y, weights, n, loss, 1);
-  if (status == NNPOLY_OK) status = reserve(plan, n);
+  int status = nnpoly_check_training(plan, state, x, labels, y, weights, n, loss, 1);
+  if (status == NNPOLY_OK && y != NULL && !targets_within(plan, y, n)) status = NNPOLY_RANGE;
+  if (status == NNPOLY_OK) status = nnpoly_reserve(plan, n);
   if (status != NNPOLY_OK) return status;
-  struct step s = {.plan = plan,
-                   .kernels = nnpoly_kernels(plan->training.dtype),
-                   .x = x,
-                   .n = n,
-                   .loss = loss_of(plan, labels, y, weights, n),
-                   .update = update_of(plan, state, rates)};
-  status = plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
-  if (status == NNPOLY_OK) nnpoly_mean_loss(plan->training.dtype, &s.loss, loss);
+  const struct batch batch = {.x = x, .labels = labels, .y = y, .weights = weights, .n = n};
+  struct step s = nnpoly_step(plan, state, &batch, rates);
+  status = nnpoly_take_step(&s);
+  if (status == NNPOLY_OK) nnpoly_step_loss(&s, loss);
   return status;
-}
-
-/* Many steps */
-
-/* One epoch of nnpoly_train. */
-struct member {
-  nnpoly_plan *plan;
-  const struct nnpoly_state *state;
-  struct nnpoly_epoch *epoch;
-};
-
-static int64_t steps_of_one(const struct nnpoly_epoch *e) { return (e->rows - 1) / e->batch + 1; }
-static int64_t steps_of(const struct nnpoly_epoch *e) { return e->n / e->rows * steps_of_one(e); }
-
-static int check_member(const struct member *m) {
-  const struct nnpoly_epoch *e = m->epoch;
-  if (m->plan == NULL || m->state == NULL || e->order == NULL || e->rates == NULL)
-    return NNPOLY_NULL;
-  if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
-  if (e->rows < 1 || e->n % e->rows != 0) return NNPOLY_SHAPE;
-  if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
-  for (int64_t i = 0; i < e->n; i++)
-    if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
-  const int status = check_state(m->plan, m->state, e->X, e->labels, e->Y, e->weights, e->N,
-                                 e->losses, steps_of(e));
-  return status == NNPOLY_OK ? reserve(m->plan, least(e->batch, e->rows)) : status;
-}
-
-static void gather_elements(int64_t size, const void *from, const int64_t *order, int64_t n,
-                            void *to) {
-  for (int64_t i = 0; i < n; i++) {
-    if (size == sizeof(double))
-      ((double *)to)[i] = ((const double *)from)[order[i]];
-    else
-      ((float *)to)[i] = ((const float *)from)[order[i]];
-  }
-}
-
-/* The targets and weights of the rows `order`, side by side. */
-static void gather(const struct member *m, const int64_t *order, int64_t n) {
-  const nnpoly_plan *plan = m->plan;
-  const int64_t row = outputs_of(plan, plan->training.depth - 1) * plan->size;
-  for (int64_t i = 0; i < n; i++) {
-    if (m->epoch->labels != NULL)
-      plan->labels[i] = m->epoch->labels[order[i]];
-    else
-      memcpy(plan->y + i * row, (const char *)m->epoch->Y + order[i] * row, (size_t)row);
-  }
-  if (m->epoch->weights != NULL)
-    gather_elements(plan->size, m->epoch->weights, order, n, plan->weights);
-}
-
-static struct step next_step(const struct member *m) {
-  const struct nnpoly_epoch *e = m->epoch;
-  const int64_t steps = steps_of_one(e), first = e->done % steps * e->batch;
-  const int64_t start = e->done / steps * e->rows + first, n = least(e->batch, e->rows - first);
-  const int has_labels = e->labels != NULL;
-  gather(m, e->order + start, n);
-  return (struct step){
-      .plan = m->plan,
-      .kernels = nnpoly_kernels(m->plan->training.dtype),
-      .x = e->X,
-      .rows = e->order + start,
-      .n = n,
-      .loss = loss_of(m->plan, has_labels ? m->plan->labels : NULL, has_labels ? NULL : m->plan->y,
-                      e->weights != NULL ? m->plan->weights : NULL, n),
-      .update = update_of(m->plan, m->state, &e->rates[e->done])};
-}
-
-static void complete(const struct member *m, const struct step *s) {
-  void *loss = (char *)m->epoch->losses + m->epoch->done * m->plan->size;
-  nnpoly_mean_loss(m->plan->training.dtype, &s->loss, loss);
-  m->epoch->done++;
-}
-
-struct race { /* members, whose steps are taken one a thread */
-  nnpoly_plan *const *plans;
-  const struct nnpoly_state *states;
-  struct nnpoly_epoch *epochs;
-  int count;
-  int64_t until;
-};
-
-static struct member member_of(const struct race *race, int i) {
-  return (struct member){race->plans[i], &race->states[i], &race->epochs[i]};
-}
-
-enum { STEPS_A_LOOK = 8 }; /* at the clock, which costs a tenth of the smallest step */
-
-static void race_part(const void *argument, int index, int parts, void *scratch) {
-  const struct race *race = argument;
-  for (int i = index; i < race->count; i += parts) {
-    const struct member m = member_of(race, i);
-    for (int64_t left = steps_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
-      struct step s = next_step(&m);
-      step_alone(&s, scratch);
-      complete(&m, &s);
-      if (taken % STEPS_A_LOOK == 0 && nnpoly_now_ns() >= race->until) return;
-    }
-  }
-}
-
-/* The members in turn, each step shared by the threads. */
-static int run_in_turn(const struct race *race) {
-  for (int i = 0; i < race->count; i++) {
-    const struct member m = member_of(race, i);
-    while (m.epoch->done < steps_of(m.epoch)) {
-      struct step s = next_step(&m);
-      const int status = m.plan->by_rows ? step_by_rows(&s) : step_by_products(&s);
-      if (status != NNPOLY_OK) return status;
-      complete(&m, &s);
-      if (nnpoly_now_ns() >= race->until) return NNPOLY_OK;
-    }
-  }
-  return NNPOLY_OK;
-}
-
-int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
-                 struct nnpoly_epoch *epochs, int count, int64_t limit_ns) {
-  if (plans == NULL || states == NULL || epochs == NULL) return NNPOLY_NULL;
-  const struct race race = {plans, states, epochs, count, nnpoly_now_ns() + limit_ns};
-  size_t scratch = 0;
-  int small = 1;
-  for (int i = 0; i < count; i++) {
-    const struct member m = member_of(&race, i);
-    const int status = check_member(&m);
-    if (status != NNPOLY_OK) return status;
-    const size_t bytes = scratch_of(m.plan);
-    scratch = bytes > scratch ? bytes : scratch;
-    small &= m.plan->by_rows;
-  }
-  if (count == 1 && small) small = parts_by_rows(plans[0], epochs[0].batch) == 1;
-  if (!small) return run_in_turn(&race);
-  return nnpoly_run(race_part, &race, (int)least(count, nnpoly_num_threads()), scratch);
 }

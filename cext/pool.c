@@ -133,7 +133,10 @@ static void after_fork_in_child(void) {
   pthread_mutex_init(&taken, NULL);
 }
 
-static void register_fork(void) {
+/* At load, so that a fork at any time finds the locks in a known state: before the first worker
+ * too.
+ */
+__attribute__((constructor)) static void register_fork(void) {
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -155,8 +158,6 @@ static int start(struct worker *worker) {
 
 /* Have `count` workers with scratch; return whether it is so. The caller holds `taken`. */
 static int ready(int count, size_t bytes) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, register_fork);
   for (int i = 0; i < count; i++) {
     if (!reserve(&workers[i].scratch, bytes)) return 0;
     if (i == atomic_load(&started)) {

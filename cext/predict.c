@@ -11,7 +11,7 @@ int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth) {
     const struct nnpoly_layer *layer = &layers[l];
     if (layer->inputs < 1 || layer->outputs < 1) return 0;
     if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
-    if (layer->activation < 0 || layer->activation >= NNPOLY_EXP) return 0;
+    if (!known(layer->activation)) return 0;
     if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
   }
   return 1;

@@ -1,4 +1,4 @@
-/* How work is shared: cut into parts for the threads, whose bits do not depend on the cuts. */
+/* Work cut into parts for the threads. Results do not depend on the cuts, bit for bit. */
 #include <stdint.h>
 
 #include "core.h"

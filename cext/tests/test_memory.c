@@ -291,6 +291,32 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   }
 }
 
+/* A step on rows of targets that no loss, or no loss of probabilities, can have: nothing is
+ * changed.
+ */
+static void refusals(int64_t n) {
+  enum { K = 3, P = 2 * K + K };
+  static const double bad[] = {NAN, INFINITY, -INFINITY, -1, 5};
+  const struct nnpoly_layer layer = {2, K, NNPOLY_IDENTITY, 0};
+  struct nnpoly_training training = {
+      .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
+  const struct nnpoly_rates rates = {0.5, 1, 0, 1};
+  const void *x = input(n * 2), *w = input(P);
+  const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
+  void *y = room(n * K), *loss = room(1);
+  for (int kind = NNPOLY_CROSS_ENTROPY; kind <= NNPOLY_SQUARED_ERROR; kind++) {
+    training.loss = kind;
+    nnpoly_plan *plan = nnpoly_plan_new(&training);
+    for (int i = 0; i < (kind == NNPOLY_SQUARED_ERROR ? 3 : 5); i++) {
+      for (int64_t j = 0; j < n * K; j++) set(y, j, 1.0 / K);
+      set(y, n * K - 1, bad[i]);
+      const int status = nnpoly_plan_step(plan, &state, x, NULL, y, NULL, n, &rates, loss);
+      if (status != NNPOLY_RANGE) fail("targets", status, NNPOLY_RANGE);
+    }
+    nnpoly_plan_free(plan);
+  }
+}
+
 static void test_configuration(void) {
   static const int64_t shapes[][3] = {{1, 1, 1},    {0, 3, 2},   {3, 0, 2},    {3, 2, 0},
                                       {2, 13, 17},  {7, 15, 33}, {13, 16, 31}, {14, 17, 32},
@@ -319,6 +345,9 @@ static void test_configuration(void) {
     plans(31, batch, 5, 33, batch > 1);
     guarded_free_all();
   }
+  refusals(1);
+  refusals(17);
+  guarded_free_all();
   plans(200, 200, 130, 200, 1); /* large enough for the second way of a step */
   guarded_free_all();
   plans(300, 300, 130, 130, 0); /* and for two threads by rows */

@@ -1,6 +1,7 @@
 /* Many threads that compute at once, with and without the workers, and fork among them. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,36 @@ static void test_fork(void) {
   require(right(), "the parent computes something else");
 }
 
+static atomic_int done;
+
+static void *compute_little(void *argument) {
+  float f[4];
+  (void)argument;
+  while (!atomic_load(&done)) nnpoly_softmax(NNPOLY_FLOAT32, x, f, 1, 4);
+  return NULL;
+}
+
+/* Children that are made while threads hold the core's locks, before there is any worker. */
+static void test_early_forks(void) {
+  enum { CHILDREN = 200 };
+  pthread_t callers[CALLERS];
+  float f[4];
+  for (int i = 0; i < CALLERS; i++)
+    require(pthread_create(&callers[i], NULL, compute_little, NULL) == 0, "pthread_create");
+  for (int i = 0; i < CHILDREN; i++) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(10);
+      _exit(nnpoly_softmax(NNPOLY_FLOAT32, x, f, 1, 4));
+    }
+    int status = -1;
+    require(child > 0 && waitpid(child, &status, 0) == child, "fork");
+    require(status == 0, "a child finds a lock that nobody will open");
+  }
+  atomic_store(&done, 1);
+  for (int i = 0; i < CALLERS; i++) pthread_join(callers[i], NULL);
+}
+
 /* The thread sanitizer does not follow a child that starts threads. */
 #if defined(__SANITIZE_THREAD__)
 enum { FORKS = 0 };
@@ -103,6 +134,7 @@ int main(void) {
     x[i] = (float)(i % 17) / 17, W[i % (M * M)] = (float)(i % 13) / 99;
   require(nnpoly_num_threads() == 1 && nnpoly_workers() == 0, "a worker before its time");
   nnpoly_dense(NNPOLY_FLOAT32, x, W, b, NULL, expected, N, M, M, NNPOLY_TANH, 0);
+  if (FORKS) test_early_forks();
   require(nnpoly_workers() == 0, "a worker, though one thread is wanted");
   require(nnpoly_set_num_threads(0) == NNPOLY_RANGE, "no thread at all");
   require(nnpoly_set_num_threads(1000) == NNPOLY_RANGE, "too many threads");

@@ -1,4 +1,4 @@
-"""What runs here: versions and backends."""
+"""Versions and backends, for bug reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import registry
 
 
 def config() -> dict[str, str]:
-    """Return versions, every backend with its device or why it is missing, and the C core."""
+    """Return versions, each backend with its device or the reason why it is missing, the C core."""
     from .. import __version__
 
     rows = {

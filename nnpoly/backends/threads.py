@@ -1,4 +1,4 @@
-"""How many threads the C core uses: NNPOLY_NUM_THREADS, or the CPUs that this process may use."""
+"""The C core's threads: NNPOLY_NUM_THREADS, or one a CPU that this process may use."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def default() -> int:
 
 
 def available_cpus() -> int:
-    """Return how many CPUs the process may use: its affinity, and its control groups' quotas."""
+    """The number of CPUs that the process may use, by its affinity and control groups' quotas."""
     from pathlib import Path  # here, since `import nnpoly` does without it
 
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min([count, *(int(quota) for quota in _quotas(Path("/")))]))
+    return max(1, min([count, *(int(quota) for quota in quotas(Path("/")))]))
 
 
-def _quotas(root: Path) -> Iterator[float]:
+def quotas(root: Path) -> Iterator[float]:
     """Yield the CPUs that each control group allows, from the process's own up to the root."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

@@ -121,7 +121,9 @@ def _sweep(probe: Trainer, batches: Iterator[Batch], steps: int) -> tuple[list[f
             losses.append(loss)
             if not math.isfinite(loss):
                 break
-            if loss == 0.0 and batch.sample_weight is not None:  # all its weights are 0: it says nothing
+            if (
+                loss == 0.0 and batch.sample_weight is not None
+            ):  # all its weights are 0: it says nothing
                 smoothed.append(smoothed[-1] if smoothed else math.inf)
                 continue
             averaged += 1

@@ -21,8 +21,7 @@ __device__ long long stride() { return gridDim.x * (long long)blockDim.x; }
 // A number that is either in the call, or, in a captured step, at a place on the device.
 __device__ T pick(double value, const T *place) { return place ? *place : T(value); }
 
-// Activations. `code` is the place in kernels.py's ACTIVATIONS; a is the parameter of those that
-// have one.
+// Activations, in the order of nnpoly/backends/codes.py; a is the parameter of those that have one.
 
 enum Activation {
   STEP,
@@ -35,9 +34,9 @@ enum Activation {
   ELU,
   SOFTPLUS,
   SILU,
-  EXP,
   GELU,
-  GELU_TANH
+  GELU_TANH,
+  EXP
 };
 
 constexpr T FAR = 1e4;  // see activations.py
@@ -145,15 +144,15 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
   sums[blockIdx.y * m + j] = sum;
 }
 
-// Products of small matrices, each with what follows it in the same launch. Blocks have TILE x TILE
-// threads, and each thread has one entry: its row and column are these.
+// Products of small matrices, each with bias, activation or slope in the same launch. Blocks have
+// TILE x TILE threads, and each thread has one entry: its row and column are these.
 
 __device__ long long tile_row() { return blockIdx.x * (long long)TILE + threadIdx.y; }
 __device__ long long tile_column() { return blockIdx.y * (long long)TILE + threadIdx.x; }
 
-// That entry of A B, its terms in order. A(i, k) and B(k, j) read an entry; those beyond the edges
-// count as 0. `by_row` says along which index the matrix lies in memory, so that a warp reads runs.
-// The next tile is read while this one is multiplied.
+// The thread's entry of A B, its terms in order. A(i, k) and B(k, j) read an entry; those beyond
+// the edges count as 0. `by_row` says along which index the matrix lies in memory, so that a warp
+// reads runs. The next tile is read while this one is multiplied.
 template <class A, class B>
 __device__ T product(A a, bool a_by_row, B b, bool b_by_row, long long rows, long long columns,
                      long long terms) {
@@ -251,7 +250,7 @@ __device__ T over_block(T v) {
   return across(v, WARP, Sum());
 }
 
-// Leave a block's part of a sum.
+// Write a block's part of a sum to parts[blockIdx.x].
 __device__ void leave(T part, T *parts) {
   part = over_block(part);
   if (threadIdx.x == 0) parts[blockIdx.x] = part;
@@ -388,7 +387,7 @@ extern "C" __global__ void clip(const T *g, const T *squared, T *clipped, long l
   for (long long i = first(); i < size; i += stride()) clipped[i] = g[i] * factor;
 }
 
-// What a step is divided by.
+// The root that a step is divided by.
 __device__ T root(T s, T eps, bool inside) { return inside ? sqrt(s + eps) : sqrt(s) + eps; }
 
 // summed = g + weight_decay w, the gradient with that of an L2 penalty.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cupy
 
-from ... import activations
 from ...activations import Activation, Identity
 from ...primitives import TABLE, Array, Scalar, implements
+from ..codes import CODES, known, parameter, read
 from .launching import (
     BLOCKS,
     LARGEST,
@@ -30,24 +29,6 @@ from .launching import (
 from .ops import CudaOps
 from .products import Factor
 
-# Places are the codes of kernels.cu.
-ACTIVATIONS: list[type[Activation]] = [
-    activations.Step,
-    activations.Identity,
-    activations.Linear,
-    activations.Sigmoid,
-    activations.Tanh,
-    activations.ReLU,
-    activations.LeakyReLU,
-    activations.ELU,
-    activations.Softplus,
-    activations.SiLU,
-    activations.Exp,
-    activations.GELU,
-    activations.GELUTanh,
-]
-CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
-
 TOGETHER = 4096  # threads' worth of a loss that one block takes, instead of a second launch
 # Products up to so many multiply-adds go to our own kernels, which save launches; beyond, cuBLAS's
 # tiles win. Estimated, not measured: not yet run on a GPU.
@@ -55,8 +36,9 @@ SMALL = 1 << 22
 PART, PARTS = 512, 64  # rows that are summed together, and how many such parts there are at most
 
 
-def _parameter(activation: Activation) -> tuple[int, float]:
-    return CODES[type(activation)], float(getattr(activation, "a", 0.0))
+def _coded(activation: Activation) -> tuple[int, float]:
+    """Return the activation as kernels take it."""
+    return CODES[type(activation)], parameter(activation)
 
 
 # Guards
@@ -74,20 +56,11 @@ def _indices(array: Array) -> bool:
     return bool(array.dtype == cupy.int64 and array.flags.c_contiguous and array.size)
 
 
-def _known(activation: Activation) -> bool:
-    return type(activation) in CODES
-
-
-def _read(pre: Array, post: Array, activation: Activation) -> Array | None:
-    """Return what the activation's slope reads."""
-    return {"pre": pre, "post": post, "none": None}[activation.reads]
-
-
 # Activations
 
 
 def _accepts_pre(pre: Array, activation: Activation) -> bool:
-    return _known(activation) and _plain(pre)
+    return known(activation) and _plain(pre)
 
 
 @implements("activate", "cupy", guard=_accepts_pre)
@@ -95,13 +68,18 @@ def _activate(ops: CudaOps, pre: Array, activation: Activation) -> Array:
     if type(activation) is Identity:
         return pre
     post = cupy.empty_like(pre)
-    launch_flat("activate", pre, pre, post, pre.size, *_parameter(activation))
+    launch_flat("activate", pre, pre, post, pre.size, *_coded(activation))
     return post
 
 
+def _read(d_post: Array, pre: Array, post: Array, activation: Activation) -> Array:
+    """Return the array that the derivative reads; d_post where it reads none."""
+    array = read(activation, pre, post)
+    return d_post if array is None else array
+
+
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
-    read = _read(pre, post, activation)
-    return _known(activation) and _plain(d_post, d_post if read is None else read)
+    return known(activation) and _plain(d_post, _read(d_post, pre, post, activation))
 
 
 @implements("activation_delta", "cupy", guard=_accepts_delta)
@@ -110,9 +88,8 @@ def _activation_delta(
 ) -> Array:
     if type(activation) is Identity:
         return d_post
-    read = _read(pre, post, activation)
-    read = d_post if read is None else read
-    launch_flat("activation_delta", d_post, d_post, read, d_post.size, *_parameter(activation))
+    arrays = d_post, _read(d_post, pre, post, activation)
+    launch_flat("activation_delta", d_post, *arrays, d_post.size, *_coded(activation))
     return d_post
 
 
@@ -133,7 +110,7 @@ def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int]]) -> bool:
 def _accepts_dense(
     x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
 ) -> bool:
-    return _known(activation) and _plain(x, W, b)
+    return known(activation) and _plain(x, W, b)
 
 
 @implements("dense", "cupy", guard=_accepts_dense)
@@ -149,9 +126,9 @@ def _dense(
         z = post if pre is None else pre
         if ops.products.multiply(Factor(x), Factor(W, True), z):
             grid = rows_and_columns(n, m)
-            launch("bias_activate", x.dtype, *grid, z, b, post, n, m, *_parameter(activation))
+            launch("bias_activate", x.dtype, *grid, z, b, post, n, m, *_coded(activation))
             return pre, post
-    args = x, W, b, at(pre), post, n, m_in, m, *_parameter(activation)
+    args = x, W, b, at(pre), post, n, m_in, m, *_coded(activation)
     launch("dense", x.dtype, *tiles(n, m), *args)
     return pre, post
 
@@ -170,8 +147,8 @@ def _dense_delta(
     below = cupy.empty((n, m), delta.dtype)
     if not _small(ops, n, m, m_next) and ops.products.multiply(Factor(delta), Factor(W), below):
         return ops.activation_delta(below, pre, post, activation)
-    read = at(_read(pre, post, activation))
-    args = delta, W, read, below, n, m_next, m, *_parameter(activation)
+    place = at(read(activation, pre, post))
+    args = delta, W, place, below, n, m_next, m, *_coded(activation)
     launch("dense_delta", delta.dtype, *tiles(n, m), *args)
     return below
 
@@ -356,36 +333,39 @@ def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
     return summed
 
 
-# In place: their kernels take the definition's arrays, their size, and its numbers, all in order.
-IN_PLACE = (
-    "decayed",
-    "averaged",
-    "sgd",
-    "momentum",
-    "adagrad",
-    "rmsprop",
-    "adam",
-    "nadam",
-    "amsgrad",
-    "lion",
-)
+# In place: their kernels take these vectors, their size, and these numbers, all in the order of the
+# definition.
+ADAM = ("learning_rate", "beta1", "beta2", "unbias_m", "unbias_s", "eps", "eps_inside_sqrt")
+NADAM = ("learning_rate", "beta1", "beta2", "weight_m", "weight_g", *ADAM[4:])
+IN_PLACE = {
+    "decayed": (("w",), ("learning_rate", "weight_decay")),
+    "averaged": (("average", "w"), ("decay",)),
+    "sgd": (("w", "g"), ("learning_rate",)),
+    "momentum": (("w", "g", "v"), ("learning_rate", "momentum", "nesterov")),
+    "adagrad": (("w", "g", "s"), ("learning_rate", "eps", "eps_inside_sqrt")),
+    "rmsprop": (("w", "g", "s"), ("learning_rate", "beta", "eps", "eps_inside_sqrt")),
+    "adam": (("w", "g", "m", "s"), ADAM),
+    "nadam": (("w", "g", "m", "s"), NADAM),
+    "amsgrad": (("w", "g", "m", "s", "peak"), ADAM),
+    "lion": (("w", "g", "m"), ("learning_rate", "beta1", "beta2")),
+}
+# Numbers that change from step to step: a captured step finds them on the device.
+OF_STEP = ("learning_rate", "unbias_m", "unbias_s", "weight_m", "weight_g")
 
 
 def _in_place(name: str) -> Callable[..., Any]:
     """Return the update of that name, which overwrites and returns what it is given away."""
-    primitive = TABLE[name]
-    _, *parameters = inspect.signature(primitive.definition).parameters.values()
-    arrays = [p.annotation == "Array" for p in parameters].count(True)
-    changed = [i for i, p in enumerate(parameters) if p.name in primitive.donates]
-    of_step = [p.annotation == "Scalar" for p in parameters[arrays:]]
+    vectors, numbers = IN_PLACE[name]
+    count, of_step = len(vectors), [number in OF_STEP for number in numbers]
+    overwritten = [vectors.index(vector) for vector in TABLE[name].donates]
 
     def update(ops: CudaOps, *given: Any) -> Any:
-        vectors, numbers = given[:arrays], zip(given[arrays:], of_step, strict=True)
-        rule = [
-            part for number, either in numbers for part in (scalar(number) if either else (number,))
-        ]
-        launch_flat(name, vectors[0], *vectors, vectors[0].size, *rule)
-        results = tuple(vectors[i] for i in changed)
+        arrays = given[:count]
+        rule: list[Any] = []
+        for number, either in zip(given[count:], of_step, strict=True):
+            rule += scalar(number) if either else (number,)
+        launch_flat(name, arrays[0], *arrays, arrays[0].size, *rule)
+        results = tuple(arrays[i] for i in overwritten)
         return results if len(results) > 1 else results[0]
 
     return update

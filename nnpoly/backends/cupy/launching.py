@@ -1,4 +1,4 @@
-"""How the kernels of kernels.cu are compiled and launched."""
+"""Compile and launch the kernels of kernels.cu."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def launch(name: str, dtype: Any, grid: Shape, block: Shape, *args: Any) -> None
 
 
 def launch_flat(name: str, array: Array, *args: Any) -> None:
-    """Launch over the entries of an array, whose size follows the kernel's arrays."""
+    """Launch a kernel with a thread for each entry of an array, up to BLOCKS blocks."""
     blocks = min(-(-array.size // THREADS), BLOCKS)
     launch(name, array.dtype, (blocks,), (THREADS,), *args)
 
@@ -58,20 +58,20 @@ def power_of_two(n: int) -> int:
 
 
 def scalar(value: Scalar) -> tuple[float, Any]:
-    """Return a number as kernels take it: in the call, or at a place on the device."""
+    """Return a number as kernels take it: (value, NULL), or (0, an array on the device)."""
     return (0.0, value) if isinstance(value, cupy.ndarray) else (float(value), NULL)
 
 
 def at(array: Array | None) -> Any:
-    """Return an array as kernels take it; they take null for what there is none of."""
+    """Return an array as kernels take it: NULL for None."""
     return NULL if array is None else array
 
 
 def targets(y: Array) -> tuple[Any, Any]:
-    """Return y as kernels take it: class indices, or else rows."""
+    """Return y as kernels take it: (class indices, NULL) or (NULL, rows)."""
     return (y, NULL) if y.ndim == 1 else (NULL, y)
 
 
 def recorded(stream: Any) -> Any:
-    """Return an event that comes when the work that is on the stream now has ended."""
+    """Return an event after all work that is on the stream now."""
     return stream.record(cupy.cuda.Event(disable_timing=True))

@@ -20,10 +20,10 @@ class CudaOps(Ops):
     Attributes
     ----------
     products
-        Who takes the matrix products that are not small.
+        The matrix products that are not small: cuBLAS's or cuBLASLt's.
     branch
-        Where the gradients of parameters are computed, beside the deltas, which do not need them;
-        None for the current stream.
+        A second stream for the gradients of parameters, which run beside the deltas; None for the
+        current stream.
     """
 
     def __init__(self, products: CuBLAS, branch: Branch | None = None) -> None:

@@ -48,7 +48,7 @@ class Factor(NamedTuple):
 
     @property
     def matrix(self) -> Array:
-        """What is multiplied."""
+        """The matrix: the array or its transpose."""
         return self.array.T if self.transposed else self.array
 
 
@@ -67,21 +67,24 @@ class CuBLAS:
     deepest = 2048
 
     def multiply(self, left: Factor, right: Factor, out: Array) -> bool:
-        """Write left @ right; return whether that is done."""
+        """Write left @ right into out. False, and nothing is written, if that is not possible."""
         cupy.matmul(left.matrix, right.matrix, out=out)
         return True
 
     def biased(self, x: Array, W: Array, b: Array, out: Array) -> bool:
-        """Write x W^T + b; return whether that is done."""
+        """Write x W^T + b into out. False, and nothing is written, if that is not possible."""
         return False
 
     def gradients(self, delta: Array, x: Array, dW: Array, db: Array) -> bool:
-        """Write dW = delta^T x and db, the column sums of delta; return whether that is done."""
+        """Write dW = delta^T x and db, the column sums of delta.
+
+        False, and nothing is written, if that is not possible.
+        """
         return False
 
 
 class _Algorithm(NamedTuple):
-    """How cuBLASLt takes a product: its handles, and the host's copy of the algorithm."""
+    """An algorithm of cuBLASLt for a product: its handles, and the host's copy."""
 
     operation: int
     left: int
@@ -92,7 +95,7 @@ class _Algorithm(NamedTuple):
 
     @property
     def pointer(self) -> int:
-        """Where cublasLtMatmul finds the algorithm: the first field of the first result."""
+        """The address of the algorithm: the first field of the first result."""
         return int(self.results.ptr)
 
 
@@ -129,7 +132,7 @@ class Lt(CuBLAS):
     def _run(
         self, left: Factor, right: Factor, out: Array, epilogue: int, bias: Array | None = None
     ) -> bool:
-        """Write left @ right and the epilogue; False, and nothing done, where cuBLASLt cannot."""
+        """Write left @ right with the epilogue. False, and nothing written, if cuBLASLt cannot."""
         handle, kind = self._handle(out.device.id), out.dtype.char
         key = handle, kind, epilogue, *map(_form, (left, right, Factor(out))), _alignment(bias)
         if key not in self._algorithms:
@@ -249,14 +252,14 @@ def _set_operation(operation: int, attribute: int, value: int) -> None:
 
 
 def _point(operation: int, bias: Array | None) -> None:
-    """Tell an operation where its bias, or bias gradient, lies."""
+    """Give an operation the address of its bias or bias gradient."""
     if bias is not None:
         _set_operation(operation, lt.MatmulDescAttribute.BIAS_POINTER, bias.data.ptr)
 
 
 @contextmanager
 def _preference(left: Factor, right: Factor, out: Array, bias: Array | None) -> Iterator[int]:
-    """Give what an algorithm may count on: room, and the alignments there really are.
+    """Yield the limits of an algorithm: its workspace, and the arrays' alignments.
 
     The views of the flat vector begin anywhere, and cuBLASLt would count on 256 bytes.
     """

@@ -9,17 +9,18 @@ import numpy as np
 
 from ..._core import ffi
 from ...layers import Dense, Layer
-from .core import CODES, FLOAT32, FLOAT64, _parameter
+from ..codes import CODES, known, parameter
+from .core import REALS
 
 
 def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
     """Why C cannot take these layers; empty if it can."""
-    if dtype not in (FLOAT32, FLOAT64):
+    if dtype not in REALS:
         return f"{dtype} is not float32 or float64"
     for layer in chain:
         if type(layer) is not Dense:
             return f"{type(layer).__name__} layers run op by op"
-        if type(layer.activation) not in CODES:
+        if not known(layer.activation):
             return f"{layer.activation} is not an activation of the C core"
     return ""
 
@@ -30,5 +31,5 @@ def table_of(chain: Sequence[Layer]) -> Any:
     for place, layer in zip(layers, chain, strict=True):
         assert isinstance(layer, Dense)
         place.inputs, place.outputs = layer.inputs, layer.outputs
-        place.activation, place.a = CODES[type(layer.activation)], _parameter(layer.activation)
+        place.activation, place.a = CODES[type(layer.activation)], parameter(layer.activation)
     return layers

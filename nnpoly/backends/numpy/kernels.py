@@ -1,6 +1,6 @@
-"""NumPy's in-place implementations of what training spends time on.
+"""NumPy's own implementations of the primitives that training spends its time in, in place.
 
-Where the C core was built, its implementations stand before those of this file (`core.py`).
+Where the C core was built, its implementations stand before those of this file (`primitives.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from ... import _normal
 from ...activations import Activation, Identity, ReLU, Tanh
 from ...primitives import Array, Ops, implements
+from .. import codes
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
 # arithmetic of a block takes far longer than the call.
@@ -21,7 +22,10 @@ BLOCK = 65536
 
 
 def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
-    """Return matching cache-sized slices of contiguous arrays; all of them where they are small."""
+    """Return matching slices, cache-sized, of arrays that are C-contiguous or vectors.
+
+    Of any other layout `reshape` would copy, and what is written into a slice be lost.
+    """
     size = arrays[0].size
     if size <= BLOCK:
         return (arrays,)
@@ -53,10 +57,15 @@ def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array) ->
     return post
 
 
+def _read(d_post: Array, pre: Array, post: Array, activation: Activation) -> Array:
+    """Return the array that the derivative reads; d_post where it reads none."""
+    array = codes.read(activation, pre, post)
+    return d_post if array is None else array
+
+
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
-    return activation.reads == "none" or _contiguous(
-        d_post, pre if activation.reads == "pre" else post
-    )
+    same = type(activation) is Identity
+    return same or _contiguous(d_post, _read(d_post, pre, post, activation))
 
 
 @implements("activation_delta", "numpy", guard=_accepts_delta)
@@ -68,8 +77,7 @@ def _activation_delta(
     if type(activation) is ReLU:
         passes = np.greater(post, 0.0, out=ops.scratch(post.shape, np.bool_))
         return np.multiply(d_post, passes, out=d_post)
-    read = pre if activation.reads == "pre" else post
-    for d_part, part in _blocks(d_post, d_post if read is None else read):
+    for d_part, part in _blocks(d_post, _read(d_post, pre, post, activation)):
         d_part *= activation.slope(ops, part, part)
     return d_post
 
@@ -119,8 +127,13 @@ def _gather(ops: Ops, x: Array, indices: Array) -> Array:
 FEW_CLASSES = 32
 
 
+def _wide(first: Array, *rest: Any) -> bool:
+    """Whether the dtype is not half precision, in which n, a sum over n or eps may not fit."""
+    return bool(first.dtype.itemsize > 2)
+
+
 def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
-    return bool(y.ndim == 1)
+    return y.ndim == 1 and _wide(scores)
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_labels)
@@ -182,7 +195,7 @@ def _temporary(ops: Ops, w: Array) -> Array:
 
 
 def _root(s: Array, eps: float, eps_inside_sqrt: bool, out: Array) -> Array:
-    """Write the root that a step divides by."""
+    """Write the root that a step is divided by: sqrt(s + eps) or sqrt(s) + eps."""
     if eps_inside_sqrt:
         np.add(s, eps, out=out)
         return np.sqrt(out, out=out)
@@ -276,11 +289,6 @@ def _rmsprop(
     return w, s
 
 
-def _wide(w: Array, *rest: Any) -> bool:
-    """Whether eps can be divided by the bias correction: in half precision it would be lost."""
-    return bool(w.dtype.itemsize > 2)
-
-
 @implements("adam", "numpy", guard=_wide)
 def _adam(
     ops: Ops,
@@ -296,6 +304,7 @@ def _adam(
     eps: float,
     eps_inside_sqrt: bool,
 ) -> tuple[Array, Array, Array]:
+    # In half precision eps / c would be lost.
     # sqrt(c s + eps) = sqrt(c) sqrt(s + eps / c): the correction c joins eps and the learning rate.
     scale = math.sqrt(unbias_s)
     eps /= unbias_s if eps_inside_sqrt else scale

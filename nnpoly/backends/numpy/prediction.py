@@ -11,7 +11,7 @@ from ..._core import lib
 from ...layers import Layer
 from ...primitives import Array
 from .chains import reason_against, table_of
-from .core import FLOAT64, _check, _pointer
+from .core import check, dtype_code, pointer
 
 OUTPUTS = {
     "exp": lib.NNPOLY_EXP,
@@ -35,7 +35,7 @@ class Prediction:
         self._layers, self._dtype = table_of(chain), dtype
         self._inputs, self._outputs = self._layers[0].inputs, self._layers[len(chain) - 1].outputs
         self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in self._layers)
-        self._head = int(dtype == FLOAT64), self._layers, len(chain)
+        self._head = dtype_code(dtype), self._layers, len(chain)
 
     def __call__(self, w: Array, x: Array, output: str) -> Array:
         """Compute f: (n, K), or None for an x that C cannot read as it is.
@@ -52,12 +52,12 @@ class Prediction:
             return None
         f = np.empty((n, self._outputs), self._dtype)
         try:  # an array that is not contiguous has no buffer; C refuses a misaligned one
-            places = _pointer(w), _pointer(x), _pointer(f)
+            places = pointer(w), pointer(x), pointer(f)
         except (ValueError, BufferError):
             return None
         status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
         if status == lib.NNPOLY_MISALIGNED:
             return None
         if status != 0:
-            _check(status)
+            check(status)
         return f

@@ -17,26 +17,13 @@ from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
 from ..steps import Batch, Request, Spec, State, Steps
 from .chains import reason_against, table_of
-from .core import FLOAT64, INT64, WRITABLE, _check, _pointer, _readable
+from .core import INT64, check, dtype_code, pointer, readable, writable
+from .rules import FIELDS, RULES
 
 LOSSES = {
     losses.CrossEntropy: lib.NNPOLY_CROSS_ENTROPY,
     losses.Logistic: lib.NNPOLY_LOGISTIC,
     losses.MSE: lib.NNPOLY_SQUARED_ERROR,
-}
-
-# Of each rule: its code, and the fields of nnpoly_rates that `Optimizer.coefficients` holds.
-FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s"]
-RATE, ADAM = ["learning_rate"], ["learning_rate", "weight_m", "unbias_s"]
-RULES: dict[type[Optimizer], tuple[int, list[str]]] = {
-    optimizers.SGD: (lib.NNPOLY_SGD, RATE),
-    optimizers.AdaGrad: (lib.NNPOLY_ADAGRAD, RATE),
-    optimizers.RMSProp: (lib.NNPOLY_RMSPROP, RATE),
-    optimizers.Adam: (lib.NNPOLY_ADAM, ADAM),
-    optimizers.AdamW: (lib.NNPOLY_ADAM, ADAM),
-    optimizers.NAdam: (lib.NNPOLY_NADAM, FIELDS),
-    optimizers.AMSGrad: (lib.NNPOLY_AMSGRAD, ADAM),
-    optimizers.Lion: (lib.NNPOLY_LION, RATE),
 }
 
 NULL = ffi.NULL
@@ -119,11 +106,11 @@ class PlannedSteps(Steps):
         for field, value in zip(self.fields, coefficients, strict=True):
             setattr(rates, field, value)
         loss = np.empty((), self._dtype)
-        status = lib.nnpoly_plan_step(self.plan, self.arrays, *batch, rates, _pointer(loss))
+        status = lib.nnpoly_plan_step(self.plan, self.arrays, *batch, rates, pointer(loss))
         if status == 0:
             return loss
         if status == lib.NNPOLY_NO_MEMORY:
-            _check(status)
+            check(status)
         return None  # a wrong target or a misaligned array, of which Python has more to say
 
     @staticmethod
@@ -139,7 +126,7 @@ class PlannedSteps(Steps):
         last = [len(epoch.losses) for epoch in taken]
         while [place.done for place in places] != last:
             if status := lib.nnpoly_train(plans, states, places, len(taken), SLICE_NS):
-                _check(status)
+                check(status)
         return [epoch.losses.tolist() for epoch in taken]
 
     def copied(self, state: State) -> State:
@@ -165,14 +152,15 @@ class PlannedSteps(Steps):
             if sample_weight is not None:
                 if sample_weight.dtype != dtype or sample_weight.shape != (n,):
                     return None
-                weights = _pointer(sample_weight)
+                weights = pointer(sample_weight)
             if self._classes and y.dtype == INT64:
-                labels = _pointer("int64_t[]", y)
-                return Places(_pointer(x), labels, NULL, weights, n) if y.shape == (n,) else None
+                labels = pointer("int64_t[]", y)
+                return Places(pointer(x), labels, NULL, weights, n) if y.shape == (n,) else None
             K = self._outputs
             shaped = y.shape == (n, K) or (K == 1 and y.shape == (n,))
-            readable = shaped and y.dtype == dtype
-            return Places(_pointer(x), NULL, _pointer(y), weights, n) if readable else None
+            if not shaped or y.dtype != dtype:
+                return None
+            return Places(pointer(x), NULL, pointer(y), weights, n)
         except (ValueError, BufferError):
             return None
 
@@ -182,11 +170,10 @@ class PlannedSteps(Steps):
         arrays = {"w": state.w, "g": self._gradient, **named}
         if "v" in arrays:
             arrays["m"] = arrays.pop("v")
-        for array in arrays.values():
-            if not _readable(self._dtype, array) or array.flags.num & WRITABLE != WRITABLE:
-                return False
+        if not (readable(self._dtype, *arrays.values()) and writable(*arrays.values())):
+            return False
         for name in ("w", "g", "m", "s", "peak", "average"):
-            place = _pointer(arrays[name]) if name in arrays else NULL
+            place = pointer(arrays[name]) if name in arrays else NULL
             setattr(self.arrays, name, place)
         self._state = state
         return True
@@ -205,9 +192,9 @@ class _Epochs:
         self.place = place = ffi.new("struct nnpoly_epoch *")
         place.X, place.labels, place.Y, place.weights, place.N = data
         place.n, place.rows, place.batch = len(order), request.rows, request.size
-        place.order = _pointer("int64_t[]", order)
-        place.rates = _pointer("struct nnpoly_rates[]", rates)
-        place.losses = _pointer(self.losses)
+        place.order = pointer("int64_t[]", order)
+        place.rates = pointer("struct nnpoly_rates[]", rates)
+        place.losses = pointer(self.losses)
         self._kept = data, order, rates
 
     @classmethod
@@ -234,7 +221,7 @@ def _new_plan(layers: Any, spec: Spec, rule: int) -> Any:
     loss: Loss = spec.loss
     optimizer: Optimizer = spec.optimizer
     training = ffi.new("struct nnpoly_training *")
-    training.dtype = int(spec.scratch.flat.dtype == FLOAT64)
+    training.dtype = dtype_code(spec.scratch.flat.dtype)
     training.depth, training.layers = len(layers), layers
     training.loss, training.rule = LOSSES[type(loss)], rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)

@@ -6,6 +6,7 @@ that matter on a device: one thread, one off a block, several passes of a grid.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ cupy = cupy_or_skip()
 
 from nnpoly import activations  # noqa: E402
 from nnpoly.backends.cupy import kernels  # noqa: E402
-from nnpoly.primitives import IMPLEMENTATIONS  # noqa: E402
+from nnpoly.primitives import IMPLEMENTATIONS, TABLE  # noqa: E402
 
 pytestmark = GPU
 CUPY = next(variant for variant in VARIANTS if variant.backend_name == "cupy")
@@ -107,19 +108,24 @@ def test_a_view_that_is_misaligned_by_an_entry_is_read_right():
         np.testing.assert_array_equal(post.get(), np.maximum(at.get(), 0.0))
 
 
+def accepts(primitive: str, *arguments: Any) -> bool:
+    (row,) = IMPLEMENTATIONS["cupy", primitive]
+    return row.guard is not None and row.guard(*arguments)
+
+
 def test_every_kernel_of_a_primitive_declines_what_it_cannot_read():
     """Half precision, strides, and labels of another type go to the definitions."""
     halves = cupy.zeros((3, 4), "f2")
     strided = cupy.zeros((3, 8), "f4")[:, ::2]
     empty = cupy.zeros((0, 4), "f4")
     good = cupy.zeros((3, 4), "f4")
-    assert kernels._plain(good, good)
+    assert accepts("squared_error", good, good)
     for bad in (halves, strided, empty, good.astype("f8")):
-        assert not kernels._plain(good, bad)
+        assert not accepts("squared_error", good, bad)
     small = cupy.zeros(3, "i4")
-    assert not kernels._accepts_classes(good, small)
-    assert kernels._accepts_classes(good, small.astype("i8"))
-    assert not kernels._accepts_rows(good, small)
+    assert not accepts("cross_entropy", good, small)
+    assert accepts("cross_entropy", good, small.astype("i8"))
+    assert not accepts("gather", good, small)
 
 
 def test_sums_do_not_depend_on_the_number_of_times_they_are_taken():
@@ -135,6 +141,22 @@ def test_sums_do_not_depend_on_the_number_of_times_they_are_taken():
 def test_every_primitive_that_training_spends_time_on_has_a_kernel():
     mine = {name for backend, name in IMPLEMENTATIONS if backend == "cupy"}
     assert set(CASES) - mine == {"one_hot"}
+
+
+@pytest.mark.parametrize("name", kernels.IN_PLACE)
+def test_an_update_in_place_takes_the_arguments_of_its_definition(name):
+    vectors, numbers = kernels.IN_PLACE[name]
+    _, *parameters = inspect.signature(TABLE[name].definition).parameters.values()
+    assert [parameter.name for parameter in parameters] == [*vectors, *numbers]
+    assert [p.name for p in parameters if p.annotation == "Array"] == list(vectors)
+    of_step = [p.name for p in parameters if p.annotation == "Scalar"]
+    assert of_step == [number for number in numbers if number in kernels.OF_STEP]
+    assert set(TABLE[name].donates) <= set(vectors)
+
+
+def test_every_update_has_a_kernel_in_place():
+    updates = {name for name, row in TABLE.items() if {"w", "average"} & set(row.donates)}
+    assert set(kernels.IN_PLACE) == updates
 
 
 def place(values: np.ndarray) -> Any:

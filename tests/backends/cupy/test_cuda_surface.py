@@ -59,7 +59,7 @@ def missing(names: set[str]) -> list[str]:
 
 
 def aliases(tree: ast.AST) -> dict[str, str]:
-    """Return what the names that a module imports stand for, of the libraries looked at."""
+    """Return the full name of each name that a module imports from the libraries looked at."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

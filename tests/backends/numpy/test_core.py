@@ -20,13 +20,15 @@ from nnpoly.backends import get
 from nnpoly.primitives import IMPLEMENTATIONS, TABLE
 
 core = built_core()
+from nnpoly.backends.numpy import primitives  # noqa: E402  it needs the core
+
 lib, ffi = core.lib, core.ffi
 NUMPY = next(variant for variant in VARIANTS if variant.id == "numpy")
 EDGES = edges()
 IN_C = sorted(
     primitive
     for (backend, primitive), rows in IMPLEMENTATIONS.items()
-    if backend == "numpy" and rows[0].function.__module__ == core.__name__
+    if backend == "numpy" and rows[0].function.__module__ == primitives.__name__
 )
 ISAS = core.isas()
 FUSED = [isa for isa in ISAS if isa != "baseline"]
@@ -51,7 +53,7 @@ def use(isa: str, threads: int) -> None:
 def takes(primitive: str, arguments: dict[str, Any]) -> bool:
     """Whether C computes this, not NumPy."""
     rows = IMPLEMENTATIONS["numpy", primitive]
-    in_c = [row for row in rows if row.function.__module__ == core.__name__]
+    in_c = [row for row in rows if row.function.__module__ == primitives.__name__]
     return any(row.guard(*arguments.values()) for row in in_c)
 
 
@@ -100,7 +102,7 @@ def results(case: Case, dtype: str, form: Any) -> list[np.ndarray]:
 
 
 def in_bits(found: list[np.ndarray]) -> list[tuple[Any, bytes]]:
-    """Return what two results must share; a negative zero is a zero."""
+    """Return dtypes and bits, a negative zero as a zero."""
     return [(r.dtype, (r + 0).tobytes()) for r in found]
 
 
@@ -287,9 +289,9 @@ def test_bad_arguments_have_their_status(status, arguments):
 
 def test_errors_are_python_errors():
     with pytest.raises(MemoryError, match="workspace"):
-        core._check(lib.NNPOLY_NO_MEMORY)
+        core.check(lib.NNPOLY_NO_MEMORY)
     with pytest.raises(ValueError, match="too large"):
-        core._check(lib.NNPOLY_SHAPE)
+        core.check(lib.NNPOLY_SHAPE)
 
 
 def test_one_hidden_unit_and_nothing_else():

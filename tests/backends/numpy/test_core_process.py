@@ -16,8 +16,7 @@ import pytest
 from conftest import built_core
 
 import nnpoly as nn
-from nnpoly.backends import get
-from nnpoly.backends import threads as _threads
+from nnpoly.backends import get, threads
 
 core = built_core()
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -25,7 +24,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 LARGE = """
 import os, time
 import numpy as np, nnpoly as nn
-from nnpoly.backends import get
+from nnpoly.backends import get, threads
 rng = np.random.default_rng(0)
 x, W, b = rng.random((300, 400)), rng.random((500, 400)), rng.random(500)
 def large():
@@ -132,6 +131,34 @@ def test_fork_while_another_thread_computes():
     assert run(code) == "20"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork_before_the_first_thread_starts():
+    """Children are made while other threads hold the core's locks, if only for a moment."""
+    code = (
+        "import os, signal, sys, threading, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np\n"
+        "from nnpoly._core import ffi, lib\n"
+        "def small():\n"
+        "    places = [ffi.from_buffer(np.ones((1, 4))) for _ in range(2)]\n"
+        "    return lambda: lib.nnpoly_softmax(lib.NNPOLY_FLOAT64, *places, 1, 4)\n"
+        "def busy():\n"
+        "    call = small()\n"
+        "    while not stop.is_set(): call()\n"
+        "sys.setswitchinterval(1e-5); call, stop, codes = small(), threading.Event(), []\n"
+        "others = [threading.Thread(target=busy) for _ in range(3)]\n"
+        "for other in others: other.start()\n"
+        "while len(codes) < 200 and not any(codes):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        signal.alarm(10); os._exit(call())\n"
+        "    codes.append(os.waitpid(child, 0)[1])\n"
+        "stop.set()\n"
+        "for other in others: other.join()\n"
+        "print(codes.count(0), lib.nnpoly_workers())"
+    )
+    assert run(code) == "200 0"
+
+
 def test_interrupt():
     """Ctrl-C ends a computation in Python, and the next one is right."""
     code = LARGE + (
@@ -221,7 +248,7 @@ def control_group(root: Path, lines: str, files: dict[str, str]) -> list[float]:
     for name, text in {"proc/self/cgroup": lines, **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    return list(_threads._quotas(root))
+    return list(threads.quotas(root))
 
 
 def test_control_groups(tmp_path):
@@ -234,9 +261,9 @@ def test_control_groups(tmp_path):
     free = {f"{first}/cpu.cfs_quota_us": "-1"}
     assert control_group(tmp_path / "free", "3:cpu,cpuacct:/job\n", free) == []
     assert control_group(tmp_path / "odd", "0::/\n", {f"{top}/cpu.max": "nonsense"}) == []
-    assert list(_threads._quotas(tmp_path / "none")) == []
+    assert list(threads.quotas(tmp_path / "none")) == []
 
 
 def test_quotas_limit_the_default(monkeypatch):
-    monkeypatch.setattr(_threads, "_quotas", lambda root: iter([0.5, 7.0]))
-    assert _threads.available_cpus() == 1
+    monkeypatch.setattr(threads, "quotas", lambda root: iter([0.5, 7.0]))
+    assert threads.available_cpus() == 1

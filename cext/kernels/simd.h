@@ -4,8 +4,8 @@
  *   BITS                                     32 or 64, the element type
  *   ISA_AVX512, ISA_AVX2, ISA_NEON or none   none is GNU C's vectors of 16 bytes, for any processor
  *
- * What it offers: `real`, `vec` of LANES reals, `ivec` of as many integers, and below. Arithmetic
- * is GNU C's: + - * / on vec, + << & | on ivec. No operation is contracted by the compiler
+ * It offers `real`, `vec` of LANES reals, `ivec` of as many integers, and the functions below.
+ * Arithmetic is GNU C's: + - * / on vec, + << & | on ivec. The compiler contracts no operation
  * (-ffp-contract=off), so the ISAs that have fma give the same bits.
  */
 #include <math.h>

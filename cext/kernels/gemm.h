@@ -5,7 +5,7 @@
  * does not depend on how C is cut, nor on the vectors' width. The readable definition is
  * nnpoly/primitives.py: dense, dense_delta, dense_gradients.
  *
- *   panel of B   (1 + kc, TILE_COLUMNS): what C starts from (the bias or zeros), then the rows
+ *   panel of B   (1 + kc, TILE_COLUMNS): the row that C starts from (bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros
  *   tile of A    for FORWARD and DELTA as it is stored, or, where its rows are gathered or odd in
  *                number, packed by rows (height, ROW_STRIDE); for GRADIENT, whose A is stored
@@ -49,14 +49,14 @@ static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i
                       int height, int64_t k0, int kc, real *tile) {
   for (int i = 0; i < height; i++) {
     const real *row = i < rows ? A + place(places, i0 + i) * K + k0 : A;
-    for (int k = 0; k < kc; k += LANES) /* what is written past kc stays within ROW_STRIDE */
+    for (int k = 0; k < kc; k += LANES) /* the last vector may end past kc, within ROW_STRIDE */
       store(tile + i * ROW_STRIDE + k, i < rows ? load_up_to(row + k, kc - k) : (vec){0});
   }
 }
 
-/* Columns i0..i0+rows-1 and rows k0..k0+kc-1 of delta (K, M). What lies beyond them in the tile is
- * arbitrary, and ends in elements of C that are not stored. sums, if any, gains the columns' sums,
- * from zero at k0 = 0. */
+/* Columns i0..i0+rows-1 and rows k0..k0+kc-1 of delta (K, M). The rest of the tile is
+ * arbitrary: it reaches elements of C alone that are not stored. sums, if any, gains the columns'
+ * sums, from zero at k0 = 0. */
 static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, int rows, int64_t k0,
                          int kc, real *tile, real *sums) {
   for (int v = 0; v < rows; v += LANES) {
@@ -132,7 +132,7 @@ struct tile {
   int resume; /* add to C, instead of starting from the panel's first row */
 };
 
-/* How A lies: packed by columns or by rows, or as it is stored, by rows. */
+/* The layout of A: packed by columns, packed by rows, or as it is stored, by rows. */
 enum { BY_COLUMNS, BY_ROWS, DIRECT };
 
 INLINE void compute_tile(int height, int vectors, int layout, const struct tile *t) {

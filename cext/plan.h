@@ -1,0 +1,83 @@
+/* Shared by plan.c and train.c: a plan, and one step of it. */
+#ifndef NNPOLY_PLAN_H
+#define NNPOLY_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core.h"
+
+/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. pre is post
+ * where nothing reads it apart. By products, a delta is that of the layer two above, overwritten.
+ */
+struct results {
+  char *pre, *post, *delta;
+  int64_t W_at, b_at;
+};
+
+/* Whether a short step is faster alone or shared depends on whether the other threads are awake and
+ * have a core each: so a few steps are timed now and then. */
+struct choice {
+  unsigned steps;
+  int64_t ns[2]; /* the fastest of those timed: alone, shared */
+};
+
+struct nnpoly_plan {
+  struct nnpoly_training training;     /* .layers: the plan's own copy */
+  int64_t size;                        /* of an element, in bytes */
+  int64_t parameters, widest, largest; /* of all; outputs of the widest layer; of the largest W */
+  int64_t rows;                        /* for how many there is room */
+  int by_rows;
+  struct results *results;
+  char *y;         /* a gathered target: (rows, outputs) */
+  int64_t *labels; /* or (rows,) */
+  char *weights;   /* (rows,) */
+  int64_t bytes;
+  struct choice choice;
+};
+
+/* A batch: rows of x, and their targets and weights side by side. */
+struct batch {
+  const char *x;
+  const int64_t *rows; /* (n,): row i of the batch is row rows[i] of x; or NULL */
+  const int64_t *labels;
+  const void *y, *weights;
+  int64_t n;
+};
+
+struct step {
+  nnpoly_plan *plan;
+  const struct kernels *kernels;
+  const char *x; /* these three as in the batch */
+  const int64_t *rows;
+  int64_t n;
+  struct loss loss;
+  struct update update;
+};
+
+/* The arguments' status. x, labels, y and weights have n rows; losses: (steps,). Of their values
+ * only the labels are looked at. */
+int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                          const int64_t *labels, const void *y, const void *weights, int64_t n,
+                          const void *losses, int64_t steps);
+
+/* Make room for batches of so many rows. */
+int nnpoly_reserve(nnpoly_plan *plan, int64_t rows);
+
+/* A step, for whose batch there is room. It is taken by all threads, or by this one in a part of
+ * something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. */
+struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
+                        const struct batch *batch, const struct nnpoly_rates *rates);
+int nnpoly_take_step(struct step *);
+void nnpoly_take_step_alone(struct step *, void *scratch);
+size_t nnpoly_step_scratch(const nnpoly_plan *plan);
+void nnpoly_step_loss(const struct step *, void *loss);
+
+/* Into how many parts a step by rows is cut. */
+int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n);
+
+static inline int64_t outputs_of(const nnpoly_plan *plan, int l) {
+  return plan->training.layers[l].outputs;
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* Training: the steps of whole epochs, of one network or of several at once. See nnpoly.h. */
+#include <stdint.h>
+#include <string.h>
+
+#include "plan.h"
+
+/* One epoch of nnpoly_train. */
+struct member {
+  nnpoly_plan *plan;
+  const struct nnpoly_state *state;
+  struct nnpoly_epoch *epoch;
+};
+
+static int64_t steps_of_one(const struct nnpoly_epoch *e) { return (e->rows - 1) / e->batch + 1; }
+static int64_t steps_of(const struct nnpoly_epoch *e) { return e->n / e->rows * steps_of_one(e); }
+
+static int check_member(const struct member *m) {
+  const struct nnpoly_epoch *e = m->epoch;
+  if (m->plan == NULL || m->state == NULL || e->order == NULL || e->rates == NULL)
+    return NNPOLY_NULL;
+  if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
+  if (e->rows < 1 || e->n % e->rows != 0) return NNPOLY_SHAPE;
+  if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
+  for (int64_t i = 0; i < e->n; i++)
+    if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
+  const int status = nnpoly_check_training(m->plan, m->state, e->X, e->labels, e->Y, e->weights,
+                                           e->N, e->losses, steps_of(e));
+  return status == NNPOLY_OK ? nnpoly_reserve(m->plan, least(e->batch, e->rows)) : status;
+}
+
+static void gather_elements(int64_t size, const void *from, const int64_t *order, int64_t n,
+                            void *to) {
+  for (int64_t i = 0; i < n; i++) {
+    if (size == sizeof(double))
+      ((double *)to)[i] = ((const double *)from)[order[i]];
+    else
+      ((float *)to)[i] = ((const float *)from)[order[i]];
+  }
+}
+
+/* The targets and weights of the rows `order`, side by side. */
+static void gather(const struct member *m, const int64_t *order, int64_t n) {
+  const nnpoly_plan *plan = m->plan;
+  const int64_t row = outputs_of(plan, plan->training.depth - 1) * plan->size;
+  for (int64_t i = 0; i < n; i++) {
+    if (m->epoch->labels != NULL)
+      plan->labels[i] = m->epoch->labels[order[i]];
+    else
+      memcpy(plan->y + i * row, (const char *)m->epoch->Y + order[i] * row, (size_t)row);
+  }
+  if (m->epoch->weights != NULL)
+    gather_elements(plan->size, m->epoch->weights, order, n, plan->weights);
+}
+
+static struct step next_step(const struct member *m) {
+  const struct nnpoly_epoch *e = m->epoch;
+  const int64_t steps = steps_of_one(e), first = e->done % steps * e->batch;
+  const int64_t start = e->done / steps * e->rows + first, n = least(e->batch, e->rows - first);
+  const int has_labels = e->labels != NULL;
+  gather(m, e->order + start, n);
+  const struct batch batch = {.x = e->X,
+                              .rows = e->order + start,
+                              .labels = has_labels ? m->plan->labels : NULL,
+                              .y = has_labels ? NULL : m->plan->y,
+                              .weights = e->weights != NULL ? m->plan->weights : NULL,
+                              .n = n};
+  return nnpoly_step(m->plan, m->state, &batch, &e->rates[e->done]);
+}
+
+static void complete(const struct member *m, const struct step *s) {
+  nnpoly_step_loss(s, (char *)m->epoch->losses + m->epoch->done * m->plan->size);
+  m->epoch->done++;
+}
+
+struct race { /* members, whose steps are taken one a thread */
+  nnpoly_plan *const *plans;
+  const struct nnpoly_state *states;
+  struct nnpoly_epoch *epochs;
+  int count;
+  int64_t until;
+};
+
+static struct member member_of(const struct race *race, int i) {
+  return (struct member){race->plans[i], &race->states[i], &race->epochs[i]};
+}
+
+enum { STEPS_A_LOOK = 8 }; /* at the clock, which costs a tenth of the smallest step */
+
+static void race_part(const void *argument, int index, int parts, void *scratch) {
+  const struct race *race = argument;
+  for (int i = index; i < race->count; i += parts) {
+    const struct member m = member_of(race, i);
+    for (int64_t left = steps_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
+      struct step s = next_step(&m);
+      nnpoly_take_step_alone(&s, scratch);
+      complete(&m, &s);
+      if (taken % STEPS_A_LOOK == 0 && nnpoly_now_ns() >= race->until) return;
+    }
+  }
+}
+
+/* The members in turn, each step shared by the threads. */
+static int run_in_turn(const struct race *race) {
+  for (int i = 0; i < race->count; i++) {
+    const struct member m = member_of(race, i);
+    while (m.epoch->done < steps_of(m.epoch)) {
+      struct step s = next_step(&m);
+      const int status = nnpoly_take_step(&s);
+      if (status != NNPOLY_OK) return status;
+      complete(&m, &s);
+      if (nnpoly_now_ns() >= race->until) return NNPOLY_OK;
+    }
+  }
+  return NNPOLY_OK;
+}
+
+int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
+                 struct nnpoly_epoch *epochs, int count, int64_t limit_ns) {
+  if (plans == NULL || states == NULL || epochs == NULL) return NNPOLY_NULL;
+  const struct race race = {plans, states, epochs, count, nnpoly_now_ns() + limit_ns};
+  size_t scratch = 0;
+  int small = 1;
+  for (int i = 0; i < count; i++) {
+    const struct member m = member_of(&race, i);
+    const int status = check_member(&m);
+    if (status != NNPOLY_OK) return status;
+    const size_t bytes = nnpoly_step_scratch(m.plan);
+    scratch = bytes > scratch ? bytes : scratch;
+    small &= m.plan->by_rows;
+  }
+  if (count == 1 && small) small = nnpoly_step_parts(plans[0], epochs[0].batch) == 1;
+  if (!small) return run_in_turn(&race);
+  return nnpoly_run(race_part, &race, (int)least(count, nnpoly_num_threads()), scratch);
+}

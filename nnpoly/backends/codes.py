@@ -1,0 +1,43 @@
+"""Activations as kernels in C and CUDA have them: code, parameter, and the array that they read.
+
+The order of the list is that of `enum nnpoly_activation` in cext/nnpoly.h and of `enum Activation`
+in cupy/kernels.cu.
+"""
+
+from __future__ import annotations
+
+from .. import activations
+from ..activations import Activation
+from ..primitives import Array
+
+ACTIVATIONS: tuple[type[Activation], ...] = (
+    activations.Step,
+    activations.Identity,
+    activations.Linear,
+    activations.Sigmoid,
+    activations.Tanh,
+    activations.ReLU,
+    activations.LeakyReLU,
+    activations.ELU,
+    activations.Softplus,
+    activations.SiLU,
+    activations.GELU,
+    activations.GELUTanh,
+    activations.Exp,
+)
+CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
+
+
+def known(activation: Activation) -> bool:
+    """Whether the kernels have the activation. A subclass may compute something else."""
+    return type(activation) in CODES
+
+
+def parameter(activation: Activation) -> float:
+    """Return the activation's `a`; 0 where it has none."""
+    return float(getattr(activation, "a", 0.0))
+
+
+def read(activation: Activation, pre: Array, post: Array) -> Array | None:
+    """Return the array that the activation's derivative reads; None where it reads none."""
+    return {"pre": pre, "post": post, "none": None}[activation.reads]

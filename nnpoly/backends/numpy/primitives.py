@@ -1,0 +1,323 @@
+"""The primitives in C: a guard says whether the arrays are what C reads, then one call.
+
+What it cannot read falls through to NumPy's own implementations or to the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..._core import ffi, lib
+from ...activations import Activation, Identity
+from ...primitives import Array, Ops, implements
+from ..codes import CODES, known, parameter, read
+from . import kernels  # noqa: F401  its implementations first: the last are tried first
+from .core import INT64, check, dtype_code, floats, pointer, readable, writable
+from .rules import UPDATES, Rule
+
+
+def _new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    array = ops.scratch(shape, dtype)
+    return np.empty(shape, dtype) if array is None else array
+
+
+def _place(array: Array | None) -> Any:
+    """Return the array as C takes it; it takes NULL for what there is none of."""
+    return ffi.NULL if array is None else pointer(array)
+
+
+# Layers
+
+
+def _activates(pre: Array, activation: Activation) -> bool:
+    return known(activation) and floats(pre)
+
+
+@implements("activate", "numpy", guard=_activates)
+def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
+    if type(activation) is Identity:
+        return pre
+    post = _new(ops, pre.shape, pre.dtype)
+    arguments = pointer(pre), pointer(post), pre.size, CODES[type(activation)]
+    check(lib.nnpoly_activate(dtype_code(pre.dtype), *arguments, parameter(activation)))
+    return post
+
+
+def _fits(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return array is None or (readable(dtype, array) and array.shape == shape)
+
+
+def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
+    return (
+        known(activation)
+        and floats(d_post)
+        and writable(d_post)
+        and _fits(read(activation, pre, post), d_post.shape, d_post.dtype)
+    )
+
+
+@implements("activation_delta", "numpy", guard=_accepts_delta)
+def _activation_delta(
+    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    if type(activation) is Identity:
+        return d_post
+    place = pointer(d_post)
+    places = place, _place(read(activation, pre, post)), place
+    arguments = *places, d_post.size, CODES[type(activation)]
+    check(lib.nnpoly_activation_delta(dtype_code(d_post.dtype), *arguments, parameter(activation)))
+    return d_post
+
+
+def _accepts_dense(
+    x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+) -> bool:
+    return (
+        known(activation)
+        and floats(x, W, b)
+        and x.ndim == W.ndim == 2
+        and W.shape == (b.size, x.shape[1])
+        and b.ndim == 1
+    )
+
+
+@implements("dense", "numpy", guard=_accepts_dense)
+def _dense(
+    ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+) -> tuple[Array, Array]:
+    n, m_in = x.shape
+    m = W.shape[0]
+    post = _new(ops, (n, m), x.dtype)
+    pre = None
+    if type(activation) is Identity:
+        pre = post
+    elif keep_pre or activation.reads == "pre":
+        pre = _new(ops, (n, m), x.dtype)
+    arguments = pointer(x), pointer(W), pointer(b), _place(pre), pointer(post)
+    code, a = CODES[type(activation)], parameter(activation)
+    check(lib.nnpoly_dense(dtype_code(x.dtype), *arguments, n, m_in, m, code, a))
+    return pre, post
+
+
+def _accepts_dense_delta(
+    delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+) -> bool:
+    return (
+        known(activation)
+        and floats(delta, W)
+        and delta.ndim == W.ndim == 2
+        and delta.shape[1] == W.shape[0]
+        and _fits(read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype)
+    )
+
+
+@implements("dense_delta", "numpy", guard=_accepts_dense_delta)
+def _dense_delta(
+    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+) -> Array:
+    n = delta.shape[0]
+    m_next, m = W.shape
+    out, place = _new(ops, (n, m), delta.dtype), _place(read(activation, pre, post))
+    arguments = pointer(delta), pointer(W), place, pointer(out), n, m_next, m
+    code, a = CODES[type(activation)], parameter(activation)
+    check(lib.nnpoly_dense_delta(dtype_code(delta.dtype), *arguments, code, a))
+    return out
+
+
+def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
+    if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
+        return False
+    if out is None:
+        return bool(x.shape[1] > 0)
+    W, b = out["W"], out["b"]
+    m, m_in = delta.shape[1], x.shape[1]
+    if W.shape != (m, m_in) or b.shape != (m,) or m_in == 0:
+        return False
+    return readable(x.dtype, W, b) and writable(W, b)
+
+
+@implements("dense_gradients", "numpy", guard=_accepts_gradients)
+def _dense_gradients(
+    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
+) -> tuple[Array, Array]:
+    n, m = delta.shape
+    m_in = x.shape[1]
+    if out is None:
+        out = {"W": np.empty((m, m_in), x.dtype), "b": np.empty(m, x.dtype)}
+    W, b = out["W"], out["b"]
+    arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
+    check(lib.nnpoly_dense_gradients(dtype_code(x.dtype), *arguments, n, m, m_in))
+    return W, b
+
+
+@implements("dropout_scale", "numpy", guard=lambda x, rate, key, path: floats(x) and x.ndim == 2)
+def _dropout_scale(ops: Ops, x: Array, rate: float, key: Any, path: int) -> Array:
+    scale = _new(ops, x.shape, x.dtype)
+    arguments = pointer(scale), *x.shape, rate, int(key), path
+    check(lib.nnpoly_dropout_scale(dtype_code(x.dtype), *arguments))
+    return scale
+
+
+# Losses
+
+
+@implements("softmax", "numpy", guard=lambda scores: floats(scores) and scores.ndim == 2)
+def _softmax(ops: Ops, scores: Array) -> Array:
+    f = _new(ops, scores.shape, scores.dtype)
+    check(lib.nnpoly_softmax(dtype_code(scores.dtype), pointer(scores), pointer(f), *scores.shape))
+    return f
+
+
+def _accepts_weights(sample_weight: Array | None, scores: Array) -> bool:
+    return sample_weight is None or (
+        readable(scores.dtype, sample_weight) and sample_weight.shape == scores.shape[:1]
+    )
+
+
+def _accepts_rows(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    return (
+        floats(scores, y)
+        and scores.shape == y.shape
+        and scores.ndim == 2
+        and scores.size > 0
+        and _accepts_weights(sample_weight, scores)
+    )
+
+
+def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
+    return (
+        floats(scores)
+        and readable(INT64, y)
+        and scores.ndim == 2
+        and scores.size > 0
+        and y.shape == scores.shape[:1]
+        and _accepts_weights(sample_weight, scores)
+    )
+
+
+def _loss(
+    ops: Ops,
+    function: Callable[..., int],
+    scores: Array,
+    targets: tuple[Any, ...],
+    sample_weight: Array | None,
+) -> tuple[Array, Array]:
+    delta, loss = _new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
+    arguments = pointer(scores), *targets, _place(sample_weight), pointer(delta), pointer(loss)
+    check(function(dtype_code(scores.dtype), *arguments, *scores.shape))
+    return loss, delta
+
+
+@implements("cross_entropy", "numpy", guard=_accepts_rows)
+def _cross_entropy_of_rows(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    return _loss(ops, lib.nnpoly_cross_entropy, scores, (ffi.NULL, pointer(y)), sample_weight)
+
+
+@implements("cross_entropy", "numpy", guard=_accepts_labels)
+def _cross_entropy_of_labels(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    labels = pointer("int64_t[]", y)
+    return _loss(ops, lib.nnpoly_cross_entropy, scores, (labels, ffi.NULL), sample_weight)
+
+
+@implements("logistic", "numpy", guard=_accepts_rows)
+def _logistic(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    return _loss(ops, lib.nnpoly_logistic, scores, (pointer(y),), sample_weight)
+
+
+@implements("squared_error", "numpy", guard=_accepts_rows)
+def _squared_error(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    return _loss(ops, lib.nnpoly_squared_error, scores, (pointer(y),), sample_weight)
+
+
+# Data and the flat vector
+
+
+def _accepts_gather(x: Array, indices: Array) -> bool:
+    plain = type(x) is np.ndarray and x.dtype.kind in "biufc" and x.ndim > 0 and len(x) > 0
+    return plain and readable(x.dtype, x) and readable(INT64, indices) and indices.ndim == 1
+
+
+@implements("gather", "numpy", guard=_accepts_gather)
+def _gather(ops: Ops, x: Array, indices: Array) -> Array:
+    rows, n = len(x), len(indices)
+    out = np.empty((n, *x.shape[1:]), x.dtype)
+    arguments = pointer(x), pointer("int64_t[]", indices), pointer(out)
+    status = lib.nnpoly_gather(*arguments, rows, n, x.nbytes // rows)
+    if status == lib.NNPOLY_RANGE:  # negative ones count from the end; NumPy knows
+        return x.take(indices, axis=0)
+    check(status)
+    return out
+
+
+@implements("clip_norm", "numpy", guard=lambda g, limit: floats(g))
+def _clip_norm(ops: Ops, g: Array, limit: float) -> Array:
+    out = _new(ops, g.shape, g.dtype)
+    check(lib.nnpoly_clip_norm(dtype_code(g.dtype), pointer(g), pointer(out), g.size, limit))
+    return out
+
+
+# Optimisers: w and the moments are overwritten
+
+
+# nnpoly_update's numbers, in its order, and what they are for a rule without them; then what else
+# a rule may be given.
+NUMBERS = {
+    "learning_rate": 0.0,
+    "beta1": 0.0,
+    "beta2": 0.0,
+    "weight_m": 0.0,
+    "weight_g": 0.0,
+    "unbias_s": 1.0,
+    "eps": 0.0,
+    "eps_inside": False,
+    "nesterov": False,
+}
+
+
+def _accepts_update(rule: Rule) -> Callable[..., bool]:
+    """Return the guard of a rule: w, g and its moments are alike."""
+    count = len(rule.moments)
+
+    def accepts(w: Array, g: Array, *rest: Any) -> bool:
+        vectors = w, g, *rest[:count]
+        return (
+            floats(*vectors)
+            and writable(w, *rest[:count])
+            and all(vector.shape == w.shape for vector in vectors)
+        )
+
+    return accepts
+
+
+def _update(rule: Rule) -> Callable[..., Any]:
+    """Return the update by a rule, which overwrites and returns w and the moments."""
+    count, defaults = len(rule.moments), list(NUMBERS.values())
+    columns = [list(NUMBERS).index(name) for name in rule.numbers]
+    absent = [name not in rule.moments for name in ("m", "s", "peak")]
+
+    def update(ops: Ops, w: Array, g: Array, *rest: Any) -> Any:
+        vectors, numbers = iter(rest[:count]), defaults.copy()
+        for column, number in zip(columns, rest[count:], strict=True):
+            numbers[column] = number
+        code = lib.NNPOLY_NESTEROV if numbers.pop() else rule.code
+        moments = [ffi.NULL if none else pointer(next(vectors)) for none in absent]
+        arrays = pointer(w), pointer(g), *moments
+        check(lib.nnpoly_update(dtype_code(w.dtype), code, *arrays, w.size, *numbers))
+        return (w, *rest[:count]) if count else w
+
+    return update
+
+
+for _name, _rule in UPDATES.items():
+    implements(_name, "numpy", guard=_accepts_update(_rule))(_update(_rule))
