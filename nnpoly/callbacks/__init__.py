@@ -20,9 +20,7 @@ have more methods, each of which is optional:
 
 The logs (`CSVLog`, `JSONLog`, `TensorBoard`) are callbacks too.
 
-Examples
---------
-A callback that ends training once the loss has been low for a few epochs in a row. A run that is
+This one ends training once the loss has been low for a few epochs in a row. A run that is
 interrupted and resumed goes on counting where it was:
 
 >>> import os, tempfile, numpy as np, nnpoly as nn
