@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _checks, activations
-from ._described import Described, described
+from ._described import Described
 from .primitives import Array, Ops
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
@@ -42,16 +42,18 @@ def apply_output(ops: Ops, output: str, scores: Array) -> Array:
 class Loss(Described):
     """A loss of the scores, paired with the output that it is differentiated with.
 
+    A loss of your own names its `output` and overrides `each`.
+
     Attributes
     ----------
     output
         The network's output that it belongs to.
     labels
-        What targets may be: "classes", "probabilities", "counts" or "reals".
+        The targets that it takes: "classes", "probabilities", "counts" or "reals".
     """
 
-    output: str
-    labels: str
+    output = ""
+    labels = "reals"
 
     def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         """Return every sample's loss: (n,), and its derivative by the scores: (n, K)."""
@@ -71,7 +73,6 @@ class Loss(Described):
 # Regression
 
 
-@described
 class MSE(Loss):
     """Half the mean squared error, 1/(2n) sum_i ||y_i - f_i||^2, for the identity output.
 
@@ -90,7 +91,6 @@ class MSE(Loss):
         return loss, delta
 
 
-@described
 class Absolute(Loss):
     """Absolute error, summed over the outputs; the best constant is the median.
 
@@ -105,7 +105,6 @@ class Absolute(Loss):
         return ops.xp.sum(ops.xp.abs(difference), axis=1), ops.xp.sign(difference)
 
 
-@described
 class Huber(Loss):
     """`r^2 / 2` for `|r| <= threshold`, else `threshold (|r| - threshold / 2)`, where r = y - f.
 
@@ -127,7 +126,6 @@ class Huber(Loss):
         return xp.sum(slope * (difference - 0.5 * slope), axis=1), slope
 
 
-@described
 class Quantile(Loss):
     """Pinball loss: q r where r = y - f is positive, else (q - 1) r. Its best constant is the
     q-quantile of y. Koenker and Bassett 1978.
@@ -152,7 +150,6 @@ class Quantile(Loss):
         return ops.xp.sum(slope * difference, axis=1), slope
 
 
-@described
 class Poisson(Loss):
     """Half the Poisson deviance, f - y - y log(f / y), of counts or rates y >= 0; f = exp(scores).
 
@@ -178,7 +175,6 @@ def _check_smoothing(loss: Any) -> None:
     loss._set(label_smoothing=_checks.below_one(where, "label_smoothing", given))
 
 
-@described
 class Logistic(Loss):
     """Logistic loss of the sigmoid output; targets are 0 or 1, or probabilities between.
 
@@ -202,7 +198,6 @@ class Logistic(Loss):
         return loss, delta
 
 
-@described
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax output; targets are class indices or one-hot rows.
 
@@ -226,7 +221,6 @@ class CrossEntropy(Loss):
         return loss, delta
 
 
-@described
 class Focal(Loss):
     """Cross-entropy, or logistic loss, with the factor (1 - p)^gamma before each -log p.
 
@@ -324,6 +318,11 @@ def get(loss: str | Loss | None, output: str, where: str = "losses.get") -> Loss
         return Focal(output=output)
     if not isinstance(loss, Loss):
         loss = BY_NAME[_checks.choice(where, "loss", loss, BY_NAME)]
+    if not loss.output:
+        raise ValueError(
+            f"{where}: `loss` {type(loss).__name__} must name the output that it belongs to, got "
+            f"none. Give its class one: output = {output!r}."
+        )
     if loss.output != output:
         raise ValueError(
             f"{where}: `loss` {type(loss).__name__} needs output={loss.output!r}, but the network "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _checks
-from .._described import Described, described
+from .._described import Described
 from .reading import Table, listed, polars
 
 UNKNOWN = ("error", "ignore")
@@ -156,7 +156,6 @@ def _useless_category(training: Table, name: str, numeric: bool, chosen: bool) -
     return ""
 
 
-@described
 class Category(Described):
     """A column of categories: each is one input, 1 where it is the row's and else 0.
 
@@ -198,7 +197,6 @@ class Category(Described):
         return np.asarray((rows == 0.0).all(axis=1))
 
 
-@described
 class Preprocessing(Described):
     """How a table's columns become a network's inputs: numbers, indicators, categories.
 
