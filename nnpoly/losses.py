@@ -26,7 +26,7 @@ from typing import Any
 
 from . import _checks, activations
 from ._described import Described
-from .primitives import Array, Ops
+from .primitives import Array, Ops, narrowed, widened
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
@@ -63,11 +63,13 @@ class Loss(Described):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
-        losses, slopes = self.each(ops, scores, y)
         n = scores.shape[0]
+        z, y, sample_weight = widened(ops, scores, y, sample_weight)
+        losses, slopes = self.each(ops, z, y)
         if sample_weight is not None:
             losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
-        return ops.xp.sum(losses) / n, slopes / n
+        loss, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
+        return loss, delta
 
 
 # Regression
@@ -193,6 +195,7 @@ class Logistic(Loss):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         if a := self.label_smoothing:
+            _, y = widened(ops, scores, y)
             y = (1.0 - a) * y + 0.5 * a
         loss, delta = ops.logistic(scores, y, sample_weight)
         return loss, delta
@@ -216,7 +219,8 @@ class CrossEntropy(Loss):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         if a := self.label_smoothing:
-            y = (1.0 - a) * ops.one_hot(y, scores) + a / scores.shape[1]
+            z, y = widened(ops, scores, y)
+            y = (1.0 - a) * ops.one_hot(y, z) + a / z.shape[1]
         loss, delta = ops.cross_entropy(scores, y, sample_weight)
         return loss, delta
 

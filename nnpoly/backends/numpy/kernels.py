@@ -120,7 +120,7 @@ FEW_CLASSES = 32
 
 
 def _accepts_labels(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
-    return bool(y.ndim == 1)
+    return bool(y.ndim == 1 and scores.dtype.itemsize > 2)  # else the sums would overflow
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_labels)
