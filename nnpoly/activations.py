@@ -20,7 +20,7 @@ import math
 from typing import Any, ClassVar, Literal
 
 from . import _checks
-from ._described import Described, described
+from ._described import Described
 from .backends import registry
 from .primitives import Array, Ops
 
@@ -73,7 +73,6 @@ def _within(ops: Ops, z: Array, limit: float) -> Array:
     return xp.where(z > limit, high, xp.where(z < -limit, -high, z))
 
 
-@described
 class Step(Activation):
     """The threshold neuron: 1 if z >= 0, else 0. Its derivative is 0, so it cannot be trained."""
 
@@ -87,7 +86,6 @@ class Step(Activation):
         return ops.xp.zeros_like(pre)
 
 
-@described
 class Identity(Activation):
     """z."""
 
@@ -100,7 +98,6 @@ class Identity(Activation):
         return ops.xp.ones_like(pre)
 
 
-@described
 class Linear(Activation):
     """a z."""
 
@@ -117,7 +114,6 @@ class Linear(Activation):
         return ops.xp.full_like(pre, self.a)
 
 
-@described
 class Sigmoid(Activation):
     """1 / (1 + exp(-z)); sigma' = sigma (1 - sigma)."""
 
@@ -130,7 +126,6 @@ class Sigmoid(Activation):
         return post * (1.0 - post)
 
 
-@described
 class Tanh(Activation):
     """tanh(z); sigma' = 1 - sigma^2."""
 
@@ -143,7 +138,6 @@ class Tanh(Activation):
         return 1.0 - post * post
 
 
-@described
 class ReLU(Activation):
     """max(z, 0); sigma'(0) = 0."""
 
@@ -157,7 +151,6 @@ class ReLU(Activation):
         return ops.xp.astype(post > 0, post.dtype)
 
 
-@described
 class LeakyReLU(Activation):
     """z if z > 0, else a z."""
 
@@ -174,7 +167,6 @@ class LeakyReLU(Activation):
         return ops.xp.where(pre > 0, ones, self.a * ones)
 
 
-@described
 class ELU(Activation):
     """z if z > 0, else a (exp(z) - 1). Clevert et al. 2015, arXiv:1511.07289."""
 
@@ -193,7 +185,6 @@ class ELU(Activation):
         return ops.xp.where(pre > 0, ops.xp.ones_like(pre), self.a * ops.xp.exp(negative))
 
 
-@described
 class Softplus(Activation):
     """log(1 + exp(z)); sigma' is the logistic function."""
 
@@ -206,7 +197,6 @@ class Softplus(Activation):
         return _sigmoid(ops, pre)
 
 
-@described
 class SiLU(Activation):
     """z sigmoid(z), also called swish."""
 
@@ -218,7 +208,6 @@ class SiLU(Activation):
         return s * (1.0 + _within(ops, pre, FAR) * (1.0 - s))
 
 
-@described
 class Exp(Activation):
     """exp(z): the output of Poisson regression. It has no short name, since it overflows soon."""
 
@@ -231,7 +220,6 @@ class Exp(Activation):
         return post
 
 
-@described
 class GELU(Activation):
     """z Phi(z), Phi the normal distribution function: the erf form.
 
@@ -248,7 +236,6 @@ class GELU(Activation):
         return ops.normal_cdf(pre) + near * density
 
 
-@described
 class GELUTanh(Activation):
     """z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2: the tanh approximation of GELU."""
 
@@ -270,7 +257,7 @@ class GELUTanh(Activation):
 
 
 step = Step()
-identity = Identity()
+identity: Activation = Identity()
 linear = Linear()
 sigmoid = Sigmoid()
 tanh = Tanh()

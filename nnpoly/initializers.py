@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from . import _checks
-from ._described import Described, described
+from ._described import Described
 from .backends import host
 
 
@@ -23,7 +23,6 @@ class Initializer(Described):
         raise NotImplementedError
 
 
-@described
 class Constant(Initializer):
     """Every weight equal: hidden neurons then stay identical through training."""
 
@@ -36,7 +35,6 @@ class Constant(Initializer):
         return 0.0 * rng.standard_normal(shape) + self.value
 
 
-@described
 class Uniform(Initializer):
     """U[-a, a]."""
 
@@ -49,7 +47,6 @@ class Uniform(Initializer):
         return rng.uniform(-self.a, self.a, shape)
 
 
-@described
 class Normal(Initializer):
     """N(mu, s^2)."""
 
@@ -66,7 +63,6 @@ class Normal(Initializer):
         return rng.normal(self.mu, self.s, shape)
 
 
-@described
 class Scaled(Initializer):
     """Zero mean and variance gain / fan, normal or uniform: U[-a, a] has variance a^2 / 3.
 
@@ -100,7 +96,6 @@ class Scaled(Initializer):
         return rng.normal(0.0, math.sqrt(variance), shape)
 
 
-@described
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times gain. Saxe et al. 1312.6120."""
 

@@ -10,11 +10,10 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from . import _checks, activations, initializers
-from ._described import Described, described
+from ._described import Described
 from .activations import Activation
 from .backends import host
 from .primitives import Array, Ops, Scalar
@@ -37,14 +36,38 @@ class Mode(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What one layer's forward pass leaves for its backward pass."""
+    """A layer's forward pass, as its backward pass needs it.
+
+    Attributes
+    ----------
+    x
+        The layer's input: (n, m_in).
+    pre, post
+        Its pre- and post-activations: (n, m).
+    activation
+        The function between them.
+    extra
+        Anything else that the layer keeps for itself.
+    buffers
+        The new ones, where the pass changes them.
+    """
 
     x: Array
     pre: Array
     post: Array
     activation: Activation
     extra: Any = None
-    buffers: Parameters | None = None  # the new ones, where the pass changes them
+    buffers: Parameters | None = None
+
+    def delta(self, ops: Ops, d_post: Array) -> Array:
+        """Return the derivative with respect to pre, given that with respect to post.
+
+        It may be written over d_post. None where the stage is the network's input, which needs no
+        derivative.
+        """
+        if self is INPUT:
+            return None
+        return ops.activation_delta(d_post, self.pre, self.post, self.activation)
 
 
 INPUT = Stage(None, None, None, activations.identity)
@@ -54,7 +77,7 @@ INFERENCE = Mode()
 class Layer(Described):
     """What every layer has."""
 
-    activation: Activation = activations.identity
+    activation = activations.identity
     random: ClassVar[bool] = False
 
     @property
@@ -96,13 +119,6 @@ class Layer(Described):
         raise NotImplementedError
 
 
-def _through(ops: Ops, dx: Array, below: Stage) -> Array:
-    """Carry a derivative with respect to the layer's input to the pre below, if there is one."""
-    if below is INPUT:
-        return None
-    return ops.activation_delta(dx, below.pre, below.post, below.activation)
-
-
 def _require_width(layer: Layer, expected: int, inputs: int) -> None:
     if expected != inputs:
         raise ValueError(
@@ -111,7 +127,6 @@ def _require_width(layer: Layer, expected: int, inputs: int) -> None:
         )
 
 
-@described
 class Dense(Layer):
     """Fully connected layer: h = sigma(x W^T + b).
 
@@ -175,7 +190,6 @@ class Dense(Layer):
         return {"W": dW, "b": db}, d_below
 
 
-@described
 class Dropout(Layer):
     """Inverted dropout: in training each input is 0 with probability rate, else times 1/(1-rate).
 
@@ -206,10 +220,9 @@ class Dropout(Layer):
     ) -> tuple[dict[str, Array], Array]:
         # Always a new array: `activation_delta` may overwrite it, and this layer's delta is kept.
         dx = delta * (1.0 if stage.extra is None else stage.extra)
-        return {}, _through(ops, dx, below)
+        return {}, below.delta(ops, dx)
 
 
-@described
 class _Normalised(Layer):
     """What LayerNorm and BatchNorm share: an affine map of normalised inputs, gain * x^ + shift."""
 
@@ -265,7 +278,6 @@ def _normalised_dx(ops: Ops, normal: Array, scale: Array, d: Array, axis: int) -
     return (d - mean - normal * along) * scale
 
 
-@described
 class LayerNorm(_Normalised):
     """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.
 
@@ -284,10 +296,9 @@ class LayerNorm(_Normalised):
     ) -> tuple[dict[str, Array], Array]:
         normal, scale = stage.extra
         dx = _normalised_dx(ops, normal, scale, delta * params["gain"], axis=1)
-        return self._gradients(ops, normal, delta), _through(ops, dx, below)
+        return self._gradients(ops, normal, delta), below.delta(ops, dx)
 
 
-@described
 class BatchNorm(_Normalised):
     """Normalise each feature over the batch, then gain * x^ + shift, then the activation.
 
@@ -334,10 +345,9 @@ class BatchNorm(_Normalised):
         normal, scale, of_batch = stage.extra
         d = delta * params["gain"]
         dx = _normalised_dx(ops, normal, scale, d, axis=0) if of_batch else d * scale
-        return self._gradients(ops, normal, delta), _through(ops, dx, below)
+        return self._gradients(ops, normal, delta), below.delta(ops, dx)
 
 
-@described
 class Residual(Layer):
     """A block with a short cut: sigma(x + F(x)), where F is a chain of layers of equal ends.
 
@@ -360,7 +370,6 @@ class Residual(Layer):
 
     layers: Sequence[Layer]
     activation: Any = activations.identity
-    _width: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         layers = check_layers("Residual", self.layers)
@@ -371,7 +380,6 @@ class Residual(Layer):
                 "Add a Dense layer that restores the width."
             )
         self._set(layers=layers, activation=activations.get(self.activation, "Residual"))
-        self._set(_width=first)
 
     @property
     def random(self) -> bool:  # type: ignore[override]
@@ -380,11 +388,13 @@ class Residual(Layer):
 
     @property
     def input_width(self) -> int:
-        return self._width
+        width, _ = chain_widths(self.layers)
+        return width
 
     def width(self, inputs: int) -> int:
-        _require_width(self, self._width, inputs)
-        return self._width
+        width = self.input_width
+        _require_width(self, width, inputs)
+        return width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return _joined([layer.shapes() for layer in self.layers])
@@ -410,10 +420,10 @@ class Residual(Layer):
     ) -> tuple[dict[str, Array], Array]:
         inner, last = self._split(params), stage.extra[-1]
         # A new array, since `activation_delta` may overwrite what it is given.
-        d_last = ops.activation_delta(delta * 1.0, last.pre, last.post, last.activation)
+        d_last = last.delta(ops, delta * 1.0)
         start = Stage(None, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
         grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start)
-        return _joined(grads), _through(ops, delta + dx, below)
+        return _joined(grads), below.delta(ops, delta + dx)
 
     def _split(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = [{} for _ in self.layers]

@@ -25,8 +25,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import _checks, activations
-from ._described import Described, described
-from .primitives import Array, Ops
+from ._described import Described
+from .primitives import Array, Ops, narrowed, widened
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
@@ -42,16 +42,18 @@ def apply_output(ops: Ops, output: str, scores: Array) -> Array:
 class Loss(Described):
     """A loss of the scores, paired with the output that it is differentiated with.
 
+    A loss of your own names its `output` and overrides `each`.
+
     Attributes
     ----------
     output
         The network's output that it belongs to.
     labels
-        What targets may be: "classes", "probabilities", "counts" or "reals".
+        The targets that it takes: "classes", "probabilities", "counts" or "reals".
     """
 
-    output: str
-    labels: str
+    output = ""
+    labels = "reals"
 
     def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         """Return every sample's loss: (n,), and its derivative by the scores: (n, K)."""
@@ -61,17 +63,18 @@ class Loss(Described):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
-        losses, slopes = self.each(ops, scores, y)
         n = scores.shape[0]
+        z, y, sample_weight = widened(ops, scores, y, sample_weight)
+        losses, slopes = self.each(ops, z, y)
         if sample_weight is not None:
             losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
-        return ops.xp.sum(losses) / n, slopes / n
+        loss, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
+        return loss, delta
 
 
 # Regression
 
 
-@described
 class MSE(Loss):
     """Half the mean squared error, 1/(2n) sum_i ||y_i - f_i||^2, for the identity output.
 
@@ -90,7 +93,6 @@ class MSE(Loss):
         return loss, delta
 
 
-@described
 class Absolute(Loss):
     """Absolute error, summed over the outputs; the best constant is the median.
 
@@ -105,7 +107,6 @@ class Absolute(Loss):
         return ops.xp.sum(ops.xp.abs(difference), axis=1), ops.xp.sign(difference)
 
 
-@described
 class Huber(Loss):
     """`r^2 / 2` for `|r| <= threshold`, else `threshold (|r| - threshold / 2)`, where r = y - f.
 
@@ -127,7 +128,6 @@ class Huber(Loss):
         return xp.sum(slope * (difference - 0.5 * slope), axis=1), slope
 
 
-@described
 class Quantile(Loss):
     """Pinball loss: q r where r = y - f is positive, else (q - 1) r. Its best constant is the
     q-quantile of y. Koenker and Bassett 1978.
@@ -152,7 +152,6 @@ class Quantile(Loss):
         return ops.xp.sum(slope * difference, axis=1), slope
 
 
-@described
 class Poisson(Loss):
     """Half the Poisson deviance, f - y - y log(f / y), of counts or rates y >= 0; f = exp(scores).
 
@@ -178,7 +177,6 @@ def _check_smoothing(loss: Any) -> None:
     loss._set(label_smoothing=_checks.below_one(where, "label_smoothing", given))
 
 
-@described
 class Logistic(Loss):
     """Logistic loss of the sigmoid output; targets are 0 or 1, or probabilities between.
 
@@ -197,12 +195,12 @@ class Logistic(Loss):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         if a := self.label_smoothing:
+            _, y = widened(ops, scores, y)
             y = (1.0 - a) * y + 0.5 * a
         loss, delta = ops.logistic(scores, y, sample_weight)
         return loss, delta
 
 
-@described
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax output; targets are class indices or one-hot rows.
 
@@ -221,12 +219,12 @@ class CrossEntropy(Loss):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         if a := self.label_smoothing:
-            y = (1.0 - a) * ops.one_hot(y, scores) + a / scores.shape[1]
+            z, y = widened(ops, scores, y)
+            y = (1.0 - a) * ops.one_hot(y, z) + a / z.shape[1]
         loss, delta = ops.cross_entropy(scores, y, sample_weight)
         return loss, delta
 
 
-@described
 class Focal(Loss):
     """Cross-entropy, or logistic loss, with the factor (1 - p)^gamma before each -log p.
 
@@ -324,6 +322,11 @@ def get(loss: str | Loss | None, output: str, where: str = "losses.get") -> Loss
         return Focal(output=output)
     if not isinstance(loss, Loss):
         loss = BY_NAME[_checks.choice(where, "loss", loss, BY_NAME)]
+    if not loss.output:
+        raise ValueError(
+            f"{where}: `loss` {type(loss).__name__} must name the output that it belongs to, got "
+            f"none. Give its class one: output = {output!r}."
+        )
     if loss.output != output:
         raise ValueError(
             f"{where}: `loss` {type(loss).__name__} needs output={loss.output!r}, but the network "

@@ -14,20 +14,21 @@ same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(ep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from . import _checks
-from ._described import Described, described
+from ._described import Described
 from .primitives import Array, Ops, Scalar
 from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 Coefficients: TypeAlias = tuple[Scalar, ...]
 Moments: TypeAlias = tuple[Array, ...]
 Ages: TypeAlias = Mapping[str, int]
 
 
-@described
 class Optimizer(Described):
     """What every optimiser has.
 
@@ -152,7 +153,6 @@ class Optimizer(Described):
         raise NotImplementedError
 
 
-@described
 class SGD(Optimizer):
     """Gradient descent: w <- w - eta g.
 
@@ -187,7 +187,6 @@ class SGD(Optimizer):
         return w, (v,)
 
 
-@described
 class AdaGrad(Optimizer):
     """s <- s + g^2; w <- w - eta g / sqrt(s + eps). Duchi et al. 2011.
 
@@ -210,7 +209,6 @@ class AdaGrad(Optimizer):
         return w, (s,)
 
 
-@described
 class RMSProp(Optimizer):
     """s <- beta s + (1-beta) g^2; w <- w - eta g / sqrt(s + eps). Hinton's lecture 6e, 2012.
 
@@ -234,7 +232,6 @@ class RMSProp(Optimizer):
         return w, (s,)
 
 
-@described
 class _AdamLike(Optimizer):
     """The fields and moments of Adam and its relatives."""
 
@@ -269,7 +266,6 @@ class _AdamLike(Optimizer):
         return self.eps, self.eps_inside_sqrt
 
 
-@described
 class Adam(_AdamLike):
     """m <- b1 m + (1-b1) g; s <- b2 s + (1-b2) g^2; w <- w - eta m^ / sqrt(s^ + eps).
 
@@ -294,7 +290,6 @@ class Adam(_AdamLike):
         return w, tuple(moved)
 
 
-@described
 class AdamW(Adam):
     """Adam with decoupled weight decay: w <- w (1 - eta weight_decay), then Adam's update.
 
@@ -307,7 +302,6 @@ class AdamW(Adam):
     decoupled = True
 
 
-@described
 class NAdam(_AdamLike):
     """Adam whose m^ looks one step ahead.
 
@@ -332,7 +326,6 @@ class NAdam(_AdamLike):
         return w, tuple(moved)
 
 
-@described
 class AMSGrad(_AdamLike):
     """Adam that divides by the largest s so far: peak <- max(peak, s) takes the place of s.
 
@@ -351,7 +344,6 @@ class AMSGrad(_AdamLike):
         return w, tuple(moved)
 
 
-@described
 class Lion(Optimizer):
     """w <- w - eta sign(b1 m + (1-b1) g); m <- b2 m + (1-b2) g, with decoupled weight decay.
 

@@ -229,6 +229,28 @@ def _device(x: Array) -> Any:
 # With sample_weight s: (n,), the loss is 1/n sum_i s_i l_i, and row i of delta is times s_i.
 
 
+def widened(ops: Ops, *arrays: Array) -> tuple[Array, ...]:
+    """Return arrays of half precision in single precision; others, and None, as they are.
+
+    Half precision ends at 65504, so that neither the losses of a batch can be added up in it, nor
+    can a sum be divided by more samples. The first array decides.
+    """
+    xp, dtype = ops.xp, arrays[0].dtype
+    if xp.finfo(dtype).bits > 16:
+        return arrays
+    return tuple(
+        array if array is None or array.dtype != dtype else xp.astype(array, xp.float32)
+        for array in arrays
+    )
+
+
+def narrowed(ops: Ops, like: Array, *arrays: Array) -> tuple[Array, ...]:
+    """Return arrays in the floating type of `like`."""
+    if like.dtype == arrays[0].dtype:
+        return arrays
+    return tuple(ops.xp.astype(array, like.dtype) for array in arrays)
+
+
 def _weighted(sample_weight: Array | None, *arrays: Array) -> tuple[Array, ...]:
     """Return arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
     if sample_weight is None:
@@ -263,13 +285,14 @@ def cross_entropy(
     loss and delta: (n, K).
     """
     xp, n = ops.xp, scores.shape[0]
-    shifted = scores - xp.max(scores, axis=1, keepdims=True)
+    z, y, sample_weight = widened(ops, scores, y, sample_weight)
+    shifted = z - xp.max(z, axis=1, keepdims=True)
     exps = xp.exp(shifted)
     total = xp.sum(exps, axis=1, keepdims=True)
-    target = ops.one_hot(y, scores)
+    target = ops.one_hot(y, z)
     losses = target * (xp.log(total) - shifted)
     losses, delta = _weighted(sample_weight, losses, exps / total - target)
-    return xp.sum(losses) / n, delta / n
+    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
 
 
 @primitive()
@@ -282,12 +305,13 @@ def logistic(
     is max(z, 0) - z y + log(1 + exp(-|z|)). sample_weight: (n,) or None.
     """
     xp, n = ops.xp, scores.shape[0]
-    small = xp.exp(-xp.abs(scores))  # in (0, 1]: no overflow for any score
-    positive = xp.where(scores > 0, scores, xp.zeros_like(scores))
-    losses = positive - scores * y + xp.log1p(small)
-    f = xp.where(scores >= 0, xp.ones_like(small), small) / (1.0 + small)
+    z, y, sample_weight = widened(ops, scores, y, sample_weight)
+    small = xp.exp(-xp.abs(z))  # in (0, 1]: no overflow for any score
+    positive = xp.where(z > 0, z, xp.zeros_like(z))
+    losses = positive - z * y + xp.log1p(small)
+    f = xp.where(z >= 0, xp.ones_like(small), small) / (1.0 + small)
     losses, delta = _weighted(sample_weight, losses, f - y)
-    return xp.sum(losses) / n, delta / n
+    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
 
 
 @primitive()
@@ -299,9 +323,10 @@ def squared_error(
     scores, y: (n, K); sample_weight: (n,) or None.
     """
     n = scores.shape[0]
-    difference = scores - y
+    f, y, sample_weight = widened(ops, scores, y, sample_weight)
+    difference = f - y
     squares, delta = _weighted(sample_weight, difference * difference, difference)
-    return ops.xp.sum(squares) / (2 * n), delta / n
+    return narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
 
 
 # Data and the flat vector
@@ -325,8 +350,10 @@ def flatten(
 def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
     """Gradient clipped by its global norm: g * min(1, limit / ||g||). g: (P,)."""
     xp = ops.xp
-    norm = xp.sqrt(xp.sum(g * g))
-    return g * (limit / xp.where(norm > limit, norm, xp.full_like(norm, limit)))
+    (wide,) = widened(ops, g)
+    norm = xp.sqrt(xp.sum(wide * wide))
+    clipped = wide * (limit / xp.where(norm > limit, norm, xp.full_like(norm, limit)))
+    return narrowed(ops, g, clipped)[0]
 
 
 # Optimisers: updates of the flat vectors w, g and moments, all (P,)

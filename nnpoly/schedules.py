@@ -14,7 +14,7 @@ from bisect import bisect_left
 from itertools import pairwise
 
 from . import _checks
-from ._described import Described, described
+from ._described import Described
 
 
 class Schedule(Described):
@@ -25,7 +25,6 @@ class Schedule(Described):
         raise NotImplementedError
 
 
-@described
 class StepDecay(Schedule):
     """eta * factor^floor((t - 1) / every)."""
 
@@ -45,7 +44,6 @@ class StepDecay(Schedule):
         return self.learning_rate * float(self.factor ** ((t - 1) // self.every))
 
 
-@described
 class Exponential(StepDecay):
     """eta * factor^((t - 1) / every): `StepDecay` without its steps."""
 
@@ -53,7 +51,6 @@ class Exponential(StepDecay):
         return self.learning_rate * float(self.factor ** ((t - 1) / self.every))
 
 
-@described
 class InverseScaling(Schedule):
     """eta / t^power, which scikit-learn calls invscaling."""
 
@@ -71,7 +68,6 @@ class InverseScaling(Schedule):
         return self.learning_rate / float(t**self.power)
 
 
-@described
 class Piecewise(Schedule):
     """Constant between milestones: rate i is that of the steps milestone_i < t <= milestone_(i+1).
 
@@ -122,7 +118,6 @@ def _listed(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-@described
 class Cosine(Schedule):
     """From eta to `final` along half a cosine in `steps` steps, then constant.
 
@@ -154,7 +149,6 @@ def _cosine(start: float, stop: float, done: float) -> float:
     return stop + (start - stop) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-@described
 class OneCycle(Schedule):
     """Up to eta and down again, in `steps` steps; then constant.
 
@@ -211,7 +205,6 @@ class OneCycle(Schedule):
         return _cosine(self.learning_rate, low / self.final_divisor, done)
 
 
-@described
 class Warmup(Schedule):
     """Rise linearly to a rate in `steps` steps, then follow it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -139,7 +138,7 @@ def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
     sigma = activations.get(activation, "MLP")
     draw = initializers.get(init, "MLP")
     chain = [Dense(m_in, m, sigma, draw) for m_in, m in pairwise(sizes)]
-    chain[-1] = replace(chain[-1], activation=activations.identity)
+    chain[-1] = chain[-1].replace(activation=activations.identity)
     return chain
 
 

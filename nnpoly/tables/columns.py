@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _checks
-from .._described import Described, described
+from .._described import Described
 from .reading import Table, listed, polars
 
 UNKNOWN = ("error", "ignore")
@@ -173,7 +173,6 @@ def _useless_category(training: Table, name: str, numeric: bool, forced: bool) -
     return ""
 
 
-@described
 class Category(Described):
     """A one-hot encoded column: one input a category, 1 for the row's category and else 0.
 
@@ -215,7 +214,6 @@ class Category(Described):
         return np.asarray((rows == 0.0).all(axis=1))
 
 
-@described
 class Preprocessing(Described):
     """The map from the columns of a table to the inputs of a network.
 

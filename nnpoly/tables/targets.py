@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._described import Described, described
+from .._described import Described
 from .columns import NUMERIC, require_sklearn
 from .reading import Table, listed
 
@@ -20,7 +20,6 @@ MOST_CLASSES = 1000
 Label = str | bool | int | float
 
 
-@described
 class Classes(Described):
     """A target of classes.
 
@@ -95,7 +94,6 @@ def _labels(table: Table, name: str) -> list[Any]:
     return [make(value) for value in table.numbers(name).tolist()]
 
 
-@described
 class Quantity(Described):
     """A target of numbers: the network predicts (y - mean) / scale.
 

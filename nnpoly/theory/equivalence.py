@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,7 @@ def to_sigmoid(net: Network, backend: str | Backend | None = None, device: Any =
         raise ValueError(
             f"{where}: `net` must end in a Dense layer with 2 softmax outputs, got {net!r}."
         )
-    chain[-1] = replace(last, outputs=1)
+    chain[-1] = last.replace(outputs=1)
     one = Network(chain, "sigmoid", dtype=net.dtype, seed=net.seed, backend="numpy")
     w, tail = registry.to_host(net.w), 2 * (last.inputs + 1)
     below, weights, bias = np.split(w, [w.size - tail, w.size - 2])

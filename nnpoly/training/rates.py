@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 
@@ -101,7 +101,7 @@ def find_learning_rate(
     batch_size = _checks.integer(where, "batch_size", batch_size)
     arrays = trainer.checked(where, X, y, sample_weight)
     schedule = Exponential(low, every=steps - 1, factor=high / low)
-    optimizer = replace(trainer.optimizer, learning_rate=schedule)
+    optimizer = trainer.optimizer.replace(learning_rate=schedule)
     probe = Trainer(trainer.network.copy(), optimizer, trainer.loss, seed=trainer.seed)
     losses, smoothed = _sweep(probe, _batches(probe, arrays, batch_size), steps)
     rates = [schedule(t) for t in range(1, len(losses) + 1)]

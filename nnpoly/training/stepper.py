@@ -251,6 +251,15 @@ class Stepper:
                 net.w = self.moments["average"] / (1.0 - decay**steps)
         return net
 
+    def restore_average(self, w: Array) -> None:
+        """Make w: (P,), of an earlier `averaged()`, the average of the parameters."""
+        decay = self.optimizer.ema
+        assert decay is not None
+        with self.lock, self.network.place.scope():
+            average = w * (1.0 - decay ** self.age("average"))
+            moments = {**self.moments, "average": average}
+            self._state = self.state._replace(moments=tuple(moments.values()))
+
     def evaluated(self) -> Network:
         """The network that is evaluated: the averaged one, where the optimiser keeps an average."""
         return self.network if self.optimizer.ema is None else self.averaged()

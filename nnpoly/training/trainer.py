@@ -234,10 +234,7 @@ class Trainer:
             raise ValueError(
                 f"Trainer.restore_average: `w` must have shape ({size},), got {tuple(given.shape)}."
             )
-        with place.scope():
-            average = given * (1.0 - self.optimizer.ema**self.t)
-        pairs = zip(self.optimizer.moments, self._moments, strict=True)
-        self._moments = tuple(average if name == "average" else m for name, m in pairs)
+        self.stepper.restore_average(given)
 
     def fit(
         self,

@@ -456,9 +456,7 @@ def test_the_rate_factor_multiplies_every_optimisers_rate(optimizer, backend_var
     made = []
     for rate, factor in ((0.5, 1.0), (1.0, 0.5)):
         net = nn.MLP([3, 4, 2], "tanh", **backend_variant.place)
-        rule = type(optimizer)(
-            **{**optimizer._values(), "learning_rate": rate * optimizer.learning_rate}
-        )
+        rule = optimizer.replace(learning_rate=rate * optimizer.learning_rate)
         t = nn.Trainer(net, rule)
         t.rate_factor = factor
         fit(t, 2)

@@ -361,3 +361,63 @@ def test_unknown_names_are_refused():
         ValueError, match=r"`loss` must be one of absolute, cross_entropy, .*, quantile, got"
     ):
         losses.get("hinge", "identity")
+
+
+# Half precision, whose largest number is 65504
+
+
+def sizes(loss: losses.Loss, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and targets whose losses are about 20 each: they add up to more than 65504."""
+    y = targets(loss, rng, n, 2)
+    wide = 6.0 if loss.output == "identity" else 1.0 if loss.output == "exp" else 30.0
+    return wide * rng.standard_normal((n, 2)), y
+
+
+@every_loss
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n", [6000, 70_000])
+def test_the_mean_of_many_losses_fits_half_precision(backend_variant, loss, weighted, n, rng):
+    """Neither the sum nor n itself does."""
+    if backend_variant.backend_name == "strict":
+        pytest.skip("array_api_strict has no float16")
+    given = sizes(loss, rng, n) + ((rng.exponential(size=n),) if weighted else ())
+    half = [values.astype("float16") for values in given]
+    want, slopes = loss.value_and_delta(OPS, *(values.astype("float64") for values in half))
+
+    place = backend_variant
+    arrays = [place.array(values) for values in half]
+    with place.scope():
+        value, delta = loss.value_and_delta(place.backend.ops, *arrays)
+    value, delta = place.host(value), place.host(delta)
+    assert value.dtype == delta.dtype == "float16"
+    np.testing.assert_allclose(value, want, rtol=1e-3)
+    smallest = 2.0**-24  # of the numbers below the normal ones
+    np.testing.assert_allclose(delta, slopes, rtol=1e-3, atol=smallest)
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_the_mean_loss_of_many_labels_fits_half_precision(backend_variant, classes, rng):
+    if backend_variant.backend_name == "strict":
+        pytest.skip("array_api_strict has no float16")
+    place, n = backend_variant, 70_000
+    scores, labels = 20 * rng.standard_normal((n, classes)), rng.integers(0, classes, n)
+    half = scores.astype("float16")
+    want, slopes = CrossEntropy().value_and_delta(OPS, half.astype("float64"), labels)
+    arrays = place.array(half), place.array(labels, place.backend.index_dtype)
+    with place.scope():
+        value, delta = CrossEntropy().value_and_delta(place.backend.ops, *arrays)
+    np.testing.assert_allclose(place.host(value), want, rtol=1e-3)
+    np.testing.assert_allclose(place.host(delta), slopes, rtol=1e-3, atol=2.0**-24)
+
+
+def test_one_large_error_fits_half_precision(backend_variant):
+    """300^2 does not, but its share of the mean does."""
+    if backend_variant.backend_name == "strict":
+        pytest.skip("array_api_strict has no float16")
+    place, scores = backend_variant, np.zeros((64, 1), "float16")
+    scores[5] = 300.0
+    with place.scope():
+        arrays = place.array(scores), place.array(0 * scores)
+        value, delta = MSE().value_and_delta(place.backend.ops, *arrays)
+    assert float(place.host(value)) == 703.0  # 300^2 / 128
+    assert float(place.host(delta)[5, 0]) == 300 / 64 == 4.6875

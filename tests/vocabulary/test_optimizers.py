@@ -303,6 +303,15 @@ def test_clipping_caps_the_norm_and_keeps_the_direction(backend_variant):
     np.testing.assert_allclose(moved, 0.5 * G / np.linalg.norm(G), rtol=1e-12, atol=1e-15)
 
 
+def test_clipping_in_half_precision_survives_large_gradients(backend_variant):
+    """Their squares, and the sum of these, are beyond 65504."""
+    if backend_variant.backend_name == "strict":
+        pytest.skip("array_api_strict has no float16")
+    g, w = np.array([300.0, -400.0, 0.0]), np.zeros(3, "float16")
+    got = minimise(nn.SGD(1.0, clip_norm=5.0), lambda w: g, 1, backend_variant.place, w)
+    np.testing.assert_allclose(got, [-3.0, 4.0, 0.0], rtol=1e-3)
+
+
 def test_clipping_comes_before_the_decay():
     optimizer = nn.SGD(1.0, clip_norm=0.5, weight_decay=0.1)
     want = W - 0.5 * G / np.linalg.norm(G) - 0.1 * W
