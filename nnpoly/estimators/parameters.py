@@ -10,7 +10,6 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from .. import _checks, initializers, optimizers
-from .._described import described
 from ..activations import Sigmoid
 from ..activations import get as activation_of
 from ..backends import host, registry
@@ -25,7 +24,6 @@ _LEARNING_RATES = ("constant", "invscaling", "adaptive")
 _BIASES = 0x62696173  # keeps their random numbers apart from those of W
 
 
-@described
 class SampleScaling(Schedule):
     """eta / (samples + 1)^power, constant within an epoch: scikit-learn's "invscaling".
 

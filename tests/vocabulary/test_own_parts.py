@@ -1,4 +1,4 @@
-"""A user's own activation, schedule, loss, layer, initialiser and optimiser are plain subclasses."""
+"""A user's own activation, schedule, loss, layer, initialiser, optimiser: plain subclasses."""
 
 from __future__ import annotations
 
