@@ -60,6 +60,13 @@ class Request(NamedTuple):
     keys: Sequence[int] | None  # of the random masks, a step an entry; None where none are drawn
 
 
+class Taken(NamedTuple):
+    """What whole epochs gave."""
+
+    losses: list[float]  # of each step's batch, before it
+    extremes: list[float]  # the highest and the lowest parameter after the last step
+
+
 class Steps:
     """The training steps of one network, loss and optimiser, as a backend takes them.
 
@@ -111,11 +118,11 @@ class Steps:
         return None
 
     @staticmethod
-    def run(requests: Sequence[Request]) -> list[list[float]] | None:
+    def run(requests: Sequence[Request]) -> list[Taken] | None:
         """Take the epochs of several networks, each with `Steps` of this kind.
 
-        Returns each request's losses, a step an entry; or None, having done nothing, where one of
-        them cannot be taken.
+        Returns what each request gave; or None, having done nothing, where one of them cannot be
+        taken.
         """
         return None
 

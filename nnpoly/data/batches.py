@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import mul
 from typing import Any, NamedTuple
 
 from ..backends import host
@@ -32,12 +34,11 @@ class Batches(NamedTuple):
         """The number of batches."""
         return -(-self.rows // self.size)
 
-    @property
-    def sizes(self) -> list[int]:
-        """The size of every batch; the last one may be smaller."""
-        rows, size = self.rows, self.size
-        full, rest = divmod(rows, size)
-        return [size] * full + ([rest] if rest else [])
+    def mean(self, values: Sequence[float]) -> float:
+        """The mean of the batches' means, weighted by their sizes: the last one may be smaller."""
+        full, rest = divmod(self.rows, self.size)
+        sizes = [self.size] * full + ([rest] if rest else [])
+        return mean(values, sizes)
 
     @property
     def visited(self) -> host.HostArray:
@@ -97,6 +98,11 @@ class Batches(NamedTuple):
                 batch = block[rows, ...]
                 gathered = order is not None and together > self.size
                 yield backend.copy(batch) if gathered else batch
+
+
+def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
+    """The mean of means of samples, weighted by the samples' sizes."""
+    return math.fsum(map(mul, values, sizes)) / sum(sizes)
 
 
 def _power_of_two(whole: int, part: int) -> int:
@@ -222,6 +228,10 @@ class Stream:
             yield batch
         if not self.sizes:
             raise ValueError(f"{where}: `X` must give at least one batch an epoch, got none.")
+
+    def mean(self, values: Sequence[float]) -> float:
+        """The mean of the means of the batches that have come, weighted by their sizes."""
+        return mean(values, self.sizes)
 
 
 def _parts(where: str, name: str, given: Any) -> tuple[Any, ...]:

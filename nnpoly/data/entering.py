@@ -24,7 +24,10 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
-    x = place.real(where, name, X) if whole else _perhaps_rows(where, place, name, X)
+    if _is_of(place.reals, X):
+        x = X
+    else:
+        x = place.real(where, name, X) if whole else _perhaps_rows(where, place, name, X)
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
         hint = ""
         if x.ndim == 1:
@@ -43,11 +46,16 @@ def features(
 
 def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
     """X as the place's array, or as `Rows` where that would be too much at once."""
-    if Kind.of(X) == place.reals or not reads_by_rows(X, place):
+    if not reads_by_rows(X, place):
         return place.real(where, name, X)
     x = Rows(X if host.is_memory_map(X) else plain(where, name, X), name)
     require_real(where, name, x[:0])
     return x
+
+
+def _is_of(kind: Kind, data: Any) -> bool:
+    """Whether data are an array of this kind, which is taken as it is."""
+    return bool(type(data) is kind.type and data.dtype == kind.dtype and data.device == kind.device)
 
 
 def targets(
@@ -75,24 +83,34 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
-    if Kind.of(y) not in (place.indices, place.reals):
-        y = plain(where, name, y)
-    given = y if place.backend.owns(y) else host_array(where, name, y, place.backend)
+    fits = _is_of(place.indices, y) or _is_of(place.reals, y)
+    given = y if fits else _own_or_hosts(where, place, name, y)
     if loss.labels == "classes" and given.ndim == 1:
         if not _holds_integers(place, given):
             raise ValueError(
                 f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, "
                 f"got dtype {given.dtype}. Encode other labels with nn.OneHot."
             )
-        _require_shape(where, name, given, (n,), f"one class index a row of X, or ({n}, {K}) rows")
-        target = place.integers(where, name, given)
+        wanted: tuple[int, ...] = (n,)
+        why = f"one class index a row of X, or ({n}, {K}) rows"
+        target = given if _is_of(place.indices, given) else place.integers(where, name, given)
     else:
         given = given[:, None] if given.ndim == 1 and K == 1 else given
-        target = place.real(where, name, given)
-        _require_shape(where, name, given, (n, K), "a row for each row of X")
-    if host.is_host(given) or wait:
-        _require_labels(where, place, given if host.is_host(given) else target, loss, K, name)
+        wanted, why = (n, K), "a row for each row of X"
+        target = given if _is_of(place.reals, given) else place.real(where, name, given)
+    if tuple(given.shape) != wanted:
+        raise ValueError(_wrong_shape(where, name, given, wanted, why))
+    if host.is_host(given):
+        _require_labels(where, place, given, loss, K, name)
+    elif wait:
+        _require_labels(where, place, target, loss, K, name)
     return target
+
+
+def _own_or_hosts(where: str, place: Place, name: str, y: Any) -> Array:
+    """Array-like data as an array of the place's library, or of the host."""
+    y = plain(where, name, y)
+    return y if place.backend.owns(y) else host_array(where, name, y, place.backend)
 
 
 def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array:
@@ -103,7 +121,8 @@ def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) ->
     if weights is None:
         return None
     given = place.real(where, name, weights)
-    _require_shape(where, name, given, (n,), "a weight for each row of X")
+    if tuple(given.shape) != (n,):
+        raise ValueError(_wrong_shape(where, name, given, (n,), "a weight for each row of X"))
     require_finite(where, place, given, name)
     low, high = _extremes(place, given)
     if low < 0.0 or high == 0.0:
@@ -119,11 +138,8 @@ def _holds_integers(place: Place, array: Array) -> bool:
     return is_kind(place.backend.xp, array.dtype, "integral")
 
 
-def _require_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> None:
-    if tuple(array.shape) != shape:
-        raise ValueError(
-            f"{where}: `{name}` must have shape {shape} ({why}), got {tuple(array.shape)}."
-        )
+def _wrong_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> str:
+    return f"{where}: `{name}` must have shape {shape} ({why}), got {tuple(array.shape)}."
 
 
 def _require_labels(where: str, place: Place, y: Array, loss: Loss, K: int, name: str) -> None:

@@ -15,7 +15,7 @@ REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 class Kind(NamedTuple):
     """What decides whether an array is one of a place's own."""
 
-    type: type
+    type: Any
     dtype: Any
     device: Any
 

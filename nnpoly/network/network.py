@@ -51,6 +51,7 @@ class Network:
     """
 
     is_mlp = False  # whether a file says so
+    replaced = 0  # how often w and the buffers became other arrays
 
     def __init__(
         self,
@@ -191,6 +192,7 @@ class Network:
         """Take w and the buffers, which nobody else holds, as the network's own."""
         self._w = w
         self.buffers = buffers
+        self.replaced += 1
 
     def arrays(self) -> dict[str, Array]:
         """All arrays by name, live: "w", and the buffers as "buffer/l/name"."""

@@ -73,9 +73,14 @@ class Calls:
 
     def __enter__(self) -> Calls:
         self._outer, self.trainer.calls = self.trainer.calls, self
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Begin all callbacks, in the states that they continue from."""
         for callback in self._callbacks:
             _hook(callback, "begin")(self.trainer)
@@ -87,9 +92,8 @@ class Calls:
 
     def call(self) -> None:
         """Call all callbacks after an epoch."""
-        if self._callbacks:
-            self._position = self.position
-            self._call_the_rest()
+        self._position = self.position
+        self._call_the_rest()
 
     def _call_the_rest(self) -> None:
         while left := self._position.left:
@@ -122,11 +126,10 @@ def _hook(callback: Any, name: str) -> Callable[..., Any]:
     return getattr(callback, name, None) or (lambda *arguments: None)
 
 
-def checked_callbacks(where: str, callbacks: Any) -> Sequence[Callback]:
-    """The callbacks, if they are a list of callables."""
+def check_callbacks(where: str, callbacks: Any) -> None:
+    """Refuse anything but a list of callables."""
     if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
         raise ValueError(
             f"{where}: `callbacks` must be a list of callables such as "
             f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
         )
-    return callbacks

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from .. import _checks
+from ..backends.steps import Taken
 from ..data.batches import ArrayData, Batches
 from ..primitives import Array
-from .calls import Calls, checked_callbacks
+from .calls import Calls, check_callbacks
 from .epochs import NonFiniteLossError, Transaction, one_by_one, require_finite
-from .evaluation import Evaluation, mean
+from .evaluation import Evaluation
 from .history import Callback, EpochRecord, History
 from .progress import Progress
 from .stepper import run_together
@@ -145,7 +146,7 @@ class Ensemble:
         means = History()
         with Progress(epochs, enabled=progress) as bar, ExitStack() as stack:
             for member in members:
-                stack.enter_context(member.calls).begin()
+                stack.enter_context(member.calls)
             for _ in range(epochs):
                 active = [member for member in members if not member.calls.stopped]
                 if not active:
@@ -163,12 +164,13 @@ class Ensemble:
         errors: dict[int, NonFiniteLossError] = {}
         with ExitStack() as stack:
             transactions = [stack.enter_context(member.transaction()) for member in members]
-            outcomes = _steps(members)
-            for member, outcome, transaction in zip(members, outcomes, transactions, strict=True):
+            epochs = [member.batches() for member in members]
+            taken = _take(members, epochs)
+            for i, member in enumerate(members):
                 try:
-                    member.finish(*outcome)
+                    member.finish(epochs[i], taken[i])
                 except NonFiniteLossError as error:
-                    transaction.undo()
+                    transactions[i].undo()
                     errors[member.index] = error
             if len(errors) == len(members):
                 raise errors[members[0].index]
@@ -232,7 +234,8 @@ class _Member:
     ) -> None:
         self.index, self.trainer, self.stepper = index, trainer, trainer.stepper
         self._data, self._evaluation = data, evaluation
-        self.calls = Calls(trainer, checked_callbacks("Ensemble.fit", callbacks), History())
+        check_callbacks("Ensemble.fit", callbacks)
+        self.calls = Calls(trainer, callbacks, History())
 
     def transaction(self) -> Transaction:
         """What takes the member back if its epoch fails."""
@@ -242,32 +245,26 @@ class _Member:
         """The batches of the next epoch."""
         return self._data.epoch(len(self.trainer.history))
 
-    def finish(self, losses: Sequence[float], extremes: Sequence[float]) -> None:
+    def finish(self, batches: Batches, taken: Taken) -> None:
         """Look at an epoch's losses and parameters, evaluate, and record it."""
-        history, sizes = self.trainer.history, self.batches().sizes
-        require_finite(len(history) + 1, losses, extremes)
-        record = EpochRecord(mean(losses, sizes))
+        history = self.trainer.history
+        require_finite(len(history) + 1, *taken)
+        record = EpochRecord(batches.mean(taken.losses))
         if self._evaluation is not None:
             record = self._evaluation(self.stepper.evaluated(), record.loss)
         history.append(record)
         self.calls.history.append(record)
 
 
-def _steps(members: Sequence[_Member]) -> list[tuple[list[float], list[float]]]:
-    """Take the steps of each member's epoch, together where the backend can.
-
-    Returns each member's losses, and its parameters' extremes.
-    """
-    epochs = [member.batches() for member in members]
+def _take(members: Sequence[_Member], epochs: Sequence[Batches]) -> list[Taken]:
+    """Take the steps of each member's epoch, together where the backend can."""
     whole = [i for i, member in enumerate(members) if member.stepper.steps.takes_epochs]
-    together: list[list[float]] | None = None
+    together: list[Taken] | None = None
     if whole:
         together = run_together([members[i].stepper for i in whole], [[epochs[i]] for i in whole])
-    losses = dict(zip(whole, together or [], strict=False))
+    taken = dict(zip(whole, together or [], strict=False))
     return [
-        (losses[i], member.stepper.extremes())
-        if i in losses
-        else one_by_one(member.stepper, epochs[i])
+        taken[i] if i in taken else one_by_one(member.stepper, epochs[i])
         for i, member in enumerate(members)
     ]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import islice
 from time import monotonic
 from types import TracebackType
 
+from ..backends.steps import Taken
 from ..data.batches import ArrayData, Batches, Stream, StreamData
 from .calls import Calls
-from .evaluation import Evaluation, fetch, mean
+from .evaluation import Evaluation, fetch
 from .history import EpochRecord, History
 from .progress import Progress
 from .stepper import Stepper, extremes_of
@@ -27,16 +27,18 @@ class Loop:
 
     Parameters
     ----------
-    stepper, history
-        Of the trainer; `history` has all its epochs.
+    stepper
+        Takes the steps.
     data
-        The batches of each epoch, by its number in `history`.
+        The batches of each epoch.
+    histories
+        The trainer's, which has all epochs, and this fit's.
     evaluation
         What is computed after an epoch, or None.
     calls
-        The callbacks, and the history of this fit.
+        The callbacks, or None.
     bar
-        The line of progress.
+        The line of progress, or None.
     accumulate
         The batches of a step.
     """
@@ -44,14 +46,14 @@ class Loop:
     def __init__(
         self,
         stepper: Stepper,
-        history: History,
         data: ArrayData | StreamData,
-        evaluation: Evaluation | None,
-        calls: Calls,
-        bar: Progress,
+        histories: tuple[History, History],
+        evaluation: Evaluation | None = None,
+        calls: Calls | None = None,
+        bar: Progress | None = None,
         accumulate: int = 1,
     ) -> None:
-        self._stepper, self._history, self._data = stepper, history, data
+        self._stepper, self._data, self._histories = stepper, data, histories
         self._evaluation, self._calls, self._bar = evaluation, calls, bar
         self._accumulate = accumulate
         self._whole = data.in_memory and accumulate == 1 and stepper.steps.takes_epochs
@@ -59,7 +61,7 @@ class Loop:
 
     def run(self, epochs: int) -> None:
         """Take so many epochs, or fewer if a callback ends the training."""
-        while epochs > 0 and not self._calls.stopped:
+        while epochs > 0 and not (self._calls and self._calls.stopped):
             start = monotonic()
             taken = self._take_several(min(epochs, self._unwatched())) or self._take_one()
             self._seconds = (monotonic() - start) / taken
@@ -67,65 +69,70 @@ class Loop:
 
     def _take_one(self) -> int:
         """Take the next epoch, record it and announce it."""
-        batches = self._data.epoch(len(self._history))
-        with Transaction(self._stepper, self._history, self._calls.history):
+        number = len(self._histories[0].loss)
+        batches = self._data.epoch(number)
+        with Transaction(self._stepper, *self._histories):
             losses, extremes = self._steps(batches)
-            require_finite(len(self._history) + 1, losses, extremes)
-            record = EpochRecord(mean(losses, batches.sizes))
+            require_finite(number + 1, losses, extremes)
+            record = EpochRecord(batches.mean(losses))
             if self._evaluation is not None:
                 record = self._evaluation(self._stepper.evaluated(), record.loss)
-            self._record(record)
+            for history in self._histories:
+                history.append(record)
         self._announce()
         return 1
 
-    def _steps(self, batches: Batches | Stream) -> tuple[list[float], list[float]]:
-        """Take the steps of an epoch: its batches' losses, and the parameters' extremes."""
-        stepper = self._stepper
+    def _steps(self, batches: Batches | Stream) -> Taken:
+        """Take the steps of an epoch."""
         if self._whole and isinstance(batches, Batches):
-            if (losses := stepper.run([batches])) is not None:
-                return losses, stepper.extremes()
+            if (taken := self._stepper.run([batches])) is not None:
+                return taken
             self._whole = False
-        return one_by_one(stepper, batches, self._accumulate)
+        return one_by_one(self._stepper, batches, self._accumulate)
 
     def _unwatched(self) -> int:
         """How many epochs may pass before anything looks at the network."""
         if not self._whole or self._evaluation is not None:
             return 1
-        return min(self._calls.can_wait(), int(SECONDS / max(self._seconds, 1e-9)))
+        count = int(SECONDS / max(self._seconds, 1e-9))
+        return count if self._calls is None else min(count, self._calls.can_wait())
 
     def _take_several(self, count: int) -> int:
         """Take so many epochs in one call; 0 if that cannot be, or one of them fails."""
         if count < 2:
             return 0
-        first = len(self._history)
+        first = len(self._histories[0].loss)
         assert isinstance(self._data, ArrayData)
-        parts = [self._data.epoch(number) for number in range(first, first + count)]
+        parts = list(map(self._data.epoch, range(first, first + count)))
         with Transaction(self._stepper) as transaction:
-            losses = self._stepper.run(parts)
-            if losses is None:
+            taken = self._stepper.run(parts)
+            if taken is None:
                 self._whole = False
                 return 0
-            if not all(map(math.isfinite, [*losses, *self._stepper.extremes()])):
+            if not all(map(math.isfinite, [*taken.losses, *taken.extremes])):
                 transaction.undo()
                 return 0
-        taken = iter(losses)
-        left = iter([mean(list(islice(taken, part.steps)), part.sizes) for part in parts])
+        steps = parts[0].steps
+        starts = range(0, len(taken.losses), steps)
+        losses = iter([parts[0].mean(taken.losses[i : i + steps]) for i in starts])
         try:
-            for loss in left:
-                self._record(EpochRecord(loss))
+            for loss in losses:
+                self._record(loss)
                 self._announce()
         finally:  # all epochs have been taken, whatever a callback does
-            for loss in left:
-                self._record(EpochRecord(loss))
+            for loss in losses:
+                self._record(loss)
         return count
 
-    def _record(self, record: EpochRecord) -> None:
-        self._history.append(record)
-        self._calls.history.append(record)
+    def _record(self, loss: float) -> None:
+        for history in self._histories:
+            history.loss.append(loss)
 
     def _announce(self) -> None:
-        self._bar.advance(self._calls.history)
-        self._calls.call()
+        if self._bar is not None:
+            self._bar.advance(self._histories[1])
+        if self._calls is not None:
+            self._calls.call()
 
 
 class Transaction:
@@ -139,8 +146,12 @@ class Transaction:
 
     def __enter__(self) -> Transaction:
         self._stepper.lock.acquire()
-        self._snapshot = self._stepper.snapshot()
-        self._lengths = [history.lengths() for history in self._histories]
+        try:
+            self._snapshot = self._stepper.snapshot()
+        except BaseException:
+            self._stepper.lock.release()
+            raise
+        self._lengths = list(map(History.lengths, self._histories))
         return self
 
     def undo(self) -> None:
@@ -162,25 +173,24 @@ class Transaction:
             self._stepper.lock.release()
 
 
-def one_by_one(
-    stepper: Stepper, batches: Batches | Stream, accumulate: int = 1
-) -> tuple[list[float], list[float]]:
-    """Take an epoch step by step: its losses, and the parameters' extremes, fetched at once."""
+def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1) -> Taken:
+    """Take an epoch step by step. The device is waited for once, at its end."""
     losses = stepper.one_by_one(batches, accumulate)
     net = stepper.network
     values = fetch(net, [*losses, *extremes_of(net)])
-    return values[:-2], values[-2:]
+    return Taken(values[:-2], values[-2:])
 
 
 def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float]) -> None:
     """Refuse an epoch of which a loss, or after which a parameter, is NaN or infinite."""
+    if all(map(math.isfinite, losses)) and all(map(math.isfinite, extremes)):
+        return
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
             raise NonFiniteLossError(_not_finite("the loss", loss, epoch, step))
     # The last step shows in no loss of this epoch, so the parameters are looked at too.
-    for extreme in extremes:
-        if not math.isfinite(extreme):
-            raise NonFiniteLossError(_not_finite("a parameter", extreme, epoch, len(losses)))
+    wrong = next(extreme for extreme in extremes if not math.isfinite(extreme))
+    raise NonFiniteLossError(_not_finite("a parameter", wrong, epoch, len(losses)))
 
 
 def _not_finite(what: str, value: float, epoch: int, step: int) -> str:

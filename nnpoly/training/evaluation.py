@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from operator import mul
 from typing import Any, NamedTuple
 
 from .. import metrics
@@ -74,7 +72,7 @@ def mean_loss(net: Network, loss: Loss, data: Batch) -> float:
         with net.place.scope():
             value, _ = loss.value_and_delta(net.ops, scores, y, sample_weight)
         values.append(value)
-    return mean(fetch(net, values), batches.sizes)
+    return batches.mean(fetch(net, values))
 
 
 def fetch(net: Network, values: Sequence[Any]) -> list[float]:
@@ -83,8 +81,3 @@ def fetch(net: Network, values: Sequence[Any]) -> list[float]:
     with net.place.scope():
         stacked = xp.stack([xp.asarray(value) for value in values])
         return [float(v) for v in net.place.backend.to_host(stacked)]
-
-
-def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """The mean of batch means, weighted by the batches' sizes."""
-    return math.fsum(map(mul, values, sizes)) / sum(sizes)

@@ -70,7 +70,8 @@ class History:
 
     def lengths(self) -> Lengths:
         """How long each record is: what `shorten` takes."""
-        lengths = {name: len(values) for name, values in self.metrics.items()}
+        names, records = self.metrics.keys(), self.metrics.values()
+        lengths = dict(zip(names, map(len, records), strict=True))
         return len(self.loss), len(self.validation_loss), lengths
 
     def shorten(self, lengths: Lengths) -> None:

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from ..backends import host, registry
-from ..backends.steps import Batch, Request, Spec, State, Steps
+from ..backends.steps import Batch, Request, Spec, State, Steps, Taken
 from ..data.batches import Batches, Stream
 from ..losses import Loss
 from ..network import Network
@@ -74,6 +74,7 @@ class Stepper:
         self._draws = any(layer.random for layer in network.chain)
         moments = tuple(self._zeros() for _ in optimizer.moments)
         self._state = State(network.w, moments, network.buffers)
+        self._replaced = network.replaced
         self._compile(optimizer, loss)
 
     def _zeros(self) -> Array:
@@ -96,16 +97,17 @@ class Stepper:
     @property
     def state(self) -> State:
         """The network's w and buffers, and the moments."""
-        net, state = self.network, self._state
-        if state.w is not net.w or state.buffers is not net.buffers:  # `net.w` was assigned
-            state = self._state = State(net.w, state.moments, net.buffers)
-        return state
+        net = self.network
+        if net.replaced != self._replaced:  # `net.w` was assigned, say
+            self._state = State(net.w, self._state.moments, net.buffers)
+            self._replaced = net.replaced
+        return self._state
 
     @state.setter
     def state(self, state: State) -> None:
         if state is not self._state:
-            self._state = state
             self.network.adopt(state.w, state.buffers)
+            self._state, self._replaced = state, self.network.replaced
 
     @property
     def moments(self) -> dict[str, Array]:
@@ -152,7 +154,7 @@ class Stepper:
         own = self.network
         own.restore(net.arrays())
         self._state = State(own.w, tuple(map(own.from_host, moments)), own.buffers)
-        self.births, self.t = births, t
+        self._replaced, self.births, self.t = own.replaced, births, t
 
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
@@ -264,10 +266,6 @@ class Stepper:
         """The network that is evaluated: the averaged one, where the optimiser keeps an average."""
         return self.network if self.optimizer.ema is None else self.averaged()
 
-    def extremes(self) -> list[float]:
-        """The highest and the lowest parameter."""
-        return [float(extreme) for extreme in extremes_of(self.network)]
-
     # Epochs
 
     def request(self, epochs: Sequence[Batches]) -> Request:
@@ -279,7 +277,9 @@ class Stepper:
             self.steps,
             self.state,
             first.data,
-            host.concatenate([epoch.visited for epoch in epochs]),
+            first.visited
+            if len(epochs) == 1
+            else host.concatenate([epoch.visited for epoch in epochs]),
             first.rows,
             first.size,
             self._coefficients_of(steps),
@@ -297,10 +297,10 @@ class Stepper:
                 losses += self.step_together(group)
         return losses
 
-    def run(self, epochs: Sequence[Batches]) -> list[float] | None:
-        """Take whole epochs in one call of the backend: see `run_together`."""
-        losses = run_together([self], [epochs])
-        return None if losses is None else losses[0]
+    def run(self, epochs: Sequence[Batches]) -> Taken | None:
+        """Take whole epochs in one call of the backend; None, having done nothing, if it cannot."""
+        taken = run_together([self], [epochs])
+        return None if taken is None else taken[0]
 
 
 def extremes_of(net: Network) -> tuple[Array, Array]:
@@ -326,15 +326,15 @@ def require_optimizer(optimizer: Any, dtype: str) -> None:
 
 def run_together(
     steppers: Sequence[Stepper], epochs: Sequence[Sequence[Batches]]
-) -> list[list[float]] | None:
+) -> list[Taken] | None:
     """Take whole epochs of several networks in one call of their backend.
 
-    Returns each network's losses, a step an entry; or None, having done nothing, where the backend
-    cannot take them together.
+    Returns what each network's epochs gave; or None, having done nothing, where the backend cannot
+    take them together.
     """
-    requests = [stepper.request(part) for stepper, part in zip(steppers, epochs, strict=True)]
-    losses = requests[0].steps.run(requests)
-    if losses is not None:
-        for stepper, taken in zip(steppers, losses, strict=True):
-            stepper.t += len(taken)
-    return losses
+    requests = list(map(Stepper.request, steppers, epochs))
+    taken = requests[0].steps.run(requests)
+    if taken is not None:
+        for stepper, part in zip(steppers, taken, strict=True):
+            stepper.t += len(part.losses)
+    return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 from .. import _checks, losses
@@ -14,7 +15,7 @@ from ..metrics import Metric, resolve
 from ..network import Network, check_differentiable
 from ..optimizers import Adam, Optimizer
 from ..primitives import Array
-from .calls import Calls, checked_callbacks
+from .calls import Calls, check_callbacks
 from .epochs import Loop, Transaction
 from .evaluation import Evaluation, mean_loss
 from .history import Callback, History
@@ -309,7 +310,8 @@ class Trainer:
             was after the last complete epoch.
         """
         where = "Trainer.fit"
-        calls = Calls(self, checked_callbacks(where, callbacks), History())
+        if callbacks:
+            check_callbacks(where, callbacks)
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
         arrays: Batch | None
@@ -324,14 +326,20 @@ class Trainer:
         evaluation = None
         if validation is not None or metrics:
             evaluation = self._evaluation(where, validation, metrics, arrays)
-        done = 0 if resume is None else self._resume(calls, resume, epochs)
+        history, done, calls = History(), 0, None
+        if callbacks or resume is not None:
+            calls = Calls(self, callbacks, history)
+        if calls is not None and resume is not None:
+            done = self._resume(calls, resume, epochs)
+            history = calls.history
         if arrays is not None:  # `resume` may have brought another seed
             data = ArrayData(arrays, batch_size, self.seed, shuffle)
-        with Progress(epochs, done, enabled=progress) as bar, calls:
-            calls.begin()
-            loop = Loop(self.stepper, self.history, data, evaluation, calls, bar, accumulate)
+        bar = Progress(epochs, done) if progress else None
+        histories = self.history, history
+        loop = Loop(self.stepper, data, histories, evaluation, calls, bar, accumulate)
+        with bar or nullcontext(), calls or nullcontext():
             loop.run(epochs - done)
-        return calls.history
+        return history
 
     def _resume(self, calls: Calls, path: Any, epochs: int) -> int:
         """Take up the state in a file, where there is one. Returns how many epochs are done."""

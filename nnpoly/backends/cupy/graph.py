@@ -22,7 +22,7 @@ import numpy as np
 from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients
 from ...primitives import Array
-from ..steps import Batch, Request, Spec, State, Steps
+from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .kernels import all_small
 from .launching import NULL, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
@@ -190,14 +190,14 @@ class Graphs(Steps):
         return losses[0], state
 
     @staticmethod
-    def run(requests: Sequence[Request]) -> list[list[float]] | None:
+    def run(requests: Sequence[Request]) -> list[Taken] | None:
         """Take the epochs of several networks, one after the other, in launches alone."""
         launches = [_Launches.of(request) for request in requests]
         taken = [launch for launch in launches if launch is not None]
         if len(taken) < len(requests):
             return None
-        losses = [launch.take() for launch in taken]  # nothing waits before all are launched
-        return [part.tolist() for part in losses]
+        values = [launch.take() for launch in taken]  # nothing waits before all are launched
+        return [Taken(part[:-2], part[-2:]) for part in (array.tolist() for array in values)]
 
     def parts(self, request: Request, data: Batch) -> list[tuple[Graph, int]] | None:
         """The graphs of an epoch, and how often each is launched; None where there can be none."""
@@ -331,9 +331,9 @@ class _Launches:
     """
 
     def __init__(
-        self, source: Source, data: tuple[Any, ...], parts: Sequence[tuple[Graph, int]], device: Any
+        self, source: Source, data: tuple[Any, ...], parts: Sequence[tuple[Graph, int]], w: Array
     ) -> None:
-        self._source, self._data, self._parts, self._device = source, data, parts, device
+        self._source, self._data, self._parts, self._w = source, data, parts, w
 
     @classmethod
     def of(cls, request: Request) -> _Launches | None:
@@ -351,22 +351,22 @@ class _Launches:
             keys = [0] * len(table) if request.keys is None else request.keys
             order = cupy.asarray(np.asarray(request.order, np.int64))
             tables = order, table, cupy.asarray(keys, np.int32)
-        return cls(steps.source, (data, *tables), parts, state.w.device)
+        return cls(steps.source, (data, *tables), parts, state.w)
 
     def take(self) -> Array:
         """Take all steps: one launch after the other, none of them waited for.
 
-        Returns their losses: (steps,), on the device.
+        Returns their losses, and the highest and the lowest parameter: (steps + 2,), on the device.
         """
         left = len(self._data[2])
-        with self._device:
+        with self._w.device:
             losses = self._source.begin(*self._data)
             while left:
                 for graph, count in self._parts:
                     for _ in range(count):
                         graph.launch()
                     left -= count * graph.steps
-        return losses
+            return cupy.concatenate([losses, self._w.max()[None], self._w.min()[None]])
 
 
 def _parts(rows: int, batch: int) -> Iterator[tuple[int, int, int]]:

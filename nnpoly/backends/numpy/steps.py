@@ -6,6 +6,7 @@ Every result has the bits of the same step taken op by op.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..._core import ffi, lib
 from ...losses import Loss
 from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
-from ..steps import Batch, Request, Spec, State, Steps
+from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .chains import reason_against, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
@@ -78,6 +79,7 @@ class PlannedSteps(Steps):
         layers = table_of(spec.chain)
         self._inputs, self._outputs = layers[0].inputs, layers[len(spec.chain) - 1].outputs
         rule, self.fields = _rule(spec.optimizer)
+        self._columns = [FIELDS.index(field) for field in self.fields]
         self.plan = _new_plan(layers, spec, rule)
         self.arrays = ffi.new("struct nnpoly_state *")
         self._state: State | None = None  # whose arrays these are
@@ -114,24 +116,65 @@ class PlannedSteps(Steps):
         return None  # a wrong target or a misaligned array, of which Python has more to say
 
     @staticmethod
-    def run(requests: Sequence[Request]) -> list[list[float]] | None:
+    def run(requests: Sequence[Request]) -> list[Taken] | None:
         """Take the epochs of several networks, in slices between which signals are handled."""
-        epochs = [_Epochs.of(request) for request in requests]
-        taken = [epoch for epoch in epochs if epoch is not None]
-        if len(taken) < len(requests):
-            return None
-        plans = ffi.new("nnpoly_plan *[]", [epoch.steps.plan for epoch in taken])
-        states = ffi.new("struct nnpoly_state[]", [epoch.steps.arrays[0] for epoch in taken])
-        places = ffi.new("struct nnpoly_epoch[]", [epoch.place[0] for epoch in taken])
-        last = [len(epoch.losses) for epoch in taken]
-        while [place.done for place in places] != last:
-            if status := lib.nnpoly_train(plans, states, places, len(taken), SLICE_NS):
+        count = len(requests)
+        plans = ffi.new("nnpoly_plan *[]", count)
+        states = ffi.new("struct nnpoly_state[]", count)
+        epochs = ffi.new("struct nnpoly_epoch[]", count)
+        kept = []  # memory of which C has only the places
+        for i, request in enumerate(requests):
+            steps = request.steps
+            assert isinstance(steps, PlannedSteps)
+            arrays = steps.describe(request, epochs[i])
+            if arrays is None:
+                return None
+            kept.append(arrays)
+            plans[i], states[i] = steps.plan, steps.arrays[0]
+        left = count
+        while left:
+            if status := lib.nnpoly_train(plans, states, epochs, count, SLICE_NS):
                 check(status)
-        return [epoch.losses.tolist() for epoch in taken]
+            left = 0
+            for epoch, arrays in zip(epochs, kept, strict=True):
+                left += epoch.done < len(arrays[0])
+        taken = []
+        for request, arrays in zip(requests, kept, strict=True):
+            w = request.state.w
+            taken.append(Taken(arrays[0].tolist(), [float(w.max()), float(w.min())]))
+        return taken
+
+    def describe(self, request: Request, epoch: Any) -> tuple[Array, ...] | None:
+        """Fill in C's `epoch`: the losses' array, then others that must outlive the call.
+
+        None where C cannot read the arrays.
+        """
+        places = self.places(*request.data)
+        if places is None or (
+            request.state is not self._state and not self.point_to(request.state)
+        ):
+            return None
+        for array in request.data:
+            if array is not None and not array.flags.aligned:
+                return None
+        steps, fields = len(request.coefficients), len(self.fields)
+        given = np.fromiter(chain.from_iterable(request.coefficients), np.float64, steps * fields)
+        rates = np.zeros((steps, len(FIELDS)))
+        rates[:, -1] = 1.0
+        rates[:, self._columns] = given.reshape(steps, fields)
+        order = np.ascontiguousarray(request.order, INT64)
+        losses_of_steps = np.empty(steps, self._dtype)
+        epoch.X, epoch.labels, epoch.Y, epoch.weights, epoch.N = places
+        epoch.n, epoch.rows, epoch.batch = len(order), request.rows, request.size
+        epoch.order = pointer("int64_t[]", order)
+        epoch.rates = pointer("struct nnpoly_rates[]", rates)
+        epoch.losses = pointer(losses_of_steps)
+        return losses_of_steps, order, rates
 
     def copied(self, state: State) -> State:
         """Return a copy; dense layers have no buffers."""
-        return State(state.w.copy(), tuple([m.copy() for m in state.moments]), state.buffers)
+        w, moments, buffers = state
+        return State(w.copy(), tuple(map(np.copy, moments)), buffers)
 
     def bytes(self) -> int:
         """The bytes that the plan has for batches."""
@@ -177,36 +220,6 @@ class PlannedSteps(Steps):
             setattr(self.arrays, name, place)
         self._state = state
         return True
-
-
-class _Epochs:
-    """A request as C reads it, with the memory that C has only the places of."""
-
-    def __init__(self, steps: PlannedSteps, request: Request, data: Places) -> None:
-        self.steps = steps
-        rates = np.zeros((len(request.coefficients), len(FIELDS)))
-        rates[:, FIELDS.index("unbias_s")] = 1.0
-        rates[:, [FIELDS.index(field) for field in steps.fields]] = request.coefficients
-        order = np.ascontiguousarray(request.order, INT64)
-        self.losses = np.empty(len(rates), request.state.w.dtype)
-        self.place = place = ffi.new("struct nnpoly_epoch *")
-        place.X, place.labels, place.Y, place.weights, place.N = data
-        place.n, place.rows, place.batch = len(order), request.rows, request.size
-        place.order = pointer("int64_t[]", order)
-        place.rates = pointer("struct nnpoly_rates[]", rates)
-        place.losses = pointer(self.losses)
-        self._kept = data, order, rates
-
-    @classmethod
-    def of(cls, request: Request) -> _Epochs | None:
-        """The request, or None where C cannot read its arrays."""
-        steps, data = request.steps, request.data
-        assert isinstance(steps, PlannedSteps)
-        places = steps.places(*data)
-        aligned = all(array.flags.aligned for array in data if array is not None)
-        if places is None or not aligned or not steps.point_to(request.state):
-            return None
-        return cls(steps, request, places)
 
 
 def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
