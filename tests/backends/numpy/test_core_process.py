@@ -150,7 +150,7 @@ def test_fork_before_the_first_thread_starts():
         "while len(codes) < 200 and not any(codes):\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
-        "        signal.alarm(10); os._exit(call())\n"
+        "        signal.alarm(30); os._exit(call())\n"
         "    codes.append(os.waitpid(child, 0)[1])\n"
         "stop.set()\n"
         "for other in others: other.join()\n"

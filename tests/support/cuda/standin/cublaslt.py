@@ -37,7 +37,7 @@ class cuBLASLtError(Exception):  # noqa: N801  nvmath's name
 
 
 class Problem(NamedTuple):
-    """What the heuristic looks at: D (m, n) = op(A) (m, k) op(B) (k, n)."""
+    """The product that the heuristic sees: D (m, n) = op(A) (m, k) op(B) (k, n)."""
 
     m: int
     n: int

@@ -1,4 +1,4 @@
-"""What a product of cublasLt with an epilogue computes, in NumPy."""
+"""A product of cublasLt with its epilogue, in NumPy."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def signatures(source: str, defines: Sequence[str]) -> dict[str, Signature]:
 
 
 class CompileError(Exception):
-    """What the compiler said."""
+    """The compiler's errors."""
 
 
 def host_options(options: Sequence[str]) -> list[str]:

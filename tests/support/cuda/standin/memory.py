@@ -29,7 +29,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class Fate:
-    """What became of memory; work that is still to be done keeps this, not the memory."""
+    """The state of memory; work that is still to be done keeps this, not the memory."""
 
     def __init__(self, pool: Any, stream: streams.Stream) -> None:
         self.given_back = False  # nothing refers to it any more

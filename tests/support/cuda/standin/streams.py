@@ -33,7 +33,7 @@ class DeviceSynchronized(RuntimeError):
 
 
 class _State(threading.local):
-    """What is current in a thread."""
+    """The current device and streams of a thread."""
 
     def __init__(self) -> None:
         self.device = 0
@@ -397,7 +397,7 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 
 
 class Line:
-    """What a capture recorded of one stream. A branch's work is done when it is waited for."""
+    """The work of one stream in a capture. A branch's work is done when it is waited for."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -434,7 +434,7 @@ class Line:
 
 
 class Graph:
-    """What a capture recorded: the lines of its origin and of its branches."""
+    """A captured graph: the lines of its origin and of its branches."""
 
     def __init__(self, lines: list[Line]) -> None:
         self._lines = lines
