@@ -230,8 +230,9 @@ struct nnpoly_epoch {
 };
 
 /* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is. Y
- * has been looked at before. Returns when all are done, or limit_ns nanoseconds have passed and a
- * step each time. Small networks are trained side by side, one a thread. */
+ * has been looked at before; order and labels are looked at before an epoch's first step, and not
+ * again. Returns when all are done, or limit_ns nanoseconds have passed and a step each time. Small
+ * networks are trained side by side, one a thread. */
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns);
 

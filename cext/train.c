@@ -21,6 +21,7 @@ static int check_member(const struct member *m) {
   if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
   if (e->rows < 1 || e->n % e->rows != 0) return NNPOLY_SHAPE;
   if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
+  if (e->done > 0) return nnpoly_reserve(m->plan, least(e->batch, e->rows)); /* seen before */
   for (int64_t i = 0; i < e->n; i++)
     if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
   const int status = nnpoly_check_training(m->plan, m->state, e->X, e->labels, e->Y, e->weights,

@@ -102,6 +102,8 @@ def targets(
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
     if host.is_host(given):
         _require_labels(where, place, given, loss, K, name)
+        if given.ndim == 2:
+            require_finite(where, place, given, name)
     elif wait:
         _require_labels(where, place, target, loss, K, name)
     return target

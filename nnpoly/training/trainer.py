@@ -310,7 +310,7 @@ class Trainer:
             was after the last complete epoch.
         """
         where = "Trainer.fit"
-        if callbacks:
+        if callbacks != ():
             check_callbacks(where, callbacks)
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
