@@ -148,10 +148,15 @@ def test_a_transaction_takes_back_an_optimiser_too():
     t = trainer(nn.SGD(0.01))
     t.fit(X, y, 1, 4)
     before = [t.network.w.tobytes(), t.t, t.optimizer, t.rate_factor, t.stepper.steps]
-    with pytest.raises(RuntimeError, match="over"), t.transaction():
-        t.optimizer, t.rate_factor = nn.Adam(), 0.5
-        t.fit(X, y, 2, 4)
-        raise RuntimeError("over")
+
+    def change() -> None:
+        with t.transaction():
+            t.optimizer, t.rate_factor = nn.Adam(), 0.5
+            t.fit(X, y, 2, 4)
+            raise RuntimeError("over")
+
+    with pytest.raises(RuntimeError, match="over"):
+        change()
     assert [t.network.w.tobytes(), t.t, t.optimizer, t.rate_factor, t.stepper.steps] == before
     assert len(t.history) == 1
 
@@ -160,13 +165,10 @@ def test_warnings_as_errors_cost_no_member_its_history():
     wild = nn.Trainer(nn.MLP([3, 5, 2], "relu"), nn.SGD(1e38))
     members = [wild, trainer(), trainer()]
     ensemble = nn.Ensemble(members)
-    with (
-        warnings.catch_warnings(),
-        np.errstate(all="ignore"),
-        pytest.raises(RuntimeWarning, match="member 0"),
-    ):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error")
-        ensemble.fit(X, y, 3, 4)
+        with pytest.raises(RuntimeWarning, match="member 0"):
+            ensemble.fit(X, y, 3, 4)
     alone = trainer()
     alone.fit(X, y, 1, 4)
     for member in members[1:]:
