@@ -274,7 +274,7 @@ class Network:
         state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
         state["_w"] = registry.to_host(self._w)
         state["buffers"] = [_hosted(part) for part in self.buffers]
-        return {**state, "place": (self.backend, str(self.device), self.dtype)}
+        return {**state, "place": (self.place.backend, str(self.device), self.dtype)}
 
     def __copy__(self) -> Network:
         return self.copy()
