@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .backends import host as _host  # noqa: F401  # isort: skip
 
 from . import activations, initializers, losses, metrics, schedules
+from .backends.info import __version__ as __version__
 from .backends.info import show_config
 from .backends.registry import backends, use_backend
 from .backends.threads import set_num_threads
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
 
-__version__ = "0.1.0"
 
 __all__ = [
     "MLP",

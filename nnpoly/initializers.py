@@ -32,7 +32,7 @@ class Constant(Initializer):
         self._set(value=_checks.number("Constant", "value", self.value))
 
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
-        return 0.0 * rng.standard_normal(shape) + self.value
+        return host.full(shape, self.value)
 
 
 class Uniform(Initializer):

@@ -23,7 +23,7 @@ Out: TypeAlias = Mapping[str, Array] | None
 
 
 class Mode(NamedTuple):
-    """How a forward pass runs."""
+    """The circumstances of a forward pass: training or not, and where random numbers come from."""
 
     training: bool = False
     keep_pre: bool = True
@@ -75,7 +75,11 @@ INFERENCE = Mode()
 
 
 class Layer(Described):
-    """What every layer has."""
+    """A layer: parameters by name, a forward and a backward pass.
+
+    One of your own overrides `forward` and `backward`, and `shapes` and `initial` where it has
+    parameters.
+    """
 
     activation = activations.identity
     random: ClassVar[bool] = False
@@ -171,8 +175,14 @@ class Dense(Layer):
         return {"W": (self.outputs, self.inputs), "b": (self.outputs,)}
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
-        W = self.init(rng, (self.outputs, self.inputs))
-        return {"W": W, "b": 0.0 * W[:, 0] + 0.0}  # + 0.0: no negative zeros
+        shape = (self.outputs, self.inputs)
+        W = host.asarray(self.init(rng, shape))
+        if W.shape != shape:
+            raise ValueError(
+                f"Dense: `init` must draw weights of the shape that it is given, {shape}, got "
+                f"{W.shape} from {self.init!r}."
+            )
+        return {"W": W, "b": host.full((self.outputs,), 0.0)}
 
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
@@ -224,7 +234,7 @@ class Dropout(Layer):
 
 
 class _Normalised(Layer):
-    """What LayerNorm and BatchNorm share: an affine map of normalised inputs, gain * x^ + shift."""
+    """LayerNorm or BatchNorm: an affine map of normalised inputs, gain * x^ + shift."""
 
     features: int
     eps: float = 1e-5
@@ -250,8 +260,8 @@ class _Normalised(Layer):
         return {"gain": (self.features,), "shift": (self.features,)}
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
-        zero = host.asarray([0.0] * self.features)
-        return {"gain": zero + 1.0, "shift": zero}
+        shape = (self.features,)
+        return {"gain": host.full(shape, 1.0), "shift": host.full(shape, 0.0)}
 
     def _stage(self, ops: Ops, params: Parameters, x: Array, normal: Array, scale: Array) -> Stage:
         pre = normal * params["gain"] + params["shift"]
@@ -318,8 +328,8 @@ class BatchNorm(_Normalised):
         self._set(momentum=_checks.number("BatchNorm", "momentum", self.momentum, 0.0, 1.0))
 
     def buffers(self) -> dict[str, host.HostArray]:
-        zero = host.asarray([0.0] * self.features)
-        return {"mean": zero, "variance": zero + 1.0}
+        shape = (self.features,)
+        return {"mean": host.full(shape, 0.0), "variance": host.full(shape, 1.0)}
 
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode

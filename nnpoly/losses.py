@@ -22,8 +22,6 @@ A sample's weight s_i multiplies its loss: 1/n sum_i s_i l_i.
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import _checks, activations
 from ._described import Described
 from .primitives import Array, Ops, narrowed, widened
@@ -171,25 +169,25 @@ class Poisson(Loss):
 # Classification
 
 
-def _check_smoothing(loss: Any) -> None:
-    """At 1, nothing would be left of the labels."""
-    where, given = type(loss).__name__, loss.label_smoothing
-    loss._set(label_smoothing=_checks.below_one(where, "label_smoothing", given))
+class _Smoothed(Loss):
+    """A loss whose labels may be smoothed. At 1, nothing would be left of them."""
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        where, given = type(self).__name__, self.label_smoothing
+        self._set(label_smoothing=_checks.below_one(where, "label_smoothing", given))
 
 
-class Logistic(Loss):
+class Logistic(_Smoothed):
     """Logistic loss of the sigmoid output; targets are 0 or 1, or probabilities between.
 
     With several outputs the losses of a sample's outputs are added. With `label_smoothing` a, the
     target (1 - a) y + a / 2 takes the place of y.
     """
 
-    label_smoothing: float = 0.0
     output = "sigmoid"
     labels = "probabilities"
-
-    def __post_init__(self) -> None:
-        _check_smoothing(self)
 
     def value_and_delta(
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
@@ -201,19 +199,15 @@ class Logistic(Loss):
         return loss, delta
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(_Smoothed):
     """Cross-entropy of the softmax output; targets are class indices or one-hot rows.
 
     With `label_smoothing` a, the target (1 - a) y_k + a / K takes the place of y_k. Szegedy et al.
     2016, arXiv:1512.00567.
     """
 
-    label_smoothing: float = 0.0
     output = "softmax"
     labels = "classes"
-
-    def __post_init__(self) -> None:
-        _check_smoothing(self)
 
     def value_and_delta(
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None

@@ -30,7 +30,9 @@ Ages: TypeAlias = Mapping[str, int]
 
 
 class Optimizer(Described):
-    """What every optimiser has.
+    """A rule that updates the parameters by their gradient.
+
+    One of your own overrides `rule`, and `carried` where it carries vectors from step to step.
 
     Parameters
     ----------

@@ -16,17 +16,25 @@ namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-
-from . import _normal
-
-if TYPE_CHECKING:
-    from .activations import Activation
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 Array: TypeAlias = Any
 Scalar: TypeAlias = Any  # a Python float, or a traced 0-d array in a compiled step
+
+
+class Elementwise(Protocol):
+    """What primitives know of an activation: sigma and sigma', and what sigma' reads."""
+
+    @property
+    def reads(self) -> str:
+        """What `slope` looks at: "pre", "post" or "none"."""
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        """sigma(pre)."""
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        """sigma'(pre)."""
 
 
 class Implementation(NamedTuple):
@@ -36,8 +44,7 @@ class Implementation(NamedTuple):
     guard: Callable[..., bool] | None
 
 
-@dataclass(frozen=True)
-class Primitive:
+class Primitive(NamedTuple):
     """One row of the table."""
 
     name: str
@@ -66,7 +73,7 @@ def _prefer(ops: Ops, fast: Implementation, fallback: Callable[..., Any]) -> Cal
 
 
 TABLE: dict[str, Primitive] = {}
-IMPLEMENTATIONS: dict[tuple[str, str], list[Implementation]] = {}
+IMPLEMENTATIONS: dict[tuple[str | None, str], list[Implementation]] = {}
 
 
 def primitive(
@@ -99,7 +106,9 @@ def implements(
 
 
 class Ops:
-    """The table bound to one backend, resolved once: what layers, losses and optimisers call.
+    """The table bound to one backend: its attributes are the primitives, without their `ops`.
+
+    Each is bound when it is first used, once.
 
     Parameters
     ----------
@@ -111,32 +120,32 @@ class Ops:
 
     def __init__(self, xp: Any, backend: str | None = None) -> None:
         self.xp = xp
-        for row in TABLE.values():
-            fast = IMPLEMENTATIONS.get((backend, row.name), []) if backend else []
-            setattr(self, row.name, row.bind(self, fast))
+        self.backend = backend
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in TABLE:
+            raise AttributeError(f"Ops: no primitive is called {name!r}.")
+        call = TABLE[name].bind(self, IMPLEMENTATIONS.get((self.backend, name), []))
+        setattr(self, name, call)
+        return call
 
     def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array to write a result into that does not outlive the step, or None."""
         return None
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Callable[..., Any]:
-            """Return the primitive called `name`."""
 
 
 # Layers
 
 
 @primitive()
-def activate(ops: Ops, pre: Array, activation: Activation) -> Array:
+def activate(ops: Ops, pre: Array, activation: Elementwise) -> Array:
     """Post-activations sigma(pre), element-wise."""
     return activation.value(ops, pre)
 
 
 @primitive(donates=("d_post",))
 def activation_delta(
-    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Elementwise
 ) -> Array:
     """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre)."""
     return d_post * activation.slope(ops, pre, post)
@@ -144,7 +153,7 @@ def activation_delta(
 
 @primitive()
 def dense(
-    ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+    ops: Ops, x: Array, W: Array, b: Array, activation: Elementwise, keep_pre: bool = True
 ) -> tuple[Array, Array]:
     """Dense layer: pre = x W^T + b and post = sigma(pre).
 
@@ -157,7 +166,7 @@ def dense(
 
 @primitive()
 def dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Elementwise
 ) -> Array:
     """Derivative with respect to the pre-activations one layer down: (delta W) * sigma'(pre).
 
@@ -178,15 +187,71 @@ def dense_gradients(
     return delta.T @ x, ops.xp.sum(delta, axis=0)
 
 
+# The standard normal distribution function, which the array API lacks. For u = |z| the upper tail
+# is exp(-u^2 / 2) q(u), where q(u) = erfcx(u / sqrt 2) / 2 falls smoothly from 1/2 to 0. In
+# t = (u - 4) / (u + 4), which maps [0, inf) onto [-1, 1), q is a short polynomial: the truncated
+# Chebyshev series of q, computed with 50 digits and converted to powers of t, lowest first. The
+# series of 11 terms is good to float32 and that of 24 terms to float64.
+
+TAIL_CENTRE = 4.0
+# Beyond this the density underflows in float64; clamping keeps u^2 finite in every float type.
+TAIL_END = 40.0
+
+TAIL_SINGLE = (
+    0.09441064260748247,
+    -0.1703976894669538,
+    0.12437916006397212,
+    -0.07170805958047266,
+    0.030865937056417783,
+    -0.008488349618920317,
+    0.0005025865374741987,
+    0.0006298726324926129,
+    -0.00017711176832157545,
+    -3.5776685043746024e-05,
+    1.8786717652412837e-05,
+)
+TAIL_DOUBLE = (
+    0.09441064130196893,
+    -0.17039772154845542,
+    0.12437925533926537,
+    -0.07170740733773803,
+    0.03086480410622515,
+    -0.008492095482084967,
+    0.000507562076799988,
+    0.0006388138514064342,
+    -0.00018718428669896724,
+    -4.5554892640417344e-05,
+    2.8648442798579606e-05,
+    4.631555015543092e-06,
+    -4.303904346491218e-06,
+    -8.294129430235673e-07,
+    6.62297108753446e-07,
+    2.0602260013457762e-07,
+    -9.534702277947434e-08,
+    -5.2845602685133334e-08,
+    1.0479978903484804e-08,
+    1.192568322987461e-08,
+    -4.583989356967971e-10,
+    -2.0206904361824695e-09,
+    -4.767851228809609e-11,
+    1.8544963358123816e-10,
+)
+
+
+def tail_series(eps: float) -> tuple[float, ...]:
+    """Return the coefficients of q, the highest first, for a machine epsilon of `eps`."""
+    return (TAIL_SINGLE if eps > 1e-8 else TAIL_DOUBLE)[::-1]
+
+
 @primitive()
 def normal_cdf(ops: Ops, z: Array) -> Array:
-    """Standard normal distribution function, element-wise (see `nnpoly._normal`)."""
+    """Standard normal distribution function, element-wise."""
     xp = ops.xp
     # `where`, not `minimum`: one spelling that takes a Python float in every library; NaN passes.
     u = xp.abs(z)
-    u = xp.where(u > _normal.FARTHEST, xp.full_like(u, _normal.FARTHEST), u)
-    t = 1.0 - 2.0 * _normal.CENTRE / (u + _normal.CENTRE)
-    highest, *rest = reversed(_normal.coefficients(float(xp.finfo(z.dtype).eps)))
+    u = xp.where(u > TAIL_END, xp.full_like(u, TAIL_END), u)
+    t = 1.0 - 2.0 * TAIL_CENTRE / (u + TAIL_CENTRE)
+    highest, *rest = tail_series(float(xp.finfo(z.dtype).eps))
     q = xp.full_like(u, highest)
     for c in rest:
         q = q * t + c
@@ -248,7 +313,8 @@ def narrowed(ops: Ops, like: Array, *arrays: Array) -> tuple[Array, ...]:
     """Return arrays in the floating type of `like`."""
     if like.dtype == arrays[0].dtype:
         return arrays
-    return tuple(ops.xp.astype(array, like.dtype) for array in arrays)
+    # `asarray`, since NumPy's `astype` refuses its scalars.
+    return tuple(ops.xp.asarray(array, dtype=like.dtype) for array in arrays)
 
 
 def _weighted(sample_weight: Array | None, *arrays: Array) -> tuple[Array, ...]:

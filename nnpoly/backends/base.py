@@ -40,11 +40,9 @@ class Backend:
     in_place: bool = False
     block_bytes: int = 1 << 24
 
-    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
-        """Pickle by name: a backend is a module, not data."""
-        from .registry import get
-
-        return get, (self.name,)
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled of a backend that the registry does not know by its name."""
+        return {name: value for name, value in self.__dict__.items() if name != "ops"}
 
     def __repr__(self) -> str:
         return f"<nnpoly backend {self.name}>"

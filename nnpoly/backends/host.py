@@ -1,4 +1,4 @@
-"""What is computed on the host for every backend: random numbers, shuffles and conversions.
+"""The host's part, the same for every backend: random numbers, shuffles and conversions.
 
 All random numbers come from here, keyed by a seed and a path of integers, so that every backend is
 given bit-equal numbers and none depends on what was drawn before.
@@ -6,6 +6,7 @@ given bit-equal numbers and none depends on what was drawn before.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -19,6 +20,15 @@ _LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
 _SHUFFLES = 0x73687566
 _SAMPLES = 0x73616D70
+
+
+def namespace() -> Any:
+    """Return NumPy as the array API standard has it.
+
+    NumPy follows the standard since 2.1, which brought `astype`. Before, array-api-compat adds what
+    is missing, at the price of an import that takes longer than NumPy's own.
+    """
+    return np if hasattr(np, "astype") else importlib.import_module("array_api_compat.numpy")
 
 
 def entropy() -> int:
@@ -107,6 +117,11 @@ def zeros(size: int, dtype: str) -> HostArray:
 def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
     """Return an array that has yet to be filled."""
     return np.empty(shape, dtype)
+
+
+def full(shape: tuple[int, ...], value: float) -> HostArray:
+    """Return a float64 array all of whose entries are `value`."""
+    return np.full(shape, value, np.float64)
 
 
 def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:

@@ -7,11 +7,11 @@ import sys
 
 from . import registry
 
+__version__ = "0.1.0"  # pyproject.toml has it too
+
 
 def config() -> dict[str, str]:
     """Return versions, each backend with its device or the reason why it is missing, the C core."""
-    from .. import __version__
-
     rows = {
         "nnpoly": __version__,
         "Python": f"{platform.python_version()} on {platform.machine()} {sys.platform}",

@@ -1,4 +1,4 @@
-"""The reference: the definitions alone, on NumPy. What every backend is compared with."""
+"""The reference that every backend is compared with: the definitions alone, on NumPy."""
 
 from __future__ import annotations
 

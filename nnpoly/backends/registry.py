@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _checks
 from . import host
 from .base import Backend
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 VARIABLE = "NNPOLY_BACKEND"
 
 
-@dataclass(frozen=True)
-class Availability:
+class Availability(NamedTuple):
     """Whether a backend can be used here, and if not, why. It is true where it can."""
 
     available: bool
@@ -75,7 +76,19 @@ def get(backend: str | Backend, where: str = "use_backend") -> Backend:
         except Exception as error:  # a broken installation raises whatever it likes
             reason = f"backend {name!r} is not available: {error}"
             raise UnavailableError(f"{where}: {reason}") from error
+        copyreg.pickle(type(_LOADED[name]), _reduced)
     return _LOADED[name]
+
+
+def _reduced(backend: Backend) -> Any:
+    """Pickle a backend that is registered by its name, and another one as any object."""
+    if _LOADED.get(backend.name) is backend:
+        return _unpickled, (backend.name,)
+    return backend.__reduce_ex__(2)
+
+
+def _unpickled(name: str) -> Backend:
+    return get(name, "pickle")
 
 
 def backends() -> dict[str, Availability]:

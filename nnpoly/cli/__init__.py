@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .. import __version__
+    from ..backends.info import __version__
 
     def overview(options: argparse.Namespace) -> int:
         parser.print_help()

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import host
+from ..backends.info import __version__
 
 FORMAT = 2
 Arrays = dict[str, host.HostArray]
@@ -61,8 +62,6 @@ def as_path(where: str, path: Any, name: str = "path") -> Path:
 
 def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     """Write arrays and a header of JSON values, or leave the file as it was."""
-    from .. import __version__
-
     target = target_path(path)
     tensors = {name: _plain(name, array) for name, array in arrays.items()}
     text = to_json({"format": FORMAT, "version": __version__, **header})

@@ -51,8 +51,8 @@ MUTATIONS = [
     Mutation(
         "cross-entropy's delta lacks 1/n",
         PRIMITIVES,
-        "exps / total - target)\n    return xp.sum(losses) / n, delta / n",
-        "exps / total - target)\n    return xp.sum(losses) / n, delta",
+        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta / n",
+        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta",
     ),
     Mutation(
         "sample weights are forgotten",
@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "Adam's bias correction is off by one",
         "nnpoly/optimizers.py",
-        "1.0 / (1.0 - self.beta1**t), 1.0",
-        "1.0 / (1.0 - self.beta1 ** (t + 1)), 1.0",
+        "1.0 / (1.0 - self.beta1**age_m)",
+        "1.0 / (1.0 - self.beta1 ** (age_m + 1))",
     ),
     Mutation(
         "LayerNorm's gradient forgets the mean",

@@ -13,7 +13,7 @@ import pytest
 import nnpoly as nn
 from nnpoly import initializers
 from nnpoly.backends import host
-from nnpoly.initializers import BY_NAME, Constant, Normal, Orthogonal, Scaled, Uniform
+from nnpoly.initializers import BY_NAME, Constant, Initializer, Normal, Orthogonal, Scaled, Uniform
 
 SHAPE = (300, 200)  # m, m_in
 SIZE = math.prod(SHAPE)
@@ -211,3 +211,19 @@ def test_no_seed_draws_a_fresh_one():
 def test_wrong_arguments_are_refused(attempt, name):
     with pytest.raises(ValueError, match=f"({name}) must be"):
         attempt()
+
+
+class Transposed(Initializer):
+    """A user's initialiser that mistakes its shape."""
+
+    def __call__(self, rng, shape):
+        return rng.standard_normal(shape[::-1])
+
+
+def test_weights_of_another_shape_are_refused():
+    """Though they are as many."""
+    message = (
+        r"^Dense: `init` must draw weights of .* \(3, 2\), got \(2, 3\) from Transposed\(\)\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        nn.MLP([2, 3], init=Transposed())

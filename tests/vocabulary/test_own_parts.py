@@ -1,4 +1,4 @@
-"""A user's own activation, schedule, loss, layer, initialiser, optimiser: plain subclasses."""
+"""Activations, schedules, losses, layers, initialisers, optimisers of a user's own."""
 
 from __future__ import annotations
 

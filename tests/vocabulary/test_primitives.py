@@ -45,7 +45,7 @@ def test_no_case_lacks_its_primitive():
 @pytest.mark.parametrize("primitive", ["activate", "activation_delta", "dense", "dense_delta"])
 def test_every_activation_has_cases(primitive):
     covered = {type(case.arguments["activation"]) for case in CASES[primitive]}
-    assert covered == set(Activation.__subclasses__())
+    assert covered == {k for k in Activation.__subclasses__() if k.__module__.startswith("nnpoly.")}
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: f"{case.primitive}-{case.name}")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from ...primitives import Array, Ops
+from .. import host
 from ..base import Backend
 from ..steps import Spec, Steps
 from . import kernels  # noqa: F401  registers its implementations
@@ -23,7 +23,7 @@ class Arena(Ops):
     """
 
     def __init__(self, backend: str) -> None:
-        super().__init__(xp, backend)
+        super().__init__(host.namespace(), backend)
         self._arrays: list[Array] = []
         self._next = 0
 
@@ -47,10 +47,10 @@ class NumPy(Backend):
 
     name = "numpy"
     in_place = True
+    xp = host.namespace()
     block_bytes = 0
 
     def __init__(self, core: ModuleType | None = None, core_absent: str = "not asked for") -> None:
-        self.xp = xp
         self._core, self._core_absent = core, core_absent
 
     def owns(self, array: Any) -> bool:

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import _normal
 from ...activations import Activation, Identity, ReLU, Tanh
-from ...primitives import Array, Ops, implements
+from ...primitives import TAIL_CENTRE, TAIL_END, Array, Ops, implements, tail_series
 from .. import codes
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
@@ -169,10 +168,10 @@ def _normal_cdf(ops: Ops, z: Array) -> Array:
 
 def _normal_cdf_block(z: Array, q: Array) -> None:
     """Write the definition's `normal_cdf(z)` into q."""
-    highest, *rest = reversed(_normal.coefficients(float(np.finfo(z.dtype).eps)))
-    u = np.minimum(np.abs(z), _normal.FARTHEST)
-    t = u + _normal.CENTRE
-    np.divide(-2.0 * _normal.CENTRE, t, out=t)
+    highest, *rest = tail_series(float(np.finfo(z.dtype).eps))
+    u = np.minimum(np.abs(z), TAIL_END)
+    t = u + TAIL_CENTRE
+    np.divide(-2.0 * TAIL_CENTRE, t, out=t)
     t += 1.0
     q.fill(highest)
     for c in rest:
