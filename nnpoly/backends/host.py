@@ -16,6 +16,7 @@ HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to import
 
 MASK = 0xFFFFFFFF
+READABLE = 0x101  # NumPy's flags of arrays that are C-contiguous and aligned
 _LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
 _SHUFFLES = 0x73687566
@@ -97,6 +98,26 @@ def is_memory_map(array: HostArray) -> bool:
 def in_memory(data: Any) -> bool:
     """Whether `data` is a NumPy array whose memory is no file."""
     return isinstance(data, np.ndarray) and not is_memory_map(data)
+
+
+def copy(array: HostArray) -> HostArray:
+    """A copy of an array, in C order."""
+    return np.array(array, order="C")
+
+
+def ascending(array: HostArray) -> HostArray:
+    """The array, or a copy of one that runs backwards in memory, which torch refuses."""
+    return array if min(array.strides, default=0) >= 0 else copy(array)
+
+
+def in_order(data: Any) -> Any:
+    """An array in C order and aligned, as kernels read it: a copy of one that is not.
+
+    Anything but NumPy's arrays in memory stays as it is.
+    """
+    if type(data) is np.ndarray and data.flags.num & READABLE != READABLE:
+        return np.array(data, order="C")
+    return data
 
 
 def is_array(data: Any) -> bool:

@@ -45,7 +45,8 @@ class Jax(Backend):
             raise ValueError(f"jax: `device` must be one of {known}, got {device!r}.") from error
 
     def from_host(self, array: host.HostArray, device: Any) -> Array:
-        return jax.device_put(jnp.array(array), device)
+        # JAX may read the host's memory after it has returned: so a copy that is nobody else's.
+        return jax.device_put(host.copy(array), device)
 
     def move(self, array: Array, device: Any) -> Array:
         return array if array.device == device else jax.device_put(array, device)

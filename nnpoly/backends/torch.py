@@ -41,7 +41,7 @@ class Torch(Backend):
             raise ValueError(f"torch: `device` {device!r} cannot be used: {reason}") from error
 
     def from_host(self, array: host.HostArray, device: Any) -> Array:
-        return torch.tensor(array, device=device)
+        return torch.tensor(host.ascending(array), device=device)
 
     def to_host(self, array: Array) -> host.HostArray:
         return host.asarray(array.detach().cpu().numpy())

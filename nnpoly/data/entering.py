@@ -25,9 +25,10 @@ def features(
         For another shape, an empty batch, another backend's array or data that is not real.
     """
     if _is_of(place.reals, X):
-        x = X
+        x = host.in_order(X)
     else:
         x = place.real(where, name, X) if whole else _perhaps_rows(where, place, name, X)
+        x = x if host.is_memory_map(X) else host.in_order(x)
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
         hint = ""
         if x.ndim == 1:
@@ -84,7 +85,7 @@ def targets(
     """
     n, K = shape
     fits = _is_of(place.indices, y) or _is_of(place.reals, y)
-    given = y if fits else _own_or_hosts(where, place, name, y)
+    given = host.in_order(y if fits else _own_or_hosts(where, place, name, y))
     if loss.labels == "classes" and given.ndim == 1:
         if not _holds_integers(place, given):
             raise ValueError(
@@ -122,7 +123,7 @@ def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) ->
     """
     if weights is None:
         return None
-    given = place.real(where, name, weights)
+    given = host.in_order(place.real(where, name, weights))
     if tuple(given.shape) != (n,):
         raise ValueError(_wrong_shape(where, name, given, (n,), "a weight for each row of X"))
     require_finite(where, place, given, name)

@@ -451,7 +451,7 @@ class Network:
         total          64  ->  10                    7,510  30.0 kB  0.0149
         training step  0.0318 MFLOP a sample (forward 0.0149, backward 0.0169)
         """
-        itemsize = int(self.dtype[5:]) // 8
+        itemsize = self.place.itemsize
         return "\n".join([repr(self), *_summary.table(self.chain, self.inputs, itemsize)])
 
     def __repr__(self) -> str:

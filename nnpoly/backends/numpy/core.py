@@ -13,6 +13,7 @@ import numpy as np
 from ..._core import ffi, lib
 from ...primitives import Array
 from .. import threads
+from ..host import READABLE
 
 VARIABLE = "NNPOLY_ISA"
 
@@ -52,7 +53,7 @@ def describe() -> str:
 
 FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 REALS = (FLOAT32, FLOAT64)  # compared with ==: an array from a pickle has a dtype object of its own
-READABLE, WRITABLE = 0x101, 0x501  # NumPy's flags: C-contiguous and aligned; and writable
+WRITABLE = 0x501  # of NumPy: C-contiguous, aligned and writable
 
 pointer = ffi.from_buffer
 

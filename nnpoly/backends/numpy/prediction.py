@@ -25,10 +25,10 @@ FEW_ROWS, LITTLE_WORK = 128, 1 << 20
 
 def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array] | None:
     """The forward pass of these layers as one call of the C core, or None."""
-    return None if reason_against(chain, dtype) else Prediction(chain, dtype)
+    return None if reason_against(chain, dtype) else ForwardPass(chain, dtype)
 
 
-class Prediction:
+class ForwardPass:
     """A forward pass in one call; its bits are those of the layers one by one."""
 
     def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:

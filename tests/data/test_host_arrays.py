@@ -1,0 +1,54 @@
+"""The host's arrays on their way in: any strides, and memory that is the user's again at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import nnpoly as nn
+from nnpoly.backends import registry
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(40, 4)).astype("f4")
+y = (X[:, 0] > 0).astype(int)
+s = RNG.exponential(size=40).astype("f4")
+
+
+def trainer(place: dict[str, Any]) -> nn.Trainer:
+    return nn.Trainer(nn.MLP([4, 3, 2], "tanh", seed=2, **place), nn.SGD(0.1))
+
+
+def host(array: Any) -> np.ndarray:
+    return registry.to_host(array)
+
+
+def test_arrays_may_run_backwards_in_memory(backend_variant):
+    """As negative strides do; every entry takes them as it takes their copies."""
+    backward = [array[::-1] for array in (X, y, s)]
+    copies = [array.copy() for array in backward]
+    found = []
+    for a, b, weights in (backward, copies):
+        t = trainer(backend_variant.place)
+        losses = [float(t.step(a, b, weights)), t.evaluate(a, b, weights)]
+        t.fit(a, b, 2, 8, validation=(a, b), sample_weight=weights)
+        w = host(t.network.w).copy()
+        t.network.w = w[::-1]
+        outputs = [host(t.network(a)), host(t.network(a[:1])), host(t.network.w), w]
+        found.append([*losses, t.history, *(array.tobytes() for array in outputs)])
+    assert found[0] == found[1]
+
+
+def test_memory_is_the_users_again_when_a_call_returns(backend_variant):
+    """Also where a library copies later than it says: a buffer that is refilled for each batch."""
+    t, other = trainer(backend_variant.place), trainer(backend_variant.place)
+    rows = RNG.integers(0, 40, (60, 256))
+    buffer = np.empty((256, 4), "f4")
+    for chosen in rows:
+        buffer[:] = X[chosen]
+        t.step(buffer, y[chosen])
+        buffer[:] = np.nan
+    for chosen in rows:
+        other.step(X[chosen], y[chosen])
+        host(other.network.w)  # waits
+    assert host(t.network.w).tobytes() == host(other.network.w).tobytes()
