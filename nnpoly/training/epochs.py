@@ -69,9 +69,9 @@ class Loop:
 
     def _take_one(self) -> int:
         """Take the next epoch, record it and announce it."""
-        number = len(self._histories[0].loss)
-        batches = self._data.epoch(number)
         with Transaction(self._stepper, *self._histories):
+            number = len(self._histories[0].loss)
+            batches = self._data.epoch(number)
             losses, extremes = self._steps(batches)
             require_finite(number + 1, losses, extremes)
             record = EpochRecord(batches.mean(losses))
@@ -101,10 +101,10 @@ class Loop:
         """Take so many epochs in one call; 0 if that cannot be, or one of them fails."""
         if count < 2:
             return 0
-        first = len(self._histories[0].loss)
         assert isinstance(self._data, ArrayData)
-        parts = list(map(self._data.epoch, range(first, first + count)))
         with Transaction(self._stepper) as transaction:
+            first = len(self._histories[0].loss)
+            parts = list(map(self._data.epoch, range(first, first + count)))
             taken = self._stepper.run(parts)
             if taken is None:
                 self._whole = False

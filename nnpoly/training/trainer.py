@@ -324,7 +324,7 @@ class Trainer:
             batch_size = _checks.integer(where, "batch_size", batch_size)
             arrays = self.checked(where, X, y, sample_weight)
         evaluation = None
-        if validation is not None or metrics:
+        if validation is not None or metrics != ():
             evaluation = self._evaluation(where, validation, metrics, arrays)
         history, done, calls = History(), 0, None
         if callbacks or resume is not None:
