@@ -102,9 +102,9 @@ MUTATIONS = [
     Mutation("dropout is not inverted", PRIMITIVES, "* (1.0 / (1.0 - rate))", "* 1.0"),
     Mutation(
         "the shuffle is not keyed by the epoch",
-        "nnpoly/training/trainer.py",
-        ", len(self.history) + ahead)",
-        ", 0)",
+        "nnpoly/data/batches.py",
+        "host.permutation(n, self.seed, number)",
+        "host.permutation(n, self.seed, 0)",
     ),
     Mutation(
         "CUDA: a tile is read before it is whole",
@@ -118,7 +118,7 @@ MUTATIONS = [
     Mutation(
         "CUDA: a graph keeps new arrays to itself",
         f"{CUPY}/graph.py",
-        "        state.take(State(*changed))\n        launch",
+        "        _assign(state, changed)\n        launch",
         "        launch",
     ),
     Mutation(
