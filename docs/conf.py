@@ -1,9 +1,9 @@
 """Sphinx's configuration: python -m sphinx -W --keep-going -n -b html docs build/docs.
 
 Everything that is shown was executed: the lecture's scripts and the examples by sphinx-gallery, the
-Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py). References
-between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses outside are
-not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
+Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py).
+References between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses
+outside are not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
 """
 
 import os
