@@ -72,7 +72,9 @@ nitpick_ignore_regex = [
     # Other libraries' types in signatures: their documentation is not here to link to.
     (r"py:.*", r"(np|numpy|collections|contextlib)\.[\w.]+|NDArray|Figure"),
     # Aliases, which say what an array or a number is and have no page of their own.
-    (r"py:.*", r"Array|Scalar|Parameters|host\.(HostArray|Generator)"),
+    (r"py:.*", r"Array|Label|Scalar|Parameters|Views|host\.(HostArray|Generator)"),
+    # What networks and trainers hold, of which users need no page: internals/house.md has them.
+    (r"py:.*", r"nnpoly\.(data\.place\.Place|training\.stepper\.Stepper)"),
 ]
 
 # The galleries: run from copies, since what a script writes lands in its folder.
