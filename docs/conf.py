@@ -1,9 +1,9 @@
 """Sphinx's configuration: python -m sphinx -W --keep-going -n -b html docs build/docs.
 
 Everything that is shown was executed: the lecture's scripts and the examples by sphinx-gallery, the
-Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py). References
-between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses outside are
-not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
+Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py).
+References between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses
+outside are not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
 """
 
 import os
@@ -72,7 +72,9 @@ nitpick_ignore_regex = [
     # Other libraries' types in signatures: their documentation is not here to link to.
     (r"py:.*", r"(np|numpy|collections|contextlib)\.[\w.]+|NDArray|Figure"),
     # Aliases, which say what an array or a number is and have no page of their own.
-    (r"py:.*", r"Array|Scalar|Parameters|host\.(HostArray|Generator)"),
+    (r"py:.*", r"Array|Label|Scalar|Parameters|Views|host\.(HostArray|Generator)"),
+    # What networks and trainers hold, of which users need no page: internals/house.md has them.
+    (r"py:.*", r"nnpoly\.(data\.place\.Place|training\.stepper\.Stepper)"),
 ]
 
 # The galleries: run from copies, since what a script writes lands in its folder.
