@@ -229,8 +229,9 @@ class Stepper:
         gradient_of, updated = self._halves
         losses: list[Array] = []
         total: Array = None
-        rows, t = 0, self.t + 1
+        rows = 0
         with self.lock, self.network.place.scope():
+            t = self.t + 1
             for part, batch in enumerate(batches):
                 n, state = batch.x.shape[0], self.state
                 key = self.key(t, part)
