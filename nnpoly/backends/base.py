@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
+from types import ModuleType
 from typing import Any
 
 from ..primitives import Array, Ops
@@ -41,8 +43,15 @@ class Backend:
     block_bytes: int = 1 << 24
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled of a backend that the registry does not know by its name."""
-        return {name: value for name, value in self.__dict__.items() if name != "ops"}
+        """What is pickled of a backend that the registry does not know: modules by their names."""
+        kept = {name: value for name, value in vars(self).items() if name != "ops"}
+        modules = {k: v.__name__ for k, v in kept.items() if isinstance(v, ModuleType)}
+        return {"modules": modules, "kept": {k: v for k, v in kept.items() if k not in modules}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state["kept"])
+        for name, module in state["modules"].items():
+            setattr(self, name, importlib.import_module(module))
 
     def __repr__(self) -> str:
         return f"<nnpoly backend {self.name}>"
