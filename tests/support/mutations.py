@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy/kernels.py"
+PRIMITIVES = "nnpoly/primitives/definitions.py"
+NUMPY = "nnpoly/backends/numpy/kernels.py"
 CUPY = "nnpoly/backends/cupy"
 
 
