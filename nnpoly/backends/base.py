@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeGuard
 
-from ..primitives import Array, Ops
+from ..primitives import Array, Namespace, Ops
 from . import host
 from .steps import Spec, Steps
 
@@ -35,7 +35,7 @@ class Backend:
     """
 
     name: str
-    xp: Any
+    xp: Namespace
     index_dtype: str = "int64"
     in_place: bool = False
     block_bytes: int = 1 << 24
@@ -52,7 +52,7 @@ class Backend:
         """The table of primitives with this backend's fast implementations."""
         return Ops(self.xp, self.name)
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Any) -> TypeGuard[Array]:
         """Whether `array` is one of this library's."""
         raise NotImplementedError
 
@@ -152,7 +152,7 @@ class Backend:
         """
         return Steps(self.compile(step), self.copy)
 
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
+    def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
         """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.
 
         It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.

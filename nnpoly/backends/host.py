@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def orthonormal(matrix: HostArray) -> HostArray:
     return signs
 
 
-def is_host(data: Any) -> bool:
+def is_host(data: Any) -> TypeGuard[HostArray]:
     """Whether `data` already is a NumPy array or scalar."""
     return isinstance(data, np.ndarray | np.generic)
 

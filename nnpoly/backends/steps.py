@@ -30,9 +30,15 @@ class Batch(NamedTuple):
 class Scratch(NamedTuple):
     """A gradient's memory, laid out like w, for backends that can be written into."""
 
-    flat: Array = None  # (P,)
+    flat: Array | None = None  # (P,)
     views: Views | None = None
     pieces: list[Array] | None = None
+
+    @property
+    def gradient(self) -> Array:
+        """The vector, of a backend that can be written into."""
+        assert self.flat is not None
+        return self.flat
 
 
 class Spec(NamedTuple):
@@ -109,7 +115,7 @@ class Steps:
 
     def step_unchecked(
         self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...]
-    ) -> Array:
+    ) -> Array | None:
         """Take one step in place on a user's batch that nobody has checked.
 
         Returns its loss, a 0-d array; or None, having done nothing, for a batch that is wrong, or

@@ -68,7 +68,8 @@ class Batches(NamedTuple):
 
         def take(array: Array, rows: slice) -> Array:
             with place.scope():
-                return gather(array, indices[rows])
+                part: Array = gather(array, indices[rows])
+                return part
 
         return take
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from ..backends import host, registry
 from ..backends.steps import Batch
@@ -24,6 +24,7 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
+    x: Array
     if _is_of(place.reals, X):
         x = X
     else:
@@ -53,7 +54,7 @@ def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
     return x
 
 
-def _is_of(kind: Kind, data: Any) -> bool:
+def _is_of(kind: Kind, data: Any) -> TypeGuard[Array]:
     """Whether data are an array of this kind, which is taken as it is."""
     return bool(type(data) is kind.type and data.dtype == kind.dtype and data.device == kind.device)
 
@@ -100,7 +101,8 @@ def targets(
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
     if tuple(given.shape) != wanted:
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
-    if host.is_host(given):
+    on_host = host.is_host(given)
+    if on_host:
         _require_labels(where, place, given, loss, K, name)
         if given.ndim == 2:
             require_finite(where, place, given, name)
@@ -112,10 +114,12 @@ def targets(
 def _own_or_hosts(where: str, place: Place, name: str, y: Any) -> Array:
     """Array-like data as an array of the place's library, or of the host."""
     y = plain(where, name, y)
-    return y if place.backend.owns(y) else host_array(where, name, y, place.backend)
+    if place.backend.owns(y):
+        return y
+    return cast("Array", host_array(where, name, y, place.backend))
 
 
-def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array:
+def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array | None:
     """Weights as the place's (n,) array of finite numbers >= 0, not all 0; None stays None.
 
     It reads them: it waits for the device.

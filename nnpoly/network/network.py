@@ -244,8 +244,8 @@ class Network:
         with self.place.scope():
             return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
 
-    def _predicted(self, X: Any, output: str) -> Array:
-        """Return the backend's own forward pass, or None where it has none for this."""
+    def _predicted(self, X: Any, output: str) -> Array | None:
+        """The backend's own forward pass, or None where it has none for this."""
         if "_prediction" not in self.__dict__:
             self._prediction = self.place.backend.prediction(self.chain, self.dtype)
         return self._prediction and self._prediction(self._w, X, output)
@@ -279,9 +279,10 @@ class Network:
         """
         stages = self._forward(X, INFERENCE, "Network.trace")
         copy = self.place.backend.copy
-        scores = stages[-1].pre
+        kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
+        scores = kept[-1]
         output = self._apply_output(scores)
-        pre = [copy(stage.pre) if stage.pre is stage.x else stage.pre for stage in stages]
+        pre = [copy(h) if h is stage.x else h for h, stage in zip(kept, stages, strict=True)]
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
 

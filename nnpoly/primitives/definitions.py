@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVarTuple, cast
 
 from .arrays import Array, Scalar
 from .table import Elementwise, Ops, primitive
@@ -19,10 +19,13 @@ def activate(ops: Ops, pre: Array, activation: Elementwise) -> Array:
 
 @primitive(donates=("d_post",))
 def activation_delta(
-    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Elementwise
+    ops: Ops, d_post: Array, pre: Array | None, post: Array, activation: Elementwise
 ) -> Array:
-    """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre)."""
-    return d_post * activation.slope(ops, pre, post)
+    """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre).
+
+    pre may be None where sigma' does not read it.
+    """
+    return d_post * activation.slope(ops, cast("Array", pre), post)
 
 
 @primitive()
@@ -40,13 +43,14 @@ def dense(
 
 @primitive()
 def dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Elementwise
+    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Elementwise
 ) -> Array:
     """Derivative with respect to the pre-activations one layer down: (delta W) * sigma'(pre).
 
     delta: (n, m_next); W: (m_next, m); pre, post: (n, m). Returns (n, m).
     """
-    return ops.activation_delta(delta @ W, pre, post, activation)
+    below: Array = ops.activation_delta(delta @ W, pre, post, activation)
+    return below
 
 
 @primitive(donates=("out",))
@@ -113,7 +117,7 @@ TAIL_DOUBLE = (
 
 
 def tail_series(eps: float) -> tuple[float, ...]:
-    """Return the coefficients of q, the highest first, for a machine epsilon of `eps`."""
+    """The coefficients of q, the highest first, for a machine epsilon of `eps`."""
     return (TAIL_SINGLE if eps > 1e-8 else TAIL_DOUBLE)[::-1]
 
 
@@ -134,7 +138,7 @@ def normal_cdf(ops: Ops, z: Array) -> Array:
 
 
 @primitive()
-def dropout_scale(ops: Ops, x: Array, rate: float, key: Scalar, path: int) -> Array:
+def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) -> Array:
     """Factors of inverted dropout, shaped like x: (n, m): 0 with probability rate, else 1/(1-rate).
 
     Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
@@ -159,7 +163,7 @@ def _mix(h: Array) -> Array:
 
 
 def _device(x: Array) -> Any:
-    """Return the device of x, or None where tracing hides it."""
+    """The device of x, or None where tracing hides it."""
     device = getattr(x, "device", None)
     return None if callable(device) else device
 
@@ -168,34 +172,39 @@ def _device(x: Array) -> Any:
 # With sample_weight s: (n,), the loss is 1/n sum_i s_i l_i, and row i of delta is times s_i.
 
 
-def widened(ops: Ops, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays of half precision in single precision; others, and None, as they are.
+Rest = TypeVarTuple("Rest")
+
+
+def widened(ops: Ops, first: Array, *rest: *Rest) -> tuple[Array, *Rest]:
+    """Arrays of half precision in single precision; others, and None, as they are.
 
     Half precision ends at 65504, so that neither the losses of a batch can be added up in it, nor
     can a sum be divided by more samples. The first array decides.
     """
-    xp, dtype = ops.xp, arrays[0].dtype
+    xp, dtype = ops.xp, first.dtype
     if xp.finfo(dtype).bits > 16:
-        return arrays
-    return tuple(
+        return first, *rest
+    given: tuple[Any, ...] = (first, *rest)
+    wide: tuple[Any, ...] = tuple(
         array if array is None or array.dtype != dtype else xp.astype(array, xp.float32)
-        for array in arrays
+        for array in given
     )
+    return wide
 
 
 def narrowed(ops: Ops, like: Array, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays in the floating type of `like`."""
+    """Arrays in the floating type of `like`."""
     if like.dtype == arrays[0].dtype:
         return arrays
     # `asarray`, since NumPy's `astype` refuses its scalars.
     return tuple(ops.xp.asarray(array, dtype=like.dtype) for array in arrays)
 
 
-def _weighted(sample_weight: Array | None, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
+def _weighted(sample_weight: Array | None, losses: Array, slopes: Array) -> tuple[Array, Array]:
+    """Arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
     if sample_weight is None:
-        return arrays
-    return tuple(sample_weight[:, None] * array for array in arrays)
+        return losses, slopes
+    return sample_weight[:, None] * losses, sample_weight[:, None] * slopes
 
 
 @primitive()
@@ -232,7 +241,8 @@ def cross_entropy(
     target = ops.one_hot(y, z)
     losses = target * (xp.log(total) - shifted)
     losses, delta = _weighted(sample_weight, losses, exps / total - target)
-    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    return loss, delta
 
 
 @primitive()
@@ -251,7 +261,8 @@ def logistic(
     losses = positive - z * y + xp.log1p(small)
     f = xp.where(z >= 0, xp.ones_like(small), small) / (1.0 + small)
     losses, delta = _weighted(sample_weight, losses, f - y)
-    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    return loss, delta
 
 
 @primitive()
@@ -266,7 +277,8 @@ def squared_error(
     f, y, sample_weight = widened(ops, scores, y, sample_weight)
     difference = f - y
     squares, delta = _weighted(sample_weight, difference * difference, difference)
-    return narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
+    loss, delta = narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
+    return loss, delta
 
 
 # Data and the flat vector
@@ -280,7 +292,10 @@ def gather(ops: Ops, x: Array, indices: Array) -> Array:
 
 @primitive(donates=("out", "views"))
 def flatten(
-    ops: Ops, pieces: Sequence[Array], out: Array = None, views: Sequence[Array] | None = None
+    ops: Ops,
+    pieces: Sequence[Array],
+    out: Array | None = None,
+    views: Sequence[Array] | None = None,
 ) -> Array:
     """One vector of all pieces in order; an implementation may fill `out`, given its views."""
     return ops.xp.concat([ops.xp.reshape(piece, (-1,)) for piece in pieces])

@@ -195,15 +195,12 @@ class Ensemble:
         """
         first = self.trainers[0].network
         xp = first.place.backend.xp
-        mean: Array = None
         with first.place.scope():
-            for count, trainer in enumerate(
-                self.trainers, 1
-            ):  # Welford: no (members, n, K) at once
+            mean = first(X)
+            squares = xp.zeros_like(mean)
+            # Welford's: no (members, n, K) at once.
+            for count, trainer in enumerate(self.trainers[1:], 2):
                 f = trainer.network(X)
-                if mean is None:
-                    mean, squares = f, xp.zeros_like(f)
-                    continue
                 before, mean = mean, mean + (f - mean) / count
                 squares = squares + (f - before) * (f - mean)
             return Prediction(mean, xp.sqrt(squares / len(self)))

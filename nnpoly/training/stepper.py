@@ -207,7 +207,7 @@ class Stepper:
             self.t = t
         return loss
 
-    def step_unchecked(self, x: Any, y: Any) -> Array:
+    def step_unchecked(self, x: Any, y: Any) -> Array | None:
         """Take one step on a user's batch, as `Steps.step_unchecked`: the loss, or None."""
         with self.lock:
             t = self.t + 1
@@ -228,7 +228,7 @@ class Stepper:
             self._halves = first, second
         gradient_of, updated = self._halves
         losses: list[Array] = []
-        total: Array = None
+        total: Any = None  # of n times the gradient: (P,)
         rows, t = 0, self.t + 1
         with self.lock, self.network.place.scope():
             for part, batch in enumerate(batches):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..._core import ffi, lib
-from ...primitives import Array
 from .. import threads
+from ..host import HostArray as Array
 
 VARIABLE = "NNPOLY_ISA"
 
