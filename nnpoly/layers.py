@@ -23,7 +23,7 @@ Out: TypeAlias = Mapping[str, Array] | None
 
 
 class Mode(NamedTuple):
-    """The circumstances of a forward pass: training or not, and where random numbers come from."""
+    """Options of a forward pass: training or not, and the key of its random numbers."""
 
     training: bool = False
     keep_pre: bool = True

@@ -1,4 +1,4 @@
-"""Batches: what an epoch goes through, of arrays in memory or of sources that are larger."""
+"""Batches of an epoch, from arrays in memory or from sources that are larger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entering: how a user's arrays become the network's, checked once."""
+"""Entering: a user's arrays are checked, once, and become the network's."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def features(
 
 
 def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
-    """X as the place's array, or as `Rows` where that would be too much at once."""
+    """X as the place's array, or as `Rows` where it is too large for that."""
     if not reads_by_rows(X, place):
         return place.real(where, name, X)
     x = Rows(X if host.is_memory_map(X) else plain(where, name, X), name)
@@ -69,7 +69,7 @@ def targets(
     *,
     wait: bool = True,
 ) -> Array:
-    """Y as what `loss` computes with: class indices (n,), or real rows (n, K).
+    """Targets y for a loss: class indices (n,), or real rows (n, K).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 
 
 class Kind(NamedTuple):
-    """What decides whether an array is one of a place's own."""
+    """The type, dtype and device of an array: a place takes arrays of its own kinds as they are."""
 
     type: Any
     dtype: Any
@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
     @classmethod
     def of(cls, data: Any) -> Kind:
-        """The kind of an array; of anything else one that no place has."""
+        """The kind of an array; anything else has a kind that no place has."""
         return cls(type(data), getattr(data, "dtype", None), getattr(data, "device", None))
 
 

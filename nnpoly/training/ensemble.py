@@ -21,7 +21,7 @@ from .trainer import Trainer
 
 
 class Prediction(NamedTuple):
-    """What the members of an ensemble predict: arrays (n, K) of their backend.
+    """Predictions of an ensemble: arrays (n, K) of its members' backend.
 
     Attributes
     ----------
@@ -235,7 +235,7 @@ class _Member:
         self.calls = Calls(trainer, callbacks, History())
 
     def transaction(self) -> Transaction:
-        """What takes the member back if its epoch fails."""
+        """The transaction of the member's next epoch."""
         return Transaction(self.stepper, self.trainer.history, self.calls.history)
 
     def batches(self) -> Batches:
@@ -298,7 +298,7 @@ def _members(trainers: Any) -> list[Trainer]:
 
 
 def _kind(trainer: Trainer) -> dict[str, Any]:
-    """Return what members have in common."""
+    """The properties that all members must share, by name."""
     net = trainer.network
     return {
         "inputs": net.inputs,

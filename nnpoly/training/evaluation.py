@@ -20,7 +20,7 @@ BLOCK = 4096  # rows that are computed at once
 
 
 class Evaluation(NamedTuple):
-    """What is computed after an epoch.
+    """The loss and the metrics to compute after an epoch.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ SMALL_ALONE = "where all products are small; else kernel by kernel, for lack of 
 
 
 class Form(NamedTuple):
-    """What a graph depends on, beside the network: its arrays' shapes."""
+    """The shapes that a graph was captured for."""
 
     rows: int
     classes: bool  # whether targets are class indices
