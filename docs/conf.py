@@ -71,8 +71,9 @@ numpydoc_attributes_as_param_list = True
 nitpick_ignore_regex = [
     # Other libraries' types in signatures: their documentation is not here to link to.
     (r"py:.*", r"(np|numpy|collections|contextlib)\.[\w.]+|NDArray|Figure"),
-    # Aliases, which say what an array or a number is and have no page of their own.
-    (r"py:.*", r"Array|Scalar|Parameters|host\.(HostArray|Generator)"),
+    # Types of arrays and numbers, which have no pages of their own.
+    (r"py:.*", r"(nnpoly\.primitives\.arrays\.)?(Array|Namespace|Scalar)"),
+    (r"py:.*", r"Parameters|host\.(HostArray|Generator)"),
 ]
 
 # The galleries: run from copies, since what a script writes lands in its folder.
