@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy/kernels.py"
+PRIMITIVES = "nnpoly/primitives/definitions.py"
+NUMPY = "nnpoly/backends/numpy/kernels.py"
 CUPY = "nnpoly/backends/cupy"
 
 
@@ -51,14 +52,15 @@ MUTATIONS = [
     Mutation(
         "cross-entropy's delta lacks 1/n",
         PRIMITIVES,
-        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta / n",
-        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta",
+        "exps / total - target)\n    loss, delta = narrowed(ops, scores, "
+        "xp.sum(losses) / n, delta / n",
+        "exps / total - target)\n    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta",
     ),
     Mutation(
         "sample weights are forgotten",
         PRIMITIVES,
-        "tuple(sample_weight[:, None] * array for array in arrays)",
-        "arrays",
+        "return sample_weight[:, None] * losses, sample_weight[:, None] * slopes",
+        "return losses, slopes",
     ),
     Mutation(
         "NumPy's delta lacks 1/n", NUMPY, "flat[at_label] -= 1.0 / n", "flat[at_label] -= 1.0"
