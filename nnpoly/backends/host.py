@@ -39,7 +39,14 @@ def entropy() -> int:
 
 def generator(seed: int, *path: int) -> Generator:
     """The random generator of a seed and a place (a layer, an epoch, ...)."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
+    # NumPy makes the same words of [seed, *path], but takes twice the time for it.
+    words = []
+    for number in (seed, *path):
+        words.append(number & MASK)
+        while number := number >> 32:
+            words.append(number & MASK)
+    sequence = np.random.SeedSequence(np.array(words, np.uint32))
+    return np.random.Generator(np.random.PCG64(sequence))
 
 
 def permutation(n: int, seed: int, epoch: int) -> HostArray:
