@@ -137,11 +137,6 @@ def python_value(data: Any) -> Any:
     return data.item() if isinstance(data, np.generic) else data
 
 
-def zeros(size: int, dtype: str) -> HostArray:
-    """A vector of zeros."""
-    return np.zeros(size, dtype)
-
-
 def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
     """An array whose entries have yet to be written."""
     return np.empty(shape, dtype)

@@ -78,8 +78,9 @@ class Stepper:
         self._compile(optimizer, loss)
 
     def _zeros(self) -> Array:
-        net = self.network
-        return net.from_host(host.zeros(net.layout.size, net.dtype))
+        place = self.network.place
+        with place.scope():
+            return place.backend.xp.zeros_like(self.network.w)
 
     def _compile(self, optimizer: Optimizer, loss: Loss) -> None:
         """Have the backend make the steps of this network, loss and optimiser."""
