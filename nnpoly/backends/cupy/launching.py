@@ -10,7 +10,7 @@ import cupy
 
 from ...primitives import Scalar
 
-Array: TypeAlias = cupy.ndarray
+Array: TypeAlias = "cupy.ndarray"
 Shape: TypeAlias = tuple[int, ...]
 
 TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024  # but for THREADS, also in kernels.cu
