@@ -43,7 +43,7 @@ class Backend:
     block_bytes: int = 1 << 24
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled of a backend that the registry does not know: modules by their names."""
+        """The attributes of a backend that the registry does not know; modules by their names."""
         kept = {name: value for name, value in vars(self).items() if name != "ops"}
         modules = {k: v.__name__ for k, v in kept.items() if isinstance(v, ModuleType)}
         return {"modules": modules, "kept": {k: v for k, v in kept.items() if k not in modules}}

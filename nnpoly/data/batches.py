@@ -165,7 +165,7 @@ class StreamData:
         A function of the epoch's number (from 0) that returns an iterable of batches; or an
         iterable that starts anew whenever it is iterated; or an iterator, which is used up.
     epochs
-        How many there will be.
+        Their number.
     steps
         Batches an epoch; None for all that there are.
     loss, widths

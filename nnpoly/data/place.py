@@ -26,7 +26,7 @@ class Kind(NamedTuple):
 
 
 class Place:
-    """Where a network's arrays live: its backend, device and floating type.
+    """The backend, device and floating type of a network's arrays.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ A = TypeVar("A")  # an array, of the network's library or of the host
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one parameter lies in the flat vector."""
+    """The place of one parameter in the flat vector."""
 
     layer: int
     name: str

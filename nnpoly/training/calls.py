@@ -1,4 +1,4 @@
-"""How a fit calls its callbacks, and where it stands between two epochs; see `nn.callbacks`."""
+"""The callbacks of a fit, and the place that it has reached between two epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .history import Callback, History
 
 
 class Position(NamedTuple):
-    """Where a fit stands between two epochs."""
+    """A place between two epochs of a fit."""
 
     epoch: int = 0  # of the fit's history, the newest one
     left: int = 0  # so many callbacks, the last ones, have not been called for it
@@ -50,7 +50,7 @@ class Calls:
 
     @property
     def position(self) -> Position:
-        """Where the fit stands, also if it was interrupted before any callback was called."""
+        """The place of the fit, also if it was interrupted before any callback was called."""
         epoch, reached = len(self.history.loss), self._position
         if reached.epoch == epoch:
             return reached

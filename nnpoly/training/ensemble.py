@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
     mean
         The members' mean prediction. Of class probabilities it is again a distribution.
     std
-        How far they are apart: sqrt(mean over members of (f - mean)^2).
+        Their standard deviation: sqrt(mean over members of (f - mean)^2).
     """
 
     mean: Array

@@ -34,7 +34,7 @@ class Loop:
     histories
         The trainer's, which has all epochs, and this fit's.
     evaluation
-        What is computed after an epoch, or None.
+        Computes validation loss and metrics after an epoch; None where there are none.
     calls
         The callbacks, or None.
     bar
@@ -91,7 +91,7 @@ class Loop:
         return one_by_one(self._stepper, batches, self._accumulate)
 
     def _unwatched(self) -> int:
-        """How many epochs may pass before anything looks at the network."""
+        """The number of epochs that may pass before anything looks at the network."""
         if not self._whole or self._evaluation is not None:
             return 1
         count = int(SECONDS / max(self._seconds, 1e-9))

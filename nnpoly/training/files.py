@@ -53,7 +53,7 @@ def save(
 
 
 def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
-    """Where a fit stands; the arrays of its callbacks' states join `arrays`."""
+    """The place that a fit has reached; the arrays of its callbacks' states join `arrays`."""
     callbacks = []
     for i, (name, state) in enumerate(zip(calls.names, calls.states(), strict=True)):
         tensors = {key: value for key, value in state.items() if host.is_array(value)}
@@ -166,7 +166,7 @@ def _state(i: int, entry: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
 def _parts(
     net: Network, optimizer: Optimizer, loss: Loss, callbacks: Sequence[str]
 ) -> dict[str, Any]:
-    """What two trainers must have in common to continue one another."""
+    """The parts that two trainers must have in common to continue one another."""
     return {
         **{f"layer {l}": layer for l, layer in enumerate(net.chain)},
         "output": net.output,

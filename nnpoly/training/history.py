@@ -12,7 +12,7 @@ Lengths: TypeAlias = tuple[int, int, dict[str, int]]
 
 
 class EpochRecord(NamedTuple):
-    """What one epoch left."""
+    """The loss, validation loss and metrics of one epoch."""
 
     loss: float
     validation_loss: float | None = None
@@ -20,7 +20,7 @@ class EpochRecord(NamedTuple):
 
 
 class History:
-    """What training recorded, an entry an epoch.
+    """The record of a training, an entry an epoch.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class History:
     validation_loss
         Loss on the validation data after the epoch; empty without such data.
     metrics
-        By name: what `fit(metrics=...)` computed after the epoch, on the validation data where
+        By name: the values of `fit(metrics=...)` after the epoch, on the validation data where
         there is some.
     """
 
@@ -69,7 +69,7 @@ class History:
         return History(list(self.loss), list(self.validation_loss), metrics)
 
     def lengths(self) -> Lengths:
-        """How long each record is: what `shorten` takes."""
+        """The lengths of the records, for `shorten`."""
         names, records = self.metrics.keys(), self.metrics.values()
         lengths = dict(zip(names, map(len, records), strict=True))
         return len(self.loss), len(self.validation_loss), lengths

@@ -52,7 +52,7 @@ class Stepper:
     t
         The number of steps so far.
     rate_factor
-        What the optimiser's learning rate is multiplied with.
+        The factor of the optimiser's learning rate.
     births
         The value of t at which a moment began, by name, where that is not 0.
     lock

@@ -51,7 +51,7 @@ class Trainer:
     t
         The number of steps so far.
     rate_factor
-        What the optimiser's learning rate is multiplied with, 1.0 at the start; callbacks such as
+        The factor of the optimiser's learning rate, 1.0 at the start; callbacks such as
         `nn.callbacks.ReduceOnPlateau` change it.
     stepper
         Takes the steps: it owns the moments and all counts.
@@ -132,7 +132,7 @@ class Trainer:
 
     @property
     def rate_factor(self) -> float:
-        """What the optimiser's learning rate is multiplied with."""
+        """The factor of the optimiser's learning rate."""
         return self.stepper.rate_factor
 
     @rate_factor.setter
@@ -358,7 +358,7 @@ class Trainer:
     def _evaluation(
         self, where: str, validation: Any, metrics: Any, arrays: Batch | None
     ) -> Evaluation:
-        """What is computed after an epoch: on the validation data, or else on the data."""
+        """The evaluation after an epoch: on the validation data, or else on the data."""
         held_out = self.held_out(where, validation)
         named = resolve(where, metrics, self.network.output)
         measured = held_out or arrays

@@ -64,7 +64,7 @@ def _assign(state: State, other: State) -> None:
 
 
 class Source:
-    """Where graphs find what a step needs: `struct Source` of kernels.cu."""
+    """The batch, rates and key that a graph's steps read: `struct Source` of kernels.cu."""
 
     def __init__(self, dtype: Any) -> None:
         self.place = cupy.zeros(SOURCE, np.int64)
@@ -210,7 +210,7 @@ class Graphs(Steps):
 
     @property
     def source(self) -> Source:
-        """Where the graphs find what a step needs."""
+        """The batch, rates and key that the graphs' steps read."""
         assert self._source is not None
         return self._source
 
@@ -398,7 +398,7 @@ def _aside(stream: Any) -> Iterator[None]:
 
 
 def _with_room(make: Callable[[], Graph]) -> Graph:
-    """Return what is made; where memory is short, after the default pool gave back what it kept."""
+    """The graph; where memory is short, after the default pool has given back its reserve."""
     try:
         return make()
     except cupy.cuda.memory.OutOfMemoryError:

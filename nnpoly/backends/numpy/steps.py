@@ -53,7 +53,7 @@ def _reason_against(spec: Spec) -> str:
 
 
 class Places(NamedTuple):
-    """Where C finds samples: a target is `labels` or `y`, the other one NULL."""
+    """The pointers to samples for C: a target is `labels` or `y`, the other one NULL."""
 
     x: Any
     labels: Any
@@ -188,7 +188,7 @@ class PlannedSteps(Steps):
         return int(lib.nnpoly_plan_bytes(self.plan))
 
     def places(self, x: Any, y: Any, sample_weight: Array | None = None) -> Places | None:
-        """Where C finds a batch; None if it cannot read it.
+        """The pointers to a batch for C; None if it cannot read the arrays.
 
         sample_weight has been checked, if there is one: C takes any numbers.
         """
