@@ -315,3 +315,19 @@ def test_ensembles_take_their_members_locks_in_one_order():
         nn.Ensemble(each).fit(X, y, 1)
         orders.append(list(dict.fromkeys(taken)))
     assert orders[0] == orders[1]
+
+
+def test_a_change_that_fails_changes_nothing(monkeypatch):
+    t = trainer(nn.SGD(0.1, momentum=0.9))
+    t.fit(X, y, 2, 4)
+    before = [t.optimizer, t.stepper.moments["v"].tobytes(), dict(t.stepper.births)]
+
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(t.network.place.backend), "steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        t.optimizer = nn.Adam(0.01)
+    monkeypatch.undo()
+    assert [t.optimizer, t.stepper.moments["v"].tobytes(), dict(t.stepper.births)] == before
+    t.fit(X, y, 1, 4)
