@@ -1,9 +1,9 @@
 """Sphinx's configuration: python -m sphinx -W --keep-going -n -b html docs build/docs.
 
 Everything that is shown was executed: the lecture's scripts and the examples by sphinx-gallery, the
-Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py). References
-between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses outside are
-not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
+Python blocks of the Markdown pages by `_ext/executed.py` (and by tests/docs/test_docs.py).
+References between pages, and to names of the library, are checked by Sphinx itself (-n). Addresses
+outside are not fetched: the build has no network, so there is neither linkcheck nor intersphinx.
 """
 
 import os
@@ -71,8 +71,13 @@ numpydoc_attributes_as_param_list = True
 nitpick_ignore_regex = [
     # Other libraries' types in signatures: their documentation is not here to link to.
     (r"py:.*", r"(np|numpy|collections|contextlib)\.[\w.]+|NDArray|Figure"),
-    # Aliases, which say what an array or a number is and have no page of their own.
-    (r"py:.*", r"Array|Scalar|Parameters|host\.(HostArray|Generator)"),
+    # Aliases, which have no page of their own.
+    (r"py:.*", r"Label|Views"),
+    # What networks and trainers hold, of which users need no page: internals/house.md has them.
+    (r"py:.*", r"nnpoly\.(data\.place\.Place|training\.stepper\.Stepper)"),
+    # Types of arrays and numbers, which have no pages of their own.
+    (r"py:.*", r"(nnpoly\.primitives\.arrays\.)?(Array|Namespace|Scalar)"),
+    (r"py:.*", r"Parameters|host\.(HostArray|Generator)"),
 ]
 
 # The galleries: run from copies, since what a script writes lands in its folder.

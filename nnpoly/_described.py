@@ -176,7 +176,7 @@ class Described:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self.arguments() == other.arguments()
+        return self is other or self.arguments() == other.arguments()
 
     def __hash__(self) -> int:
         return hash((type(self), *self.arguments().values()))

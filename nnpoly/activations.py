@@ -39,11 +39,11 @@ class Activation(Described):
         """sigma'(pre); only the array that `reads` names is looked at."""
         raise NotImplementedError
 
-    def __call__(self, pre: Array) -> Array:
+    def __call__(self, pre: Any) -> Any:
         """sigma(pre), for an array of any backend."""
         return self.value(registry.of(pre).ops, pre)
 
-    def derivative(self, pre: Array, post: Array = None) -> Array:
+    def derivative(self, pre: Any, post: Any = None) -> Any:
         """sigma'(pre), for an array of any backend; `post` = sigma(pre) saves computing it."""
         ops = registry.of(pre).ops
         if post is None:
@@ -227,13 +227,15 @@ class GELU(Activation):
     """
 
     def value(self, ops: Ops, pre: Array) -> Array:
-        return _floored(ops, pre) * ops.normal_cdf(pre)
+        cdf: Array = ops.normal_cdf(pre)
+        return _floored(ops, pre) * cdf
 
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
         # Far out z^2 would overflow half precision; the density is 0 there in every float type.
         near = _within(ops, pre, 40.0)
         density = (1.0 / math.sqrt(2.0 * math.pi)) * ops.xp.exp(-0.5 * (near * near))
-        return ops.normal_cdf(pre) + near * density
+        cdf: Array = ops.normal_cdf(pre)
+        return cdf + near * density
 
 
 class GELUTanh(Activation):

@@ -23,7 +23,7 @@ Out: TypeAlias = Mapping[str, Array] | None
 
 
 class Mode(NamedTuple):
-    """The circumstances of a forward pass: training or not, and where random numbers come from."""
+    """Options of a forward pass: training or not, and the key of its random numbers."""
 
     training: bool = False
     keep_pre: bool = True
@@ -43,7 +43,7 @@ class Stage(NamedTuple):
     x
         The layer's input: (n, m_in).
     pre, post
-        Its pre- and post-activations: (n, m).
+        Its pre- and post-activations: (n, m). pre is None where it was not kept.
     activation
         The function between them.
     extra
@@ -53,24 +53,26 @@ class Stage(NamedTuple):
     """
 
     x: Array
-    pre: Array
+    pre: Array | None
     post: Array
     activation: Activation
     extra: Any = None
     buffers: Parameters | None = None
 
-    def delta(self, ops: Ops, d_post: Array) -> Array:
-        """Return the derivative with respect to pre, given that with respect to post.
+    def delta(self, ops: Ops, d_post: Array) -> Array | None:
+        """The derivative with respect to pre, given that with respect to post.
 
         It may be written over d_post. None where the stage is the network's input, which needs no
         derivative.
         """
         if self is INPUT:
             return None
-        return ops.activation_delta(d_post, self.pre, self.post, self.activation)
+        delta: Array = ops.activation_delta(d_post, self.pre, self.post, self.activation)
+        return delta
 
 
-INPUT = Stage(None, None, None, activations.identity)
+_nothing: Any = None
+INPUT = Stage(_nothing, _nothing, _nothing, activations.identity)  # what is below the first layer
 INFERENCE = Mode()
 
 
@@ -113,7 +115,7 @@ class Layer(Described):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         """Differentiate the layer.
 
         delta: (n, m), with respect to this layer's pre. Returns the gradients of the parameters
@@ -192,7 +194,7 @@ class Dense(Layer):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         dW, db = ops.dense_gradients(delta, stage.x, out)
         d_below = None
         if below is not INPUT:
@@ -227,7 +229,7 @@ class Dropout(Layer):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         # Always a new array: `activation_delta` may overwrite it, and this layer's delta is kept.
         dx = delta * (1.0 if stage.extra is None else stage.extra)
         return {}, below.delta(ops, dx)
@@ -303,7 +305,7 @@ class LayerNorm(_Normalised):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         normal, scale = stage.extra
         dx = _normalised_dx(ops, normal, scale, delta * params["gain"], axis=1)
         return self._gradients(ops, normal, delta), below.delta(ops, dx)
@@ -351,7 +353,7 @@ class BatchNorm(_Normalised):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         normal, scale, of_batch = stage.extra
         d = delta * params["gain"]
         dx = _normalised_dx(ops, normal, scale, d, axis=0) if of_batch else d * scale
@@ -427,12 +429,13 @@ class Residual(Layer):
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
-    ) -> tuple[dict[str, Array], Array]:
+    ) -> tuple[dict[str, Array], Array | None]:
         inner, last = self._split(params), stage.extra[-1]
         # A new array, since `activation_delta` may overwrite what it is given.
         d_last = last.delta(ops, delta * 1.0)
-        start = Stage(None, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
+        start = Stage(stage.x, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
         grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start)
+        assert dx is not None
         return _joined(grads), below.delta(ops, delta + dx)
 
     def _split(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -475,7 +478,7 @@ def backward(
     delta: Array,
     start: Stage = INPUT,
     out: Sequence[Out] | None = None,
-) -> tuple[list[dict[str, Array]], list[Array], Array]:
+) -> tuple[list[dict[str, Array]], list[Array], Array | None]:
     """Backpropagate through the layers in reverse; each delta is computed once.
 
     delta: (n, m_L), with respect to the last layer's pre. Returns a dict of gradients and a delta
@@ -483,13 +486,15 @@ def backward(
     """
     grads: list[dict[str, Array]] = [{} for _ in layers]
     deltas = [delta] * len(layers)
+    passed: Array | None = delta
     for l in range(len(layers) - 1, -1, -1):
-        deltas[l] = delta
+        assert passed is not None  # only the lowest layer may give None
+        deltas[l] = passed
         below = stages[l - 1] if l else start
-        grads[l], delta = layers[l].backward(
-            ops, params[l], stages[l], delta, below, out[l] if out else None
+        grads[l], passed = layers[l].backward(
+            ops, params[l], stages[l], passed, below, out[l] if out else None
         )
-    return grads, deltas, delta
+    return grads, deltas, passed
 
 
 def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:

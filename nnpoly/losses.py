@@ -30,11 +30,14 @@ OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
 
 def apply_output(ops: Ops, output: str, scores: Array) -> Array:
-    """Return the prediction f for the scores z. scores: (n, K)."""
+    """The prediction f of scores z: (n, K)."""
+    f: Array
     if output == "softmax":
-        return ops.softmax(scores)
-    sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
-    return ops.activate(scores, sigma)
+        f = ops.softmax(scores)
+    else:
+        sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
+        f = ops.activate(scores, sigma)
+    return f
 
 
 class Loss(Described):

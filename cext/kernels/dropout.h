@@ -1,5 +1,5 @@
-/* Inverted dropout's factors. The definition is nnpoly/primitives.py: dropout_scale. Plain C over
- * 32-bit integers, which the compiler turns into vectors of the ISA. */
+/* Inverted dropout's factors. The definition is nnpoly/primitives/definitions.py: dropout_scale.
+ * Plain C over 32-bit integers, which the compiler turns into vectors of the ISA. */
 
 /* Scramble 32-bit integers one-to-one: xor-shifts and odd multipliers. */
 INLINE uint32_t mix(uint32_t h) {

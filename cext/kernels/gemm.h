@@ -3,7 +3,7 @@
  * As in BLIS: B is packed into panels of TILE_COLUMNS columns, A a row tile at a time; a register
  * tile of C takes one fused multiply-add an element for each k, in the order of k. So an element
  * does not depend on how C is cut, nor on the vectors' width. The readable definition is
- * nnpoly/primitives.py: dense, dense_delta, dense_gradients.
+ * nnpoly/primitives/definitions.py: dense, dense_delta, dense_gradients.
  *
  *   panel of B   (1 + kc, TILE_COLUMNS): the row that C starts from (bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros

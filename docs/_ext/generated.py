@@ -39,23 +39,28 @@ def implemented() -> set[tuple[str, str]]:
 
     sources = Path(nnpoly.__file__).parent.joinpath("backends").rglob("*.py")
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
-    return {pair for tree in trees for pair in _registered(tree)}
+    tables = {table: names for tree in trees for table, names in _tables(tree)}
+    return {pair for tree in trees for pair in _registered(tree, tables)}
 
 
-def _registered(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield what a module registers, by name or in a loop over a tuple of names."""
-    tuples = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        if isinstance(node.value, ast.Tuple)
-        if all(isinstance(element, ast.Constant) for element in node.value.elts)
-    }
-    loops = {
-        node.target.id: tuples[node.iter.id]  # type: ignore[attr-defined]
-        for node in tree.body
-        if isinstance(node, ast.For) and getattr(node.iter, "id", "") in tuples
-    }
+def _tables(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """Yield a module's tuples of texts, and the keys of its dictionaries, by name."""
+    for node in tree.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        entries: list[Any] = getattr(node.value, "keys", getattr(node.value, "elts", []))
+        if entries and all(isinstance(getattr(entry, "value", None), str) for entry in entries):
+            yield node.targets[0].id, [entry.value for entry in entries]
+
+
+def _registered(tree: ast.Module, tables: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Yield what a module registers, by name or in a loop over a table of names."""
+    loops = {}
+    for node in tree.body:
+        if isinstance(node, ast.For):
+            over = node.iter.func.value if isinstance(node.iter, ast.Call) else node.iter  # type: ignore[attr-defined]
+            name = node.target.elts[0] if isinstance(node.target, ast.Tuple) else node.target
+            loops[getattr(name, "id", "")] = tables.get(getattr(over, "id", ""), [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "implements":
             name, backend = node.args[0], node.args[1].value  # type: ignore[attr-defined]

@@ -1,14 +1,16 @@
-"""What a backend is: an array library that nnpoly can compute with."""
+"""Backends: the array libraries that nnpoly computes with."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeGuard
 
-from ..primitives import Array, Ops
+from ..primitives import Array, Namespace, Ops
 from . import host
 from .steps import Spec, Steps
 
@@ -35,14 +37,21 @@ class Backend:
     """
 
     name: str
-    xp: Any
+    xp: Namespace
     index_dtype: str = "int64"
     in_place: bool = False
     block_bytes: int = 1 << 24
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled of a backend that the registry does not know by its name."""
-        return {name: value for name, value in self.__dict__.items() if name != "ops"}
+        """What is pickled of a backend that the registry does not know: modules by their names."""
+        kept = {name: value for name, value in vars(self).items() if name != "ops"}
+        modules = {k: v.__name__ for k, v in kept.items() if isinstance(v, ModuleType)}
+        return {"modules": modules, "kept": {k: v for k, v in kept.items() if k not in modules}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state["kept"])
+        for name, module in state["modules"].items():
+            setattr(self, name, importlib.import_module(module))
 
     def __repr__(self) -> str:
         return f"<nnpoly backend {self.name}>"
@@ -52,26 +61,26 @@ class Backend:
         """The table of primitives with this backend's fast implementations."""
         return Ops(self.xp, self.name)
 
-    def owns(self, array: Any) -> bool:
-        """Whether `array` is one of this library's."""
+    def owns(self, array: Any) -> TypeGuard[Array]:
+        """Whether `array` is an array of this library."""
         raise NotImplementedError
 
     def device(self, device: Any) -> Any:
-        """Return the library's device object for a user's `device`; None is the default device."""
+        """The library's device object for a user's `device`; None is the default device."""
         raise NotImplementedError
 
     def from_host(self, array: host.HostArray, device: Any) -> Array:
-        """Return a NumPy array's copy on `device` (NumPy: the array itself)."""
+        """A copy of a NumPy array on `device` (NumPy: the array itself)."""
         raise NotImplementedError
 
     def to_host(self, array: Array) -> host.HostArray:
-        """Return the array in NumPy; it may share memory."""
+        """The array in NumPy; it may share memory."""
         return host.asarray(array)
 
     def room(self, device: Any) -> int | None:
-        """Return the bytes that one array of data may take on `device`, or None for no limit.
+        """The bytes that one array of data may take on `device`, or None for no limit.
 
-        What takes more is streamed. It is NNPOLY_DEVICE_BYTES, where that is set.
+        Larger arrays are streamed. It is NNPOLY_DEVICE_BYTES, where that is set.
         """
         given = os.environ.get(ROOM)
         if not given:
@@ -81,7 +90,7 @@ class Backend:
         return int(given)
 
     def staging(self, shape: tuple[int, ...], dtype: str) -> host.HostArray:
-        """Return an array on the host to be filled for `upload`, which then has it to itself."""
+        """An array on the host to be filled for `upload`, and not written into after that."""
         return host.empty(shape, dtype)
 
     def upload(self, blocks: Iterable[host.HostArray], device: Any) -> Iterator[Array]:
@@ -89,18 +98,18 @@ class Backend:
         return (self.from_host(block, device) for block in blocks)
 
     def dtype(self, name: str) -> Any:
-        """Return the library's dtype of that name."""
+        """The library's dtype of that name."""
         return getattr(self.xp, name)
 
     def convert(self, array: Array, dtype: str, device: Any) -> Array:
-        """Return one of this library's arrays with `dtype` on `device`: itself where it fits."""
+        """The array in `dtype` on `device`: itself where it fits already."""
         wanted = self.dtype(dtype)
         if array.dtype != wanted:
             array = self.xp.astype(array, wanted)
         return self.move(array, device)
 
     def move(self, array: Array, device: Any) -> Array:
-        """Return the array on `device`: itself where it is there already."""
+        """The array on `device`: itself where it is there already."""
         if array.device == device:
             return array
         return self.xp.asarray(array, device=device, copy=True)
@@ -109,19 +118,19 @@ class Backend:
         """Refuse a floating type that this library cannot compute in."""
 
     def copy(self, array: Array) -> Array:
-        """Return a copy that nothing else writes into."""
+        """A copy of the array, in memory of its own."""
         return self.xp.asarray(array, copy=True)
 
     def zero_dimensional(self, value: Array) -> Array:
-        """Return a 0-d result as an array: NumPy's reductions give scalars instead."""
+        """A 0-d result as an array: NumPy's reductions give scalars instead."""
         return value
 
     def scope(self, device: Any) -> AbstractContextManager[Any]:
-        """Return the context in which this library computes on `device`."""
+        """The context in which this library computes on `device`."""
         return _NO_SCOPE
 
     def widened(self, dtype: str) -> AbstractContextManager[Any]:
-        """Return a context in which `dtype` works, for the parity tools."""
+        """A context in which `dtype` works, for the parity tools."""
         return nullcontext()
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
@@ -134,10 +143,10 @@ class Backend:
     def compile(
         self, function: Callable[..., Any], precision: str | None = None
     ) -> Callable[..., Any]:
-        """Return `function(ops, *arrays)`, pure, in the form that runs fastest, given its ops.
+        """Compile a pure `function(ops, *arrays)`. Returns a function of the arrays alone.
 
-        Nothing that it returns may be an array from `ops.scratch`. precision: of products, one that
-        `check_precision` let pass, or None for the dtype's.
+        Nothing that `function` returns may be an array from `ops.scratch`. precision: of products,
+        one that `check_precision` let pass, or None for the dtype's.
         """
         return partial(function, self.ops)
 
@@ -145,24 +154,24 @@ class Backend:
         """Use so many threads in kernels of our own; the library's have their own switches."""
 
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        """Return how this backend takes the training steps of a spec.
+        """The training steps of a spec on this backend.
 
         `step(ops, state, batch, coefficients, key)` is the step itself, pure in its arrays; it
         returns the loss and the new state.
         """
         return Steps(self.compile(step), self.copy)
 
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
-        """Return `predict(w, x, output)`, a forward pass of layers as one call, or None.
+    def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
+        """A function `predict(w, x, output)`, a forward pass of layers in one call, or None.
 
         It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.
         """
         return None
 
     def version(self) -> str:
-        """Return the library's version and what it computes on."""
+        """The library's version and its device."""
         raise NotImplementedError
 
     def details(self) -> dict[str, str]:
-        """Return what else `show_config` should say, by name."""
+        """Further rows of `show_config`, by name."""
         return {}

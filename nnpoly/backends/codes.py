@@ -6,9 +6,12 @@ in cupy/kernels.cu.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from .. import activations
 from ..activations import Activation
-from ..primitives import Array
+
+A = TypeVar("A")  # a library's array
 
 ACTIVATIONS: tuple[type[Activation], ...] = (
     activations.Step,
@@ -34,10 +37,10 @@ def known(activation: Activation) -> bool:
 
 
 def parameter(activation: Activation) -> float:
-    """Return the activation's `a`; 0 where it has none."""
+    """The activation's `a`; 0 where it has none."""
     return float(getattr(activation, "a", 0.0))
 
 
-def read(activation: Activation, pre: Array, post: Array) -> Array | None:
-    """Return the array that the activation's derivative reads; None where it reads none."""
+def read(activation: Activation, pre: A | None, post: A) -> A | None:
+    """The array that the activation's derivative reads; None where it reads none."""
     return {"pre": pre, "post": post, "none": None}[activation.reads]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _SAMPLES = 0x73616D70
 
 
 def namespace() -> Any:
-    """Return NumPy as the array API standard has it.
+    """NumPy as the array API standard has it.
 
     NumPy follows the standard since 2.1, which brought `astype`. Before, array-api-compat adds what
     is missing, at the price of an import that takes longer than NumPy's own.
@@ -33,32 +33,39 @@ def namespace() -> Any:
 
 
 def entropy() -> int:
-    """Return a fresh seed from the operating system."""
+    """A fresh seed from the operating system."""
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
 def generator(seed: int, *path: int) -> Generator:
-    """Return the random generator of a seed and a place (a layer, an epoch, ...)."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
+    """The random generator of a seed and a place (a layer, an epoch, ...)."""
+    # NumPy makes the same words of [seed, *path], but takes twice the time for it.
+    words = []
+    for number in (seed, *path):
+        words.append(number & MASK)
+        while number := number >> 32:
+            words.append(number & MASK)
+    sequence = np.random.SeedSequence(np.array(words, np.uint32))
+    return np.random.Generator(np.random.PCG64(sequence))
 
 
 def permutation(n: int, seed: int, epoch: int) -> HostArray:
-    """Return the numbers 0..n-1 in an order that depends on seed and epoch alone."""
+    """The numbers 0..n-1 in an order that depends on seed and epoch alone."""
     return generator(seed, _SHUFFLES, epoch).permutation(n)
 
 
 def bootstrap(n: int, seed: int) -> HostArray:
-    """Return n of the numbers 0..n-1, drawn with replacement, that depend on the seed alone."""
+    """A sample of n of the numbers 0..n-1 with replacement, which depends on the seed alone."""
     return generator(seed, _SAMPLES).integers(0, n, n)
 
 
 def arange(n: int) -> HostArray:
-    """Return the numbers 0..n-1 in order."""
+    """The numbers 0..n-1 in order."""
     return np.arange(n)
 
 
 def key(seed: int, t: int) -> int:
-    """Return the signed 32-bit key of step t's random masks, hashed from seed and t."""
+    """The signed 32-bit key of step t's random masks, hashed from seed and t."""
     h = 0x9E3779B9
     for word in (seed & MASK, (seed >> 32) & MASK, t & MASK, (t >> 32) & MASK):
         h = ((h ^ word) * 0x7FEB352D) & MASK
@@ -68,20 +75,20 @@ def key(seed: int, t: int) -> int:
 
 
 def vector(pieces: Iterable[Any], dtype: str) -> HostArray:
-    """Return all pieces as one vector of `dtype`."""
+    """All pieces as one vector of `dtype`."""
     flat = [np.ravel(np.asarray(piece, dtype=dtype)) for piece in pieces]
     return np.concatenate([np.zeros(0, dtype=dtype), *flat])
 
 
 def orthonormal(matrix: HostArray) -> HostArray:
-    """Return the orthonormal columns nearest in sign to `matrix`'s QR factorisation."""
+    """Orthonormal columns that span `matrix`'s: Q of its QR factorisation with diagonal R >= 0."""
     q, r = np.linalg.qr(matrix)
     signs: HostArray = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
     return signs
 
 
-def is_host(data: Any) -> bool:
-    """Whether `data` already is a NumPy array or scalar."""
+def is_host(data: Any) -> TypeGuard[HostArray]:
+    """Whether `data` is a NumPy array or scalar."""
     return isinstance(data, np.ndarray | np.generic)
 
 
@@ -130,23 +137,18 @@ def python_value(data: Any) -> Any:
     return data.item() if isinstance(data, np.generic) else data
 
 
-def zeros(size: int, dtype: str) -> HostArray:
-    """Return a vector of zeros."""
-    return np.zeros(size, dtype)
-
-
 def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
-    """Return an array that has yet to be filled."""
+    """An array whose entries have yet to be written."""
     return np.empty(shape, dtype)
 
 
 def full(shape: tuple[int, ...], value: float) -> HostArray:
-    """Return a float64 array all of whose entries are `value`."""
+    """A float64 array all of whose entries are `value`."""
     return np.full(shape, value, np.float64)
 
 
 def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:
-    """Return the distinct indices, rising, and the places in them of the given ones."""
+    """The distinct indices, rising, and the places in them of the given ones."""
     return np.unique(indices, return_inverse=True)
 
 
@@ -165,7 +167,7 @@ def within(labels: HostArray, K: int) -> bool:
 
 
 def asarray(data: Any, dtype: str | None = None) -> HostArray:
-    """Return `data` (an array-like of the host: lists, tuples, frames) as a NumPy array."""
+    """`data` (an array-like of the host: lists, tuples, frames) as a NumPy array."""
     return np.asarray(data, dtype=dtype)
 
 
@@ -179,23 +181,23 @@ def all_finite(array: HostArray) -> bool:
 
 
 def finite_rows(array: HostArray) -> HostArray:
-    """Return for each row whether all its entries are finite: (n,)."""
+    """For each row whether all its entries are finite: (n,)."""
     finite: HostArray = np.logical_and.reduce(np.isfinite(array), axis=1)
     return finite
 
 
 def concatenate(parts: Iterable[HostArray]) -> HostArray:
-    """Return all parts' rows as one array."""
+    """All parts' rows as one array."""
     return np.concatenate(list(parts))
 
 
 def unique(labels: HostArray) -> HostArray:
-    """Return the distinct labels, sorted."""
+    """The distinct labels, sorted."""
     return np.unique(labels)
 
 
 def index_of(labels: HostArray, classes: HostArray) -> HostArray:
-    """Return the place in `classes` of every label, or -1 where it is not among them."""
+    """The place in `classes` of every label, or -1 where it is not among them."""
     order = np.argsort(classes, kind="stable")
     found = np.searchsorted(classes, labels, sorter=order)
     place = order[np.minimum(found, len(classes) - 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..primitives import Array, Ops, implements
 from . import host
@@ -29,7 +29,7 @@ class Jax(Backend):
     def __init__(self) -> None:
         self.xp = jnp
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, jax.Array)
 
     def device(self, device: Any) -> Any:
@@ -44,11 +44,11 @@ class Jax(Backend):
             known = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
             raise ValueError(f"jax: `device` must be one of {known}, got {device!r}.") from error
 
-    def from_host(self, array: host.HostArray, device: Any) -> Array:
+    def from_host(self, array: host.HostArray, device: Any) -> jax.Array:
         # JAX may read the host's memory after it has returned: so a copy that is nobody else's.
         return jax.device_put(host.copy(array), device)
 
-    def move(self, array: Array, device: Any) -> Array:
+    def move(self, array: jax.Array, device: Any) -> jax.Array:
         return array if array.device == device else jax.device_put(array, device)
 
     def check_dtype(self, where: str, dtype: str) -> None:
@@ -75,7 +75,7 @@ class Jax(Backend):
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
         # w alone is donated: with the moments too, a step of a million parameters was measured to
         # take three times as long on a CPU.
-        def apart(w: Array, moments: Any, buffers: Any, *rest: Any) -> Any:
+        def apart(w: jax.Array, moments: Any, buffers: Any, *rest: Any) -> Any:
             return step(self.ops, State(w, moments, buffers), *rest)
 
         compiled = jax.jit(apart, donate_argnums=(0,))
@@ -92,12 +92,12 @@ def load() -> Backend:
 
 
 @implements("normal_cdf", "jax", guard=lambda z: str(z.dtype) in ("float32", "float64"))
-def _normal_cdf(ops: Ops, z: Array) -> Array:
+def _normal_cdf(ops: Ops, z: jax.Array) -> jax.Array:
     return jax.scipy.special.ndtr(z)
 
 
 @implements("flatten", "jax")
-def _flatten(ops: Ops, pieces: Any, out: Array | None = None, views: Any = None) -> Array:
+def _flatten(ops: Ops, pieces: Any, out: Any = None, views: Any = None) -> jax.Array:
     # Piece by piece into one array: a concatenation is fused with the optimiser that reads it, and
     # a step of a million parameters was measured to take twice as long.
     flat = [jnp.ravel(piece) for piece in pieces]

@@ -1,4 +1,4 @@
-"""The registry: which backends there are, which one new networks use, whose an array is."""
+"""The registry of backends: by name, by an array of theirs, and the default for new networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VARIABLE = "NNPOLY_BACKEND"
 
 
 class Availability(NamedTuple):
-    """Whether a backend can be used here, and if not, why. It is true where it can."""
+    """Whether a backend can be used here (its truth value), and if not, the reason."""
 
     available: bool
     reason: str = ""
@@ -56,7 +56,7 @@ def register(name: str, factory: Callable[[], Backend]) -> None:
 
 
 def get(backend: str | Backend, where: str = "use_backend") -> Backend:
-    """Return the backend of that name, importing its library; a Backend is returned as it is.
+    """The backend of that name, importing its library; a Backend is returned as it is.
 
     `where` names the entry in errors.
 
@@ -92,7 +92,7 @@ def _unpickled(name: str) -> Backend:
 
 
 def backends() -> dict[str, Availability]:
-    """Return every backend's name and whether it is available here, and if not, why.
+    """Every backend by name: whether it is available here, and if not, the reason.
 
     Examples
     --------
@@ -112,12 +112,12 @@ def _availability(name: str) -> Availability:
 
 
 def available() -> list[str]:
-    """Return the names of the backends that can be used here."""
+    """The names of the backends that can be used here."""
     return [name for name, state in backends().items() if state]
 
 
 def of(array: Any) -> Backend:
-    """Return the backend whose array this is; lists and scalars are the host's, so NumPy's."""
+    """The backend whose array this is; lists and scalars are the host's, so NumPy's."""
     for backend in _LOADED.values():
         if backend.owns(array):
             return backend
@@ -127,7 +127,7 @@ def of(array: Any) -> Backend:
 
 
 class Selection:
-    """The choice that `use_backend` made; leaving its `with` block restores the one before."""
+    """The default that `use_backend` set; leaving its `with` block restores the one before."""
 
     def __init__(self, before: tuple[Backend | None, Any]) -> None:
         self._before = before
@@ -178,7 +178,7 @@ def use_backend(backend: str | Backend, device: Any = None) -> Selection:
 
 
 def current() -> tuple[Backend, Any]:
-    """Return the default backend and device: `use_backend`'s, or NNPOLY_BACKEND's, or NumPy."""
+    """The default backend and device: `use_backend`'s, or NNPOLY_BACKEND's, or NumPy."""
     chosen, device = _selected
     if chosen is None:
         name = os.environ.get(VARIABLE) or "numpy"
@@ -193,7 +193,7 @@ def current() -> tuple[Backend, Any]:
 def resolve(
     backend: str | Backend | None, device: Any = None, where: str = "use_backend"
 ) -> tuple[Backend, Any]:
-    """Return the backend and device that a network's arguments mean."""
+    """The backend and device of a network's arguments; None stands for the default."""
     if backend is None:
         chosen, default = current()
         return chosen, default if device is None else chosen.device(device)
@@ -202,7 +202,7 @@ def resolve(
 
 
 def to_host(array: Any) -> host.HostArray:
-    """Return any backend's array, or an array-like, as a NumPy array."""
+    """Any backend's array, or an array-like, as a NumPy array."""
     if host.is_host(array):
         return host.asarray(array)
     return of(array).to_host(array)

@@ -1,4 +1,4 @@
-"""How a backend takes training steps: what they change, what they read, and how many at once."""
+"""Training steps: their arrays, and the interface by which a backend takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Views: TypeAlias = list[dict[str, Array]]  # arrays by layer and name
 
 
 class State(NamedTuple):
-    """What training steps change."""
+    """The arrays that a training step changes."""
 
     w: Array  # (P,)
     moments: tuple[Array, ...]  # (P,) each
@@ -30,13 +30,19 @@ class Batch(NamedTuple):
 class Scratch(NamedTuple):
     """A gradient's memory, laid out like w, for backends that can be written into."""
 
-    flat: Array = None  # (P,)
+    flat: Array | None = None  # (P,)
     views: Views | None = None
     pieces: list[Array] | None = None
 
+    @property
+    def gradient(self) -> Array:
+        """The vector `flat`, which every backend that can be written into has."""
+        assert self.flat is not None
+        return self.flat
+
 
 class Spec(NamedTuple):
-    """What a training step is made of, its arrays apart."""
+    """The parts of a training step: layers, loss and optimiser, and memory for its gradient."""
 
     chain: Sequence[Any]  # layers
     layout: Any  # network.Layout
@@ -61,7 +67,7 @@ class Request(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What whole epochs gave."""
+    """The results of whole epochs."""
 
     losses: list[float]  # of each step's batch, before it
     extremes: list[float]  # the highest and the lowest parameter after the last step
@@ -80,7 +86,7 @@ class Steps:
     copy
         Copies an array.
     path
-        How the steps are taken, in words, for `Trainer.summary`.
+        A description of the way in which steps are taken, for `Trainer.summary`.
 
     Attributes
     ----------
@@ -109,7 +115,7 @@ class Steps:
 
     def step_unchecked(
         self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...]
-    ) -> Array:
+    ) -> Array | None:
         """Take one step in place on a user's batch that nobody has checked.
 
         Returns its loss, a 0-d array; or None, having done nothing, for a batch that is wrong, or
@@ -127,7 +133,7 @@ class Steps:
         return None
 
     def copied(self, state: State) -> State:
-        """Return a copy that no step changes."""
+        """A copy that no step changes."""
         copy = self._copy
         buffers = [{name: copy(a) for name, a in part.items()} for part in state.buffers]
         return State(copy(state.w), tuple(map(copy, state.moments)), buffers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..primitives import Array, Ops, implements
 from . import host
@@ -25,7 +25,7 @@ class Torch(Backend):
     def __init__(self) -> None:
         self.xp = xp
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, torch.Tensor)
 
     def device(self, device: Any) -> Any:
@@ -40,16 +40,16 @@ class Torch(Backend):
             reason = str(error).partition("\n")[0]
             raise ValueError(f"torch: `device` {device!r} cannot be used: {reason}") from error
 
-    def from_host(self, array: host.HostArray, device: Any) -> Array:
+    def from_host(self, array: host.HostArray, device: Any) -> torch.Tensor:
         return torch.tensor(host.ascending(array), device=device)
 
-    def to_host(self, array: Array) -> host.HostArray:
+    def to_host(self, array: torch.Tensor) -> host.HostArray:
         return host.asarray(array.detach().cpu().numpy())
 
-    def convert(self, array: Array, dtype: str, device: Any) -> Array:
+    def convert(self, array: torch.Tensor, dtype: str, device: Any) -> torch.Tensor:
         return array.detach().to(device=device, dtype=self.dtype(dtype))
 
-    def copy(self, array: Array) -> Array:
+    def copy(self, array: torch.Tensor) -> torch.Tensor:
         return array.detach().clone()
 
     def scope(self, device: Any) -> AbstractContextManager[Any]:
@@ -67,6 +67,6 @@ def load() -> Backend:
 
 
 @implements("normal_cdf", "torch")
-def _normal_cdf(ops: Ops, z: Array) -> Array:
+def _normal_cdf(ops: Ops, z: torch.Tensor) -> torch.Tensor:
     # erfc keeps the lower tail, which torch.special.ndtr loses to cancellation.
     return 0.5 * torch.erfc(z * -math.sqrt(0.5))

@@ -1,4 +1,4 @@
-"""Batches: what an epoch goes through, of arrays in memory or of sources that are larger."""
+"""Batches of an epoch, from arrays in memory or from sources that are larger."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Batches(NamedTuple):
 
         def take(array: Array, rows: slice) -> Array:
             with place.scope():
-                return gather(array, indices[rows])
+                part: Array = gather(array, indices[rows])
+                return part
 
         return take
 

@@ -1,10 +1,10 @@
-"""Entering: how a user's arrays become the network's, checked once."""
+"""Entering: a user's arrays are checked, once, and become the network's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from ..backends import host, registry
 from ..backends.steps import Batch
@@ -24,6 +24,7 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
+    x: Array
     if _is_of(place.reals, X):
         x = host.in_order(X)
     else:
@@ -46,7 +47,7 @@ def features(
 
 
 def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
-    """X as the place's array, or as `Rows` where that would be too much at once."""
+    """X as the place's array, or as `Rows` where it is too large for that."""
     if not reads_by_rows(X, place):
         return place.real(where, name, X)
     x = Rows(X if host.is_memory_map(X) else plain(where, name, X), name)
@@ -54,7 +55,7 @@ def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
     return x
 
 
-def _is_of(kind: Kind, data: Any) -> bool:
+def _is_of(kind: Kind, data: Any) -> TypeGuard[Array]:
     """Whether data are an array of this kind, which is taken as it is."""
     return bool(type(data) is kind.type and data.dtype == kind.dtype and data.device == kind.device)
 
@@ -69,7 +70,7 @@ def targets(
     *,
     wait: bool = True,
 ) -> Array:
-    """Y as what `loss` computes with: class indices (n,), or real rows (n, K).
+    """Targets y for a loss: class indices (n,), or real rows (n, K).
 
     Parameters
     ----------
@@ -101,7 +102,8 @@ def targets(
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
     if tuple(given.shape) != wanted:
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
-    if host.is_host(given):
+    on_host = host.is_host(given)
+    if on_host:
         _require_labels(where, place, given, loss, K, name)
         if given.ndim == 2:
             require_finite(where, place, given, name)
@@ -113,17 +115,19 @@ def targets(
 def _own_or_hosts(where: str, place: Place, name: str, y: Any) -> Array:
     """Array-like data as an array of the place's library, or of the host."""
     y = plain(where, name, y)
-    return y if place.backend.owns(y) else host_array(where, name, y, place.backend)
+    if place.backend.owns(y):
+        return y
+    return cast("Array", host_array(where, name, y, place.backend))
 
 
-def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array:
+def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) -> Array | None:
     """Weights as the place's (n,) array of finite numbers >= 0, not all 0; None stays None.
 
     It reads them: it waits for the device.
     """
     if weights is None:
         return None
-    given = host.in_order(place.real(where, name, weights))
+    given: Array = host.in_order(place.real(where, name, weights))
     if tuple(given.shape) != (n,):
         raise ValueError(_wrong_shape(where, name, given, (n,), "a weight for each row of X"))
     require_finite(where, place, given, name)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from ..backends import Backend, host, registry
-from ..primitives import Array
+from ..primitives import Array, Namespace
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 
 
 class Kind(NamedTuple):
-    """What decides whether an array is one of a place's own."""
+    """The type, dtype and device of an array: a place takes arrays of its own kinds as they are."""
 
     type: Any
     dtype: Any
@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
     @classmethod
     def of(cls, data: Any) -> Kind:
-        """The kind of an array; of anything else one that no place has."""
+        """The kind of an array; anything else has a kind that no place has."""
         return cls(type(data), getattr(data, "dtype", None), getattr(data, "device", None))
 
 
@@ -60,14 +60,15 @@ class Place:
         """The bytes of a number."""
         return {"float16": 2, "float32": 4, "float64": 8}[self.dtype]
 
-    def takes(self, data: Any) -> bool:
+    def takes(self, data: Any) -> TypeGuard[Array]:
         """Whether `data` is an array of the place's library and floating type."""
         return self.backend.owns(data) and bool(data.dtype == self.reals.dtype)
 
     def real(self, where: str, name: str, data: Any) -> Array:
         """Real data in the place's floating type: the same array where it fits already."""
         if Kind.of(data) == self.reals:
-            return data
+            own: Array = data
+            return own
         data = plain(where, name, data)
         if self.takes(data):
             return self.backend.move(data, self.device)
@@ -76,7 +77,8 @@ class Place:
     def integers(self, where: str, name: str, data: Any) -> Array:
         """Integers in the backend's index type: the same array where it fits already."""
         if Kind.of(data) == self.indices:
-            return data
+            own: Array = data
+            return own
         if self.backend.owns(data) and data.dtype == self.indices.dtype:
             return self.backend.move(data, self.device)
         return self._enter(where, name, data, self.backend.index_dtype)
@@ -142,6 +144,6 @@ def on_host(where: str, name: str, data: Any) -> host.HostArray:
 
 
 @cache
-def is_kind(xp: Any, dtype: Any, kind: str) -> bool:
+def is_kind(xp: Namespace, dtype: Any, kind: str) -> bool:
     """Whether a dtype is of a kind of the array API, such as "integral"."""
     return bool(xp.isdtype(dtype, kind))

@@ -40,7 +40,7 @@ class Rows:
 
 
 def reads_by_rows(X: Any, place: Place) -> bool:
-    """Whether X is read a few rows at a time, for it would be too much at once where it goes."""
+    """Whether X is read a few rows at a time, since as a whole it would not fit the device."""
     if host.is_host(X):
         room = place.backend.room(place.device)
         too_large = room is not None and X.size * place.itemsize > room

@@ -7,7 +7,9 @@ from typing import Any
 
 from .._described import construct, describe
 from ..backends import host
+from ..data.container import read
 from ..training import Trainer
+from ..training.files import saved_in
 
 EXTRA = "estimator"  # the key of the extra data
 
@@ -26,13 +28,14 @@ def save(estimator: Any, path: Any, learnt: Sequence[str]) -> None:
 
 def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
     """The estimator of a file that `save` wrote."""
-    trainer, extra = Trainer.load_with_extra(path, backend, device)
-    content = extra.get(EXTRA, {})
+    header, arrays = read(path)
+    content = header.get("extra", {}).get(EXTRA, {})
     if content.get("class") != kind.__name__:
         came = content.get("class") or "no estimator"
         raise ValueError(f"{kind.__name__}.load: {path} must hold a {kind.__name__}, got {came}.")
     made = kind(**{name: _constructed(value) for name, value in content["parameters"].items()})
-    made.trainer_ = trainer
+    saved = saved_in(f"{kind.__name__}.load", path, header, arrays, backend, device)
+    made.trainer_ = Trainer.of_saved(path, saved)
     for name, value in content["learnt"].items():
         if value is not None:
             setattr(made, name, _constructed(value))

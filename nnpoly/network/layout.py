@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TypeVar
 
 from ..backends.steps import Views
 from ..layers import Layer
-from ..primitives import Array
+from ..primitives import Array, Namespace
+
+A = TypeVar("A")  # an array, of the network's library or of the host
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Layout:
                 self.slots.append(Slot(l, name, shape, self.size, stop))
                 self.size = stop
 
-    def views(self, xp: Any, w: Array) -> Views:
+    def views(self, xp: Namespace, w: Array) -> Views:
         """Return each layer's parameters by name: views of w where the library has views."""
         parts: Views = [{} for _ in range(self.depth)]
         for slot in self.slots:
             parts[slot.layer][slot.name] = xp.reshape(w[slot.start : slot.stop], slot.shape)
         return parts
 
-    def pieces(self, parts: Sequence[Mapping[str, Array]]) -> list[Array]:
+    def pieces(self, parts: Sequence[Mapping[str, A]]) -> list[A]:
         """Return the parameters of all layers in the flat vector's order."""
         return [parts[slot.layer][slot.name] for slot in self.slots]

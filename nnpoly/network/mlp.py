@@ -137,9 +137,8 @@ def _dense_chain(widths: Any, activation: Any, init: Any) -> list[Dense]:
     sizes = [_checks.integer("MLP", f"widths[{l}]", m) for l, m in enumerate(widths)]
     sigma = activations.get(activation, "MLP")
     draw = initializers.get(init, "MLP")
-    chain = [Dense(m_in, m, sigma, draw) for m_in, m in pairwise(sizes)]
-    chain[-1] = chain[-1].replace(activation=activations.identity)
-    return chain
+    hidden = [Dense(m_in, m, sigma, draw) for m_in, m in pairwise(sizes[:-1])]
+    return [*hidden, Dense(sizes[-2], sizes[-1], init=draw)]
 
 
 def _hosted_list(name: str, arrays: Any) -> list[host.HostArray]:

@@ -30,7 +30,7 @@ class Network:
     layers
         The layers in order; each takes as many inputs as the one before gives.
     output
-        What turns scores into predictions: "identity", "sigmoid", "softmax", or "step" (which
+        The function from scores to predictions: "identity", "sigmoid", "softmax", or "step" (which
         cannot be trained).
     dtype
         "float16", "float32" or "float64".
@@ -130,7 +130,7 @@ class Network:
             for part in parts
         ]
 
-    # What it is
+    # Properties
 
     @property
     def ops(self) -> Ops:
@@ -189,7 +189,7 @@ class Network:
         self.adopt(self.place.backend.copy(vector), self.buffers)
 
     def adopt(self, w: Array, buffers: Views) -> None:
-        """Take w and the buffers, which nobody else holds, as the network's own."""
+        """Make w and the buffers the network's own, without copies: nobody else may hold them."""
         self._w = w
         self.buffers = buffers
         self.replaced += 1
@@ -244,8 +244,8 @@ class Network:
         with self.place.scope():
             return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
 
-    def _predicted(self, X: Any, output: str) -> Array:
-        """Return the backend's own forward pass, or None where it has none for this."""
+    def _predicted(self, X: Any, output: str) -> Array | None:
+        """The backend's own forward pass, or None where it has none for this."""
         if "_prediction" not in self.__dict__:
             self._prediction = self.place.backend.prediction(self.chain, self.dtype)
         return self._prediction and self._prediction(self._w, X, output)
@@ -279,9 +279,10 @@ class Network:
         """
         stages = self._forward(X, INFERENCE, "Network.trace")
         copy = self.place.backend.copy
-        scores = stages[-1].pre
+        kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
+        scores = kept[-1]
         output = self._apply_output(scores)
-        pre = [copy(stage.pre) if stage.pre is stage.x else stage.pre for stage in stages]
+        pre = [copy(h) if h is stage.x else h for h, stage in zip(kept, stages, strict=True)]
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
 
@@ -395,7 +396,7 @@ class Network:
         return self.to()
 
     def header(self) -> dict[str, Any]:
-        """What the network is, its arrays apart, as JSON's types."""
+        """The network's description without its arrays, in JSON's types."""
         return {
             "mlp": self.is_mlp,
             "layers": describe(self.chain),
@@ -472,7 +473,7 @@ def check_differentiable(chain: Sequence[Layer], where: str) -> None:
 
 
 def place_of(where: str, backend: str | Backend | None, device: Any, dtype: Any) -> Place:
-    """The place that a network's arguments mean."""
+    """The place of a network's arguments, which are checked."""
     found, device = registry.resolve(backend, device, where)
     name = _checks.choice(where, "dtype", _dtype_name(dtype), FLOATS)
     found.check_dtype(where, name)

@@ -1,4 +1,4 @@
-"""What a network gives back: traces, gradients, and its layers with their parameters."""
+"""Results of a network: traces, gradients, and its layers with their parameters."""
 
 from __future__ import annotations
 

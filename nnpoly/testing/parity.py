@@ -219,7 +219,7 @@ class _FreeRuns:
         self.tested = self._trainer(exact.network.to(subject.backend, dtype=subject.dtype))
         shadow = exact.network.to(REFERENCE, dtype=subject.dtype)
         signs = np.random.default_rng(0).choice([-1.0, 1.0], shadow.w.shape)
-        shadow.w = exact.network.w * (1.0 + subject.eps * signs)
+        shadow.w = registry.to_host(exact.network.w) * (1.0 + subject.eps * signs)
         self.shadow = self._trainer(shadow)
         self.spread = 0.0
 

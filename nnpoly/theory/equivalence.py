@@ -137,9 +137,5 @@ def to_sigmoid(net: Network, backend: str | Backend | None = None, device: Any =
     below, weights, bias = np.split(w, [w.size - tail, w.size - 2])
     W = weights.reshape(2, last.inputs)
     vector = np.concatenate([below, W[1] - W[0], bias[1:] - bias[:1]])
-    one.adopt(vector, [dict(part) for part in _hosted_buffers(net)])
+    one.restore({**net.arrays(), "w": vector})
     return one.to(backend or net.place.backend, device=device if backend or device else net.device)
-
-
-def _hosted_buffers(net: Network) -> list[dict[str, HostArray]]:
-    return [{name: registry.to_host(value) for name, value in part.items()} for part in net.buffers]

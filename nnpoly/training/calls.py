@@ -30,7 +30,7 @@ class Calls:
 
     def __init__(self, trainer: Any, callbacks: Sequence[Callback], history: History) -> None:
         self.trainer, self.history = trainer, history
-        self._callbacks, self._position = callbacks, Position(len(history))
+        self._callbacks, self._position = callbacks, Position(len(history.loss))
         self._begun: list[Any] = []
         self._states: list[dict[str, Any]] | None = None
 
@@ -51,10 +51,11 @@ class Calls:
     @property
     def position(self) -> Position:
         """Where the fit stands, also if it was interrupted before any callback was called."""
-        if self._position.epoch == len(self.history):
-            return self._position
+        epoch, reached = len(self.history.loss), self._position
+        if reached.epoch == epoch:
+            return reached
         rate = self.trainer.learning_rate
-        return Position(len(self.history), len(self._callbacks), self.stopped, rate)
+        return Position(epoch, len(self._callbacks), reached.stopped, rate)
 
     def can_wait(self) -> int:
         """The number of epochs that may pass before a callback must be called."""

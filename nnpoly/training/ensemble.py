@@ -21,7 +21,7 @@ from .trainer import Trainer
 
 
 class Prediction(NamedTuple):
-    """What the members of an ensemble predict: arrays (n, K) of their backend.
+    """Predictions of an ensemble: arrays (n, K) of its members' backend.
 
     Attributes
     ----------
@@ -197,15 +197,12 @@ class Ensemble:
         """
         first = self.trainers[0].network
         xp = first.place.backend.xp
-        mean: Array = None
         with first.place.scope():
-            for count, trainer in enumerate(
-                self.trainers, 1
-            ):  # Welford: no (members, n, K) at once
+            mean = first(X)
+            squares = xp.zeros_like(mean)
+            # Welford's: no (members, n, K) at once.
+            for count, trainer in enumerate(self.trainers[1:], 2):
                 f = trainer.network(X)
-                if mean is None:
-                    mean, squares = f, xp.zeros_like(f)
-                    continue
                 before, mean = mean, mean + (f - mean) / count
                 squares = squares + (f - before) * (f - mean)
             return Prediction(mean, xp.sqrt(squares / len(self)))
@@ -240,7 +237,7 @@ class _Member:
         self.calls = Calls(trainer, callbacks, History())
 
     def transaction(self) -> Transaction:
-        """What takes the member back if its epoch fails."""
+        """The transaction of the member's next epoch."""
         return Transaction(self.stepper, self.trainer.history, self.calls.history)
 
     def batches(self) -> Batches:
@@ -303,7 +300,7 @@ def _members(trainers: Any) -> list[Trainer]:
 
 
 def _kind(trainer: Trainer) -> dict[str, Any]:
-    """Return what members have in common."""
+    """The properties that all members must share, by name."""
     net = trainer.network
     return {
         "inputs": net.inputs,

@@ -20,7 +20,7 @@ BLOCK = 4096  # rows that are computed at once
 
 
 class Evaluation(NamedTuple):
-    """What is computed after an epoch.
+    """The loss and the metrics to compute after an epoch.
 
     Attributes
     ----------
@@ -59,7 +59,8 @@ def forward(net: Network, X: Any, where: str) -> Array:
 
 def predictions(net: Network, x: Array) -> host.HostArray:
     """F of the network's x, computed in blocks, on the host: (n, K)."""
-    parts = Batches(Batch(x, None), None, BLOCK).inputs(net.place, "predictions")
+    data = Batch(x, x)  # there are no targets, and `inputs` looks for none
+    parts = Batches(data, None, BLOCK).inputs(net.place, "predictions")
     return host.concatenate([registry.to_host(net(part)) for part in parts])
 
 

@@ -88,7 +88,13 @@ class Saved(NamedTuple):
 
 def load(where: str, path: Any, backend: Any, device: Any) -> Saved:
     """Read a trainer."""
-    header, arrays = read(path)
+    return saved_in(where, path, *read(path), backend, device)
+
+
+def saved_in(
+    where: str, path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
+) -> Saved:
+    """The trainer of a file's header and arrays; path names the file in errors."""
     if header.get("kind") == "network":
         raise ValueError(
             f"{where}: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."

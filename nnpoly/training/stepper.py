@@ -29,7 +29,7 @@ class Compiled(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What a stepper was, to which it can be taken back."""
+    """A stepper's state, which `Stepper.restore` takes."""
 
     state: State
     births: dict[str, int]
@@ -78,8 +78,9 @@ class Stepper:
         self._use(self._compiled_for(optimizer, loss))
 
     def _zeros(self) -> Array:
-        net = self.network
-        return net.from_host(host.zeros(net.layout.size, net.dtype))
+        place = self.network.place
+        with place.scope():
+            return place.backend.xp.zeros_like(self.network.w)
 
     def _compiled_for(self, optimizer: Optimizer, loss: Loss) -> Compiled:
         """The steps of this network, loss and optimiser, as the backend makes them."""
@@ -143,7 +144,7 @@ class Stepper:
         return Snapshot(state, self.births, self.t, self.rate_factor, self._compiled)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Be again what a snapshot was taken of; it is given away."""
+        """Go back to a snapshot, which is given away."""
         self.state, self.births, self.t, self.rate_factor, compiled = snapshot
         if compiled is not self._compiled:
             self._use(compiled)
@@ -185,11 +186,11 @@ class Stepper:
         return [(c[0] * self.rate_factor, *c[1:]) for c in rows]
 
     def _ages(self, t: int) -> dict[str, int]:
-        """How many steps the moments will have been carried with step t."""
+        """The number of steps, with step t, for which moments have been carried, by name."""
         return {name: t - born for name, born in self.births.items()}
 
     def age(self, name: str) -> int:
-        """How many steps a moment has been carried."""
+        """The number of steps for which a moment has been carried."""
         return self.t - self.births.get(name, 0)
 
     def key(self, t: int, part: int = 0) -> int:
@@ -208,7 +209,7 @@ class Stepper:
             self.t = t
         return loss
 
-    def step_unchecked(self, x: Any, y: Any) -> Array:
+    def step_unchecked(self, x: Any, y: Any) -> Array | None:
         """Take one step on a user's batch, as `Steps.step_unchecked`: the loss, or None."""
         with self.lock:
             t = self.t + 1
@@ -229,9 +230,10 @@ class Stepper:
             self._halves = first, second
         gradient_of, updated = self._halves
         losses: list[Array] = []
-        total: Array = None
-        rows, t = 0, self.t + 1
+        total: Any = None  # of n times the gradient: (P,)
+        rows = 0
         with self.lock, self.network.place.scope():
+            t = self.t + 1
             for part, batch in enumerate(batches):
                 n, state = batch.x.shape[0], self.state
                 key = self.key(t, part)
@@ -270,7 +272,7 @@ class Stepper:
     # Epochs
 
     def request(self, epochs: Sequence[Batches]) -> Request:
-        """What a backend needs to take the next epochs, which are of the same data."""
+        """The request to a backend for the next epochs, which are of the same data."""
         first = epochs[0]
         steps = range(self.t + 1, self.t + 1 + first.steps * len(epochs))
         keys = [self.key(t) for t in steps] if self._draws else None

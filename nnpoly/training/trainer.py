@@ -326,7 +326,7 @@ class Trainer:
             batch_size = _checks.integer(where, "batch_size", batch_size)
             arrays = self.checked(where, X, y, sample_weight)
         evaluation = None
-        if validation is not None or metrics:
+        if validation is not None or metrics != ():
             evaluation = self._evaluation(where, validation, metrics, arrays)
         history, done, calls = History(), 0, None
         if callbacks or resume is not None:
@@ -431,20 +431,29 @@ class Trainer:
         precision
             Of matrix products, as for a new trainer.
         """
-        return cls.load_with_extra(path, backend, device, precision)[0]
+        from . import files
+
+        return cls.of_saved(path, files.load("Trainer.load", path, backend, device), precision)
 
     @classmethod
     def load_with_extra(
         cls, path: Any, backend: Any = None, device: Any = None, precision: str | None = None
     ) -> tuple[Self, dict[str, Any]]:
         """Load a trainer and the `extra` that it was saved with, in one reading of the file."""
-        from ..data.container import named
         from . import files
 
         saved = files.load("Trainer.load", path, backend, device)
-        net, optimizer, loss, seed = saved[:4]
+        return cls.of_saved(path, saved, precision), saved.extra
+
+    @classmethod
+    def of_saved(cls, path: Any, saved: Any, precision: str | None = None) -> Self:
+        """The trainer of what a file holds (`training.files.Saved`), which is given away."""
+        from ..data.container import named
+
         with named(path):
-            trainer = cls(net, optimizer, loss, seed=seed, precision=precision)
+            trainer = cls(
+                saved.network, saved.optimizer, saved.loss, seed=saved.seed, precision=precision
+            )
         saved.give(trainer.stepper)
         trainer.history = saved.history
-        return trainer, saved.extra
+        return trainer

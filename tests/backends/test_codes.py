@@ -26,7 +26,8 @@ def constants(path: Path, enum: str) -> list[str]:
 
 
 def test_every_activation_has_one_code():
-    assert set(codes.ACTIVATIONS) == set(Activation.__subclasses__())
+    own = {k for k in Activation.__subclasses__() if k.__module__ == "nnpoly.activations"}
+    assert set(codes.ACTIVATIONS) == own
     assert len(set(codes.ACTIVATIONS)) == len(codes.ACTIVATIONS)
     assert list(codes.CODES.values()) == list(range(len(codes.ACTIVATIONS)))
 

@@ -103,7 +103,7 @@ def test_interrupted_within_an_epoch(tmp_path, kind, stage, every, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(kind, stage, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            runs.train(there, EPOCHS, pauses(), every=every)
+            runs.train(there, EPOCHS, pauses(), every=every, progress=kind is Progress)
     assert runs.train(there, EPOCHS, pauses(), every=every) == whole
 
 

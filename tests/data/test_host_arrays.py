@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import nnpoly as nn
+from nnpoly.backends import host as backends_host
 from nnpoly.backends import registry
 
 RNG = np.random.default_rng(5)
@@ -52,3 +54,10 @@ def test_memory_is_the_users_again_when_a_call_returns(backend_variant):
         other.step(X[chosen], y[chosen])
         host(other.network.w)  # waits
     assert host(t.network.w).tobytes() == host(other.network.w).tobytes()
+
+
+@pytest.mark.parametrize("path", [(0,), (7, 0, 3), (2**32, 5), (2**64 + 2**33, 2**32 - 1, 2**40)])
+def test_generators_are_numpys_of_the_same_numbers(path):
+    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*path])))
+    numbers = backends_host.generator(*path).integers(0, 2**63, 20)
+    assert numbers.tolist() == expected.integers(0, 2**63, 20).tolist()

@@ -15,6 +15,7 @@ from paths import ROOT
 
 import nnpoly as nn
 from nnpoly.backends import registry
+from nnpoly.primitives import IMPLEMENTATIONS
 
 DOCS = ROOT / "docs"
 MADE = (DOCS / "auto", DOCS / "api" / "generated")  # by the build
@@ -69,6 +70,15 @@ def _public() -> Iterator[tuple[str, object]]:
 )
 def test_public_names_are_documented(name: str, value: object) -> None:
     assert inspect.getdoc(value)
+
+
+def test_the_table_of_primitives_lists_what_backends_have() -> None:
+    pytest.importorskip("sphinx")
+    implemented = runpy.run_path(str(DOCS / "_ext" / "generated.py"))["implemented"]()
+    for name in ("numpy", "torch", "jax", "cupy"):
+        if registry.backends()[name]:
+            own = {primitive for library, primitive in IMPLEMENTATIONS if library == name}
+            assert own <= {primitive for primitive, library in implemented if library == name}
 
 
 # The API reference: docs/api/*.rst

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRIMITIVES, NUMPY = "nnpoly/primitives.py", "nnpoly/backends/numpy/kernels.py"
+PRIMITIVES = "nnpoly/primitives/definitions.py"
+NUMPY = "nnpoly/backends/numpy/kernels.py"
 CUPY = "nnpoly/backends/cupy"
 
 
@@ -51,14 +52,15 @@ MUTATIONS = [
     Mutation(
         "cross-entropy's delta lacks 1/n",
         PRIMITIVES,
-        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta / n",
-        "exps / total - target)\n    return narrowed(ops, scores, xp.sum(losses) / n, delta",
+        "exps / total - target)\n    loss, delta = narrowed(ops, scores, "
+        "xp.sum(losses) / n, delta / n",
+        "exps / total - target)\n    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta",
     ),
     Mutation(
         "sample weights are forgotten",
         PRIMITIVES,
-        "tuple(sample_weight[:, None] * array for array in arrays)",
-        "arrays",
+        "return sample_weight[:, None] * losses, sample_weight[:, None] * slopes",
+        "return losses, slopes",
     ),
     Mutation(
         "NumPy's delta lacks 1/n", NUMPY, "flat[at_label] -= 1.0 / n", "flat[at_label] -= 1.0"
@@ -102,9 +104,9 @@ MUTATIONS = [
     Mutation("dropout is not inverted", PRIMITIVES, "* (1.0 / (1.0 - rate))", "* 1.0"),
     Mutation(
         "the shuffle is not keyed by the epoch",
-        "nnpoly/training/trainer.py",
-        ", len(self.history) + ahead)",
-        ", 0)",
+        "nnpoly/data/batches.py",
+        "host.permutation(n, self.seed, number)",
+        "host.permutation(n, self.seed, 0)",
     ),
     Mutation(
         "CUDA: a tile is read before it is whole",
@@ -118,7 +120,7 @@ MUTATIONS = [
     Mutation(
         "CUDA: a graph keeps new arrays to itself",
         f"{CUPY}/graph.py",
-        "        state.take(State(*changed))\n        launch",
+        "        _assign(state, changed)\n        launch",
         "        launch",
     ),
     Mutation(

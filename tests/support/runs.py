@@ -72,6 +72,7 @@ def train(folder: Path, epochs: int, pauses: Sequence[Pause], **options: Any) ->
     Returns the trainer's state, the history, the callbacks' states and the logs.
     """
     place = {name: options.pop(name) for name in ("backend", "device") if name in options}
+    progress = options.pop("progress", False)
     t, used = trainer(**place), callbacks(folder, pauses, **options)
     history = t.fit(
         *data(),
@@ -79,6 +80,7 @@ def train(folder: Path, epochs: int, pauses: Sequence[Pause], **options: Any) ->
         batch_size=8,
         validation=data(20, 6),
         callbacks=used,
+        progress=progress,
         resume=folder / MODEL,
     )
     return [*state(t), vars(history), [c.state() for c in used if hasattr(c, "state")], log(folder)]

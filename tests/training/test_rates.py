@@ -138,7 +138,7 @@ def test_the_trainer_stays_as_it_is_after_an_error(monkeypatch):
 
     monkeypatch.setattr(host, "permutation", failing)
     with pytest.raises(KeyboardInterrupt):
-        nn.find_learning_rate(t, X, y)
+        nn.find_learning_rate(t, X, y, batch_size=8)
     assert facts(t) == before
 
 

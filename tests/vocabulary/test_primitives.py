@@ -16,10 +16,10 @@ from agreement import call, check, each, rounded
 from cases import CASES, Case
 from conftest import VARIANTS
 
-from nnpoly import activations, primitives
+from nnpoly import activations
 from nnpoly.activations import Activation
 from nnpoly.backends import get, registry
-from nnpoly.primitives import IMPLEMENTATIONS, TABLE, Implementation, Ops, implements
+from nnpoly.primitives import IMPLEMENTATIONS, TABLE, Implementation, Ops, implements, table
 
 ALL = [case for cases in CASES.values() for case in cases]
 NUMPY = next(variant for variant in VARIANTS if variant.id == "numpy")
@@ -172,7 +172,7 @@ def test_gradients_already_in_their_place_are_kept():
 @pytest.fixture
 def fake(monkeypatch) -> Callable[..., None]:
     """Register implementations of sgd on a backend called fake, for one test."""
-    monkeypatch.setattr(primitives, "IMPLEMENTATIONS", {})
+    monkeypatch.setattr(table, "IMPLEMENTATIONS", {})
 
     def register(answer: str, guard: Callable[..., bool] | None = None) -> None:
         implements("sgd", "fake", guard)(lambda ops, w, g, learning_rate: answer)
@@ -209,6 +209,6 @@ def test_implementations_need_a_primitive():
 
 def test_hidden_calls_are_dispatched_too(monkeypatch):
     """A definition that calls another primitive gets the backend's implementation of it."""
-    monkeypatch.setattr(primitives, "IMPLEMENTATIONS", {})
+    monkeypatch.setattr(table, "IMPLEMENTATIONS", {})
     implements("normal_cdf", "fake")(lambda ops, z: 0.25)
     assert Ops(xp, "fake").activate(np.array([4.0]), activations.gelu) == 1.0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from ... import _checks
 from ...primitives import Array, Ops
@@ -53,7 +53,7 @@ class CuPy(Backend):
             return Ops(xp)
         return CudaOps(CuBLAS() if ABSENT else Lt())
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, cupy.ndarray)
 
     def device(self, device: Any) -> Any:
@@ -67,7 +67,7 @@ class CuPy(Backend):
             raise ValueError(f"cupy: `device` must be an integer in [0, {count}), got {device!r}.")
         return chosen
 
-    def from_host(self, array: host.HostArray, device: Any) -> Array:
+    def from_host(self, array: host.HostArray, device: Any) -> cupy.ndarray:
         with device:
             return cupy.array(array)
 
@@ -88,13 +88,13 @@ class CuPy(Backend):
         with array.device:
             return super().convert(array, dtype, device)
 
-    def move(self, array: Array, device: Any) -> Array:
+    def move(self, array: Array, device: Any) -> cupy.ndarray:
         if array.device == device:
             return array
         with device:
             return cupy.array(array)
 
-    def copy(self, array: Array) -> Array:
+    def copy(self, array: cupy.ndarray) -> cupy.ndarray:
         with array.device:
             return array.copy()
 
@@ -112,7 +112,7 @@ class CuPy(Backend):
 
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
         ops = self._ops_of(spec.precision)
-        one_by_one, dtype = partial(step, ops), spec.scratch.flat.dtype
+        one_by_one, dtype = partial(step, ops), spec.scratch.gradient.dtype
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
         if self._mode != "graph" or not isinstance(ops, CudaOps):

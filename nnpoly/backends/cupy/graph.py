@@ -21,10 +21,9 @@ import numpy as np
 
 from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients
-from ...primitives import Array
 from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .kernels import all_small
-from .launching import NULL, at, launch, recorded, rows_and_columns, targets
+from .launching import NULL, Array, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
 
 FORMS = 8  # graphs that are kept
@@ -37,7 +36,7 @@ SMALL_ALONE = "where all products are small; else kernel by kernel, for lack of 
 
 
 class Form(NamedTuple):
-    """What a graph depends on, beside the network: its arrays' shapes."""
+    """The shapes that a graph was captured for."""
 
     rows: int
     classes: bool  # whether targets are class indices
@@ -384,7 +383,8 @@ def _form(batch: Batch, rows: int, steps: int = 1) -> Form:
 
 def _contiguous(batch: Batch) -> Batch:
     """The arrays as kernels can read them."""
-    return Batch(*(None if a is None else cupy.ascontiguousarray(a) for a in batch))
+    arrays: Iterator[Any] = (None if a is None else cupy.ascontiguousarray(a) for a in batch)
+    return Batch(*arrays)
 
 
 @contextmanager

@@ -5,7 +5,8 @@
 // CuPy makes of arrays and of Python's int, float and bool. Every array is contiguous, row by row.
 // Numbers that a caller gives as `double` are rounded to REAL, as NumPy rounds a Python float.
 //
-// Where a primitive's definition (nnpoly/primitives.py) has the formula, the kernel names it alone.
+// Where a primitive's definition (nnpoly/primitives/definitions.py) has the formula, the kernel
+// names it alone.
 // No kernel's result depends on the order in which blocks or warps run: sums are taken in an order
 // that the shapes fix, and there are no atomics.
 

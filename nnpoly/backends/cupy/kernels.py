@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 
 from ...activations import Activation, Identity
-from ...primitives import TABLE, Array, Scalar, implements
+from ...primitives import TABLE, Scalar, implements
 from ..codes import CODES, known, parameter, read
 from .launching import (
     BLOCKS,
@@ -17,6 +17,7 @@ from .launching import (
     REALS,
     THREADS,
     WARP,
+    Array,
     at,
     launch,
     launch_flat,

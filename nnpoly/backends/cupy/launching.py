@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import cupy
 
-from ...primitives import Array, Scalar
+from ...primitives import Scalar
 
+Array: TypeAlias = "cupy.ndarray"
 Shape: TypeAlias = tuple[int, ...]
 
 TILE, WARP, THREADS, LARGEST = 16, 32, 256, 1024  # but for THREADS, also in kernels.cu

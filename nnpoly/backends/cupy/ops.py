@@ -9,8 +9,8 @@ from typing import Any
 import array_api_compat.cupy as xp
 import cupy
 
-from ...primitives import Array, Ops
-from .launching import recorded
+from ...primitives import Ops
+from .launching import Array, recorded
 from .products import CuBLAS
 
 

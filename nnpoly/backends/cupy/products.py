@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...primitives import Array
+from .launching import Array
 
 try:
     from nvmath.bindings import cublasLt as lt  # noqa: N813

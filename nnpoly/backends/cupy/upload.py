@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import cupy
 import cupyx
 
-from ...primitives import Array
 from .. import host
-from .launching import recorded
+from .launching import Array, recorded
 
 
 class _Copy(NamedTuple):

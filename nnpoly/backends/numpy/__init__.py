@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class Arena(Ops):
 
     def __init__(self, backend: str) -> None:
         super().__init__(host.namespace(), backend)
-        self._arrays: list[Array] = []
+        self._arrays: list[host.HostArray] = []
         self._next = 0
 
     def rewind(self) -> None:
         """Hand the arrays out from the first again."""
         self._next = 0
 
-    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> host.HostArray:
         place = self._next
         self._next = place + 1
         if place == len(self._arrays):
@@ -53,7 +53,7 @@ class NumPy(Backend):
     def __init__(self, core: ModuleType | None = None, core_absent: str = "not asked for") -> None:
         self._core, self._core_absent = core, core_absent
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, np.ndarray | np.generic)
 
     def device(self, device: Any) -> Any:
@@ -64,8 +64,8 @@ class NumPy(Backend):
     def room(self, device: Any) -> int | None:
         return None  # the data are where they are computed with
 
-    def from_host(self, array: Array, device: Any) -> Array:
-        return array
+    def from_host(self, array: host.HostArray, device: Any) -> Array:
+        return cast("Array", array)
 
     def move(self, array: Array, device: Any) -> Array:
         return array
@@ -90,15 +90,15 @@ class NumPy(Backend):
 
         return steps(spec, one_by_one, self.copy)
 
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Any] | None:
+    def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
         if self._core is None:
             return None
         from .prediction import prediction
 
-        return prediction(chain, np.dtype(dtype))
+        return cast("Callable[..., Array | None] | None", prediction(chain, np.dtype(dtype)))
 
     def zero_dimensional(self, value: Any) -> Array:
-        return np.asarray(value)
+        return cast("Array", np.asarray(value))
 
     def set_num_threads(self, count: int) -> None:
         if self._core is not None:

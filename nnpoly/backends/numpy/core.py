@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..._core import ffi, lib
-from ...primitives import Array
 from .. import threads
 from ..host import READABLE
+from ..host import HostArray as Array
 
 VARIABLE = "NNPOLY_ISA"
 

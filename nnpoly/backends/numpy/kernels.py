@@ -6,14 +6,15 @@ Where the C core was built, its implementations stand before those of this file 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...activations import Activation, Identity, ReLU, Tanh
-from ...primitives import TAIL_CENTRE, TAIL_END, Array, Ops, implements, tail_series
+from ...primitives import TAIL_CENTRE, TAIL_END, Ops, implements, tail_series
 from .. import codes
+from ..host import HostArray as Array
 
 # Element-wise chains run over blocks of 256 KiB in float32: several fit the cache together, and the
 # arithmetic of a block takes far longer than the call.
@@ -44,47 +45,49 @@ def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
     return _activate_into(ops, pre, activation, ops.scratch(pre.shape, pre.dtype))
 
 
-def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array) -> Array:
+def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array | None) -> Array:
     """Write sigma(pre) into post, which may be pre itself or, for a new array, None."""
     if type(activation) is ReLU:
         return np.maximum(pre, 0.0, out=post)
     if type(activation) is Tanh:
         return np.tanh(pre, out=post)
     post = np.empty_like(pre) if post is None else post
+    value: Callable[..., Any] = activation.value  # which takes arrays of any library
     for pre_part, post_part in _blocks(pre, post):
-        post_part[...] = activation.value(ops, pre_part)
+        post_part[...] = value(ops, pre_part)
     return post
 
 
-def _read(d_post: Array, pre: Array, post: Array, activation: Activation) -> Array:
+def _read(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> Array:
     """Return the array that the derivative reads; d_post where it reads none."""
     array = codes.read(activation, pre, post)
     return d_post if array is None else array
 
 
-def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
+def _accepts_delta(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> bool:
     same = type(activation) is Identity
     return same or _contiguous(d_post, _read(d_post, pre, post, activation))
 
 
 @implements("activation_delta", "numpy", guard=_accepts_delta)
 def _activation_delta(
-    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, d_post: Array, pre: Array | None, post: Array, activation: Activation
 ) -> Array:
     if type(activation) is Identity:
         return d_post
     if type(activation) is ReLU:
-        passes = np.greater(post, 0.0, out=ops.scratch(post.shape, np.bool_))
+        passes: Array = np.greater(post, 0.0, out=ops.scratch(post.shape, np.bool_))
         return np.multiply(d_post, passes, out=d_post)
+    slope: Callable[..., Any] = activation.slope
     for d_part, part in _blocks(d_post, _read(d_post, pre, post, activation)):
-        d_part *= activation.slope(ops, part, part)
+        d_part *= slope(ops, part, part)
     return d_post
 
 
 @implements("dense", "numpy")
 def _dense(
     ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
-) -> tuple[Array, Array]:
+) -> tuple[Array | None, Array]:
     pre = np.dot(x, W.T, out=ops.scratch((x.shape[0], W.shape[0]), x.dtype))
     pre += b
     if keep_pre or activation.reads == "pre" or type(activation) is Identity:
@@ -94,10 +97,11 @@ def _dense(
 
 @implements("dense_delta", "numpy")
 def _dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Activation
 ) -> Array:
     d_post = np.dot(delta, W, out=ops.scratch((delta.shape[0], W.shape[1]), W.dtype))
-    return ops.activation_delta(d_post, pre, post, activation)
+    below: Array = ops.activation_delta(d_post, pre, post, activation)
+    return below
 
 
 @implements("dense_gradients", "numpy", guard=lambda delta, x, out=None: out is not None)
@@ -189,7 +193,7 @@ def _normal_cdf_block(z: Array, q: Array) -> None:
 def _temporary(ops: Ops, w: Array) -> Array:
     """Return room for a block of w."""
     shape = (min(w.size, BLOCK),)
-    scratch = ops.scratch(shape, w.dtype)
+    scratch: Array | None = ops.scratch(shape, w.dtype)
     return np.empty(shape, w.dtype) if scratch is None else scratch
 
 

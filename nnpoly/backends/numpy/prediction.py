@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._core import lib
 from ...layers import Layer
-from ...primitives import Array
+from ..host import HostArray as Array
 from .chains import reason_against, table_of
 from .core import check, dtype_code, pointer
 
@@ -23,7 +23,7 @@ OUTPUTS = {
 FEW_ROWS, LITTLE_WORK = 128, 1 << 20
 
 
-def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array] | None:
+def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array | None] | None:
     """The forward pass of these layers as one call of the C core, or None."""
     return None if reason_against(chain, dtype) else ForwardPass(chain, dtype)
 
@@ -37,7 +37,7 @@ class ForwardPass:
         self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in self._layers)
         self._head = dtype_code(dtype), self._layers, len(chain)
 
-    def __call__(self, w: Array, x: Array, output: str) -> Array:
+    def __call__(self, w: Array, x: Any, output: str) -> Array | None:
         """Compute f: (n, K), or None for an x that C cannot read as it is.
 
         Threads take different rows, so a few rows of a large network are also left to the layers

@@ -12,15 +12,16 @@ import numpy as np
 
 from ..._core import ffi, lib
 from ...activations import Activation, Identity
-from ...primitives import Array, Ops, implements
+from ...primitives import Ops, implements
 from ..codes import CODES, known, parameter, read
+from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
 from .core import INT64, check, dtype_code, floats, pointer, readable, writable
 from .rules import UPDATES, Rule
 
 
 def _new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    array = ops.scratch(shape, dtype)
+    array: Array | None = ops.scratch(shape, dtype)
     return np.empty(shape, dtype) if array is None else array
 
 
@@ -50,7 +51,7 @@ def _fits(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
     return array is None or (readable(dtype, array) and array.shape == shape)
 
 
-def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
+def _accepts_delta(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> bool:
     return (
         known(activation)
         and floats(d_post)
@@ -61,7 +62,7 @@ def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activatio
 
 @implements("activation_delta", "numpy", guard=_accepts_delta)
 def _activation_delta(
-    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, d_post: Array, pre: Array | None, post: Array, activation: Activation
 ) -> Array:
     if type(activation) is Identity:
         return d_post
@@ -87,7 +88,7 @@ def _accepts_dense(
 @implements("dense", "numpy", guard=_accepts_dense)
 def _dense(
     ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
-) -> tuple[Array, Array]:
+) -> tuple[Array | None, Array]:
     n, m_in = x.shape
     m = W.shape[0]
     post = _new(ops, (n, m), x.dtype)
@@ -103,7 +104,7 @@ def _dense(
 
 
 def _accepts_dense_delta(
-    delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+    delta: Array, W: Array, pre: Array | None, post: Array, activation: Activation
 ) -> bool:
     return (
         known(activation)
@@ -116,7 +117,7 @@ def _accepts_dense_delta(
 
 @implements("dense_delta", "numpy", guard=_accepts_dense_delta)
 def _dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Activation
+    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Activation
 ) -> Array:
     n = delta.shape[0]
     m_next, m = W.shape

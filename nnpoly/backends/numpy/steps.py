@@ -5,9 +5,9 @@ Every result has the bits of the same step taken op by op.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..._core import ffi, lib
 from ...losses import Loss
 from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
+from ..host import HostArray
 from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .chains import reason_against, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
@@ -28,6 +29,9 @@ LOSSES = {
 }
 
 NULL = ffi.NULL
+# NumPy's functions as of the arrays of any library, which a step takes and gives.
+empty = cast("Callable[..., Array]", np.empty)
+copy_of = cast("Callable[[Array], Array]", np.copy)
 SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
 
 
@@ -45,7 +49,7 @@ def _reason_against(spec: Spec) -> str:
     loss, optimizer = type(spec.loss), type(spec.optimizer)
     if loss not in LOSSES or optimizer not in RULES:
         return f"{loss.__name__} or {optimizer.__name__} is not one of the C core's"
-    return reason_against(spec.chain, spec.scratch.flat.dtype)
+    return reason_against(spec.chain, spec.scratch.gradient.dtype)
 
 
 class Places(NamedTuple):
@@ -72,7 +76,7 @@ class PlannedSteps(Steps):
     ) -> None:
         path = "one call of the C core a step, and for many steps of an epoch"
         super().__init__(one_by_one, copy, path)
-        self._gradient = spec.scratch.flat  # (P,), overwritten by every step
+        self._gradient = spec.scratch.gradient  # (P,), overwritten by every step
         self._dtype = self._gradient.dtype
         self._moments = spec.optimizer.moments
         self._classes = spec.loss.labels == "classes"
@@ -95,19 +99,21 @@ class PlannedSteps(Steps):
             return super().step(state, batch, coefficients, key)
         return loss, state
 
-    def step_unchecked(self, state: State, x: Any, y: Any, coefficients: Coefficients) -> Array:
+    def step_unchecked(
+        self, state: State, x: Any, y: Any, coefficients: Coefficients
+    ) -> Array | None:
         """Take one step in place; C looks at the targets, and refuses wrong ones."""
         places = self.places(x, y)
         return None if places is None else self._take(state, places, coefficients)
 
-    def _take(self, state: State, batch: Places, coefficients: Coefficients) -> Array:
+    def _take(self, state: State, batch: Places, coefficients: Coefficients) -> Array | None:
         """Take one step; its loss, or None where C refuses an array or a target."""
         if state is not self._state and not self.point_to(state):
             return None
         rates = self._rates
         for field, value in zip(self.fields, coefficients, strict=True):
             setattr(rates, field, value)
-        loss = np.empty((), self._dtype)
+        loss = empty((), self._dtype)
         status = lib.nnpoly_plan_step(self.plan, self.arrays, *batch, rates, pointer(loss))
         if status == 0:
             return loss
@@ -140,11 +146,11 @@ class PlannedSteps(Steps):
                 left += epoch.done < len(arrays[0])
         taken = []
         for request, arrays in zip(requests, kept, strict=True):
-            w = request.state.w
+            w: Any = request.state.w
             taken.append(Taken(arrays[0].tolist(), [float(w.max()), float(w.min())]))
         return taken
 
-    def describe(self, request: Request, epoch: Any) -> tuple[Array, ...] | None:
+    def describe(self, request: Request, epoch: Any) -> tuple[HostArray, ...] | None:
         """Fill in C's `epoch`: the losses' array, then others that must outlive the call.
 
         None where C cannot read the arrays.
@@ -154,7 +160,8 @@ class PlannedSteps(Steps):
             request.state is not self._state and not self.point_to(request.state)
         ):
             return None
-        for array in request.data:
+        arrays: Iterable[Any] = request.data
+        for array in arrays:
             if array is not None and not array.flags.aligned:
                 return None
         steps, fields = len(request.coefficients), len(self.fields)
@@ -174,7 +181,7 @@ class PlannedSteps(Steps):
     def copied(self, state: State) -> State:
         """Return a copy; dense layers have no buffers."""
         w, moments, buffers = state
-        return State(w.copy(), tuple(map(np.copy, moments)), buffers)
+        return State(copy_of(w), tuple(map(copy_of, moments)), buffers)
 
     def bytes(self) -> int:
         """The bytes that the plan has for batches."""
@@ -234,7 +241,7 @@ def _new_plan(layers: Any, spec: Spec, rule: int) -> Any:
     loss: Loss = spec.loss
     optimizer: Optimizer = spec.optimizer
     training = ffi.new("struct nnpoly_training *")
-    training.dtype = dtype_code(spec.scratch.flat.dtype)
+    training.dtype = dtype_code(spec.scratch.gradient.dtype)
     training.depth, training.layers = len(layers), layers
     training.loss, training.rule = LOSSES[type(loss)], rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)

@@ -1,138 +1,12 @@
-"""The table of primitives: every computation of the library, written once in the array API.
-
-The text of a primitive is its definition. A backend may register a faster implementation with a
-guard that says which arguments it accepts; where the guard says no, the definition runs. One
-parametrised test walks the table and compares every registered implementation with the definition
-in float64, so no fast path can exist untested.
-
-A primitive's first argument is `ops`, the table bound to one backend (`Ops`): `ops.xp` is the array
-namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three rules hold:
-
-- a definition is pure: it modifies none of its arguments and knows no backend;
-- arguments named in `donates` are given away: an implementation may overwrite them and return them;
-- hyper-parameters are Python floats (or traced scalars), so they never promote an array.
-"""
+"""The definitions: every computation of the library, written once in the array API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVarTuple, cast
 
-Array: TypeAlias = Any
-Scalar: TypeAlias = Any  # a Python float, or a traced 0-d array in a compiled step
-
-
-class Elementwise(Protocol):
-    """What primitives know of an activation: sigma and sigma', and what sigma' reads."""
-
-    @property
-    def reads(self) -> str:
-        """What `slope` looks at: "pre", "post" or "none"."""
-
-    def value(self, ops: Ops, pre: Array) -> Array:
-        """sigma(pre)."""
-
-    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
-        """sigma'(pre)."""
-
-
-class Implementation(NamedTuple):
-    """A backend's faster way to compute a primitive; `guard` sees the same arguments."""
-
-    function: Callable[..., Any]
-    guard: Callable[..., bool] | None
-
-
-class Primitive(NamedTuple):
-    """One row of the table."""
-
-    name: str
-    definition: Callable[..., Any]
-    donates: tuple[str, ...]
-
-    def bind(self, ops: Ops, implementations: Sequence[Implementation]) -> Callable[..., Any]:
-        """Return the callable that tries `implementations` in order, then the definition."""
-        call: Callable[..., Any] = partial(self.definition, ops)
-        for implementation in reversed(implementations):
-            call = _prefer(ops, implementation, call)
-        return call
-
-
-def _prefer(ops: Ops, fast: Implementation, fallback: Callable[..., Any]) -> Callable[..., Any]:
-    function, guard = fast
-    if guard is None:
-        return partial(function, ops)
-
-    def dispatch(*args: Any, **options: Any) -> Any:
-        if guard(*args, **options):
-            return function(ops, *args, **options)
-        return fallback(*args, **options)
-
-    return dispatch
-
-
-TABLE: dict[str, Primitive] = {}
-IMPLEMENTATIONS: dict[tuple[str | None, str], list[Implementation]] = {}
-
-
-def primitive(
-    *, donates: tuple[str, ...] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a definition into the table."""
-
-    def enter(definition: Callable[..., Any]) -> Callable[..., Any]:
-        name = definition.__name__
-        TABLE[name] = Primitive(name, definition, donates)
-        return definition
-
-    return enter
-
-
-def implements(
-    name: str, backend: str, guard: Callable[..., bool] | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register an implementation of primitive `name`; the last one registered is tried first.
-
-    It must stand in the backend's module, which is imported before the backend's table is bound.
-    """
-
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        rows = IMPLEMENTATIONS.setdefault((backend, TABLE[name].name), [])
-        rows.insert(0, Implementation(function, guard))
-        return function
-
-    return register
-
-
-class Ops:
-    """The table bound to one backend: its attributes are the primitives, without their `ops`.
-
-    Each is bound when it is first used, once.
-
-    Parameters
-    ----------
-    xp
-        The backend's array namespace.
-    backend
-        Whose implementations to prefer; None for the definitions alone.
-    """
-
-    def __init__(self, xp: Any, backend: str | None = None) -> None:
-        self.xp = xp
-        self.backend = backend
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in TABLE:
-            raise AttributeError(f"Ops: no primitive is called {name!r}.")
-        call = TABLE[name].bind(self, IMPLEMENTATIONS.get((self.backend, name), []))
-        setattr(self, name, call)
-        return call
-
-    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Return an array to write a result into that does not outlive the step, or None."""
-        return None
-
+from .arrays import Array, Scalar
+from .table import Elementwise, Ops, primitive
 
 # Layers
 
@@ -145,10 +19,13 @@ def activate(ops: Ops, pre: Array, activation: Elementwise) -> Array:
 
 @primitive(donates=("d_post",))
 def activation_delta(
-    ops: Ops, d_post: Array, pre: Array, post: Array, activation: Elementwise
+    ops: Ops, d_post: Array, pre: Array | None, post: Array, activation: Elementwise
 ) -> Array:
-    """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre)."""
-    return d_post * activation.slope(ops, pre, post)
+    """Derivative with respect to pre from that with respect to post: d_post * sigma'(pre).
+
+    pre may be None where sigma' does not read it.
+    """
+    return d_post * activation.slope(ops, cast("Array", pre), post)
 
 
 @primitive()
@@ -166,13 +43,14 @@ def dense(
 
 @primitive()
 def dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array, post: Array, activation: Elementwise
+    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Elementwise
 ) -> Array:
     """Derivative with respect to the pre-activations one layer down: (delta W) * sigma'(pre).
 
     delta: (n, m_next); W: (m_next, m); pre, post: (n, m). Returns (n, m).
     """
-    return ops.activation_delta(delta @ W, pre, post, activation)
+    below: Array = ops.activation_delta(delta @ W, pre, post, activation)
+    return below
 
 
 @primitive(donates=("out",))
@@ -239,7 +117,7 @@ TAIL_DOUBLE = (
 
 
 def tail_series(eps: float) -> tuple[float, ...]:
-    """Return the coefficients of q, the highest first, for a machine epsilon of `eps`."""
+    """The coefficients of q, the highest first, for a machine epsilon of `eps`."""
     return (TAIL_SINGLE if eps > 1e-8 else TAIL_DOUBLE)[::-1]
 
 
@@ -260,7 +138,7 @@ def normal_cdf(ops: Ops, z: Array) -> Array:
 
 
 @primitive()
-def dropout_scale(ops: Ops, x: Array, rate: float, key: Scalar, path: int) -> Array:
+def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) -> Array:
     """Factors of inverted dropout, shaped like x: (n, m): 0 with probability rate, else 1/(1-rate).
 
     Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
@@ -285,7 +163,7 @@ def _mix(h: Array) -> Array:
 
 
 def _device(x: Array) -> Any:
-    """Return the device of x, or None where tracing hides it."""
+    """The device of x, or None where tracing hides it."""
     device = getattr(x, "device", None)
     return None if callable(device) else device
 
@@ -294,34 +172,39 @@ def _device(x: Array) -> Any:
 # With sample_weight s: (n,), the loss is 1/n sum_i s_i l_i, and row i of delta is times s_i.
 
 
-def widened(ops: Ops, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays of half precision in single precision; others, and None, as they are.
+Rest = TypeVarTuple("Rest")
+
+
+def widened(ops: Ops, first: Array, *rest: *Rest) -> tuple[Array, *Rest]:
+    """Arrays of half precision in single precision; others, and None, as they are.
 
     Half precision ends at 65504, so that neither the losses of a batch can be added up in it, nor
     can a sum be divided by more samples. The first array decides.
     """
-    xp, dtype = ops.xp, arrays[0].dtype
+    xp, dtype = ops.xp, first.dtype
     if xp.finfo(dtype).bits > 16:
-        return arrays
-    return tuple(
+        return first, *rest
+    given: tuple[Any, ...] = (first, *rest)
+    wide: tuple[Any, ...] = tuple(
         array if array is None or array.dtype != dtype else xp.astype(array, xp.float32)
-        for array in arrays
+        for array in given
     )
+    return wide
 
 
 def narrowed(ops: Ops, like: Array, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays in the floating type of `like`."""
+    """Arrays in the floating type of `like`."""
     if like.dtype == arrays[0].dtype:
         return arrays
     # `asarray`, since NumPy's `astype` refuses its scalars.
     return tuple(ops.xp.asarray(array, dtype=like.dtype) for array in arrays)
 
 
-def _weighted(sample_weight: Array | None, *arrays: Array) -> tuple[Array, ...]:
-    """Return arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
+def _weighted(sample_weight: Array | None, losses: Array, slopes: Array) -> tuple[Array, Array]:
+    """Arrays (n, K) with row i times sample_weight[i]; None stands for ones."""
     if sample_weight is None:
-        return arrays
-    return tuple(sample_weight[:, None] * array for array in arrays)
+        return losses, slopes
+    return sample_weight[:, None] * losses, sample_weight[:, None] * slopes
 
 
 @primitive()
@@ -358,7 +241,8 @@ def cross_entropy(
     target = ops.one_hot(y, z)
     losses = target * (xp.log(total) - shifted)
     losses, delta = _weighted(sample_weight, losses, exps / total - target)
-    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    return loss, delta
 
 
 @primitive()
@@ -377,7 +261,8 @@ def logistic(
     losses = positive - z * y + xp.log1p(small)
     f = xp.where(z >= 0, xp.ones_like(small), small) / (1.0 + small)
     losses, delta = _weighted(sample_weight, losses, f - y)
-    return narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    loss, delta = narrowed(ops, scores, xp.sum(losses) / n, delta / n)
+    return loss, delta
 
 
 @primitive()
@@ -392,7 +277,8 @@ def squared_error(
     f, y, sample_weight = widened(ops, scores, y, sample_weight)
     difference = f - y
     squares, delta = _weighted(sample_weight, difference * difference, difference)
-    return narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
+    loss, delta = narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
+    return loss, delta
 
 
 # Data and the flat vector
@@ -406,7 +292,10 @@ def gather(ops: Ops, x: Array, indices: Array) -> Array:
 
 @primitive(donates=("out", "views"))
 def flatten(
-    ops: Ops, pieces: Sequence[Array], out: Array = None, views: Sequence[Array] | None = None
+    ops: Ops,
+    pieces: Sequence[Array],
+    out: Array | None = None,
+    views: Sequence[Array] | None = None,
 ) -> Array:
     """One vector of all pieces in order; an implementation may fill `out`, given its views."""
     return ops.xp.concat([ops.xp.reshape(piece, (-1,)) for piece in pieces])
