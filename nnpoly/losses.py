@@ -67,6 +67,12 @@ class Loss(Described):
         n = scores.shape[0]
         z, y, sample_weight = widened(ops, scores, y, sample_weight)
         losses, slopes = self.each(ops, z, y)
+        if tuple(losses.shape) != (n,) or slopes.shape != scores.shape:
+            raise ValueError(
+                f"{type(self).__name__}.each: must return losses {(n,)} and slopes "
+                f"{tuple(scores.shape)}, got {tuple(losses.shape)} and {tuple(slopes.shape)}. Sum "
+                "each sample's loss over the outputs: axis=1."
+            )
         if sample_weight is not None:
             losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
         loss, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)

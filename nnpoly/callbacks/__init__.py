@@ -10,7 +10,8 @@ have more methods, each of which is optional:
     Called once training is over, whether by its epochs, by a callback, by Ctrl-C or by an error.
 `can_wait()`
     The number of epochs that may pass before this must be called, at least 1. It is then called
-    for each of them in order, with the network of the last one, and the epochs take less time.
+    for each of them in order, with the network and `trainer.history` of the last one, and the
+    epochs take less time.
     Without this method it is called after every epoch.
 `state()`
     What the callback remembers: a dict of JSON values, numbers and NumPy arrays. `Checkpoint`

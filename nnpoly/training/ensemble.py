@@ -163,6 +163,8 @@ class Ensemble:
         """Take the next epoch of all, or leave all as they were; those that fail stop alone."""
         errors: dict[int, NonFiniteLossError] = {}
         with ExitStack() as stack:
+            for stepper in sorted((member.stepper for member in members), key=id):
+                stack.enter_context(stepper.lock)  # in one order, also of another ensemble's
             transactions = [stack.enter_context(member.transaction()) for member in members]
             epochs = [member.batches() for member in members]
             taken = _take(members, epochs)

@@ -69,7 +69,7 @@ class Loop:
 
     def _take_one(self) -> int:
         """Take the next epoch, record it and announce it."""
-        with Transaction(self._stepper, *self._histories):
+        with self._stepper.lock, Transaction(self._stepper, *self._histories):
             number = len(self._histories[0].loss)
             batches = self._data.epoch(number)
             losses, extremes = self._steps(batches)
@@ -102,8 +102,9 @@ class Loop:
         if count < 2:
             return 0
         assert isinstance(self._data, ArrayData)
-        with Transaction(self._stepper) as transaction:
-            first = len(self._histories[0].loss)
+        trained, history = self._histories
+        with self._stepper.lock, Transaction(self._stepper, trained) as transaction:
+            first = len(trained.loss)
             parts = list(map(self._data.epoch, range(first, first + count)))
             taken = self._stepper.run(parts)
             if taken is None:
@@ -112,21 +113,18 @@ class Loop:
             if not all(map(math.isfinite, [*taken.losses, *taken.extremes])):
                 transaction.undo()
                 return 0
-        steps = parts[0].steps
-        starts = range(0, len(taken.losses), steps)
-        losses = iter([parts[0].mean(taken.losses[i : i + steps]) for i in starts])
+            steps = parts[0].steps
+            starts = range(0, len(taken.losses), steps)
+            losses = [parts[0].mean(taken.losses[i : i + steps]) for i in starts]
+            trained.loss.extend(losses)
+        later = iter(losses)
         try:
-            for loss in losses:
-                self._record(loss)
+            for loss in later:
+                history.loss.append(loss)
                 self._announce()
         finally:  # all epochs have been taken, whatever a callback does
-            for loss in losses:
-                self._record(loss)
+            history.loss.extend(later)
         return count
-
-    def _record(self, loss: float) -> None:
-        for history in self._histories:
-            history.loss.append(loss)
 
     def _announce(self) -> None:
         if self._bar is not None:
@@ -138,19 +136,15 @@ class Loop:
 class Transaction:
     """A block of code after which a stepper and histories are as they were, if it raises.
 
-    It holds the stepper's lock.
+    Enter the stepper's lock first, by a `with`: Ctrl-C between its taking and the block would leave
+    it taken.
     """
 
     def __init__(self, stepper: Stepper, *histories: History) -> None:
         self._stepper, self._histories = stepper, histories
 
     def __enter__(self) -> Transaction:
-        self._stepper.lock.acquire()
-        try:
-            self._snapshot = self._stepper.snapshot()
-        except BaseException:
-            self._stepper.lock.release()
-            raise
+        self._snapshot = self._stepper.snapshot()
         self._lengths = list(map(History.lengths, self._histories))
         return self
 
@@ -166,11 +160,8 @@ class Transaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if kind is not None:
-                self.undo()
-        finally:
-            self._stepper.lock.release()
+        if kind is not None:
+            self.undo()
 
 
 def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1) -> Taken:

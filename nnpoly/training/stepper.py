@@ -75,18 +75,18 @@ class Stepper:
         moments = tuple(self._zeros() for _ in optimizer.moments)
         self._state = State(network.w, moments, network.buffers)
         self._replaced = network.replaced
-        self._compile(optimizer, loss)
+        self._use(self._compiled_for(optimizer, loss))
 
     def _zeros(self) -> Array:
         place = self.network.place
         with place.scope():
             return place.backend.xp.zeros_like(self.network.w)
 
-    def _compile(self, optimizer: Optimizer, loss: Loss) -> None:
-        """Have the backend make the steps of this network, loss and optimiser."""
+    def _compiled_for(self, optimizer: Optimizer, loss: Loss) -> Compiled:
+        """The steps of this network, loss and optimiser, as the backend makes them."""
         spec = spec_of(self.network, loss, optimizer, self.precision)
         steps = self.network.place.backend.steps(spec, partial(training_step, spec))
-        self._use(Compiled(loss, optimizer, spec, steps))
+        return Compiled(loss, optimizer, spec, steps)
 
     def _use(self, compiled: Compiled) -> None:
         self._compiled, self.steps = compiled, compiled.steps
@@ -133,9 +133,10 @@ class Stepper:
                     born = self.t
                 if born:
                     births[name] = born
-            self.births = births
-            self._state = self.state._replace(moments=tuple(moments))
-            self._compile(optimizer, self.loss if loss is None else loss)
+            state = self.state._replace(moments=tuple(moments))
+            compiled = self._compiled_for(optimizer, self.loss if loss is None else loss)
+            self.births, self._state = births, state  # nothing can fail from here on
+            self._use(compiled)
 
     def snapshot(self) -> Snapshot:
         """A copy of everything that steps change."""
@@ -168,7 +169,7 @@ class Stepper:
         self.__dict__.update(kept, lock=RLock())
         net = self.network
         self._state = State(net.w, tuple(map(net.from_host, moments)), net.buffers)
-        self._compile(self.optimizer, self.loss)
+        self._use(self._compiled_for(self.optimizer, self.loss))
 
     # What steps depend on
 

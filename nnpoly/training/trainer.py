@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 from .. import _checks, losses
@@ -144,9 +144,11 @@ class Trainer:
         """The learning rate of the newest step, its factor included; before any, of the first."""
         return float(self.stepper.coefficients(max(self.t, 1))[0])
 
-    def transaction(self) -> Transaction:
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
         """A context after which the trainer is as it was before, if its block raises."""
-        return Transaction(self.stepper, self.history)
+        with self.stepper.lock, Transaction(self.stepper, self.history) as transaction:
+            yield transaction
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the callbacks of a fit that runs."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import sys
+import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 
 import nnpoly as nn
 from nnpoly.backends import registry
+from nnpoly.data import batches
 from nnpoly.training import epochs as loop
 from nnpoly.training.stepper import Stepper
 
@@ -208,3 +213,121 @@ def test_the_loop_can_be_read_in_a_minute():
         assert sum(seen.values()) < 80
         assert len(seen) <= 10
     assert loop.__file__ in seen
+
+
+# Ctrl-C at any moment
+
+
+def interrupted_at(place: int, run: Callable[[], Any]) -> int:
+    """Run, with Ctrl-C at a line of the loop over epochs. Returns how many lines there were."""
+    count = itertools.count(1)
+    reached = 0
+
+    def line(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal reached
+        if event == "line":
+            reached = next(count)
+            if reached == place:
+                raise KeyboardInterrupt
+        return line
+
+    def call(frame: Any, event: str, argument: Any) -> Any:
+        return line if frame.f_code.co_filename in (loop.__file__, batches.__file__) else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return reached
+
+
+@pytest.mark.parametrize("options", [{}, {"validation": (X, y)}], ids=["several", "validation"])
+def test_whole_epochs_remain_wherever_a_fit_is_interrupted(options, monkeypatch):
+    """Also while the losses of several epochs, which one call took, are recorded."""
+    monkeypatch.setattr(loop, "SECONDS", 1e9)
+    epochs = 6
+    after = []
+    for count in range(epochs + 1):
+        t = trainer()
+        if count:
+            t.fit(X, y, count, 8, **options)
+        after.append((t.network.w.tobytes(), t.t, t.history))
+    lines = interrupted_at(0, lambda: trainer().fit(X, y, epochs, 8, **options))
+    for place in range(1, lines + 1):
+        t = trainer()
+        interrupted_at(place, lambda: t.fit(X, y, epochs, 8, **options))  # noqa: B023
+        assert (t.network.w.tobytes(), t.t, t.history) == after[len(t.history)], place
+
+
+def free(stepper: Stepper) -> bool:
+    """Whether another thread could take steps."""
+    found: list[bool] = []
+
+    def take() -> None:
+        found.append(stepper.lock.acquire(timeout=1.0))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize("method", ["snapshot", "lengths"])
+def test_an_interrupted_transaction_holds_no_lock(method, monkeypatch):
+    def interrupted(self: Any) -> Any:
+        raise KeyboardInterrupt
+
+    t = trainer()
+    monkeypatch.setattr(Stepper if method == "snapshot" else nn.History, method, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(X, y, 2, 4)
+    assert free(t.stepper)
+
+
+def test_ensembles_take_their_members_locks_in_one_order():
+    """Two ensembles of the same trainers, each in a thread, would wait for one another."""
+    taken: list[int] = []
+
+    class Lock:
+        def __init__(self, number: int) -> None:
+            self.number, self.lock = number, threading.RLock()
+
+        def __enter__(self) -> None:
+            taken.append(self.number)
+            self.lock.acquire()
+
+        def __exit__(self, *error: object) -> None:
+            self.lock.release()
+
+        acquire = __enter__
+        release = __exit__
+
+    members = [trainer(seed=seed) for seed in range(3)]
+    for number, member in enumerate(members):
+        member.stepper.lock = Lock(number)  # type: ignore[assignment]
+    orders = []
+    for each in (members, members[::-1]):
+        taken.clear()
+        nn.Ensemble(each).fit(X, y, 1)
+        orders.append(list(dict.fromkeys(taken)))
+    assert orders[0] == orders[1]
+
+
+def test_a_change_that_fails_changes_nothing(monkeypatch):
+    t = trainer(nn.SGD(0.1, momentum=0.9))
+    t.fit(X, y, 2, 4)
+    before = [t.optimizer, t.stepper.moments["v"].tobytes(), dict(t.stepper.births)]
+
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(t.network.place.backend), "steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        t.optimizer = nn.Adam(0.01)
+    monkeypatch.undo()
+    assert [t.optimizer, t.stepper.moments["v"].tobytes(), dict(t.stepper.births)] == before
+    t.fit(X, y, 1, 4)

@@ -421,3 +421,20 @@ def test_one_large_error_fits_half_precision(backend_variant):
         value, delta = MSE().value_and_delta(place.backend.ops, *arrays)
     assert float(place.host(value)) == 703.0  # 300^2 / 128
     assert float(place.host(delta)[5, 0]) == 300 / 64 == 4.6875
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_loss_of_ones_own_gives_a_number_a_sample(outputs):
+    """Losses (n, 1) times weights (n,) would be (n, n), whose sum is another loss."""
+
+    class Unsummed(nn.losses.Loss):
+        output = "identity"
+
+        def each(self, ops, scores, y):
+            return (scores - y) ** 2, 2.0 * (scores - y)
+
+    trainer = nn.Trainer(nn.MLP([2, 3, outputs], output="identity"), loss=Unsummed())
+    X, y = np.ones((4, 2)), np.ones((4, outputs))
+    for weights in (None, [1.0, 2.0, 3.0, 4.0]):
+        with pytest.raises(ValueError, match=rf"Unsummed.each: .*\(4,\).*got \(4, {outputs}\)"):
+            trainer.fit(X, y, 1, sample_weight=weights)
