@@ -56,6 +56,12 @@ class Loss(Described):
     output = ""
     labels = "reals"
 
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        if "each" in vars(cls) and "value_and_delta" not in vars(cls):
+            # Not that of a class above, which may compute its own loss without `each`.
+            cls.value_and_delta = Loss.value_and_delta  # type: ignore[method-assign]
+
     def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         """Return every sample's loss: (n,), and its derivative by the scores: (n, K)."""
         raise NotImplementedError

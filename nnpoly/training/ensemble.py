@@ -176,18 +176,16 @@ class Ensemble:
                     errors[member.index] = error
             if len(errors) == len(members):
                 raise errors[members[0].index]
+        self.failures |= errors
         for member in members:
             if member.index in errors:
-                self._fail(member, errors[member.index])
-
-    def _fail(self, member: _Member, error: NonFiniteLossError) -> None:
-        member.calls.stop()
-        self.failures[member.index] = error
-        warnings.warn(
-            f"Ensemble.fit: member {member.index} has stopped, the others go on. {error}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+                member.calls.stop()
+        for index, failure in errors.items():  # at the end, since a warning may be an error
+            warnings.warn(
+                f"Ensemble.fit: member {index} has stopped, the others go on. {failure}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def predict(self, X: Any) -> Prediction:
         """Return the mean and the standard deviation of the members' predictions. X: (n, m_0).

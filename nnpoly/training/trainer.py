@@ -414,7 +414,8 @@ class Trainer:
         """Write network, optimiser, moments, step and history to one file; see `Trainer.load`."""
         from . import files  # here, since `import nnpoly` does without it
 
-        files.save(self.stepper, self.history, self.calls, path, extra)
+        with self.stepper.lock:
+            files.save(self.stepper, self.history, self.calls, path, extra)
 
     @classmethod
     def load(

@@ -437,3 +437,19 @@ def test_two_classes_of_one_name_are_not_mistaken_for_each_other():
 def test_a_class_that_was_not_imported_is_named():
     with pytest.raises(ValueError, match=r"^load: .* knows no 'Foreign'\. If it is .* your own"):
         construct({"type": "Foreign"})
+
+
+@pytest.mark.parametrize("kind", [nn.losses.MSE, nn.losses.Huber])
+def test_each_of_a_subclass_is_what_is_trained_on(kind):
+    """Also of a loss of the library's that has a fused primitive."""
+
+    class Doubled(kind):
+        def each(self, ops, scores, y):
+            difference = scores - y
+            return ops.xp.sum(difference * difference, axis=1), 2.0 * difference
+
+    net = nn.MLP([3, 2], output="identity", dtype="float64")
+    X, Y = np.eye(3), np.ones((3, 2))
+    want = np.mean(np.sum((net(X) - Y) ** 2, axis=1))
+    assert float(net.loss(X, Y, loss=Doubled())) == pytest.approx(want)
+    assert float(nn.Trainer(net, nn.SGD(0.1), Doubled()).step(X, Y)) == pytest.approx(want)

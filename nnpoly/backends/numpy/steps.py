@@ -47,8 +47,10 @@ def steps(
 def _reason_against(spec: Spec) -> str:
     """Why no plan can take the steps; empty if one can."""
     loss, optimizer = type(spec.loss), type(spec.optimizer)
-    if loss not in LOSSES or optimizer not in RULES:
-        return f"{loss.__name__} or {optimizer.__name__} is not one of the C core's"
+    if loss not in LOSSES:
+        return f"{loss.__name__} is not one of the C core's losses"
+    if optimizer not in RULES:
+        return f"{optimizer.__name__} is not one of the C core's optimisers"
     return reason_against(spec.chain, spec.scratch.gradient.dtype)
 
 
