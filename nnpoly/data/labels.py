@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
+from .._described import Described
 from ..backends import host, registry
 from ..primitives import Array
 
 
-@dataclass(frozen=True)
-class OneHot:
+class OneHot(Described):
     """Encoder and decoder between arbitrary class labels and one-hot rows or class indices.
 
     Parameters
@@ -45,7 +44,7 @@ class OneHot:
                 f"OneHot: `classes` must be different labels of one kind, at least one, got "
                 f"{self.classes!r}."
             )
-        object.__setattr__(self, "classes", classes)
+        self._set(classes=classes)
 
     @classmethod
     def fit(cls, labels: Any) -> OneHot:

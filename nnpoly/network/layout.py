@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..backends.steps import Views
 from ..layers import Layer
@@ -14,8 +13,7 @@ from ..primitives import Array, Namespace
 A = TypeVar("A")  # an array, of the network's library or of the host
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """The place of one parameter in the flat vector."""
 
     layer: int
