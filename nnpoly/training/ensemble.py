@@ -12,9 +12,9 @@ from ..backends.steps import Taken
 from ..data.batches import ArrayData, Batches
 from ..primitives import Array
 from .calls import Calls, check_callbacks
-from .epochs import NonFiniteLossError, Transaction, one_by_one, require_finite
+from .epochs import NonFiniteLossError, Transaction, one_by_one, record
 from .evaluation import Evaluation
-from .history import Callback, EpochRecord, History
+from .history import Callback, History
 from .progress import Progress
 from .stepper import run_together
 from .trainer import Trainer
@@ -234,9 +234,13 @@ class _Member:
         check_callbacks("Ensemble.fit", callbacks)
         self.calls = Calls(trainer, callbacks, History())
 
+    @property
+    def _histories(self) -> tuple[History, History]:
+        return self.trainer.history, self.calls.history
+
     def transaction(self) -> Transaction:
         """The transaction of the member's next epoch."""
-        return Transaction(self.stepper, self.trainer.history, self.calls.history)
+        return Transaction(self.stepper, *self._histories)
 
     def batches(self) -> Batches:
         """The batches of the next epoch."""
@@ -244,13 +248,7 @@ class _Member:
 
     def finish(self, batches: Batches, taken: Taken) -> None:
         """Look at an epoch's losses and parameters, evaluate, and record it."""
-        history = self.trainer.history
-        require_finite(len(history) + 1, *taken)
-        record = EpochRecord(batches.mean(taken.losses))
-        if self._evaluation is not None:
-            record = self._evaluation(self.stepper.evaluated(), record.loss)
-        history.append(record)
-        self.calls.history.append(record)
+        record(self.stepper, self._histories, self._evaluation, batches, taken)
 
 
 def _take(members: Sequence[_Member], epochs: Sequence[Batches]) -> list[Taken]:

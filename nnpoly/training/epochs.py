@@ -70,15 +70,9 @@ class Loop:
     def _take_one(self) -> int:
         """Take the next epoch, record it and announce it."""
         with self._stepper.lock, Transaction(self._stepper, *self._histories):
-            number = len(self._histories[0].loss)
-            batches = self._data.epoch(number)
-            losses, extremes = self._steps(batches)
-            require_finite(number + 1, losses, extremes)
-            record = EpochRecord(batches.mean(losses))
-            if self._evaluation is not None:
-                record = self._evaluation(self._stepper.evaluated(), record.loss)
-            for history in self._histories:
-                history.append(record)
+            batches = self._data.epoch(len(self._histories[0]))
+            taken = self._steps(batches)
+            record(self._stepper, self._histories, self._evaluation, batches, taken)
         self._announce()
         return 1
 
@@ -170,6 +164,25 @@ def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1)
     net = stepper.network
     values = fetch(net, [*losses, *extremes_of(net)])
     return Taken(values[:-2], values[-2:])
+
+
+def record(
+    stepper: Stepper,
+    histories: tuple[History, History],
+    evaluation: Evaluation | None,
+    batches: Batches | Stream,
+    taken: Taken,
+) -> None:
+    """Look at an epoch's losses and parameters, evaluate, and add the epoch to the histories.
+
+    histories: the trainer's, which numbers the epochs, and the fit's.
+    """
+    require_finite(len(histories[0]) + 1, *taken)
+    newest = EpochRecord(batches.mean(taken.losses))
+    if evaluation is not None:
+        newest = evaluation(stepper.evaluated(), newest.loss)
+    for history in histories:
+        history.append(newest)
 
 
 def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float]) -> None:
