@@ -44,3 +44,9 @@ def parameter(activation: Activation) -> float:
 def read(activation: Activation, pre: A | None, post: A) -> A | None:
     """The array that the activation's derivative reads; None where it reads none."""
     return {"pre": pre, "post": post, "none": None}[activation.reads]
+
+
+def read_beside(d_post: A, activation: Activation, pre: A | None, post: A) -> A:
+    """The array that the activation's derivative reads; d_post itself where it reads none."""
+    array = read(activation, pre, post)
+    return d_post if array is None else array

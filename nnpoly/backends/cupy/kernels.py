@@ -9,7 +9,7 @@ import cupy
 
 from ...activations import Activation, Identity
 from ...primitives import TABLE, Scalar, implements
-from ..codes import CODES, known, parameter, read
+from ..codes import CODES, known, parameter, read, read_beside
 from .launching import (
     BLOCKS,
     LARGEST,
@@ -73,14 +73,8 @@ def _activate(ops: CudaOps, pre: Array, activation: Activation) -> Array:
     return post
 
 
-def _read(d_post: Array, pre: Array, post: Array, activation: Activation) -> Array:
-    """Return the array that the derivative reads; d_post where it reads none."""
-    array = read(activation, pre, post)
-    return d_post if array is None else array
-
-
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
-    return known(activation) and _plain(d_post, _read(d_post, pre, post, activation))
+    return known(activation) and _plain(d_post, read_beside(d_post, activation, pre, post))
 
 
 @implements("activation_delta", "cupy", guard=_accepts_delta)
@@ -89,7 +83,7 @@ def _activation_delta(
 ) -> Array:
     if type(activation) is Identity:
         return d_post
-    arrays = d_post, _read(d_post, pre, post, activation)
+    arrays = d_post, read_beside(d_post, activation, pre, post)
     launch_flat("activation_delta", d_post, *arrays, d_post.size, *_coded(activation))
     return d_post
 

@@ -58,15 +58,9 @@ def _activate_into(ops: Ops, pre: Array, activation: Activation, post: Array | N
     return post
 
 
-def _read(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> Array:
-    """Return the array that the derivative reads; d_post where it reads none."""
-    array = codes.read(activation, pre, post)
-    return d_post if array is None else array
-
-
 def _accepts_delta(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> bool:
     same = type(activation) is Identity
-    return same or _contiguous(d_post, _read(d_post, pre, post, activation))
+    return same or _contiguous(d_post, codes.read_beside(d_post, activation, pre, post))
 
 
 @implements("activation_delta", "numpy", guard=_accepts_delta)
@@ -79,7 +73,8 @@ def _activation_delta(
         passes: Array = np.greater(post, 0.0, out=ops.scratch(post.shape, np.bool_))
         return np.multiply(d_post, passes, out=d_post)
     slope: Callable[..., Any] = activation.slope
-    for d_part, part in _blocks(d_post, _read(d_post, pre, post, activation)):
+    operand = codes.read_beside(d_post, activation, pre, post)
+    for d_part, part in _blocks(d_post, operand):
         d_part *= slope(ops, part, part)
     return d_post
 
