@@ -114,6 +114,16 @@ def built_core() -> Any:
     return core
 
 
+@pytest.fixture
+def restored_core() -> Iterator[None]:
+    """The C core, whose ISA and threads are the same after the test as before it."""
+    lib = built_core().lib
+    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
+    yield
+    lib.nnpoly_set_isa(isa)
+    lib.nnpoly_set_num_threads(threads)
+
+
 GPU = [] if STANDIN else [pytest.mark.gpu]  # marks of modules that need CuPy
 
 
@@ -155,6 +165,20 @@ def placed(backend_variant: Variant) -> Iterator[Variant]:
     """One variant a backend in its own scope, for what a network calls in there."""
     with backend_variant.scope():
         yield backend_variant
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function of an object and its functions' names, whose calls then fail the test."""
+
+    def work(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("work began before the arguments were checked")
+
+    def forbidding(owner: Any, *names: str) -> None:
+        for name in names:
+            monkeypatch.setattr(owner, name, work)
+
+    return forbidding
 
 
 @pytest.fixture

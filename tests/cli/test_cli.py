@@ -179,15 +179,10 @@ def test_figure_leaves_pyplot_alone():
 
 
 @pytest.fixture
-def no_work(monkeypatch):
+def no_work(forbid):
     """Fail where work begins."""
-
-    def work(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("work began before the arguments were checked")
-
-    monkeypatch.setattr(nn.Trainer, "step", work)
-    monkeypatch.setattr(nn.Trainer, "fit", work)
-    monkeypatch.setattr(testing, "parity_report", work)
+    forbid(nn.Trainer, "step", "fit")
+    forbid(testing, "parity_report")
 
 
 WRONG = [

@@ -425,14 +425,10 @@ def test_patience_ends_the_training(tmp_path, capsys):
 
 
 @pytest.fixture
-def no_work(monkeypatch):
+def no_work(forbid):
     """Fail where work begins."""
-
-    def work(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("work began before the arguments were checked")
-
-    monkeypatch.setattr(nn.Trainer, "fit", work)
-    monkeypatch.setattr(nn.Network, "__call__", work)
+    forbid(nn.Trainer, "fit")
+    forbid(nn.Network, "__call__")
 
 
 WRONG = [

@@ -23,6 +23,8 @@ core = built_core()
 from nnpoly.backends.numpy import primitives  # noqa: E402  it needs the core
 
 lib, ffi = core.lib, core.ffi
+
+pytestmark = pytest.mark.usefixtures("restored_core")
 NUMPY = next(variant for variant in VARIANTS if variant.id == "numpy")
 EDGES = edges()
 IN_C = sorted(
@@ -35,14 +37,6 @@ FUSED = [isa for isa in ISAS if isa != "baseline"]
 
 every_kernel = pytest.mark.parametrize("primitive", IN_C)
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
-    yield
-    lib.nnpoly_set_isa(isa)
-    lib.nnpoly_set_num_threads(threads)
 
 
 def use(isa: str, threads: int) -> None:

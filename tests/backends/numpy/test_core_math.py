@@ -7,7 +7,7 @@ twice the smallest normal number is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import mpmath
 import numpy as np
@@ -19,6 +19,8 @@ from nnpoly.backends import codes
 
 core = built_core()
 lib, ffi = core.lib, core.ffi
+
+pytestmark = pytest.mark.usefixtures("restored_core")
 
 EXP = lib.NNPOLY_EXP
 CODES = {name: codes.CODES[type(sigma)] for name, sigma in activations.BY_NAME.items()}
@@ -37,13 +39,6 @@ EXACT: dict[str, tuple[int, Callable[[mpmath.mpf], mpmath.mpf]]] = {
 
 every_isa = pytest.mark.parametrize("isa", core.isas())
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    isa = lib.nnpoly_isa()
-    yield
-    lib.nnpoly_set_isa(isa)
 
 
 def apply(isa: str, code: int, z: np.ndarray) -> np.ndarray:

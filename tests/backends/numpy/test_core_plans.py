@@ -20,18 +20,12 @@ from nnpoly.backends import codes, get
 core = built_core()
 lib, ffi = core.lib, core.ffi
 
+pytestmark = pytest.mark.usefixtures("restored_core")
+
 ACTIVATIONS = [kind() for kind in codes.ACTIVATIONS]
 
 every_isa = pytest.mark.parametrize("isa", core.isas())
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
-    yield
-    lib.nnpoly_set_isa(isa)
-    lib.nnpoly_set_num_threads(threads)
 
 
 def data(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import chain
 from threading import Barrier, Thread
 from typing import Any
@@ -24,6 +23,8 @@ from nnpoly.training.epochs import Loop
 
 core = built_core()
 lib = core.lib
+
+pytestmark = pytest.mark.usefixtures("restored_core")
 
 rng = np.random.default_rng(5)
 X = rng.normal(size=(101, 6)).astype("f4")
@@ -51,14 +52,6 @@ OPTIMIZERS = [
     nn.AdamW(0.01, clip_norm=0.1, ema=0.99),
     nn.SGD(0.1, ema=0.0),
 ]
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
-    yield
-    lib.nnpoly_set_isa(isa)
-    lib.nnpoly_set_num_threads(threads)
 
 
 def trainer(
