@@ -70,7 +70,7 @@ class Loop:
     def _take_one(self) -> int:
         """Take the next epoch, record it and announce it."""
         with self._stepper.lock, Transaction(self._stepper, *self._histories):
-            batches = self._data.epoch(len(self._histories[0]))
+            batches = self._data.epoch(len(self._histories[0].loss))
             taken = self._steps(batches)
             record(self._stepper, self._histories, self._evaluation, batches, taken)
         self._announce()
@@ -177,7 +177,7 @@ def record(
 
     histories: the trainer's, which numbers the epochs, and the fit's.
     """
-    require_finite(len(histories[0]) + 1, *taken)
+    require_finite(len(histories[0].loss) + 1, *taken)
     newest = EpochRecord(batches.mean(taken.losses))
     if evaluation is not None:
         newest = evaluation(stepper.evaluated(), newest.loss)
