@@ -12,7 +12,7 @@ from .backends import host as _host  # noqa: F401  # isort: skip
 from . import activations, initializers, losses, metrics, schedules
 from .backends.info import __version__ as __version__
 from .backends.info import show_config
-from .backends.registry import backends, use_backend
+from .backends.registry import use_backend
 from .backends.threads import set_num_threads
 from .data import OneHot, one_hot
 from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
@@ -23,6 +23,7 @@ from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from . import callbacks, plotting, testing, theory
+    from .backends.registry import backends  # what calling the package does
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
 

@@ -5,10 +5,11 @@ counts the steps, t = 1, 2, .... What depends on these counts alone (learning ra
 corrections) is computed on the host in Python floats, `coefficients(t)`; the update itself is pure
 and runs on any backend.
 
-Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does; torch,
-optax and Keras add it outside, g / (sqrt(s) + eps). `eps_inside_sqrt=False` gives that form. The
-same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(eps) = 1e-4 inside and
-1e-8 outside, so gradients far below 1e-4 take much smaller steps inside.
+Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does. torch
+adds it outside, g / (sqrt(s) + eps), which `eps_inside_sqrt=False` gives; optax and Keras do so in
+Adam alone (docs/slips.md has a table). The same eps means different floors: with eps = 1e-8 the
+smallest divisor is sqrt(eps) = 1e-4 inside and 1e-8 outside, so gradients far below 1e-4 take much
+smaller steps inside.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class AdaGrad(Optimizer):
 
     Warnings
     --------
-    eps is inside the root; most libraries add it outside (`eps_inside_sqrt=False`).
+    eps is inside the root, as in optax and Keras; torch adds it outside (`eps_inside_sqrt=False`).
     """
 
     eps: float = 1e-8
@@ -216,7 +217,7 @@ class RMSProp(Optimizer):
 
     Warnings
     --------
-    eps is inside the root; most libraries add it outside (`eps_inside_sqrt=False`).
+    eps is inside the root, as in optax and Keras; torch adds it outside (`eps_inside_sqrt=False`).
     """
 
     beta: float = 0.9
@@ -275,7 +276,8 @@ class Adam(_AdamLike):
 
     Warnings
     --------
-    eps is inside the root; the paper and most libraries add it outside (`eps_inside_sqrt=False`).
+    eps is inside the root; the paper, torch and optax add it outside (`eps_inside_sqrt=False`).
+    Keras, scikit-learn and thinc add it outside too, but before the correction, to sqrt(s).
 
     Examples
     --------

@@ -228,9 +228,9 @@ assert turned["Adam"][1] > turned["Adam"][0]
 # Epsilon, inside the root or outside
 # -----------------------------------
 # The lecture adds :math:`\varepsilon` *inside* the root, and so does this library:
-# :math:`\eta g / \sqrt{s + \varepsilon}`. The papers, PyTorch, optax and Keras add it *outside*,
+# :math:`\eta g / \sqrt{s + \varepsilon}`. Adam's paper and PyTorch add it *outside*,
 # :math:`\eta g / (\sqrt s + \varepsilon)`. ``eps_inside_sqrt=False`` gives their form, and with it
-# their trajectories.
+# their trajectories. A table in ``docs/slips.md`` has what other libraries do.
 #
 # The same :math:`\varepsilon = 10^{-8}` means different things. In Adam's first step
 # :math:`\hat m = g` and :math:`\hat s = g^2`, so the step is
@@ -238,7 +238,7 @@ assert turned["Adam"][1] > turned["Adam"][0]
 # :math:`\eta` for large gradients. The divisor is never below :math:`\sqrt\varepsilon = 10^{-4}`
 # inside, and :math:`10^{-8}` outside; gradients below that floor take steps in proportion to them,
 # as in gradient descent. So gradients between :math:`10^{-8}` and :math:`10^{-4}` move a parameter
-# by :math:`\eta` in other libraries, and by less here.
+# by :math:`\eta` where eps is outside, and by less here.
 
 gradients = np.logspace(-11, 1, 61)
 first_step = {}

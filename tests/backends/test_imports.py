@@ -21,3 +21,12 @@ def test_a_first_network_imports_little():
     new = process.stdout.split()
     assert "nnpoly.network" in new
     assert [name for name in new if name.startswith(SLOW)] == []
+
+
+def test_the_package_of_backends_is_callable_and_its_modules_can_be_imported_by_name():
+    code = (
+        "import nnpoly.backends.registry as registry, nnpoly as nn\n"
+        "assert nn.backends() == registry.backends()\n"
+        "assert nn.backends.Backend is registry.Backend"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
