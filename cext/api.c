@@ -150,24 +150,21 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
   return run_loss(dtype, &job, loss);
 }
 
-static int run_element_loss(int dtype, int kind, const void *scores, const void *y,
-                            const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
+                        const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+  if (kind <= NNPOLY_CROSS_ENTROPY || kind >= NNPOLY_LOSSES) return NNPOLY_RANGE;
   if (n < 1) return NNPOLY_SHAPE;
   CHECK(dtype, {INPUT, scores, n, K}, {INPUT, y, n, K}, {INPUT | OPTIONAL, weights, n, 1},
         {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
-  struct loss job = {
-      .kind = kind, .scores = scores, .y = y, .weights = weights, .delta = delta, .n = n, .K = K};
+  struct loss job = {.kind = kind,
+                     .a = a,
+                     .scores = scores,
+                     .y = y,
+                     .weights = weights,
+                     .delta = delta,
+                     .n = n,
+                     .K = K};
   return run_loss(dtype, &job, loss);
-}
-
-int nnpoly_logistic(int dtype, const void *scores, const void *y, const void *weights, void *delta,
-                    void *loss, int64_t n, int64_t K) {
-  return run_element_loss(dtype, NNPOLY_LOGISTIC, scores, y, weights, delta, loss, n, K);
-}
-
-int nnpoly_squared_error(int dtype, const void *scores, const void *y, const void *weights,
-                         void *delta, void *loss, int64_t n, int64_t K) {
-  return run_element_loss(dtype, NNPOLY_SQUARED_ERROR, scores, y, weights, delta, loss, n, K);
 }
 
 /* Data */

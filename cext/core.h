@@ -53,6 +53,7 @@ enum { MOST_CHUNKS = 64, CHUNK_STEP = 16 };
 
 struct loss {
   int kind;                    /* enum nnpoly_loss */
+  double a;                    /* as in nnpoly_element_loss */
   const void *scores;          /* (n, K) */
   const void *y;               /* (n, K), or NULL where labels are given */
   const int64_t *labels;       /* (n,) or NULL */
@@ -73,6 +74,8 @@ struct update {
   void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
   double ema;
 };
+
+static inline int wants_probabilities(int loss) { return loss <= NNPOLY_LOGISTIC; }
 
 static inline int uses_m(int rule) {
   return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
@@ -108,8 +111,7 @@ struct kernels {
                   void *scratch);
   /* Write delta, and return the rows' n times loss. */
   double (*cross_entropy)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
-  double (*logistic)(const struct loss *, int64_t row0, int64_t row1);
-  double (*squared_error)(const struct loss *, int64_t row0, int64_t row1);
+  double (*element_loss)(const struct loss *, int64_t row0, int64_t row1);
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1); /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);

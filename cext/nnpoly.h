@@ -115,15 +115,19 @@ int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K)
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
                          const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
-/* loss[0] = 1/n sum_ik [max(z, 0) - z y + log(1 + exp(-|z|))] and delta = (sigmoid(z) - y) / n.
- * scores z, y, delta: (n, K). n must be positive. */
-int nnpoly_logistic(int dtype, const void *scores, const void *y, const void *weights, void *delta,
-                    void *loss, int64_t n, int64_t K);
-
-/* loss[0] = 1/(2n) sum_ik (z - y)^2 and delta = (z - y) / n. scores z, y, delta: (n, K).
- * n must be positive. */
-int nnpoly_squared_error(int dtype, const void *scores, const void *y, const void *weights,
-                         void *delta, void *loss, int64_t n, int64_t K);
+/* loss[0] = 1/n sum_ik l(z, y) and delta = l'(z, y) / n. scores z, y, delta: (n, K). n must be
+ * positive. l and its derivative l' by z are, with r = z - y:
+ *
+ *   LOGISTIC       max(z, 0) - z y + log(1 + exp(-|z|))     sigmoid(z) - y
+ *   SQUARED_ERROR  r^2 / 2                                  r
+ *   ABSOLUTE       |r|                                      sign(r)
+ *   HUBER          l' (r - l' / 2)                          r, within -a..a
+ *   QUANTILE       l' r                                     1 - a if r > 0, -a if r < 0, else 0
+ *   POISSON        exp(z) - y - y (z - log y), 0 log 0 = 0  exp(z) - y
+ *
+ * kind: enum nnpoly_loss without CROSS_ENTROPY. */
+int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
+                        const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
 /* Row i of out = row indices[i] of x. x: (N, row_bytes) and out: (n, row_bytes), in bytes of any
  * type. NNPOLY_RANGE if an index is outside of 0..N-1. */
@@ -167,14 +171,25 @@ struct nnpoly_layer {
   double a;
 };
 
-enum nnpoly_loss { NNPOLY_CROSS_ENTROPY = 0, NNPOLY_LOGISTIC = 1, NNPOLY_SQUARED_ERROR = 2 };
+/* In the order of nnpoly/backends/codes.py. */
+enum nnpoly_loss {
+  NNPOLY_CROSS_ENTROPY,
+  NNPOLY_LOGISTIC,
+  NNPOLY_SQUARED_ERROR,
+  NNPOLY_ABSOLUTE,
+  NNPOLY_HUBER,
+  NNPOLY_QUANTILE,
+  NNPOLY_POISSON,
+  NNPOLY_LOSSES /* how many there are */
+};
 
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
   int loss, rule, eps_inside;
-  double label_smoothing; /* a, in [0, 1): (1 - a) y + a / outputs takes the place of y, with
-                           * NNPOLY_LOGISTIC a / 2; must be 0 with NNPOLY_SQUARED_ERROR */
+  double loss_a;          /* a of nnpoly_element_loss */
+  double label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
+                           * NNPOLY_LOGISTIC s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
@@ -208,9 +223,9 @@ int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch 
  * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.
  * loss[0] is the loss before the step.
  *
- * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, or
- * y is no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a
- * row whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY). */
+ * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
+ * no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a row
+ * whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY); or is below 0 (POISSON). */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);

@@ -29,10 +29,10 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
-  if (t->loss < NNPOLY_CROSS_ENTROPY || t->loss > NNPOLY_SQUARED_ERROR) return 0;
+  if (t->loss < 0 || t->loss >= NNPOLY_LOSSES) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
   if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
-  if (t->label_smoothing > 0 && t->loss == NNPOLY_SQUARED_ERROR) return 0;
+  if (t->label_smoothing > 0 && !wants_probabilities(t->loss)) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
 }
 
@@ -163,14 +163,15 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
 static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
   const struct nnpoly_training *t = &plan->training;
   const int last = t->depth - 1;
-  const double a = t->label_smoothing, K = (double)outputs_of(plan, last);
+  const double smoothed = t->label_smoothing, K = (double)outputs_of(plan, last);
   struct loss loss = {.kind = t->loss,
+                      .a = t->loss_a,
                       .scores = plan->results[last].post,
                       .y = batch->y,
                       .labels = batch->labels,
                       .weights = batch->weights,
-                      .kept = 1.0 - a,
-                      .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * a : a / K,
+                      .kept = 1.0 - smoothed,
+                      .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * smoothed : smoothed / K,
                       .delta = plan->results[last].delta,
                       .n = batch->n,
                       .K = outputs_of(plan, last)};
@@ -375,8 +376,8 @@ static inline double element(int dtype, const void *array, int64_t i) {
  * constant in each copy that this is inlined into. */
 static inline __attribute__((always_inline)) int rows_within(int dtype, int loss, const void *y,
                                                              int64_t n, int64_t K) {
-  const double highest = loss == NNPOLY_SQUARED_ERROR ? DBL_MAX : 1;
-  const double lowest = loss == NNPOLY_SQUARED_ERROR ? -DBL_MAX : 0;
+  const double highest = wants_probabilities(loss) ? 1 : DBL_MAX;
+  const double lowest = wants_probabilities(loss) || loss == NNPOLY_POISSON ? 0 : -DBL_MAX;
   int within = 1;
   for (int64_t i = 0; i < n * K; i++) {
     const double value = element(dtype, y, i);

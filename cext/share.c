@@ -90,11 +90,8 @@ void nnpoly_loss_rows(const struct kernels *kernels, struct loss *loss, int64_t 
   for (int64_t row = row0; row < row1; row += loss->chunk_rows) {
     const int64_t stop = least(row + loss->chunk_rows, row1);
     double *sum = &loss->partial[row / loss->chunk_rows];
-    switch (loss->kind) {
-      case NNPOLY_LOGISTIC: *sum = kernels->logistic(loss, row, stop); break;
-      case NNPOLY_SQUARED_ERROR: *sum = kernels->squared_error(loss, row, stop); break;
-      default: *sum = kernels->cross_entropy(loss, row, stop, scratch);
-    }
+    *sum = loss->kind == NNPOLY_CROSS_ENTROPY ? kernels->cross_entropy(loss, row, stop, scratch)
+                                              : kernels->element_loss(loss, row, stop);
   }
 }
 

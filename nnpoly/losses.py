@@ -85,6 +85,24 @@ class Loss(Described):
         return loss, delta
 
 
+class _Elementwise(Loss):
+    """A loss that is a sum over the outputs."""
+
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return the loss of every output, and its derivative by the score: both (n, K)."""
+        raise NotImplementedError
+
+    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        losses, slopes = self.elements(ops, scores, y)
+        return ops.xp.sum(losses, axis=1), slopes
+
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        loss, delta = ops.element_loss(scores, y, self, sample_weight)
+        return loss, delta
+
+
 # Regression
 
 
@@ -106,7 +124,7 @@ class MSE(Loss):
         return loss, delta
 
 
-class Absolute(Loss):
+class Absolute(_Elementwise):
     """Absolute error, summed over the outputs; the best constant is the median.
 
     Where f = y exactly, 0 is taken as the derivative.
@@ -115,12 +133,12 @@ class Absolute(Loss):
     output = "identity"
     labels = "reals"
 
-    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         difference = scores - y
-        return ops.xp.sum(ops.xp.abs(difference), axis=1), ops.xp.sign(difference)
+        return ops.xp.abs(difference), ops.xp.sign(difference)
 
 
-class Huber(Loss):
+class Huber(_Elementwise):
     """`r^2 / 2` for `|r| <= threshold`, else `threshold (|r| - threshold / 2)`, where r = y - f.
 
     Quadratic near the target and linear far away, so that outliers pull less. Huber 1964.
@@ -133,15 +151,15 @@ class Huber(Loss):
     def __post_init__(self) -> None:
         self._set(threshold=_checks.positive("Huber", "threshold", self.threshold))
 
-    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         xp, difference = ops.xp, scores - y
         limit = xp.full_like(difference, self.threshold)
         far = xp.abs(difference) > limit
         slope = xp.where(far, xp.sign(difference) * limit, difference)
-        return xp.sum(slope * (difference - 0.5 * slope), axis=1), slope
+        return slope * (difference - 0.5 * slope), slope
 
 
-class Quantile(Loss):
+class Quantile(_Elementwise):
     """Pinball loss: q r where r = y - f is positive, else (q - 1) r. Its best constant is the
     q-quantile of y. Koenker and Bassett 1978.
 
@@ -158,14 +176,14 @@ class Quantile(Loss):
             raise ValueError(f"Quantile: `quantile` must be between 0 and 1, got {quantile:g}.")
         self._set(quantile=quantile)
 
-    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         difference = scores - y  # f - y: its sign is the slope's
         side = ops.xp.sign(difference)
         slope = 0.5 * side + (0.5 - self.quantile) * ops.xp.abs(side)
-        return ops.xp.sum(slope * difference, axis=1), slope
+        return slope * difference, slope
 
 
-class Poisson(Loss):
+class Poisson(_Elementwise):
     """Half the Poisson deviance, f - y - y log(f / y), of counts or rates y >= 0; f = exp(scores).
 
     It is the negative log-likelihood of counts, less its least value.
@@ -174,11 +192,11 @@ class Poisson(Loss):
     output = "exp"
     labels = "counts"
 
-    def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         xp = ops.xp
         slope = ops.activate(scores, activations.Exp()) - y
         log_y = xp.log(xp.where(y > 0, y, xp.ones_like(y)))  # y log y is 0 at 0
-        return xp.sum(slope - y * (scores - log_y), axis=1), slope
+        return slope - y * (scores - log_y), slope
 
 
 # Classification

@@ -130,6 +130,34 @@ INLINE vec squared_element(vec z, vec y, vec *delta) {
   return *delta * *delta * (real)0.5;
 }
 
+/* `above` where r > 0, -`below` where r < 0, else r: 0, or NaN. */
+INLINE vec by_side(vec r, vec above, vec below) {
+  return choose(less((vec){0}, r), above, choose(less(r, (vec){0}), -below, r));
+}
+
+INLINE vec absolute_element(vec z, vec y, vec *delta) {
+  *delta = by_side(z - y, set1(1), set1(1));
+  return absolute(z - y);
+}
+
+INLINE vec huber_element(vec z, vec y, vec a, vec *delta) {
+  const vec r = z - y;
+  *delta = choose(less(a, absolute(r)), by_side(r, a, a), r);
+  return *delta * (r - (real)0.5 * *delta);
+}
+
+INLINE vec quantile_element(vec z, vec y, vec a, vec *delta) {
+  const vec r = z - y;
+  *delta = by_side(r, (real)1 - a, a);
+  return *delta * r;
+}
+
+INLINE vec poisson_element(vec z, vec y, vec *delta) {
+  const vec log_y = log_positive(choose(less((vec){0}, y), y, set1(1))); /* 0 log 0 = 0 */
+  *delta = exp_full(z) - y;
+  return *delta - y * (z - log_y);
+}
+
 /* The lanes' sum, always paired in the same way. */
 static double tree_sum(const vec sums[SUM_VECTORS]) {
   double lanes[SUM_LANES];
@@ -140,15 +168,29 @@ static double tree_sum(const vec sums[SUM_VECTORS]) {
   return lanes[0];
 }
 
-enum element_loss { LOGISTIC, SQUARED };
+/* The loss and delta of one element; n times both. `kind` is a constant where it is inlined. */
+INLINE vec element(int kind, vec z, vec y, vec a, vec *delta) {
+  switch (kind) {
+    case NNPOLY_LOGISTIC: return logistic_element(z, y, delta);
+    case NNPOLY_ABSOLUTE: return absolute_element(z, y, delta);
+    case NNPOLY_HUBER: return huber_element(z, y, a, delta);
+    case NNPOLY_QUANTILE: return quantile_element(z, y, a, delta);
+    case NNPOLY_POISSON: return poisson_element(z, y, delta);
+    default: return squared_element(z, y, delta);
+  }
+}
+
+/* Where y = 0, the loss and delta of this score are 0. */
+INLINE real harmless_score(int kind) {
+  return kind == NNPOLY_LOGISTIC || kind == NNPOLY_POISSON ? (real)-1e4 : (real)0;
+}
 
 /* SUM_LANES elements; weights, one an element, or NULL. */
-INLINE void loss_block(enum element_loss kind, const real *z, const real *y, const real *weights,
+INLINE void loss_block(int kind, const real *z, const real *y, const real *weights, vec a,
                        real *delta, vec scale, vec sums[SUM_VECTORS]) {
   UNROLL
   for (int v = 0; v < SUM_VECTORS; v++) {
-    const vec zv = load(z + v * LANES), yv = load(y + v * LANES);
-    vec d, loss = kind == LOGISTIC ? logistic_element(zv, yv, &d) : squared_element(zv, yv, &d);
+    vec d, loss = element(kind, load(z + v * LANES), load(y + v * LANES), a, &d);
     d *= scale;
     if (weights != NULL) {
       const vec weight = load(weights + v * LANES);
@@ -175,8 +217,8 @@ static const real *spread_weights(const struct loss *job, int64_t start, int64_t
 }
 
 /* Elements start..start+count-1, count <= CHUNK. */
-INLINE double sum_elements(enum element_loss kind, int weighted, const struct loss *job,
-                           int64_t start, int64_t count) {
+INLINE double sum_elements(int kind, int weighted, const struct loss *job, int64_t start,
+                           int64_t count) {
   const real *z = (const real *)job->scores + start, *y = (const real *)job->y + start;
   real smoothed[CHUNK];
   if (job->added != 0) {
@@ -184,29 +226,28 @@ INLINE double sum_elements(enum element_loss kind, int weighted, const struct lo
     y = smoothed;
   }
   real *delta = (real *)job->delta + start;
-  const vec scale = set1((real)(1.0 / (double)job->n));
+  const vec scale = set1((real)(1.0 / (double)job->n)), a = set1((real)job->a);
   real room[CHUNK];
   const real *weights = weighted ? spread_weights(job, start, count, room) : NULL;
   vec sums[SUM_VECTORS] = {{0}};
   int64_t i = 0;
   for (; i + SUM_LANES <= count; i += SUM_LANES)
-    loss_block(kind, z + i, y + i, weighted ? weights + i : NULL, delta + i, scale, sums);
+    loss_block(kind, z + i, y + i, weighted ? weights + i : NULL, a, delta + i, scale, sums);
   if (i < count) { /* a last block, padded by scores and targets whose loss is 0 */
     real z_last[SUM_LANES], y_last[SUM_LANES], weights_last[SUM_LANES], delta_last[SUM_LANES];
     for (int j = 0; j < SUM_LANES; j++) {
       const int inside = i + j < count;
-      z_last[j] = inside ? z[i + j] : kind == LOGISTIC ? (real)-1e4 : (real)0;
+      z_last[j] = inside ? z[i + j] : harmless_score(kind);
       y_last[j] = inside ? y[i + j] : (real)0;
       weights_last[j] = weighted && inside ? weights[i + j] : (real)0;
     }
-    loss_block(kind, z_last, y_last, weighted ? weights_last : NULL, delta_last, scale, sums);
+    loss_block(kind, z_last, y_last, weighted ? weights_last : NULL, a, delta_last, scale, sums);
     memcpy(delta + i, delta_last, (size_t)(count - i) * sizeof(real));
   }
   return tree_sum(sums);
 }
 
-INLINE double sum_rows(enum element_loss kind, int weighted, const struct loss *job, int64_t row0,
-                       int64_t row1) {
+INLINE double sum_rows(int kind, int weighted, const struct loss *job, int64_t row0, int64_t row1) {
   const int64_t stop = row1 * job->K;
   double total = 0;
   for (int64_t i = row0 * job->K; i < stop; i += CHUNK)
@@ -214,17 +255,20 @@ INLINE double sum_rows(enum element_loss kind, int weighted, const struct loss *
   return total;
 }
 
-INLINE double element_loss(enum element_loss kind, const struct loss *job, int64_t row0,
-                           int64_t row1) {
+INLINE double sum_of(int kind, const struct loss *job, int64_t row0, int64_t row1) {
   return job->weights == NULL ? sum_rows(kind, 0, job, row0, row1)
                               : sum_rows(kind, 1, job, row0, row1);
 }
 
-static double logistic(const struct loss *job, int64_t row0, int64_t row1) {
-  return element_loss(LOGISTIC, job, row0, row1);
-}
-static double squared_error(const struct loss *job, int64_t row0, int64_t row1) {
-  return element_loss(SQUARED, job, row0, row1);
+static double element_loss(const struct loss *job, int64_t row0, int64_t row1) {
+  switch (job->kind) {
+    case NNPOLY_LOGISTIC: return sum_of(NNPOLY_LOGISTIC, job, row0, row1);
+    case NNPOLY_ABSOLUTE: return sum_of(NNPOLY_ABSOLUTE, job, row0, row1);
+    case NNPOLY_HUBER: return sum_of(NNPOLY_HUBER, job, row0, row1);
+    case NNPOLY_QUANTILE: return sum_of(NNPOLY_QUANTILE, job, row0, row1);
+    case NNPOLY_POISSON: return sum_of(NNPOLY_POISSON, job, row0, row1);
+    default: return sum_of(NNPOLY_SQUARED_ERROR, job, row0, row1);
+  }
 }
 
 /* The gradient's norm. */

@@ -162,6 +162,19 @@ static double weight_of(const void *weights, int64_t row) {
   return weights != NULL ? get(weights, row) : 1;
 }
 
+/* The loss of one element, and its derivative by z. */
+static double element(int kind, double z, double y, double a, double *slope) {
+  const double r = z - y, log_y = y > 0 ? log(y) : 0;
+  switch (kind) {
+    case NNPOLY_LOGISTIC: *slope = 1 / (1 + exp(-z)) - y; return log1p(exp(z)) - z * y;
+    case NNPOLY_SQUARED_ERROR: *slope = r; return r * r / 2;
+    case NNPOLY_ABSOLUTE: *slope = (r > 0) - (r < 0); return fabs(r);
+    case NNPOLY_HUBER: *slope = fmax(-a, fmin(a, r)); return *slope * (r - *slope / 2);
+    case NNPOLY_QUANTILE: *slope = r > 0 ? 1 - a : r < 0 ? -a : 0; return *slope * r;
+    default: *slope = exp(z) - y; return *slope - y * (z - log_y);
+  }
+}
+
 static void losses(int64_t n, int64_t K, int weighted) {
   const void *scores = input(n * K), *y = input(n * K);
   const void *weights = weighted ? row_weights(n) : NULL;
@@ -186,22 +199,18 @@ static void losses(int64_t n, int64_t K, int weighted) {
   }
   near("loss", get(loss, 0), want, (double)(n * K), 0);
   ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, weights, delta, loss, n, K));
-  ok("logistic", nnpoly_logistic(dtype, scores, y, weights, delta, loss, n, K));
-  want = 0;
-  for (int64_t i = 0; i < n * K; i++) {
-    const double z = get(scores, i), weight = weight_of(weights, i / K) / (double)n;
-    want += weight * (log1p(exp(z)) - z * get(y, i));
-    near("delta", get(delta, i), weight * (1 / (1 + exp(-z)) - get(y, i)), 1, weight);
+  for (int kind = NNPOLY_LOGISTIC; kind < NNPOLY_LOSSES; kind++) {
+    const double a = 0.25;
+    ok("element loss", nnpoly_element_loss(dtype, kind, a, scores, y, weights, delta, loss, n, K));
+    want = 0;
+    for (int64_t i = 0; i < n * K; i++) {
+      const double weight = weight_of(weights, i / K) / (double)n;
+      double slope;
+      want += weight * element(kind, get(scores, i), get(y, i), a, &slope);
+      near("delta", get(delta, i), weight * slope, 1, weight);
+    }
+    near("element loss", get(loss, 0), want, (double)(n * K), 1);
   }
-  near("logistic", get(loss, 0), want, (double)(n * K), 1);
-  ok("squares", nnpoly_squared_error(dtype, scores, y, weights, delta, loss, n, K));
-  want = 0;
-  for (int64_t i = 0; i < n * K; i++) {
-    const double weight = weight_of(weights, i / K) / (double)n;
-    want += weight * pow(get(scores, i) - get(y, i), 2) / 2;
-    near("delta", get(delta, i), weight * (get(scores, i) - get(y, i)), 1, 0);
-  }
-  near("squares", get(loss, 0), want, (double)(n * K), 0);
 }
 
 static void data(int64_t N, int64_t n, int64_t row) {
@@ -304,10 +313,12 @@ static void refusals(int64_t n) {
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);
-  for (int kind = NNPOLY_CROSS_ENTROPY; kind <= NNPOLY_SQUARED_ERROR; kind++) {
+  for (int kind = NNPOLY_CROSS_ENTROPY; kind < NNPOLY_LOSSES; kind++) {
+    /* -1 is no count either, and 5 is one. */
+    const int wrong = kind <= NNPOLY_LOGISTIC ? 5 : kind == NNPOLY_POISSON ? 4 : 3;
     training.loss = kind;
     nnpoly_plan *plan = nnpoly_plan_new(&training);
-    for (int i = 0; i < (kind == NNPOLY_SQUARED_ERROR ? 3 : 5); i++) {
+    for (int i = 0; i < wrong; i++) {
       for (int64_t j = 0; j < n * K; j++) set(y, j, 1.0 / K);
       set(y, n * K - 1, bad[i]);
       const int status = nnpoly_plan_step(plan, &state, x, NULL, y, NULL, n, &rates, loss);

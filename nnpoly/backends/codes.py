@@ -1,14 +1,14 @@
-"""Activations as kernels in C and CUDA have them: code, parameter, and the array that they read.
+"""Activations and losses as kernels in C and CUDA have them: codes, parameters, what they read.
 
-The order of the list is that of `enum nnpoly_activation` in cext/nnpoly.h and of `enum Activation`
-in cupy/kernels.cu.
+The orders of the lists are those of `enum nnpoly_activation` and `enum nnpoly_loss` in
+cext/nnpoly.h, and of `enum Activation` and `enum Loss` in cupy/kernels.cu.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from .. import activations
+from .. import activations, losses
 from ..activations import Activation
 
 A = TypeVar("A")  # a library's array
@@ -30,6 +30,17 @@ ACTIVATIONS: tuple[type[Activation], ...] = (
 )
 CODES = {kind: code for code, kind in enumerate(ACTIVATIONS)}
 
+_LOSSES: tuple[type, ...] = (
+    losses.CrossEntropy,
+    losses.Logistic,
+    losses.MSE,
+    losses.Absolute,
+    losses.Huber,
+    losses.Quantile,
+    losses.Poisson,
+)
+LOSSES = {kind: code for code, kind in enumerate(_LOSSES)}
+
 
 def known(activation: Activation) -> bool:
     """Whether the kernels have the activation. A subclass may compute something else."""
@@ -50,3 +61,8 @@ def read_beside(d_post: A, activation: Activation, pre: A | None, post: A) -> A:
     """The array that the activation's derivative reads; d_post itself where it reads none."""
     array = read(activation, pre, post)
     return d_post if array is None else array
+
+
+def loss_parameter(loss: object) -> float:
+    """The loss's parameter; 0 where it has none."""
+    return float(getattr(loss, "threshold", getattr(loss, "quantile", 0.0)))

@@ -18,6 +18,7 @@ from .definitions import TAIL_CENTRE, TAIL_END, narrowed, tail_series, widened
 from .table import (
     IMPLEMENTATIONS,
     TABLE,
+    ElementLoss,
     Elementwise,
     Implementation,
     Ops,
@@ -32,6 +33,7 @@ __all__ = [
     "TAIL_CENTRE",
     "TAIL_END",
     "Array",
+    "ElementLoss",
     "Elementwise",
     "Implementation",
     "Namespace",

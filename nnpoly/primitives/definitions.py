@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVarTuple, cast
 
 from .arrays import Array, Scalar
-from .table import Elementwise, Ops, primitive
+from .table import ElementLoss, Elementwise, Ops, primitive
 
 # Layers
 
@@ -279,6 +279,21 @@ def squared_error(
     squares, delta = _weighted(sample_weight, difference * difference, difference)
     loss, delta = narrowed(ops, scores, ops.xp.sum(squares) / (2 * n), delta / n)
     return loss, delta
+
+
+@primitive()
+def element_loss(
+    ops: Ops, scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    """A loss that is a sum over the outputs: 1/n sum_ik l(z_ik, y_ik), and delta = l'(z, y) / n.
+
+    scores z, y: (n, K); loss: l and l'; sample_weight: (n,) or None.
+    """
+    n = scores.shape[0]
+    z, y, sample_weight = widened(ops, scores, y, sample_weight)
+    losses, slopes = _weighted(sample_weight, *loss.elements(ops, z, y))
+    total, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
+    return total, delta
 
 
 # Data and the flat vector

@@ -23,6 +23,13 @@ class Elementwise(Protocol):
         """sigma'(pre)."""
 
 
+class ElementLoss(Protocol):
+    """A loss that is a sum over the outputs."""
+
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """l(z, y) and its derivative by z, element by element."""
+
+
 class Implementation(NamedTuple):
     """A backend's faster way to compute a primitive; `guard` sees the same arguments."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations
+from .. import activations, losses
 from ..layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from ..network import MLP, Network
 from ..optimizers import SGD, Adam, AdamW, Optimizer
@@ -64,6 +64,17 @@ def _weighted(rng: np.random.Generator, samples: Samples) -> Samples:
     return samples + [(*args, w) for args, w in zip(samples, weights, strict=True)]
 
 
+def _element_loss(rng: np.random.Generator) -> Samples:
+    """Return arguments of the losses that are sums over the outputs, of moderate scores."""
+    found: Samples = []
+    for loss in (losses.Absolute(), losses.Huber(0.5), losses.Quantile(0.3), losses.Poisson()):
+        for scores, _ in _scores(rng, "r")[:2]:
+            y = 1.0 * rng.poisson(1.0, scores.shape)
+            weights = rng.exponential(size=len(scores))
+            found += [(scores, y, loss), (scores, y, loss, weights)]
+    return found
+
+
 def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
     """Return arguments of an optimiser's update with eps inside and outside the root."""
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
@@ -82,6 +93,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "cross_entropy": lambda r: _weighted(r, _scores(r, "c", "h")),
     "logistic": lambda r: _weighted(r, _scores(r, "p")),
     "squared_error": lambda r: _weighted(r, _scores(r, "r")[:2]),
+    "element_loss": _element_loss,
     "gather": lambda r: [(r.normal(size=(40, 5)), r.integers(0, 40, 9))],
     "flatten": lambda r: [([r.normal(size=(3, 4)), r.normal(size=5)],)],
     "clip_norm": lambda r: [(*_vectors(r, "s"), limit) for limit in (0.5, 1e4)],

@@ -1,4 +1,4 @@
-"""The activations' codes: one order, in Python, in C and in CUDA."""
+"""The activations' and losses' codes: one order, in Python, in C and in CUDA."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from paths import ROOT
 
-from nnpoly import activations
+from nnpoly import activations, losses
 from nnpoly.activations import Activation
 from nnpoly.backends import codes
 
 NAMES = {type(sigma): name.upper() for name, sigma in activations.BY_NAME.items()}
 NAMES[activations.Exp] = "EXP"
 ORDER = [NAMES[kind] for kind in codes.ACTIVATIONS]
+LOSS_NAMES = {type(loss): name.upper() for name, loss in losses.BY_NAME.items()}
+LOSS_NAMES[losses.MSE] = "SQUARED_ERROR"
+LOSS_ORDER = [LOSS_NAMES[kind] for kind in codes.LOSSES]
+CUDA = ROOT / "nnpoly" / "backends" / "cupy" / "kernels.cu"
 
 
 def constants(path: Path, enum: str) -> list[str]:
@@ -32,15 +36,16 @@ def test_every_activation_has_one_code():
     assert list(codes.CODES.values()) == list(range(len(codes.ACTIVATIONS)))
 
 
-def test_c_has_the_same_order():
-    *names, count = constants(ROOT / "cext" / "nnpoly.h", "nnpoly_activation")
-    assert names == [f"NNPOLY_{name}" for name in ORDER]
-    assert count == "NNPOLY_ACTIVATIONS"
+@pytest.mark.parametrize(("what", "order"), [("activation", ORDER), ("loss", LOSS_ORDER)])
+def test_c_has_the_same_order(what, order):
+    *names, count = constants(ROOT / "cext" / "nnpoly.h", f"nnpoly_{what}")
+    assert names == [f"NNPOLY_{name}" for name in order]
+    assert count == ("NNPOLY_ACTIVATIONS" if what == "activation" else "NNPOLY_LOSSES")
 
 
-def test_cuda_has_the_same_order():
-    path = ROOT / "nnpoly" / "backends" / "cupy" / "kernels.cu"
-    assert constants(path, "Activation") == ORDER
+@pytest.mark.parametrize(("what", "order"), [("Activation", ORDER), ("Loss", LOSS_ORDER)])
+def test_cuda_has_the_same_order(what, order):
+    assert constants(CUDA, what) == order
 
 
 def test_the_compiled_core_has_the_same_codes():
@@ -48,6 +53,9 @@ def test_the_compiled_core_has_the_same_codes():
     for kind, code in codes.CODES.items():
         assert getattr(lib, f"NNPOLY_{NAMES[kind]}") == code
     assert len(codes.CODES) == lib.NNPOLY_ACTIVATIONS
+    for kind, code in codes.LOSSES.items():
+        assert getattr(lib, f"NNPOLY_{LOSS_NAMES[kind]}") == code
+    assert len(codes.LOSSES) == lib.NNPOLY_LOSSES
 
 
 @pytest.mark.parametrize("kind", codes.ACTIVATIONS, ids=NAMES.get)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nnpoly import activations
+from nnpoly import activations, losses
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
 from nnpoly.backends.numpy.kernels import BLOCK
 
@@ -337,6 +337,36 @@ def _squared_error(rng):
     for n, K in SCORES:
         arguments = {"scores": rng.standard_normal((n, K)), "y": rng.standard_normal((n, K))}
         yield from with_and_without_weights(rng, f"{n}x{K}", n * K, arguments)
+
+
+ELEMENT_LOSSES = (
+    losses.Absolute(),
+    losses.Huber(0.5),
+    losses.Quantile(0.3),
+    losses.Poisson(),
+)
+
+
+def element_loss_scale(results, scores, y, loss, sample_weight=None):
+    """Of Poisson's the terms cancel; the others are products of a difference, which is exact."""
+    if not isinstance(loss, losses.Poisson):
+        return [np.abs(result) for result in results]
+    n, s, f = len(scores), column(sample_weight), np.exp(scores)
+    terms = f + y * (1.0 + np.abs(scores) + np.log(np.maximum(y, 1.0)))
+    return [np.sum(s * terms) / n, s * (f + y) / n]
+
+
+@cases("element_loss", element_loss_scale)
+def _element_loss(rng):
+    for loss in ELEMENT_LOSSES:
+        counts = loss.labels == "counts"
+        for n, K in SCORES:
+            scores = rng.standard_normal((n, K))
+            y = 1.0 * rng.poisson(1.0, (n, K)) if counts else rng.standard_normal((n, K))
+            if not counts:
+                y[-1] = scores[-1]  # at the kink, where the slope is 0
+            arguments = {"scores": scores, "y": y, "loss": loss}
+            yield from with_and_without_weights(rng, f"{loss!r}-{n}x{K}", n * K, arguments)
 
 
 # Data and the flat vector

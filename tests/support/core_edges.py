@@ -72,6 +72,11 @@ def losses(rng: np.random.Generator) -> Iterator[Case]:
             yield case(primitive, (n, K, y.ndim), n * K, arguments)
             arguments = {**arguments, "sample_weight": weights}
             yield case(primitive, (n, K, y.ndim, n), n * K, arguments)
+        for loss in cases.ELEMENT_LOSSES:
+            arguments = {"scores": scores, "y": soft, "loss": loss}
+            yield case("element_loss", (repr(loss), n, K), n * K, arguments)
+            arguments = {**arguments, "sample_weight": weights}
+            yield case("element_loss", (repr(loss), n, K, n), n * K, arguments)
 
 
 def rest(rng: np.random.Generator) -> Iterator[Case]:

@@ -314,27 +314,34 @@ extern "C" __global__ void __launch_bounds__(LARGEST)
   leave(part, parts);
 }
 
-extern "C" __global__ void __launch_bounds__(LARGEST)
-    logistic(const T *scores, const T *y, const T *s, T *delta, T *parts, long long n,
-             long long K) {
-  T part = 0;
-  for (long long i = first(); i < n * K; i += stride()) {
-    T z = scores[i], target = y[i];
-    T weight = (s ? s[i / K] : T(1)) / n;
-    part += weight * ((z > 0 ? z : 0) - z * target + log1p(exp(-fabs(z))));
-    delta[i] = weight * (sigmoid(z) - target);
+// In the order of nnpoly/backends/codes.py; a is the parameter of those that have one.
+enum Loss { CROSS_ENTROPY, LOGISTIC, SQUARED_ERROR, ABSOLUTE, HUBER, QUANTILE, POISSON };
+
+__device__ T by_side(T r, T above, T below) {  // r itself where it is 0 or NaN
+  return r > 0 ? above : r < 0 ? -below : r;
+}
+
+// The loss of one element; its derivative by z goes to `slope`.
+__device__ T loss_of(long long kind, T z, T y, T a, T &slope) {
+  T r = z - y;
+  switch (kind) {
+    case LOGISTIC: slope = sigmoid(z) - y; return (z > 0 ? z : 0) - z * y + log1p(exp(-fabs(z)));
+    case ABSOLUTE: slope = by_side(r, 1, 1); return fabs(r);
+    case HUBER: slope = fabs(r) > a ? by_side(r, a, a) : r; return slope * (r - slope / 2);
+    case QUANTILE: slope = by_side(r, 1 - a, a); return slope * r;
+    case POISSON: slope = exp(z) - y; return slope - y * (z - (y > 0 ? log(y) : 0));
+    default: slope = r; return r * r / 2;
   }
-  leave(part, parts);
 }
 
 extern "C" __global__ void __launch_bounds__(LARGEST)
-    squared_error(const T *scores, const T *y, const T *s, T *delta, T *parts, long long n,
-                  long long K) {
+    element_loss(const T *scores, const T *y, const T *s, T *delta, T *parts, long long n,
+                 long long K, long long kind, double a) {
   T part = 0;
   for (long long i = first(); i < n * K; i += stride()) {
-    T difference = scores[i] - y[i], weight = (s ? s[i / K] : T(1)) / n;
-    part += weight * (difference * difference) / 2;
-    delta[i] = weight * difference;
+    T slope, weight = (s ? s[i / K] : T(1)) / n;
+    part += weight * loss_of(kind, scores[i], y[i], a, slope);
+    delta[i] = weight * slope;
   }
   leave(part, parts);
 }

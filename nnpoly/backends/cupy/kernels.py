@@ -8,8 +8,9 @@ from typing import Any
 import cupy
 
 from ...activations import Activation, Identity
+from ...losses import MSE, Logistic, Loss
 from ...primitives import TABLE, Scalar, implements
-from ..codes import CODES, known, parameter, read, read_beside
+from ..codes import CODES, LOSSES, known, loss_parameter, parameter, read, read_beside
 from .launching import (
     BLOCKS,
     LARGEST,
@@ -206,16 +207,17 @@ def _softmax(ops: CudaOps, scores: Array) -> Array:
     return f
 
 
-def _launch_loss(name: str, threads: int, scores: Array, *args: Any) -> tuple[Array, Array]:
-    """Launch a loss over so many threads; args follow the sample weights. Return loss and delta."""
+def _launch_loss(
+    name: str, threads: int, scores: Array, *args: Any, codes: tuple[float, ...]
+) -> tuple[Array, Array]:
+    """Launch a loss over so many threads; codes are the last arguments. Return loss and delta."""
     *inputs, n, K = args
     delta = cupy.empty_like(scores)
     blocks, size = 1, -(-min(threads, LARGEST) // WARP) * WARP
     if threads > TOGETHER:
         blocks, size = min(-(-threads // THREADS), BLOCKS), THREADS
     parts = cupy.empty(blocks, scores.dtype)
-    tail = (_lanes(K),) if name == "cross_entropy" else ()
-    launch(name, scores.dtype, (blocks,), (size,), scores, *inputs, delta, parts, n, K, *tail)
+    launch(name, scores.dtype, (blocks,), (size,), scores, *inputs, delta, parts, n, K, *codes)
     return _summed(parts), delta
 
 
@@ -244,24 +246,42 @@ def _cross_entropy(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
     n, K = scores.shape
-    args = *targets(y), at(sample_weight), n, K
-    return _launch_loss("cross_entropy", n * _lanes(K), scores, *args)
+    args, lanes = (*targets(y), at(sample_weight), n, K), _lanes(K)
+    return _launch_loss("cross_entropy", n * lanes, scores, *args, codes=(lanes,))
+
+
+def _element_loss_of(
+    scores: Array, y: Array, sample_weight: Array | None, kind: type[Loss], a: float = 0.0
+) -> tuple[Array, Array]:
+    args = y, at(sample_weight), *scores.shape
+    return _launch_loss("element_loss", scores.size, scores, *args, codes=(LOSSES[kind], a))
 
 
 @implements("logistic", "cupy", guard=_accepts_loss)
 def _logistic(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    args = y, at(sample_weight), *scores.shape
-    return _launch_loss("logistic", scores.size, scores, *args)
+    return _element_loss_of(scores, y, sample_weight, Logistic)
 
 
 @implements("squared_error", "cupy", guard=_accepts_loss)
 def _squared_error(
     ops: CudaOps, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    args = y, at(sample_weight), *scores.shape
-    return _launch_loss("squared_error", scores.size, scores, *args)
+    return _element_loss_of(scores, y, sample_weight, MSE)
+
+
+def _accepts_element_loss(
+    scores: Array, y: Array, loss: Loss, sample_weight: Array | None = None
+) -> bool:
+    return type(loss) in LOSSES and _accepts_loss(scores, y, sample_weight)
+
+
+@implements("element_loss", "cupy", guard=_accepts_element_loss)
+def _element_loss(
+    ops: CudaOps, scores: Array, y: Array, loss: Loss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    return _element_loss_of(scores, y, sample_weight, type(loss), loss_parameter(loss))
 
 
 # Data and the flat vector

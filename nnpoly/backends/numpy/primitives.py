@@ -12,8 +12,8 @@ import numpy as np
 
 from ..._core import ffi, lib
 from ...activations import Activation, Identity
-from ...primitives import Ops, implements
-from ..codes import CODES, known, parameter, read
+from ...primitives import ElementLoss, Ops, implements
+from ..codes import CODES, LOSSES, known, loss_parameter, parameter, read
 from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
 from .core import INT64, check, dtype_code, floats, pointer, readable, writable
@@ -205,11 +205,18 @@ def _loss(
     scores: Array,
     targets: tuple[Any, ...],
     sample_weight: Array | None,
+    *codes: float,
 ) -> tuple[Array, Array]:
     delta, loss = _new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
     arguments = pointer(scores), *targets, _place(sample_weight), pointer(delta), pointer(loss)
-    check(function(dtype_code(scores.dtype), *arguments, *scores.shape))
+    check(function(dtype_code(scores.dtype), *codes, *arguments, *scores.shape))
     return loss, delta
+
+
+def _element_loss_of(
+    ops: Ops, scores: Array, y: Array, sample_weight: Array | None, *codes: float
+) -> tuple[Array, Array]:
+    return _loss(ops, lib.nnpoly_element_loss, scores, (pointer(y),), sample_weight, *codes)
 
 
 @implements("cross_entropy", "numpy", guard=_accepts_rows)
@@ -231,14 +238,28 @@ def _cross_entropy_of_labels(
 def _logistic(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_logistic, scores, (pointer(y),), sample_weight)
+    return _element_loss_of(ops, scores, y, sample_weight, lib.NNPOLY_LOGISTIC, 0.0)
 
 
 @implements("squared_error", "numpy", guard=_accepts_rows)
 def _squared_error(
     ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    return _loss(ops, lib.nnpoly_squared_error, scores, (pointer(y),), sample_weight)
+    return _element_loss_of(ops, scores, y, sample_weight, lib.NNPOLY_SQUARED_ERROR, 0.0)
+
+
+def _accepts_element_loss(
+    scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
+) -> bool:
+    return type(loss) in LOSSES and _accepts_rows(scores, y, sample_weight)
+
+
+@implements("element_loss", "numpy", guard=_accepts_element_loss)
+def _element_loss(
+    ops: Ops, scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    codes = LOSSES[type(loss)], loss_parameter(loss)
+    return _element_loss_of(ops, scores, y, sample_weight, *codes)
 
 
 # Data and the flat vector

@@ -11,22 +11,17 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ... import losses, optimizers
+from ... import optimizers
 from ..._core import ffi, lib
 from ...losses import Loss
 from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
+from ..codes import LOSSES, loss_parameter
 from ..host import HostArray
 from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .chains import reason_against, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
-
-LOSSES = {
-    losses.CrossEntropy: lib.NNPOLY_CROSS_ENTROPY,
-    losses.Logistic: lib.NNPOLY_LOGISTIC,
-    losses.MSE: lib.NNPOLY_SQUARED_ERROR,
-}
 
 NULL = ffi.NULL
 # NumPy's functions as of the arrays of any library, which a step takes and gives.
@@ -245,7 +240,8 @@ def _new_plan(layers: Any, spec: Spec, rule: int) -> Any:
     training = ffi.new("struct nnpoly_training *")
     training.dtype = dtype_code(spec.scratch.gradient.dtype)
     training.depth, training.layers = len(layers), layers
-    training.loss, training.rule = LOSSES[type(loss)], rule
+    training.loss, training.loss_a = LOSSES[type(loss)], loss_parameter(loss)
+    training.rule = rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))
     training.beta2 = getattr(optimizer, "beta2", getattr(optimizer, "beta", 0.0))

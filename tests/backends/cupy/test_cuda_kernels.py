@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import check
-from cases import CASES, DECAYS, Case, dense_arguments, dense_delta_arguments, vectors
+from cases import (
+    CASES,
+    DECAYS,
+    ELEMENT_LOSSES,
+    Case,
+    dense_arguments,
+    dense_delta_arguments,
+    vectors,
+)
 from conftest import GPU, VARIANTS, cupy_or_skip
 
 cupy = cupy_or_skip()
@@ -54,6 +62,9 @@ def rows() -> Iterator[Case]:
         yield Case("softmax", name, {"scores": scores}, K)
         yield Case("squared_error", name, given, n * K)
         yield Case("logistic", name, given, n * K)
+        for loss in ELEMENT_LOSSES:
+            arguments = {"scores": scores, "y": y, "loss": loss, "sample_weight": weights}
+            yield Case("element_loss", f"{name}-{loss!r}", arguments, n * K)
         yield Case("cross_entropy", name, {**given, "y": y / y.sum(axis=1, keepdims=True)}, n * K)
         yield Case("cross_entropy", f"{name}-labels", {**given, "y": rng.integers(0, K, n)}, n * K)
     for n, m in ((1, 1), (129, 3), (7, 300), (kernels.BLOCKS * 256 + 3, 1)):

@@ -162,7 +162,7 @@ def test_results_that_cannot_be_written_are_made_anew(dtype):
 # Sample weights
 
 
-WEIGHTED = ["cross_entropy", "logistic", "squared_error"]
+WEIGHTED = ["cross_entropy", "logistic", "squared_error", "element_loss"]
 
 
 def weighted_cases(primitive: str, dtype: str) -> Iterator[dict[str, Any]]:
@@ -178,8 +178,8 @@ def test_weights_of_one_change_no_bit(isa, primitive, dtype):
     use(isa, 1)
     function = getattr(get("numpy").ops, primitive)
     for arguments in weighted_cases(primitive, dtype):
-        scores, y, weights = arguments.values()
-        plain, weighted = function(scores, y), function(scores, y, np.ones_like(weights))
+        *given, weights = arguments.values()
+        plain, weighted = function(*given), function(*given, np.ones_like(weights))
         assert [np.array(r).tobytes() for r in plain] == [np.array(r).tobytes() for r in weighted]
 
 
@@ -188,8 +188,8 @@ def test_weights_of_one_change_no_bit(isa, primitive, dtype):
 def test_a_weight_of_zero_leaves_its_row_out(primitive, dtype):
     function = getattr(get("numpy").ops, primitive)
     for arguments in weighted_cases(primitive, dtype):
-        scores, y, weights = arguments.values()
-        _, delta = function(scores, y, weights)
+        *given, weights = arguments.values()
+        _, delta = function(*given, weights)
         assert not delta[weights == 0].any()
 
 
@@ -206,21 +206,31 @@ def test_weights_that_c_cannot_read_take_the_definition(primitive, form):
             assert not takes(primitive, changed)
 
 
-@pytest.mark.parametrize("function", WEIGHTED)
+@pytest.mark.parametrize("function", ["cross_entropy", "element_loss"])
 def test_bad_weights_have_their_status(function):
     p, n, K = ffi.from_buffer, 4, 3
     scores, y, delta, loss = (np.ones(size, np.float32) for size in (12, 12, 12, 1))
     before = delta.copy()
-    targets = [ffi.NULL, p(y)] if function == "cross_entropy" else [p(y)]
+    of_rows = function == "cross_entropy"
+    codes, targets = ([], [ffi.NULL, p(y)]) if of_rows else ([lib.NNPOLY_HUBER, 1.0], [p(y)])
     compute = getattr(lib, f"nnpoly_{function}")
     for weights, status in (
         (p(delta), lib.NNPOLY_OVERLAP),
         (p(loss), lib.NNPOLY_OVERLAP),
         (ffi.cast("char *", p(y)) + 1, lib.NNPOLY_MISALIGNED),
     ):
-        assert compute(0, p(scores), *targets, weights, p(delta), p(loss), n, K) == status
+        arguments = p(scores), *targets, weights, p(delta), p(loss), n, K
+        assert compute(0, *codes, *arguments) == status
         assert np.array_equal(delta, before)
-    assert compute(0, p(scores), *targets, p(y), p(delta), p(loss), n, K) == lib.NNPOLY_OK
+    arguments = p(scores), *targets, p(y), p(delta), p(loss), n, K
+    assert compute(0, *codes, *arguments) == lib.NNPOLY_OK
+
+
+def test_an_unknown_loss_has_its_status():
+    null = ffi.NULL
+    for kind in (-1, lib.NNPOLY_CROSS_ENTROPY, lib.NNPOLY_LOSSES):
+        status = lib.nnpoly_element_loss(0, kind, 0.0, null, null, null, null, null, 1, 1)
+        assert status == lib.NNPOLY_RANGE
 
 
 # Bad input: refused with an error, or NumPy's own answer

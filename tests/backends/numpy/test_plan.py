@@ -112,6 +112,10 @@ every_loss = pytest.mark.parametrize(
         (nn.losses.CrossEntropy(label_smoothing=0.1), "softmax", CLASSES),
         (nn.losses.CrossEntropy(label_smoothing=0.3), "softmax", SHARES),
         (nn.losses.Logistic(label_smoothing=0.1), "sigmoid", ROWS),
+        (nn.losses.Absolute(), "identity", ROWS),
+        (nn.losses.Huber(0.3), "identity", ROWS),
+        (nn.losses.Quantile(0.8), "identity", ROWS),
+        (nn.losses.Poisson(), "exp", ROWS),
     ],
     ids=[
         "classes",
@@ -121,6 +125,10 @@ every_loss = pytest.mark.parametrize(
         "classes-smooth",
         "rows-smooth",
         "sigmoid-smooth",
+        "absolute",
+        "huber",
+        "quantile",
+        "poisson",
     ],
 )
 
@@ -490,9 +498,11 @@ def test_plans_refuse_what_is_unsound():
     lib.nnpoly_plan_free(plan)
     lib.nnpoly_plan_free(ffi.NULL)
     for change in (
-        *({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": 3}, {"rule": 9}),
+        *({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": -1}, {"rule": 9}),
         *({"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": np.nan}),
+        {"loss": lib.NNPOLY_LOSSES},
         {"loss": lib.NNPOLY_SQUARED_ERROR, "label_smoothing": 0.1},
+        {"loss": lib.NNPOLY_HUBER, "label_smoothing": 0.1},
     ):
         assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good | change)) == ffi.NULL
     assert lib.nnpoly_plan_new(ffi.NULL) == ffi.NULL
