@@ -285,24 +285,10 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
   return nnpoly_run_update(nnpoly_kernels(dtype), &job, count);
 }
 
-struct dropout_job {
-  struct dropout dropout;
-  const struct kernels *kernels;
-  int64_t n;
-};
-
-static void dropout_part(const void *argument, int index, int parts, void *scratch) {
-  const struct dropout_job *job = argument;
-  const struct range r = nnpoly_cut(job->n, index, parts, 1);
-  (void)scratch;
-  job->kernels->dropout(&job->dropout, r.start, r.stop);
-}
-
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path) {
   CHECK(dtype, {OUTPUT, out, n, m});
   if (!(rate >= 0 && rate < 1)) return NNPOLY_RANGE;
-  const struct dropout_job job = {
-      {out, m, rate, (uint32_t)key, (uint32_t)path}, nnpoly_kernels(dtype), n};
-  return nnpoly_run(dropout_part, &job, nnpoly_parts(n * m, PART_ELEMENTS), 0);
+  const struct dropped job = {.out = out, .m = m, .dropout = {rate, (uint32_t)key, (uint32_t)path}};
+  return nnpoly_run_dropout(nnpoly_kernels(dtype), &job, n);
 }

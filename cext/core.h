@@ -16,6 +16,12 @@
  */
 enum form { FORWARD, DELTA, GRADIENT };
 
+/* Inverted dropout, as nnpoly_dropout_scale draws its factors; none where the rate is 0. */
+struct dropout {
+  double rate;
+  uint32_t key, path;
+};
+
 struct product {
   enum form form;
   const void *A, *B;
@@ -27,7 +33,9 @@ struct product {
   void *sums;       /* (M,), GRADIENT: the columns' sums of delta */
   int activation;
   double a;
-  const int64_t *rows; /* row i of x is stored at rows[i], and not at i; or NULL */
+  struct dropout dropout; /* of post, and then C has post before it where pre is not read; or of
+                           * delta W */
+  const int64_t *rows;    /* row i of x is stored at rows[i], and not at i; or NULL */
   /* GRADIENT: the update of each element once it is complete, or NULL. C and the sums are parts of
    * update->g, at these places. */
   const struct update *update;
@@ -82,11 +90,12 @@ static inline int uses_m(int rule) {
 }
 static inline int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD; }
 
-struct dropout {
-  void *out; /* (n, m) */
+struct dropped {
+  const void *x;       /* (n, m), or NULL for ones */
+  const int64_t *rows; /* row i of x is stored at rows[i], and not at i; or NULL */
+  void *out;           /* (n, m) */
   int64_t m;
-  double rate;
-  uint32_t key, path;
+  struct dropout dropout;
 };
 
 /* Sums over a vector add up chunks of this many elements, for the same reason. */
@@ -116,7 +125,7 @@ struct kernels {
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
-  void (*dropout)(const struct dropout *, int64_t row0, int64_t row1);
+  void (*dropout)(const struct dropped *, int64_t row0, int64_t row1);
 };
 
 #if defined(__x86_64__)
@@ -170,6 +179,9 @@ void nnpoly_product_part(const struct kernels *, const struct product *, int ind
 
 /* share.c: bytes for products, and for softmax and losses of rows with K outputs. */
 size_t nnpoly_scratch(const struct kernels *, int64_t K);
+
+/* share.c: the dropout of n rows. */
+int nnpoly_run_dropout(const struct kernels *, const struct dropped *, int64_t n);
 
 /* share.c: an optimiser's step on `count` elements. */
 int nnpoly_run_update(const struct kernels *, const struct update *, int64_t count);

@@ -169,6 +169,8 @@ struct nnpoly_layer {
   int64_t inputs, outputs;
   int activation; /* of the last layer: NNPOLY_IDENTITY */
   double a;
+  double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale; 0 in the last */
+  int32_t path;   /* as there */
 };
 
 /* In the order of nnpoly/backends/codes.py. */
@@ -186,6 +188,8 @@ enum nnpoly_loss {
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
+  double dropout;                    /* of x: as a layer's */
+  int32_t path;
   int loss, rule, eps_inside;
   double loss_a;          /* a of nnpoly_element_loss */
   double label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
@@ -203,9 +207,10 @@ struct nnpoly_state {
   void *w, *g, *m, *s, *peak, *average;
 };
 
-/* The numbers that change from step to step. As in nnpoly_update. */
+/* The numbers that change from step to step: as in nnpoly_update, and the key as in
+ * nnpoly_dropout_scale, an int32_t. */
 struct nnpoly_rates {
-  double learning_rate, weight_m, weight_g, unbias_s;
+  double learning_rate, weight_m, weight_g, unbias_s, key;
 };
 
 /* f = the output of a chain of dense layers. w: the flat vector of its parameters, W then b, layer

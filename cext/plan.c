@@ -26,11 +26,16 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
   return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
 }
 
+static int is_rate(double dropout) { return dropout >= 0 && dropout < 1; }
+
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < 0 || t->loss >= NNPOLY_LOSSES) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
+  if (!is_rate(t->dropout) || t->layers[t->depth - 1].dropout != 0) return 0;
+  for (int l = 0; l < t->depth; l++)
+    if (!is_rate(t->layers[l].dropout)) return 0;
   if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
   if (t->label_smoothing > 0 && !wants_probabilities(t->loss)) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
@@ -50,16 +55,21 @@ static void *take(nnpoly_plan *plan, int64_t rows, int64_t columns, int64_t size
 static void free_batch(nnpoly_plan *plan) {
   for (int l = 0; l < plan->training.depth; l++) {
     struct results *r = &plan->results[l];
-    if (r->pre != r->post) free(r->pre);
+    if (r->read != r->post) free(r->read);
     free(r->post);
     if (plan->by_rows || l >= plan->training.depth - 2) free(r->delta);
-    r->pre = r->post = r->delta = NULL;
+    r->read = r->post = r->delta = NULL;
   }
+  free(plan->x), plan->x = NULL;
   free(plan->y), plan->y = NULL;
   free(plan->labels), plan->labels = NULL;
   free(plan->weights), plan->weights = NULL;
   plan->bytes = 0;
   plan->rows = 0;
+}
+
+static int reads_apart(const struct nnpoly_layer *layer) {
+  return reads_pre(layer->activation) || (layer->dropout > 0 && !reads_nothing(layer->activation));
 }
 
 int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
@@ -73,10 +83,14 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
     const int64_t outputs = outputs_of(plan, l);
     const int shares = !plan->by_rows && l < t->depth - 2;
     r->post = take(plan, rows, outputs, plan->size);
-    r->pre = reads_pre(t->layers[l].activation) ? take(plan, rows, outputs, plan->size) : r->post;
+    r->read = reads_apart(&t->layers[l]) ? take(plan, rows, outputs, plan->size) : r->post;
     r->delta = shares ? plan->results[l + 2].delta
                       : take(plan, rows, plan->by_rows ? outputs : plan->widest, plan->size);
-    complete &= r->post != NULL && r->pre != NULL && r->delta != NULL;
+    complete &= r->post != NULL && r->read != NULL && r->delta != NULL;
+  }
+  if (t->dropout > 0) {
+    plan->x = take(plan, rows, t->layers[0].inputs, plan->size);
+    complete &= plan->x != NULL;
   }
   plan->y = take(plan, rows, outputs_of(plan, t->depth - 1), plan->size);
   plan->labels = take(plan, rows, 1, sizeof *plan->labels);
@@ -183,6 +197,10 @@ static const char *parameters_at(const struct step *s, int64_t at) {
   return (const char *)s->update.w + at * s->plan->size;
 }
 
+static struct dropout dropout_of(const struct step *s, const struct nnpoly_layer *layer) {
+  return (struct dropout){layer->dropout, s->key, (uint32_t)layer->path};
+}
+
 /* pre and post of layer l. */
 static struct product forward(const struct step *s, int l) {
   const struct nnpoly_layer *layer = &s->plan->training.layers[l];
@@ -191,10 +209,11 @@ static struct product forward(const struct step *s, int l) {
                           .A = l > 0 ? s->plan->results[l - 1].post : s->x,
                           .rows = l > 0 ? NULL : s->rows,
                           .B = parameters_at(s, r->W_at),
-                          .C = r->pre,
+                          .C = r->read,
                           .M = s->n,
                           .N = layer->outputs,
                           .K = layer->inputs,
+                          .dropout = dropout_of(s, layer),
                           .bias = parameters_at(s, r->b_at),
                           .post = r->post,
                           .activation = layer->activation,
@@ -212,7 +231,8 @@ static struct product delta(const struct step *s, int l) {
                           .M = s->n,
                           .N = layer->outputs,
                           .K = outputs_of(s->plan, l + 1),
-                          .read = reads_nothing(layer->activation) ? NULL : r->pre,
+                          .dropout = dropout_of(s, layer),
+                          .read = reads_nothing(layer->activation) ? NULL : r->read,
                           .activation = layer->activation,
                           .a = layer->a};
 }
@@ -253,6 +273,7 @@ static int clip_and_update(const struct step *s) {
 
 static void there_and_back(struct step *s, int64_t row0, int64_t row1, void *scratch) {
   const int depth = s->plan->training.depth;
+  if (s->input.out != NULL) s->kernels->dropout(&s->input, row0, row1);
   for (int l = 0; l < depth; l++) {
     const struct product p = forward(s, l);
     s->kernels->product(&p, (struct rect){row0, row1, 0, p.N}, scratch);
@@ -323,6 +344,7 @@ static int step_by_rows(struct step *s) {
 static int step_by_products(struct step *s) {
   const int depth = s->plan->training.depth;
   int status = NNPOLY_OK;
+  if (s->input.out != NULL) status = nnpoly_run_dropout(s->kernels, &s->input, s->n);
   for (int l = 0; status == NNPOLY_OK && l < depth; l++) {
     const struct product p = forward(s, l);
     status = nnpoly_run_product(s->kernels, &p);
@@ -343,13 +365,25 @@ static int step_by_products(struct step *s) {
 
 struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                         const struct batch *batch, const struct nnpoly_rates *rates) {
-  return (struct step){.plan = plan,
-                       .kernels = nnpoly_kernels(plan->training.dtype),
-                       .x = batch->x,
-                       .rows = batch->rows,
-                       .n = batch->n,
-                       .loss = loss_of(plan, batch),
-                       .update = update_of(plan, state, rates)};
+  const struct nnpoly_training *t = &plan->training;
+  struct step s = {.plan = plan,
+                   .kernels = nnpoly_kernels(t->dtype),
+                   .x = batch->x,
+                   .rows = batch->rows,
+                   .n = batch->n,
+                   .key = (uint32_t)(int32_t)rates->key,
+                   .loss = loss_of(plan, batch),
+                   .update = update_of(plan, state, rates)};
+  if (t->dropout > 0) {
+    s.input = (struct dropped){.x = batch->x,
+                               .rows = batch->rows,
+                               .out = plan->x,
+                               .m = t->layers[0].inputs,
+                               .dropout = {t->dropout, s.key, (uint32_t)t->path}};
+    s.x = plan->x;
+    s.rows = NULL;
+  }
+  return s;
 }
 
 int nnpoly_take_step(struct step *s) {

@@ -7,11 +7,11 @@
 
 #include "core.h"
 
-/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. pre is post
- * where nothing reads it apart. By products, a delta is that of the layer two above, overwritten.
- */
+/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. `read` is what
+ * sigma' is computed from, pre or else post before dropout, and is post where nothing needs it
+ * apart. By products, a delta is that of the layer two above, overwritten. */
 struct results {
-  char *pre, *post, *delta;
+  char *read, *post, *delta;
   int64_t W_at, b_at;
 };
 
@@ -29,6 +29,7 @@ struct nnpoly_plan {
   int64_t rows;                        /* for how many there is room */
   int by_rows;
   struct results *results;
+  char *x;         /* the inputs after dropout: (rows, inputs); NULL without */
   char *y;         /* a gathered target: (rows, outputs) */
   int64_t *labels; /* or (rows,) */
   char *weights;   /* (rows,) */
@@ -48,9 +49,11 @@ struct batch {
 struct step {
   nnpoly_plan *plan;
   const struct kernels *kernels;
-  const char *x; /* these three as in the batch */
+  struct dropped input; /* of the batch's x, where there is any */
+  const char *x;        /* what the first layer reads */
   const int64_t *rows;
   int64_t n;
+  uint32_t key; /* of dropout */
   struct loss loss;
   struct update update;
 };

@@ -141,3 +141,23 @@ int nnpoly_run_update(const struct kernels *kernels, const struct update *update
   const struct update_job job = {kernels, update, count};
   return nnpoly_run(update_part, &job, nnpoly_parts(count, PART_ELEMENTS), 0);
 }
+
+/* Dropout */
+
+struct dropout_job {
+  const struct kernels *kernels;
+  const struct dropped *dropped;
+  int64_t n;
+};
+
+static void dropout_part(const void *argument, int index, int parts, void *scratch) {
+  const struct dropout_job *job = argument;
+  const struct range r = nnpoly_cut(job->n, index, parts, 1);
+  (void)scratch;
+  job->kernels->dropout(job->dropped, r.start, r.stop);
+}
+
+int nnpoly_run_dropout(const struct kernels *kernels, const struct dropped *dropped, int64_t n) {
+  const struct dropout_job job = {kernels, dropped, n};
+  return nnpoly_run(dropout_part, &job, nnpoly_parts(n * dropped->m, PART_ELEMENTS), 0);
+}

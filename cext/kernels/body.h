@@ -38,9 +38,9 @@ SET_TARGET(TARGET)
 
 #include "optim.h"
 
-#include "gemm.h"
-
 #include "dropout.h"
+
+#include "gemm.h"
 
 const struct kernels TABLE = {
     .tile_rows = TILE_ROWS,

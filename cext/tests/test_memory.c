@@ -231,11 +231,15 @@ static void data(int64_t N, int64_t n, int64_t row) {
  * same bits. */
 static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted) {
   enum { K = 7, MEMBERS = 2, STEPS = 40 };
-  const struct nnpoly_layer layers[] = {{inputs, width, NNPOLY_GELU, 0},
-                                        {width, K, NNPOLY_IDENTITY, 0}};
+  const double rate = weighted ? 0.25 : 0;
+  const struct nnpoly_layer layers[] = {
+      {inputs, width, weighted ? NNPOLY_TANH : NNPOLY_GELU, 0, rate, 5},
+      {width, K, NNPOLY_IDENTITY, 0, 0, 0}};
   const struct nnpoly_training training = {.dtype = dtype,
                                            .depth = 2,
                                            .layers = layers,
+                                           .dropout = rate,
+                                           .path = -3,
                                            .loss = NNPOLY_CROSS_ENTROPY,
                                            .label_smoothing = weighted ? 0.25 : 0,
                                            .rule = NNPOLY_ADAM,
@@ -266,7 +270,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   guarded_read_only(backwards);
   if (weighted) guarded_read_only(weights_backwards);
   struct nnpoly_rates rates[STEPS];
-  for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1};
+  for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1, 7 - t};
   struct nnpoly_state states[MEMBERS + 1];
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
@@ -306,10 +310,10 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
 static void refusals(int64_t n) {
   enum { K = 3, P = 2 * K + K };
   static const double bad[] = {NAN, INFINITY, -INFINITY, -1, 5};
-  const struct nnpoly_layer layer = {2, K, NNPOLY_IDENTITY, 0};
+  const struct nnpoly_layer layer = {2, K, NNPOLY_IDENTITY, 0, 0, 0};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
-  const struct nnpoly_rates rates = {0.5, 1, 0, 1};
+  const struct nnpoly_rates rates = {0.5, 1, 0, 1, 0};
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);

@@ -114,7 +114,7 @@ class Steps:
         return self._step(state, batch, coefficients, key)
 
     def step_unchecked(
-        self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...]
+        self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...], key: Scalar
     ) -> Array | None:
         """Take one step in place on a user's batch that nobody has checked.
 

@@ -213,7 +213,8 @@ class Stepper:
         """Take one step on a user's batch, as `Steps.step_unchecked`: the loss, or None."""
         with self.lock:
             t = self.t + 1
-            loss = self.steps.step_unchecked(self.state, x, y, self.coefficients(t))
+            key = self.key(t) if self._draws else 0
+            loss = self.steps.step_unchecked(self.state, x, y, self.coefficients(t), key)
             if loss is not None:
                 self.t = t
         return loss

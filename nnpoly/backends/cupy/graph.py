@@ -130,8 +130,7 @@ class Graphs(Steps):
         self._ops, self._captured_step = ops, step
         self._classes = spec.loss.labels == "classes"
         self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(spec.chain)]
-        # Steps that need more than `step_unchecked` is given.
-        self._stateful = any(layer.random or layer.buffers() for layer in spec.chain)
+        self._has_buffers = any(layer.buffers() for layer in spec.chain)
         self._inputs, self._outputs = chain_widths(spec.chain)
         self._rates = len(spec.optimizer.coefficients(1))
         self._state: State | None = None
@@ -140,9 +139,11 @@ class Graphs(Steps):
         self._last: Form | None = None  # of a single step
         self._refused = False
 
-    def step_unchecked(self, state: State, x: Any, y: Any, coefficients: Coefficients) -> Array:
+    def step_unchecked(
+        self, state: State, x: Any, y: Any, coefficients: Coefficients, key: Any
+    ) -> Array:
         """Take one step in place on a batch that a graph that is there already takes as it is."""
-        if self._stateful or type(x) is not cupy.ndarray or type(y) is not cupy.ndarray:
+        if self._has_buffers or type(x) is not cupy.ndarray or type(y) is not cupy.ndarray:
             return None
         n = len(x) if x.ndim else 0
         graph = self._graphs.get(Form(n, y.ndim == 1, False, 1))
@@ -153,7 +154,7 @@ class Graphs(Steps):
             return None
         assert self._source is not None
         with w.device:
-            losses = self._source.begin_one(Batch(x, y), coefficients, 0)
+            losses = self._source.begin_one(Batch(x, y), coefficients, key)
             graph.launch()
         return losses[0]
 

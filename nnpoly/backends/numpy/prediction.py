@@ -32,10 +32,11 @@ class ForwardPass:
     """A forward pass in one call; its bits are those of the layers one by one."""
 
     def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:
-        self._layers, self._dtype = table_of(chain), dtype
-        self._inputs, self._outputs = self._layers[0].inputs, self._layers[len(chain) - 1].outputs
-        self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in self._layers)
-        self._head = dtype_code(dtype), self._layers, len(chain)
+        layers, depth, _ = table_of(chain)
+        self._dtype = dtype
+        self._inputs, self._outputs = layers[0].inputs, layers[depth - 1].outputs
+        self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in layers)
+        self._head = dtype_code(dtype), layers, depth
 
     def __call__(self, w: Array, x: Any, output: str) -> Array | None:
         """Compute f: (n, K), or None for an x that C cannot read as it is.

@@ -12,8 +12,8 @@ from ... import optimizers
 from ..._core import lib
 from ...optimizers import Optimizer
 
-# The fields of nnpoly_rates: what changes from step to step.
-FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s"]
+# The fields of nnpoly_rates: what changes from step to step. Rules take all but the key.
+FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s", "key"]
 
 
 class Rule(NamedTuple):

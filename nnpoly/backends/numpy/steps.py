@@ -1,4 +1,4 @@
-"""Training steps of dense networks in one call of the C core, and epochs in a few.
+"""Training steps of dense networks, with dropout, in one call of the C core, and epochs in a few.
 
 Every result has the bits of the same step taken op by op.
 """
@@ -19,7 +19,7 @@ from ...primitives import Array
 from ..codes import LOSSES, loss_parameter
 from ..host import HostArray
 from ..steps import Batch, Request, Spec, State, Steps, Taken
-from .chains import reason_against, table_of
+from .chains import Table, reason_against_training, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
 
@@ -46,7 +46,7 @@ def _reason_against(spec: Spec) -> str:
         return f"{loss.__name__} is not one of the C core's losses"
     if optimizer not in RULES:
         return f"{optimizer.__name__} is not one of the C core's optimisers"
-    return reason_against(spec.chain, spec.scratch.gradient.dtype)
+    return reason_against_training(spec.chain, spec.scratch.gradient.dtype)
 
 
 class Places(NamedTuple):
@@ -77,11 +77,12 @@ class PlannedSteps(Steps):
         self._dtype = self._gradient.dtype
         self._moments = spec.optimizer.moments
         self._classes = spec.loss.labels == "classes"
-        layers = table_of(spec.chain)
-        self._inputs, self._outputs = layers[0].inputs, layers[len(spec.chain) - 1].outputs
+        self._draws = any(layer.random for layer in spec.chain)
+        table = table_of(spec.chain)
+        self._inputs, self._outputs = table.layers[0].inputs, table.layers[table.depth - 1].outputs
         rule, self.fields = _rule(spec.optimizer)
         self._columns = [FIELDS.index(field) for field in self.fields]
-        self.plan = _new_plan(layers, spec, rule)
+        self.plan = _new_plan(table, spec, rule)
         self.arrays = ffi.new("struct nnpoly_state *")
         self._state: State | None = None  # whose arrays these are
         self._rates = ffi.new("struct nnpoly_rates *", {"unbias_s": 1.0})
@@ -91,25 +92,29 @@ class PlannedSteps(Steps):
     ) -> tuple[Array, State]:
         """Take one step, in place where C can read the batch."""
         places = self.places(*batch)
-        loss = None if places is None else self._take(state, places, coefficients)
+        loss = None if places is None else self._take(state, places, coefficients, key)
         if loss is None:
             return super().step(state, batch, coefficients, key)
         return loss, state
 
     def step_unchecked(
-        self, state: State, x: Any, y: Any, coefficients: Coefficients
+        self, state: State, x: Any, y: Any, coefficients: Coefficients, key: Any
     ) -> Array | None:
         """Take one step in place; C looks at the targets, and refuses wrong ones."""
         places = self.places(x, y)
-        return None if places is None else self._take(state, places, coefficients)
+        return None if places is None else self._take(state, places, coefficients, key)
 
-    def _take(self, state: State, batch: Places, coefficients: Coefficients) -> Array | None:
+    def _take(
+        self, state: State, batch: Places, coefficients: Coefficients, key: Any
+    ) -> Array | None:
         """Take one step; its loss, or None where C refuses an array or a target."""
         if state is not self._state and not self.point_to(state):
             return None
         rates = self._rates
         for field, value in zip(self.fields, coefficients, strict=True):
             setattr(rates, field, value)
+        if self._draws:
+            rates.key = key
         loss = empty((), self._dtype)
         status = lib.nnpoly_plan_step(self.plan, self.arrays, *batch, rates, pointer(loss))
         if status == 0:
@@ -164,8 +169,10 @@ class PlannedSteps(Steps):
         steps, fields = len(request.coefficients), len(self.fields)
         given = np.fromiter(chain.from_iterable(request.coefficients), np.float64, steps * fields)
         rates = np.zeros((steps, len(FIELDS)))
-        rates[:, -1] = 1.0
+        rates[:, FIELDS.index("unbias_s")] = 1.0
         rates[:, self._columns] = given.reshape(steps, fields)
+        if request.keys is not None:
+            rates[:, FIELDS.index("key")] = request.keys
         order = np.ascontiguousarray(request.order, INT64)
         losses_of_steps = np.empty(steps, self._dtype)
         epoch.X, epoch.labels, epoch.Y, epoch.weights, epoch.N = places
@@ -176,7 +183,7 @@ class PlannedSteps(Steps):
         return losses_of_steps, order, rates
 
     def copied(self, state: State) -> State:
-        """Return a copy; dense layers have no buffers."""
+        """Return a copy; these layers have no buffers."""
         w, moments, buffers = state
         return State(copy_of(w), tuple(map(copy_of, moments)), buffers)
 
@@ -234,12 +241,13 @@ def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:
     return code, fields
 
 
-def _new_plan(layers: Any, spec: Spec, rule: int) -> Any:
+def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     loss: Loss = spec.loss
     optimizer: Optimizer = spec.optimizer
     training = ffi.new("struct nnpoly_training *")
     training.dtype = dtype_code(spec.scratch.gradient.dtype)
-    training.depth, training.layers = len(layers), layers
+    training.depth, training.layers = table.depth, table.layers
+    training.dropout, training.path = table.inputs
     training.loss, training.loss_a = LOSSES[type(loss)], loss_parameter(loss)
     training.rule = rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)

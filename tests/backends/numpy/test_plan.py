@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import built_core
+from planned import in_one_call, op_by_op, state
 
 import nnpoly as nn
-from nnpoly.backends.steps import Batch, Steps
+from nnpoly.backends.steps import Batch
 from nnpoly.data.batches import Batches
 from nnpoly.training.epochs import Loop
 
@@ -63,25 +64,6 @@ def trainer(
 ) -> nn.Trainer:
     net = nn.MLP([6, 17, 8, 3], activation, output, dtype=dtype, seed=1)
     return nn.Trainer(net, optimizer or nn.Adam(0.01), loss)
-
-
-def op_by_op(made: nn.Trainer) -> nn.Trainer:
-    """Return the same trainer without its plan."""
-    planned = made.stepper.steps
-    made.stepper.steps = Steps(planned._step, planned._copy)
-    return made
-
-
-def in_one_call(made: nn.Trainer) -> nn.Trainer:
-    """Return the same trainer with nothing to fall back to."""
-    made.stepper.steps._step = None
-    return made
-
-
-def state(made: nn.Trainer) -> list[bytes]:
-    """Return the bits of what training changes; a negative zero is a zero."""
-    arrays = [made.network.w, *made.stepper.state.moments]
-    return [(array + 0).tobytes() for array in arrays]
 
 
 def run(made: nn.Trainer, y: np.ndarray, steps: int = 5, weights: Any = None) -> list[Any]:
@@ -291,7 +273,12 @@ def test_a_single_output_takes_its_targets_as_a_column_or_a_vector(shape):
 
 
 DECLINED = [
-    (nn.Network([nn.Dense(6, 4), nn.Dropout(0.1), nn.Dense(4, 3)], "softmax"), None, "Dropout"),
+    (nn.Network([nn.Dense(6, 3), nn.Dropout(0.1)], "softmax"), None, "last Dense"),
+    (
+        nn.Network([nn.Dense(6, 4), nn.Dropout(0.1), nn.Dropout(0.2), nn.Dense(4, 3)], "softmax"),
+        None,
+        "after Dropout",
+    ),
     (nn.Network([nn.Dense(6, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax"), None, "LayerNorm"),
     (nn.Network([nn.Dense(6, 4), nn.BatchNorm(4), nn.Dense(4, 3)], "softmax"), None, "BatchNorm"),
     (nn.MLP([6, 4, 3], dtype="float16"), nn.Adam(eps=1e-3), "float16"),

@@ -1,0 +1,140 @@
+"""Dropout in the C core's plans: the bits of the same steps op by op."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import built_core
+from planned import in_one_call, op_by_op, state
+
+import nnpoly as nn
+from nnpoly import activations
+
+core = built_core()
+pytestmark = pytest.mark.usefixtures("restored_core")
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(101, 6)).astype("f4")
+CLASSES = rng.integers(0, 3, 101)
+WEIGHTS = rng.uniform(0.5, 1.5, 101).astype("f4")
+ISAS = core.isas()
+
+
+def chain(activation: Any = "tanh", width: int = 17) -> list[nn.layers.Layer]:
+    return [
+        nn.Dense(6, width, activation),
+        nn.Dropout(0.3),
+        nn.Dense(width, 8, activation),
+        nn.Dropout(0.5),
+        nn.Dense(8, 3),
+    ]
+
+
+CHAINS = {
+    "between": chain(),
+    "inputs": [nn.Dropout(0.2), nn.Dense(6, 17, "relu"), nn.Dense(17, 3)],
+    "both": [nn.Dropout(0.2), *chain("gelu")],
+    "rates of 0": [
+        *(nn.Dropout(0.0), nn.Dropout(0.2), nn.Dense(6, 5, "relu")),
+        *(nn.Dropout(0.0), nn.Dropout(0.1), nn.Dense(5, 3), nn.Dropout(0.0)),
+    ],
+    "alone": [nn.Dropout(0.5), nn.Dense(6, 3)],
+}
+
+
+def trainer(layers: Any, dtype: str = "float32", optimizer: Any = None) -> nn.Trainer:
+    net = nn.Network(layers, "softmax", dtype=dtype, seed=1)
+    return nn.Trainer(net, optimizer or nn.Adam(0.01), seed=7)
+
+
+def run(made: nn.Trainer, weights: Any = None, dtype: str = "float32") -> list[Any]:
+    """Steps of batches of several sizes, then epochs of batches that are found by index."""
+    x = X.astype(dtype)
+    weights = None if weights is None else weights.astype(dtype)
+    found = []
+    for size in (32, 1, 101, 32, 7):
+        s = None if weights is None else weights[:size]
+        found.append(float(made.step(x[:size], CLASSES[:size], s)))
+    made.fit(x, CLASSES, 3, 32, sample_weight=weights)
+    return [found, made.history.loss, *state(made)]
+
+
+@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_bits_are_those_op_by_op(layers, weights, dtype):
+    planned = run(in_one_call(trainer(layers, dtype)), weights, dtype)
+    assert planned == run(op_by_op(trainer(layers, dtype)), weights, dtype)
+
+
+@pytest.mark.parametrize("sigma", [a for n, a in activations.BY_NAME.items() if n != "step"])
+def test_every_activation_has_the_same_bits(sigma):
+    layers = chain(sigma)
+    assert run(in_one_call(trainer(layers))) == run(op_by_op(trainer(layers)))
+
+
+@pytest.mark.parametrize("width", [1, 255, 600])
+def test_every_width_has_the_same_bits(width):
+    layers = [nn.Dropout(0.1), *chain("sigmoid", width)]
+    assert run(in_one_call(trainer(layers))) == run(op_by_op(trainer(layers)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_layers_have_the_same_bits(threads):
+    """They take the second way of a step, product by product."""
+    nn.set_num_threads(threads)
+    x = rng.normal(size=(64, 700)).astype("f4")
+    y = rng.integers(0, 3, 64)
+    layers = [nn.Dropout(0.2), nn.Dense(700, 800, "tanh"), nn.Dropout(0.4), nn.Dense(800, 3)]
+    found = []
+    for form in (in_one_call, op_by_op):
+        made = form(trainer(layers))
+        found.append([float(made.step(x, y)) for _ in range(2)] + state(made))
+    assert found[0] == found[1]
+
+
+def test_threads_and_isas_change_no_bit():
+    found = []
+    for isa in ISAS:
+        for threads in (1, 2):
+            core.lib.nnpoly_set_isa(isa.encode())
+            nn.set_num_threads(threads)
+            found.append(run(in_one_call(trainer([nn.Dropout(0.1), *chain("gelu", 40)]))))
+    pairs = list(zip(ISAS, found[::2], found[1::2], strict=True))
+    assert all(one == two for _, one, two in pairs)
+    fused = [one for isa, one, _ in pairs if isa != "baseline"]
+    assert all(one == fused[0] for one in fused)
+
+
+def test_an_ensemble_drops_as_its_members_do():
+    members = [trainer(chain()), trainer(CHAINS["inputs"])]
+    alone = [trainer(chain()), trainer(CHAINS["inputs"])]
+    nn.Ensemble(members).fit(X, CLASSES, 2, 16)
+    for made in alone:
+        made.fit(X, CLASSES, 2, 16)
+    assert [state(made) for made in members] == [state(made) for made in alone]
+
+
+def test_predictions_pass_dropout_by_in_one_call():
+    net = nn.Network([nn.Dropout(0.2), *chain("relu")], "softmax", seed=1)
+    plain = nn.Network([layer for layer in chain("relu") if isinstance(layer, nn.Dense)], "softmax")
+    plain.w = net.w
+    assert net._predicted(X, "softmax") is not None
+    assert np.array_equal(net(X), plain(X))
+    assert net.scores(X).tobytes() == plain.scores(X).tobytes()
+
+
+def test_plans_refuse_rates_that_are_none():
+    ffi, lib = core.ffi, core.lib
+    for rate in (-0.1, 1.0, np.nan):
+        layer = {"inputs": 2, "outputs": 3, "activation": 1, "dropout": rate}
+        layers = ffi.new("struct nnpoly_layer[]", [layer, {**layer, "inputs": 3, "dropout": 0.0}])
+        good = {"dtype": 0, "depth": 2, "layers": layers, "loss": 0, "rule": 0}
+        assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good)) == ffi.NULL
+        layers[0].dropout = 0.0
+        bad = {**good, "dropout": rate}
+        assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", bad)) == ffi.NULL
+        layers[1].dropout = 0.5  # of the last layer
+        assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good)) == ffi.NULL
