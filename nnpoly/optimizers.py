@@ -13,6 +13,7 @@ same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(ep
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -148,6 +149,7 @@ class Optimizer(Described):
         w, moved = self.rule(ops, w, g, tuple(own), c)
         return w, (*moved, ops.averaged(average, w, self.ema))
 
+    @abstractmethod
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
     ) -> tuple[Array, Moments]:
