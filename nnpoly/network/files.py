@@ -6,10 +6,11 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from .. import _checks
 from .._described import construct
+from ..backends import host
 from ..backends.base import FLOATS
 from ..data.container import Arrays, named, read, typed
 from .mlp import MLP
-from .network import Network, place_of
+from .network import Network, hosted, place_of
 
 
 class NetworkEntry(TypedDict):
@@ -70,6 +71,16 @@ def load_with_extra(
     header, arrays = read(path)
     file = typed(path, header, NetworkFile)
     return network_of(path, file["network"], arrays, backend, device), file.get("extra", {})
+
+
+def require_finite(path: Any, net: Network) -> None:
+    """Refuse a network that is to predict and cannot, since a parameter is NaN or infinite."""
+    for name, array in hosted(net.arrays()).items():
+        if not host.all_finite(array):
+            raise ValueError(
+                f"load: {path} cannot be used to predict: its {name} has NaN or infinity, so the "
+                "training failed. nn.load reads the network as it is."
+            )
 
 
 def network_of(

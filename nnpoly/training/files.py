@@ -52,7 +52,7 @@ class TrainerFile(NetworkFile):
     fit: FitEntry | None
 
 
-LAST_STEP = 2**63 - 1  # of a t
+LAST = 2**63 - 1  # of steps and the like
 
 
 def save(
@@ -146,11 +146,11 @@ def saved_in(
         moments = [
             checked_array(arrays, f"moment/{name}", shape, net.dtype) for name in optimizer.moments
         ]
-        _within("t", t, LAST_STEP)
+        within("t", t)
         births = file.get("births", {})
         for name, born in births.items():
             _checks.choice("Trainer", "births", name, optimizer.moments)
-            _within(f"births[{name!r}]", born, t)
+            within(f"births[{name!r}]", born, t)
         factor = _checks.not_negative("Trainer", "rate_factor", file["rate_factor"])
         seed = _checks.integer("Trainer", "seed", file["seed"], 0)
     history, extra = History(**file["history"]), file.get("extra", {})
@@ -159,7 +159,7 @@ def saved_in(
     )
 
 
-def _within(name: str, value: int, most: int) -> None:
+def within(name: str, value: int, most: int = LAST) -> None:
     """Refuse a count that is not in 0, ..., most."""
     if not 0 <= value <= most:
         raise ValueError(f"its `{name}` must be one of 0, ..., {most}, got {value}")
@@ -186,8 +186,8 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
         names = [entry["class"] for entry in fit["callbacks"]]
         states = [_state(i, entry, saved.arrays) for i, entry in enumerate(fit["callbacks"])]
         with named(path):
-            _within("fit.position.epoch", position.epoch, len(recorded))
-            _within("fit.position.left", position.left, len(names))
+            within("fit.position.epoch", position.epoch, len(recorded))
+            within("fit.position.left", position.left, len(names))
     mine = _parts(net, stepper.optimizer, stepper.loss, calls.names)
     _require_same(path, mine, _parts(saved.network, saved.optimizer, saved.loss, names))
     if len(saved.history) > epochs:
