@@ -57,6 +57,13 @@ def below_one(where: str, name: str, value: Any) -> float:
     return result
 
 
+def flag(where: str, name: str, value: Any) -> bool:
+    """Return True or False, or 1 or 0, as a bool."""
+    if isinstance(value, str) or value not in (True, False):
+        raise ValueError(f"{where}: `{name}` must be True or False, got {value!r}.")
+    return bool(value)
+
+
 def several(where: str, name: str, value: Any, count: int | None = None) -> tuple[Any, ...]:
     """Return a list or tuple, of so many entries, as a tuple."""
     if not isinstance(value, list | tuple) or count not in (None, len(value)):

@@ -87,6 +87,7 @@ class Scaled(Initializer):
         self._set(
             gain=_checks.positive("Scaled", "gain", self.gain),
             fan=_checks.choice("Scaled", "fan", self.fan, ("in", "in+out")),
+            uniform=_checks.flag("Scaled", "uniform", self.uniform),
         )
 
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:

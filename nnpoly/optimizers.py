@@ -30,6 +30,13 @@ Moments: TypeAlias = tuple[Array, ...]
 Ages: TypeAlias = Mapping[str, int]
 
 
+_OTHER_CHECKS = {
+    "eps": _checks.not_negative,
+    "nesterov": _checks.flag,
+    "eps_inside_sqrt": _checks.flag,
+}
+
+
 class Optimizer(Described):
     """A rule that updates the parameters by their gradient.
 
@@ -69,10 +76,10 @@ class Optimizer(Described):
         self._check(where)
 
     def _check(self, where: str) -> None:
-        """Check the fields of the rule: eps is not negative, decay factors are in [0, 1)."""
-        for name in ("eps", "momentum", "beta", "beta1", "beta2"):
+        """Check the fields of the rule: eps is not negative, decay factors are in [0, 1), ...."""
+        for name in ("eps", "momentum", "beta", "beta1", "beta2", "nesterov", "eps_inside_sqrt"):
             if hasattr(self, name):
-                check = _checks.not_negative if name == "eps" else _checks.below_one
+                check: Any = _OTHER_CHECKS.get(name, _checks.below_one)
                 self._set(**{name: check(where, name, getattr(self, name))})
 
     @property

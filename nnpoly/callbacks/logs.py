@@ -38,8 +38,9 @@ class _FileLog:
     """A text file with a line an epoch; a subclass writes and reads the line.
 
     It is read before a fit and never during one, so whatever else writes to it meanwhile ends no
-    fit. The first line of a fit that does not go on replaces the file as a whole, so that it always
-    begins as a log does; every later line is appended by one write.
+    fit. Where lines are to be replaced, the first new one comes with what is kept before it, in a
+    whole new file, which so always begins as a log does; other lines are appended, each by one
+    write.
     """
 
     def __init__(self, path: Any) -> None:
@@ -47,6 +48,7 @@ class _FileLog:
 
         self.path: Path = as_path(type(self).__name__, path)
         self._last = 0  # the last epoch in the file
+        self._start: str | None = ""  # what the file shall begin with, if not as it does
         self._clock = time.perf_counter()
 
     def begin(self, trainer: Trainer) -> None:
@@ -54,16 +56,11 @@ class _FileLog:
         from ..data.container import target_path
 
         target_path(type(self).__name__, self.path)
-        self._last = self._shorten(len(trainer.history))
+        self._find_place(len(trainer.history))
         self._clock = time.perf_counter()
 
-    def _shorten(self, epochs: int) -> int:
-        """Drop the lines of epochs after `epochs`; return the last epoch that is left.
-
-        Where none is left, the file stays as it is until there is a line to put in its place.
-        """
-        from ..data.container import write_atomically
-
+    def _find_place(self, epochs: int) -> None:
+        """Find the last line to be kept. The file stays as it is until there is a line to add."""
         try:
             is_read = self.path.is_file()  # and no pipe
             lines = self.path.read_text("utf-8", "replace").splitlines(True) if is_read else []
@@ -76,10 +73,10 @@ class _FileLog:
             )
         numbers = [self._epoch(line) for line in lines]
         kept = next((i for i, n in enumerate(numbers) if not 0 <= n <= epochs), len(lines))
-        last = max(numbers[:kept], default=0)
-        if last and kept < len(lines):
-            write_atomically(self.path, "".join(lines[:kept]).encode())
-        return last
+        self._last = max(numbers[:kept], default=0)
+        self._start = None
+        if not self._last or kept < len(lines):
+            self._start = "".join(lines[:kept]) if self._last else ""
 
     def __call__(self, trainer: Trainer, history: History) -> None:
         """Write the newest epoch's line, unless it is there already."""
@@ -91,12 +88,13 @@ class _FileLog:
         if epoch <= self._last:
             return
         text = self._text(row)
-        if self._last and self.path.exists():  # somebody may have removed it
+        if self._start is None and self.path.exists():  # somebody may have removed it
             with open(self.path, "ab", buffering=0) as file:
                 file.write(text.encode())
         else:
-            write_atomically(self.path, (self._heading(row) + text).encode())
-        self._last = epoch
+            whole = (self._start or self._heading(row)) + text
+            write_atomically(self.path, whole.encode())
+        self._last, self._start = epoch, None
 
     def _heading(self, row: Row) -> str:
         """Return what stands before the first line."""
@@ -157,9 +155,9 @@ class CSVLog(_FileLog):
         if not line.endswith("\n"):
             return -1
         cells = _cells(line)
-        return (
-            int(cells[0]) if cells[0].isdecimal() else 0 if cells[:2] == ["epoch", "loss"] else -1
-        )
+        if cells[0].isdecimal():
+            return int(cells[0])
+        return 0 if cells[:2] == ["epoch", "loss"] else -1
 
 
 def _csv(cells: Any) -> str:
