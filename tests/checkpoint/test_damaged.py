@@ -230,3 +230,21 @@ def test_damaged_logs(tmp_path, kind):
             if not last.startswith(("3,", '{"epoch": 3, ')):
                 wrong[seed] = last
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("i", "state", "message"),
+    [
+        (0, {"best": "x"}, "EarlyStopping: `best` must be a number, got 'x'"),
+        (0, {"best_epoch": -1}, "EarlyStopping: `best_epoch` must be an integer >= 0, got -1"),
+        (1, {"reduced": 0.5}, "ReduceOnPlateau: `reduced` must be an integer >= 0, got 0.5"),
+        (2, {"best": None}, "Checkpoint: `best` must be a number, got None"),
+    ],
+)
+def test_states_of_callbacks_are_checked(tmp_path, i, state, message):
+    path = tmp_path / "file.safetensors"
+    header, arrays = container.read(FORMAT2 / "trainer.safetensors")
+    header["fit"]["callbacks"][i]["values"].update(state)
+    write(path, header, arrays)
+    with pytest.raises(ValueError, match=f"^load: {path} cannot be read: {message}"):
+        resume(path)
