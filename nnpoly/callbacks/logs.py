@@ -80,7 +80,7 @@ class _FileLog:
 
     def __call__(self, trainer: Trainer, history: History) -> None:
         """Write the newest epoch's line, unless it is there already."""
-        from ..data.container import write_atomically
+        from ..data.container import disk_errors, write_atomically
 
         now, epoch = time.perf_counter(), len(trainer.history)
         row = {"epoch": epoch, **_row(trainer, history), "seconds": now - self._clock}
@@ -88,12 +88,13 @@ class _FileLog:
         if epoch <= self._last:
             return
         text = self._text(row)
-        if self._start is None and self.path.exists():  # somebody may have removed it
-            with open(self.path, "ab", buffering=0) as file:
-                file.write(text.encode())
-        else:
-            whole = (self._start or self._heading(row)) + text
-            write_atomically(self.path, whole.encode())
+        with disk_errors(self.path):
+            if self._start is None and self.path.exists():  # somebody may have removed it
+                with open(self.path, "ab", buffering=0) as file:
+                    file.write(text.encode())
+            else:
+                whole = (self._start or self._heading(row)) + text
+                write_atomically(self.path, whole.encode())
         self._last, self._start = epoch, None
 
     def _heading(self, row: Row) -> str:

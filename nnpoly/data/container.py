@@ -14,6 +14,7 @@ the target is always whole, old or new. A link is followed, and a file that is t
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -86,7 +87,8 @@ def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> No
             f"save: {path} cannot be written: {excess}. Shorten `extra`, or let the trainer begin "
             "a new history: trainer.history = nn.History()."
         )
-    write_atomically(target, content)
+    with disk_errors(target):
+        write_atomically(target, content)
 
 
 def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -161,6 +163,15 @@ def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
     return found.hexdigest()
 
 
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Let the errors of writing a file name it, and no temporary file or nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Make `content` the file's, or leave the file as it was.
 
@@ -188,7 +199,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _resolved(path: Path) -> Path:
     """The path that links lead to; its last part may not exist yet."""
-    return Path(os.path.realpath(path))
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():  # to itself, in the end
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return found
 
 
 def _copy_mode(source: Path, target: Path) -> None:
