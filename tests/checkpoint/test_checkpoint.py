@@ -386,6 +386,13 @@ def test_the_backends_faults_are_not_the_files(path):
         nn.load(path, backend="abacus")
 
 
+def test_msgspec_is_asked_for(path, monkeypatch):
+    nn.MLP([2, 2]).save(path)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    with pytest.raises(ImportError, match=r"needs msgspec: pip install nnpoly\[save\]"):
+        nn.load(path)
+
+
 def test_safetensors_is_asked_for(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match=r"needs safetensors: pip install nnpoly\[save\]"):
