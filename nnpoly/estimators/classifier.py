@@ -157,8 +157,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         fits = net.output in ("softmax", "sigmoid") and not (one and net.outputs > 1)
         if not fits or classes.ndim != 1 or not len(host.unique(classes)) == len(classes) == count:
             raise ValueError(
-                f"{where}: `classes` must be {count} different labels of a softmax or sigmoid "
-                f"network, got {classes.tolist()} for {net!r}."
+                f"{where}: `classes` must be {count} labels, all different, of a softmax or "
+                f"sigmoid network, got {classes.tolist()} for {net!r}."
             )
 
     def _checked_y(self, y: Any) -> Any:

@@ -272,13 +272,13 @@ CHANGES: dict[str, tuple[str, Callable[[Path], Any], Callable[[Any], Any], str]]
         "classifier",
         MLPClassifier.load,
         lambda h: h["extra"]["estimator"]["learnt"]["classes_"].update(array=["a", "a"]),
-        "`classes` must be 2 different labels of a softmax or sigmoid network, got ['a', 'a']",
+        "`classes` must be 2 labels, all different, of a softmax or sigmoid network, got ['a',",
     ),
     "one class": (
         "classifier",
         MLPClassifier.load,
         lambda h: h["extra"]["estimator"]["learnt"]["classes_"].update(array=["a"]),
-        "`classes` must be 2 different labels",
+        "`classes` must be 2 labels, all different",
     ),
     "ragged classes": (
         "classifier",
