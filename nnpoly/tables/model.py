@@ -15,8 +15,8 @@ from ..network import Network
 from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
-from .reading import Table, polars
-from .targets import Classes, Quantity, Target
+from .table import Table, polars
+from .targets import Classes, Quantity, Target, as_array
 
 EXTRA = "table"  # the key of the columns and the target in a file's extra data
 MOST_COLUMNS = 40  # in a summary
@@ -42,7 +42,8 @@ class Predictions:
 
     def frame(self) -> Any:
         """Return a polars DataFrame: prediction, and "probability of ..." for each class."""
-        columns = {"prediction": self.values}
+        values = self.values
+        columns = {"prediction": values if values.dtype != object else list(map(str, values))}
         if self.probabilities is not None:
             pairs = zip(self.classes, self.probabilities.T, strict=True)
             columns |= {f"probability of {c}": np.ascontiguousarray(p) for c, p in pairs}
@@ -92,13 +93,13 @@ class TableModel:
         """Predict the rows of a table; `unknown` is that of `Preprocessing.encode`."""
         return self.predict_encoded(self.inputs.encode(table, unknown))
 
-    def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
-        """Predict encoded rows X: (n, m_0)."""
+    def predict_encoded(self, X: Any) -> Predictions:
+        """Predict encoded rows X: (n, m_0), which may be sparse."""
         f = registry.to_host(forward(self.network, X, "TableModel.predict"))
         if isinstance(self.target, Quantity):
             return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
         classes = self.target.classes
-        return Predictions(np.array(classes)[f.argmax(axis=1)], f, classes)
+        return Predictions(as_array(classes)[f.argmax(axis=1)], f, classes)
 
     def evaluate(self, table: Table, unknown: str = "error") -> metrics.Metrics:
         """Measure the predictions for a table whose rows all have a target."""
