@@ -17,6 +17,7 @@ from . import metrics
 from .columns import Preprocessing
 from .table import Table, polars
 from .targets import Classes, Quantity, Target, as_array
+from .wording import printable
 
 EXTRA = "table"  # the key of the columns and the target in a file's extra data
 MOST_COLUMNS = 40  # in a summary
@@ -122,8 +123,9 @@ class TableModel:
         kinds = dict.fromkeys(inputs.numbers, "number")
         kinds |= dict.fromkeys(inputs.indicated, "number, or missing")
         kinds |= {c.name: f"one of {len(c.values)} categories" for c in inputs.categories}
-        width = max(map(len, kinds))
-        columns = [f"  {name:<{width}}  {kind}" for name, kind in kinds.items()]
+        rows = [(printable(name), kind) for name, kind in kinds.items()]
+        width = max(len(name) for name, _ in rows)
+        columns = [f"  {name:<{width}}  {kind}" for name, kind in rows]
         if len(columns) > MOST_COLUMNS:
             columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
         lines = [self.network.summary(), f"reads {len(kinds)} columns", *columns]
