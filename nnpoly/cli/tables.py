@@ -101,7 +101,9 @@ def rows_with_target(table: Table, target: str) -> tuple[Table, str]:
     """Return the rows that have a target, and their number in words."""
     rows = table.take(tables.known_rows(table, target))
     missing = len(table) - len(rows)
-    left_out = f" ({missing} more have no {target!r} and are left out)" if missing else ""
+    blanks = ", ".join(map(repr, table.blanks.get(target, ())))
+    but = f", but {blanks}," if blanks else ""
+    left_out = f" ({missing} more have no {target!r}{but} and are left out)" if missing else ""
     return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 

@@ -27,6 +27,7 @@ NUMERIC = ("boolean", "integer", "number")
 LARGEST, CLOSEST = 1e140, 1e-140  # of numbers whose squares, and sums of them, float64 holds
 FARTHEST = 3e38  # standardised, as the networks' float32 holds
 MOST_DENSE = 8_000_000  # numbers of an X that is mostly zeros; a larger one is sparse
+LEAST_SPARSE = 4  # times the numbers that are not zero that an X has that is mostly zeros
 CORRECT = "Correct it, or leave it empty if it is unknown"
 
 
@@ -358,7 +359,7 @@ class Preprocessing(Described):
         places = [category.places(table, unknown) for category in self.categories]
         widths = [numbers.shape[1], *(len(category.values) for category in self.categories)]
         used, shape = widths[0] + len(places), (len(table), sum(widths))
-        if math.prod(shape) > MOST_DENSE and 4 * used < shape[1]:
+        if math.prod(shape) > MOST_DENSE and LEAST_SPARSE * used < shape[1]:
             return _sparse(numbers, places, widths)
         X = np.zeros(shape)
         X[:, : widths[0]] = numbers
@@ -434,10 +435,11 @@ def transformer(schema: Schema) -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     imputer = SimpleImputer(strategy="median", add_indicator=True)
+    k, m = len(schema.numbers), len(schema.numbers) + len(schema.categories)
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(imputer, StandardScaler()), list(schema.numbers)),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), list(schema.categories)),
+            ("numbers", make_pipeline(imputer, StandardScaler()), list(range(k))),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), list(range(k, m))),
         ],
         sparse_threshold=1.0,  # a fit transforms too, and dense rows may fill the memory
     )

@@ -67,23 +67,37 @@ def read(path: Any) -> Table:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     if not len(table):
         raise ValueError(f"read: {path} has no rows.")
-    return Table(table.source, _cleaned(table.frame), table.lines, table.decimal_comma)
+    frame = _stripped(table.frame)
+    blanks = _blanks(frame)
+    return Table(table.source, _cleared(frame), table.lines, table.decimal_comma, blanks)
 
 
-def _cleaned(frame: Any) -> Any:
-    """Return the frame with stripped texts, plain numbers, and null for missing cells."""
+def _stripped(frame: Any) -> Any:
+    """Return the frame with stripped texts and plain numbers."""
     pl = polars()
-    texts = pl.col(pl.String)
-    decimals = {name: t.scale for name, t in frame.schema.items() if isinstance(t, pl.Decimal)}
-    numbers = [
-        pl.col(name).cast(pl.Float64 if scale else pl.Int128) for name, scale in decimals.items()
-    ]
+    decimals = {t for t in frame.dtypes if isinstance(t, pl.Decimal)}
+    numbers = [pl.col(t).cast(pl.Float64 if t.scale else pl.Int128) for t in decimals]
     return (
         frame.with_columns(numbers)
         .with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-        .with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-        .with_columns(texts.str.strip_chars())
-        .with_columns(pl.when(~texts.is_in(MISSING)).then(texts))
+        .with_columns(pl.col(pl.String).str.strip_chars())
+    )
+
+
+def _blanks(frame: Any) -> dict[str, list[str]]:
+    """Return the texts of missing cells that columns hold, but the empty one, by column."""
+    texts = polars().col(polars().String)
+    found = frame.select(texts.filter(texts.is_in(MISSING[1:])).unique().sort().implode())
+    lists = zip(found.columns, (column[0].to_list() for column in found), strict=True)
+    return {name: words for name, words in lists if words}
+
+
+def _cleared(frame: Any) -> Any:
+    """Return the frame with null for missing cells."""
+    pl = polars()
+    texts = pl.col(pl.String)
+    return frame.with_columns(pl.when(~texts.is_in(MISSING)).then(texts)).with_columns(
+        pl.col(pl.Float32, pl.Float64).fill_nan(None)
     )
 
 

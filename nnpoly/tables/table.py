@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .wording import listed, shortened
 
 DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}.*)?$"
+TRUTHS = {"true": 1.0, "false": 0.0}
 DECIMAL_COMMA = r"^([+-]?\d*),(\d+)$"
 INTEGER = r"^[+-]?[0-9]+$"
 PADDED = r"^[+-]?0[0-9]"  # 007 names something: as a number it would lose its zeros
@@ -53,6 +54,8 @@ class Table:
         The line of the file on which each row begins: (n,). None for a file without lines.
     decimal_comma
         True if 3,14 is a number, as in files whose separator is a semicolon.
+    blanks
+        Texts of the file that were read as missing cells, such as NA, by column.
 
     Examples
     --------
@@ -67,7 +70,9 @@ class Table:
     frame: Any
     lines: NDArray[np.int64] | None = None
     decimal_comma: bool = False
+    blanks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _index: tuple[str, ...] | None = field(default=None, repr=False)
+    _rows: NDArray[np.int64] | None = field(default=None, repr=False)  # in the file, after `take`
     _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -86,11 +91,17 @@ class Table:
         """Return a table of some rows, given as indices or booleans: (n,)."""
         rows = np.arange(len(self))[rows]
         lines = None if self.lines is None else self.lines[rows]
-        return Table(self.source, self.frame[rows], lines, self.decimal_comma, self.index)
+        frame = self.frame[rows]
+        in_file = rows if self._rows is None else self._rows[rows]
+        return Table(
+            self.source, frame, lines, self.decimal_comma, self.blanks, self.index, in_file
+        )
 
     def where(self, row: int) -> str:
         """Return the place of a row as text: its line in a CSV, else its index from 0."""
-        return f"row {row} (from 0)" if self.lines is None else f"line {self.lines[row]}"
+        if self.lines is not None:
+            return f"line {self.lines[row]}"
+        return f"row {row if self._rows is None else self._rows[row]} (from 0)"
 
     def refuse(self, name: str, fault: str, row: int | None = None) -> ValueError:
         """Make the error of a fault in a column, or in its cell in a row."""
@@ -107,7 +118,7 @@ class Table:
             raise self.refuse(name, fault, int(good.argmin()))
 
     def column(self, name: str) -> Any:
-        """Return a column as a polars Series.
+        """Return a column as a polars Series without a name.
 
         Raises
         ------
@@ -116,7 +127,7 @@ class Table:
         """
         if name not in self._places:
             raise ValueError(f"Table: {self.source} has no column {name!r}{self._closest(name)}.")
-        return self.frame.to_series(self._places[name])
+        return self.frame.to_series(self._places[name]).alias("")  # a name may be read as a pattern
 
     def _closest(self, name: str) -> str:
         names = {column.lower(): column for column in self.names}
@@ -151,15 +162,21 @@ class Table:
         raise self.refuse(name, what)
 
     def _kind_of_texts(self, column: Any) -> str:
-        cells = column.drop_nulls().unique()
-        if cells.str.to_lowercase().is_in(["true", "false"]).all():
-            return "boolean"
-        if not cells.str.contains(PADDED).any():
-            if cells.str.contains(INTEGER).all():
-                return "integer"
-            if self._parsed(cells).null_count() == 0:
-                return "number"
-        return "date" if cells.str.contains(DATE).all() else "text"
+        cells = column.unique()
+        text = polars().col("")
+        is_padded, is_integer, is_truth, is_date = (
+            cells.to_frame()
+            .select(
+                padded=text.str.contains(PADDED).any(),
+                integer=text.str.contains(INTEGER).all(),
+                truth=text.str.to_lowercase().is_in(TRUTHS).all(),
+                date=text.str.contains(DATE).all(),
+            )
+            .row(0)
+        )
+        if is_padded or self._parsed(cells).null_count() > cells.null_count():
+            return "date" if is_date else "text"
+        return "integer" if is_integer else "boolean" if is_truth else "number"
 
     def _parsed(self, texts: Any) -> Any:
         """Convert texts to numbers, and to null where they are none. true is 1, false 0."""
@@ -170,7 +187,7 @@ class Table:
         if numbers.null_count() == texts.null_count():
             return numbers
         truths = texts.str.to_lowercase().replace_strict(
-            {"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64
+            TRUTHS, default=None, return_dtype=pl.Float64
         )
         return numbers.fill_null(truths)
 
@@ -193,9 +210,9 @@ class Table:
             values = column.cast(pl.Float64)
         else:
             raise self.refuse(name, f" must hold numbers, got {column.dtype}")
-        wrong = (values.is_null() & column.is_not_null()).arg_true()
-        if len(wrong):
-            raise self.refuse(name, ", which is no number", int(wrong[0]))
+        if values.null_count() > column.null_count():
+            good = (values.is_not_null() | column.is_null()).to_numpy()
+            self.require(name, good, ", which is no number")
         array: NDArray[np.float64] = values.to_numpy().astype(np.float64)
         what = ", which is no finite number. Correct it, or leave it empty if it is unknown"
         self.require(name, ~np.isinf(array), what)
@@ -289,7 +306,7 @@ def _integers(column: Any) -> Any:
         .str.replace("^(-?)0+([0-9])", "${1}${2}")
         .str.replace("^-0$", "0")
     )
-    return column.alias("").to_frame().select(shortest).to_series()
+    return column.to_frame().select(shortest).to_series()
 
 
 def shortest(value: float) -> str:
