@@ -46,6 +46,14 @@ def one_line(error: BaseException) -> str:
     return re.sub(r"^(?!NNPOLY)[\w.]+: ", "", text)
 
 
+def print_data(text: str) -> None:
+    """Print the lines of a file, as they are unless a terminal would obey them."""
+    if sys.stdout.isatty():
+        say(text.removesuffix("\n"))
+    else:
+        print(text, end="")
+
+
 @contextmanager
 def refused(*kinds: type[Exception]) -> Iterator[None]:
     """Turn errors of these kinds into a `Mistake`."""

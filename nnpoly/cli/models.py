@@ -13,7 +13,7 @@ from ..data.container import write_atomically
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
 from ..tables.model import load_network
-from .common import Mistake, fail, refused, require, require_output, say
+from .common import Mistake, fail, print_data, refused, require, require_output, say
 from .process import is_stdout, stdout_is_closed
 from .tables import MODEL, rows_with_target
 
@@ -53,7 +53,7 @@ def predict(options: argparse.Namespace) -> int:
         X = model.inputs.encode(table, options.unknown)
     text = model.predict_encoded(X).frame().write_csv()
     if to_stdout:
-        print(text, end="")
+        print_data(text)
         return 0
     try:
         write_atomically(options.output, text.encode())

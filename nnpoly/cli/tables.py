@@ -102,8 +102,8 @@ def rows_with_target(table: Table, target: str) -> tuple[Table, str]:
     rows = table.take(tables.known_rows(table, target))
     missing = len(table) - len(rows)
     blanks = ", ".join(map(repr, table.blanks.get(target, ())))
-    but = f", but {blanks}," if blanks else ""
-    left_out = f" ({missing} more have no {target!r}{but} and are left out)" if missing else ""
+    means = f"; {blanks} means missing" if blanks else ""
+    left_out = f" ({missing} more have no {target!r} and are left out{means})" if missing else ""
     return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 
