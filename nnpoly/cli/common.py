@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 from ..data.container import together
-from ..tables.wording import printable
+from ..tables.wording import printable, shortened
 
 REASONS: dict[type[OSError], str | None] = {
     FileExistsError: "it is a file",
@@ -70,15 +70,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, printable(f"{self.prog}: {message}") + "\n")
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """Return a converter of text to an integer >= `minimum`, for argparse."""
+def whole(minimum: int, end: float = math.inf) -> Callable[[str], int]:
+    """Return a converter of text to an integer >= `minimum` and below `end`, for argparse."""
 
     def convert(text: str) -> int:
         with suppress(ValueError):
             value = int(text)
-            if value >= minimum:
+            if minimum <= value < end:
                 return value
-        raise argparse.ArgumentTypeError(f"must be an integer >= {minimum}, got {text!r}")
+        bounds = f">= {minimum}" + (f" and < {end:g}" if end < math.inf else "")
+        raise argparse.ArgumentTypeError(f"must be an integer {bounds}, got {shortened(text)}")
 
     return convert
 
@@ -91,7 +92,7 @@ def real(bounds: str, within: Callable[[float], bool]) -> Callable[[str], float]
             value = float(text)
             if math.isfinite(value) and within(value):
                 return value
-        raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {shortened(text)}")
 
     return convert
 
@@ -102,7 +103,7 @@ positive = real("> 0", lambda value: value > 0.0)
 def floating(text: str) -> str:
     """Convert text to the name of a floating type, for argparse."""
     if text not in DTYPES:
-        raise argparse.ArgumentTypeError(f"must be {' or '.join(DTYPES)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {' or '.join(DTYPES)}, got {shortened(text)}")
     return text
 
 

@@ -190,6 +190,8 @@ WRONG = [
     ("train digits --epochs 0", "--epochs: must be an integer >= 1, got '0'"),
     ("train digits --epochs many", "--epochs: must be an integer >= 1, got 'many'"),
     ("train digits --batch-size -3", "--batch-size"),
+    (f"train digits --batch-size {10**18}", "must be an integer >= 1 and < 1e+18, got"),
+    (f"train digits --epochs {'9' * 5000}", "must be an integer >= 1, got '999"),
     ("train digits --widths 100,", "--widths: must be an integer >= 1, got ''"),
     ("train digits --widths 0", "--widths"),
     ("train digits --learning-rate 0", "--learning-rate: must be a number > 0, got '0'"),
