@@ -1,22 +1,23 @@
 """The command line: `nnpoly train | predict | evaluate | summary | parity | bench | info`.
 
 A mistake that the user can correct is one line on stderr and exit status 2, before any work. Status
-1 is a bad result (a parity breach, a loss that became NaN, a full disk) and 130 is Ctrl-C.
+1 is a bad result (a parity breach, a loss that became NaN, a full disk), 130 is Ctrl-C, and 143 and
+129 are the signals TERM and HUP.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backends.info import show_config
 from ..training.epochs import NonFiniteLossError
-from .common import Mistake, Parser, escaped, fail, one_line
+from .common import Mistake, Parser, fail, one_line
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
+from .process import Terminated, abandon_stdout, terminable, usable_streams
 from .train import add_train, train
 
 
@@ -39,20 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["bench", "--backends", "abacus"])
     2
     """
-    options = _parser().parse_args(arguments)
+    with usable_streams(), terminable():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = argparse.Namespace(prog="nnpoly")
     try:
-        with escaped(sys.stdout):
+        try:
+            options = _parser().parse_args(arguments)
             status: int = options.run(options)
-        sys.stdout.flush()  # here, where a closed pipe is told from a full disk
-        return status
+            return status
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is told from a full disk
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 1
+    except Terminated as end:
+        return fail(options, "terminated", end.status)
     except KeyboardInterrupt:
         return fail(options, "interrupted", 130)
     except Mistake as mistake:
         return fail(options, str(mistake), 2)
     except (NonFiniteLossError, OSError, MemoryError) as error:
+        abandon_stdout()
         return fail(options, one_line(error), 1)
 
 

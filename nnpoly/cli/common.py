@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from io import TextIOWrapper
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NoReturn, TextIO
+from tempfile import TemporaryFile
+from typing import Any, NoReturn
+
+from ..data.container import together
+from ..tables.wording import printable, shortened
 
 REASONS: dict[type[OSError], str | None] = {
     FileExistsError: "it is a file",
@@ -27,8 +30,14 @@ class Mistake(Exception):
 
 def fail(options: argparse.Namespace, message: str, status: int) -> int:
     """Print an error on stderr, and return the exit status."""
-    print(f"{options.prog}: {message}", file=sys.stderr)
+    print(printable(f"{options.prog}: {message}"), file=sys.stderr)
     return status
+
+
+def say(*lines: object) -> None:
+    """Print lines, with the control characters of users' names escaped."""
+    for line in "\n".join(map(str, lines)).split("\n"):
+        print(printable(line))
 
 
 def one_line(error: BaseException) -> str:
@@ -37,18 +46,12 @@ def one_line(error: BaseException) -> str:
     return re.sub(r"^(?!NNPOLY)[\w.]+: ", "", text)
 
 
-@contextmanager
-def escaped(stream: TextIO | None) -> Iterator[None]:
-    r"""Escape the characters that a stream cannot encode, as \u0434, instead of failing."""
-    if not isinstance(stream, TextIOWrapper):  # a notebook's stream encodes nothing
-        yield
-        return
-    errors = stream.errors
-    stream.reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        stream.reconfigure(errors=errors)
+def print_data(text: str) -> None:
+    """Print the lines of a file, as they are unless a terminal would obey them."""
+    if sys.stdout.isatty():
+        say(text.removesuffix("\n"))
+    else:
+        print(text, end="")
 
 
 @contextmanager
@@ -64,18 +67,19 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports a mistake in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, printable(f"{self.prog}: {message}") + "\n")
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """Return a converter of text to an integer >= `minimum`, for argparse."""
+def whole(minimum: int, end: float = math.inf) -> Callable[[str], int]:
+    """Return a converter of text to an integer >= `minimum` and below `end`, for argparse."""
 
     def convert(text: str) -> int:
         with suppress(ValueError):
             value = int(text)
-            if value >= minimum:
+            if minimum <= value < end:
                 return value
-        raise argparse.ArgumentTypeError(f"must be an integer >= {minimum}, got {text!r}")
+        bounds = f">= {minimum}" + (f" and < {end:g}" if end < math.inf else "")
+        raise argparse.ArgumentTypeError(f"must be an integer {bounds}, got {shortened(text)}")
 
     return convert
 
@@ -88,7 +92,7 @@ def real(bounds: str, within: Callable[[float], bool]) -> Callable[[str], float]
             value = float(text)
             if math.isfinite(value) and within(value):
                 return value
-        raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {shortened(text)}")
 
     return convert
 
@@ -99,7 +103,7 @@ positive = real("> 0", lambda value: value > 0.0)
 def floating(text: str) -> str:
     """Convert text to the name of a floating type, for argparse."""
     if text not in DTYPES:
-        raise argparse.ArgumentTypeError(f"must be {' or '.join(DTYPES)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {' or '.join(DTYPES)}, got {shortened(text)}")
     return text
 
 
@@ -115,21 +119,51 @@ def require(*packages: str) -> None:
         raise Mistake(f"{', '.join(missing)} not installed: pip install nnpoly[cli]")
 
 
-@contextmanager
-def published(output: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files are moved to `output` if the block succeeds."""
+def require_writable(output: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that the files cannot be written to, before any work; it may be missing."""
     try:
-        is_new = not output.is_dir()
-        output.mkdir(exist_ok=True)
-        staging = TemporaryDirectory(prefix=".", dir=output)
+        if output.exists() and not output.is_dir():
+            raise FileExistsError
+        with TemporaryFile(dir=output if output.is_dir() else output.parent):
+            pass
     except OSError as error:
-        reason = REASONS.get(type(error), error.strerror)
-        raise Mistake(f"--output: {output} cannot be written to: {reason}") from error
+        raise Mistake(_not_writable(output, error)) from error
+    for name in names:
+        if (output / name).is_dir():
+            raise Mistake(f"--output: {output / name} is a folder, and shall be a file: rename it")
+
+
+def require_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that cannot be written, or is one of those that are read, before any work."""
     try:
-        with staging as folder:
-            yield Path(folder)
-            for file in Path(folder).iterdir():
-                file.replace(output / file.name)
+        for path in inputs:
+            if path.exists() and output.exists() and output.samefile(path):
+                raise Mistake(f"--output: {output} is read too, as {path}: name another file")
+        if output.is_dir():
+            raise Mistake(f"--output: {output} is a folder: name a file in it")
+        if not output.exists():
+            with TemporaryFile(dir=Path(os.path.realpath(output)).parent):
+                pass
+    except OSError as error:
+        raise Mistake(_not_writable(output, error)) from error
+
+
+def _not_writable(output: Path, error: OSError) -> str:
+    return f"--output: {output} cannot be written to: {REASONS.get(type(error), error.strerror)}"
+
+
+@contextmanager
+def published(output: Path, names: Sequence[str]) -> Iterator[list[Path]]:
+    """Yield a temporary file for each name.
+
+    If the block succeeds, they become the files of these names in `output`, which is made if it is
+    missing: all or none.
+    """
+    is_new = not output.is_dir()
+    try:
+        output.mkdir(exist_ok=True)
+        with together([output / name for name in names]) as files:
+            yield files
     except BaseException:
         with suppress(OSError):  # not empty
             if is_new:

@@ -16,10 +16,10 @@ from ..network import MLP, Network
 from ..optimizers import Adam
 from ..schedules import Cosine
 from ..training import History, Trainer
-from .common import published, refused, require
+from .common import published, refused, require, require_writable, say
 
 PACKAGES = ("matplotlib", "safetensors", "sklearn")
-MODEL, LOSSES, PICTURE = "model.safetensors", "history.json", "loss.png"  # the files written
+MODEL, LOSSES, PICTURE = FILES = "model.safetensors", "history.json", "loss.png"
 # Matrices this small are multiplied on one thread, which a busy machine does not slow down. Every
 # seed from 0 to 9 gets more than 97 % of the test images right, on every backend.
 DEFAULTS: dict[str, Any] = {
@@ -36,13 +36,15 @@ def train(options: argparse.Namespace) -> int:
     require(*PACKAGES)
     with refused(ValueError, ImportError):
         backend, device = registry.resolve(options.backend, options.device)
-    with backend.widened(options.dtype), published(options.output) as folder:
+    require_writable(options.output, FILES)
+    with backend.widened(options.dtype):
         net = _network(options, backend, device)
-        print(net)
+        say(net)
         report = _train_digits(net, options)
-        _write(net, report, folder)
+        with published(options.output, FILES) as files:
+            _write(net, report, *files)
     _print(report)
-    print(f"{options.output} now holds {MODEL}, {LOSSES} and {PICTURE}")
+    say(f"{options.output} now holds {MODEL}, {LOSSES} and {PICTURE}")
     return 0
 
 
@@ -93,19 +95,20 @@ def _accuracy(net: Network, X: Any, y: Any) -> float:
     return float(np.mean(registry.to_host(net.scores(X)).argmax(axis=1) == y))
 
 
-def _write(net: Network, report: dict[str, Any], folder: Path) -> None:
+def _write(net: Network, report: dict[str, Any], model: Path, losses: Path, picture: Path) -> None:
     from ..plotting import loss_figure
 
-    net.save(folder / MODEL)
-    (folder / LOSSES).write_text(json.dumps(report, indent=1) + "\n")
+    net.save(model)
+    losses.write_text(json.dumps(report, indent=1) + "\n")
     shape = "-".join(map(str, net.widths))
     percent = f"{100 * report['test_accuracy']:.1f} %"
     title = f"Handwritten digits, {shape}: {percent} of the test images right"
     history = History(report["train_loss"], report["test_loss"])
-    loss_figure(history, title, "cross-entropy (nats per image)").savefig(folder / PICTURE)
+    figure = loss_figure(history, title, "cross-entropy (nats per image)")
+    figure.savefig(picture, format="png")
 
 
 def _print(report: dict[str, Any]) -> None:
-    print(f"train accuracy  {100 * report['train_accuracy']:6.2f} %")
-    print(f"test accuracy   {100 * report['test_accuracy']:6.2f} %")
-    print(f"training time   {report['seconds']:6.2f} s")
+    say(f"train accuracy  {100 * report['train_accuracy']:6.2f} %")
+    say(f"test accuracy   {100 * report['test_accuracy']:6.2f} %")
+    say(f"training time   {report['seconds']:6.2f} s")

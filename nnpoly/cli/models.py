@@ -9,10 +9,12 @@ from typing import Any
 
 from .. import tables
 from ..backends import registry
+from ..data.container import write_atomically
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
 from ..tables.model import load_network
-from .common import Mistake, published, refused, require
+from .common import Mistake, fail, print_data, refused, require, require_output, say
+from .process import is_stdout, stdout_is_closed
 from .tables import MODEL, rows_with_target
 
 
@@ -32,7 +34,7 @@ def _add_table(add: Callable[..., Any]) -> None:
 def add_predict(add: Callable[..., Any]) -> None:
     """Add the arguments of `predict`."""
     _add_table(add)
-    add("--output", type=Path, metavar="FILE", help="the CSV to write (standard output)")
+    add("--output", type=Path, metavar="FILE", help="the CSV to write (-: standard output)")
 
 
 add_evaluate = _add_table
@@ -41,18 +43,23 @@ add_summary = _add_model
 
 def predict(options: argparse.Namespace) -> int:
     """Predict the rows of a table with a trained model; write CSV."""
-    if options.output is not None and options.output.is_dir():
-        raise Mistake(f"--output: {options.output} is a folder: name a file in it")
+    to_stdout = options.output is None or is_stdout(options.output)
+    if not to_stdout:
+        require_output(options.output, [options.table, _file(options.model)])
+    elif stdout_is_closed():
+        raise Mistake("standard output is closed: name the file to write, --output FILE")
     model, table = _read(options, "polars", "safetensors")
     with refused(ValueError):
         X = model.inputs.encode(table, options.unknown)
-    if options.output is None:
-        print(model.predict_encoded(X).frame().write_csv(), end="")
+    text = model.predict_encoded(X).frame().write_csv()
+    if to_stdout:
+        print_data(text)
         return 0
-    with published(options.output.parent) as folder:
-        text = model.predict_encoded(X).frame().write_csv()
-        (folder / options.output.name).write_text(text, encoding="utf-8")
-    print(f"{options.output} now holds {len(table)} predictions")
+    try:
+        write_atomically(options.output, text.encode())
+    except BrokenPipeError:
+        return fail(options, f"--output: whoever read {options.output} has left", 1)
+    say(f"{options.output} now holds {len(table)} predictions")
     return 0
 
 
@@ -62,8 +69,7 @@ def evaluate(options: argparse.Namespace) -> int:
     with refused(ValueError):
         rows, note = rows_with_target(table, model.target.name)
         y, X = model.target.encode(rows), model.inputs.encode(rows, options.unknown)
-    print(note)
-    print(metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
+    say(note, metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
     return 0
 
 
@@ -72,7 +78,7 @@ def summary(options: argparse.Namespace) -> int:
     require("safetensors")
     with refused(ValueError, ImportError, OSError):
         net, model = load_network(_file(options.model), "numpy", None)
-    print((model or net).summary())
+    say((model or net).summary())
     return 0
 
 

@@ -18,11 +18,13 @@ from ..network import Network, regularised
 from ..optimizers import AdamW
 from ..tables import Classes, Predictions, Prepared, Table, TableModel, metrics
 from ..tables.metrics import Metrics
+from ..tables.wording import printable
 from ..training import History, Trainer
-from .common import Mistake, published, refused, require
+from .common import Mistake, published, refused, require, require_writable, say
 
 PACKAGES = ("matplotlib", "polars", "safetensors", "sklearn")
-MODEL, LOG, PICTURE, METRICS = "model.safetensors", "log.jsonl", "report.png", "metrics.json"
+FILES = ("model.safetensors", "log.jsonl", "report.png", "metrics.json")
+MODEL, LOG, PICTURE, METRICS = FILES
 DEFAULTS: dict[str, Any] = {
     "categorical": (),
     "drop": (),
@@ -48,26 +50,27 @@ def train(options: argparse.Namespace) -> int:
         backend, device = registry.resolve(options.backend, options.device)
         table, note = _table(options)
         prepared = _prepared(options, table)
+    require_writable(options.output, FILES)
     with backend.widened(options.dtype):
         _refuse_weights(options, prepared)
         trainer = _trainer(options, prepared, backend, device)
         model = TableModel(trainer.network, prepared.inputs, prepared.target)
-        with published(options.output) as folder:
-            print(note)
-            print(_overview(prepared, options.task is None))
-            print(trainer.network)
-            course = _fit(trainer, prepared, options)
-            predictions = model.predict_encoded(prepared.X[prepared.parts.holdout])
-            measured = _measured(model, prepared, predictions)
-            model.save(folder / MODEL)
-            report = _report(options, prepared, trainer, course, measured)
-            _write_text(folder / METRICS, _json(report, indent=1) + "\n")
-            _write_text(folder / LOG, _log(course, measured))
-            title = _title(table, trainer.network, measured["network"], len(predictions.values))
-            _write_picture(folder / PICTURE, prepared, course.history, predictions, title)
-    print(f"{course.epochs} epochs; the validation loss was lowest after epoch {course.best_epoch}")
-    print(metrics.text(measured))
-    print(f"{options.output} now holds {MODEL}, {METRICS}, {LOG} and {PICTURE}")
+        say(note, _overview(prepared, options.task is None), trainer.network)
+        course = _fit(trainer, prepared, options)
+        predictions = model.predict_encoded(prepared.X[prepared.parts.holdout])
+        measured = _measured(model, prepared, predictions)
+        report = _report(options, prepared, trainer, course, measured)
+        title = _title(table, trainer.network, measured["network"], len(predictions.values))
+        with published(options.output, FILES) as (model_file, log_file, picture, metrics_file):
+            model.save(model_file)
+            _write_text(metrics_file, _json(report, indent=1) + "\n")
+            _write_text(log_file, _log(course, measured))
+            _write_picture(picture, prepared, course.history, predictions, title)
+    say(
+        f"{course.epochs} epochs; the validation loss was lowest after epoch {course.best_epoch}",
+        metrics.text(measured),
+        f"{options.output} now holds {MODEL}, {METRICS}, {LOG} and {PICTURE}",
+    )
     return 0
 
 
@@ -75,7 +78,8 @@ def _table(options: argparse.Namespace) -> tuple[Table, str]:
     """Read the rows that have a target, and count them in words."""
     table = tables.read(options.data)
     if options.target is None:
-        raise Mistake(f"--target NAME is missing; the columns are {', '.join(table.names)}")
+        columns = ", ".join(map(printable, table.names))
+        raise Mistake(f"--target NAME is missing; the columns are {columns}")
     return rows_with_target(table, options.target)
 
 
@@ -97,7 +101,9 @@ def rows_with_target(table: Table, target: str) -> tuple[Table, str]:
     """Return the rows that have a target, and their number in words."""
     rows = table.take(tables.known_rows(table, target))
     missing = len(table) - len(rows)
-    left_out = f" ({missing} more have no {target!r} and are left out)" if missing else ""
+    blanks = ", ".join(map(repr, table.blanks.get(target, ())))
+    means = f"; {blanks} means missing" if blanks else ""
+    left_out = f" ({missing} more have no {target!r} and are left out{means})" if missing else ""
     return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 
@@ -113,6 +119,7 @@ def _overview(prepared: Prepared, is_guess: bool) -> str:
         f"inputs: {len(prepared.inputs.names)}, made of {len(schema.numbers)} numbers and "
         f"{len(schema.categories)} categories",
         *(f"left out: column {name!r}, {why}" for name, why in schema.left_out.items()),
+        *(f"categories: column {name!r}, since {why}" for name, why in schema.notes.items()),
     ]
     if prepared.unknown:
         lines.append(
@@ -269,7 +276,7 @@ def _write_picture(
 ) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a letter that matplotlib's font lacks
-        _picture(prepared, history, predictions, _literal(title)).savefig(file)
+        _picture(prepared, history, predictions, _literal(title)).savefig(file, format="png")
 
 
 def _picture(prepared: Prepared, history: History, predictions: Predictions, title: str) -> Any:

@@ -39,7 +39,7 @@ def add_train(add: Callable[..., Any]) -> None:
     option("--validation", SHARE, "X", "share of the other rows that decides when training ends")
     option("--epochs", whole(1), "N", "passes over the data, at most")
     option("--patience", whole(1), "N", "epochs without improvement before training ends")
-    option("--batch-size", whole(1), "N", "rows a step")
+    option("--batch-size", whole(1, 1e18), "N", "rows a step")
     option("--widths", list_of(whole(1)), "N,N", "neurons of the hidden layers")
     option("--activation", str, "NAME", "of the hidden layers")
     add("--class-weight", choices=["balanced"], help="rare classes count as much as frequent ones")

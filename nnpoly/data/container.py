@@ -8,7 +8,8 @@ Reading refuses what is too large before it is parsed, then what is damaged, and
 of the JSON's types (`typed`), what is not what it should be, before anything is made of it.
 
 Writing is atomic: a temporary file beside the target is flushed to the disk and then renamed, so
-the target is always whole, old or new. A link is followed, and a file that is there keeps its mode.
+the target is always whole, old or new; of several files all are new or all are old. A link is
+followed, and a file that is there keeps its mode.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,24 +179,78 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A pipe or a device is written into.
     """
-    if path.exists() and not path.is_file():
+    if _is_special(path):
         path.write_bytes(content)
         return
-    target = _resolved(path)
-    temporary = target.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp")
+    with together([path]) as (temporary,):
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield temporary files, which become those of `paths` if the block succeeds: all or none.
+
+    Pipes and devices are written into first.
+    """
+    targets = [path if _is_special(path) else _resolved(path) for path in paths]
+    temporaries = [path.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp") for path in targets]
     try:
-        with open(temporary, "xb") as file:
-            _remove_abandoned(temporary)
-            _copy_mode(target, temporary)  # before the content: it may be private
-            file.write(content)
-            file.flush()
+        for temporary, target in zip(temporaries, targets, strict=True):
+            with open(temporary, "xb"):
+                _remove_abandoned(temporary)
+                _copy_mode(target, temporary, 0o600)  # before the content: it may be private
+        yield temporaries
+        _publish(dict(zip(targets, temporaries, strict=True)))
+    finally:
+        _remove(temporaries)
+
+
+def _publish(temporaries: dict[Path, Path]) -> None:
+    """Put temporary files in the place of their targets, or leave all targets as they were."""
+    for target in filter(_is_special, [*temporaries]):
+        target.write_bytes(temporaries.pop(target).read_bytes())
+    for target, temporary in temporaries.items():
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        _copy_mode(target, temporary)
+    kept: dict[Path, Path | None] = {}
+    last = [*temporaries][-1:]
+    try:
+        for target, temporary in temporaries.items():
+            if [target] != last:  # whose replacement is the end of all
+                kept[target] = _second_name(target)
+            os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        for target, old in kept.items():
+            _remove([target]) if old is None else os.replace(old, target)
         raise
-    _sync_folder(target.parent)
+    finally:
+        _remove(old for old in kept.values() if old is not None)
+    for folder in {target.parent for target in temporaries}:
+        _sync_folder(folder)
+
+
+def _second_name(path: Path) -> Path | None:
+    """Another name for a file, or a copy where the disk has no such names; None if it is none."""
+    if not path.exists():
+        return None
+    name = path.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp")
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copy2(path, name)
+    return name
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe or a device, say, and not to a file, a folder or nothing."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _resolved(path: Path) -> Path:
@@ -205,10 +261,10 @@ def _resolved(path: Path) -> Path:
     return found
 
 
-def _copy_mode(source: Path, target: Path) -> None:
-    """Give a file the mode of another one, where that exists and the disk has modes."""
+def _copy_mode(source: Path, target: Path, more: int = 0) -> None:
+    """Give a file the mode of another one, and more, where that exists and the disk has modes."""
     with contextlib.suppress(OSError):
-        os.chmod(target, stat.S_IMODE(source.stat().st_mode))
+        os.chmod(target, stat.S_IMODE(source.stat().st_mode) | more)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,8 @@ from . import metrics
 from .columns import Category, Preprocessing, Schema
 from .fitting import Prepared, Split, baselines, prepare, split
 from .model import EXTRA, Predictions, TableModel, load
-from .reading import Table, read
+from .reading import read
+from .table import Table
 from .targets import TASKS, Classes, Quantity, known_rows, told_task
 
 __all__ = [

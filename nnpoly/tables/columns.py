@@ -5,8 +5,10 @@ scikit-learn fits the preprocessing; the result is plain numbers, which files ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,19 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._described import Described
-from .reading import Table, listed, polars
+from .table import Table, polars
+from .wording import listed
 
 UNKNOWN = ("error", "ignore")
 MOST_CATEGORIES = 1000  # each is an input of the network
 FEWEST_IDENTIFIERS = 20  # distinct texts of a column of identifiers, at least
 IDENTIFIERS = 0.9  # share of distinct texts above which a column only names the rows
 NUMERIC = ("boolean", "integer", "number")
+LARGEST, CLOSEST = 1e140, 1e-140  # of numbers whose squares, and sums of them, float64 holds
+FARTHEST = 3e38  # standardised, as the networks' float32 holds
+MOST_DENSE = 8_000_000  # numbers of an X that is mostly zeros; a larger one is sparse
+LEAST_SPARSE = 4  # times the numbers that are not zero that an X has that is mostly zeros
+CORRECT = "Correct it, or leave it empty if it is unknown"
 
 
 def require_sklearn() -> None:
@@ -43,11 +51,14 @@ class Schema:
         The names of the columns of categories; the value is True if the cells are numbers.
     left_out
         The names of the other columns, each with the reason.
+    notes
+        The names of columns of categories that look like numbers, each with why they are none.
     """
 
     numbers: tuple[str, ...]
     categories: dict[str, bool]
     left_out: dict[str, str]
+    notes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -87,13 +98,15 @@ class Schema:
         left_out = dict.fromkeys(index, "row numbers") | dict.fromkeys(drop, "as asked")
         numbers: list[str] = []
         categories: dict[str, bool] = {}
+        notes: dict[str, str] = {}
         for name in table.names:
             if name == target or name in left_out:
                 continue
             forced = name in categorical
             if _is_category(table, name, forced):
                 categories[name] = table.kind(name) in NUMERIC
-                reason = _useless_category(training, name, categories[name], forced)
+                notes[name] = "" if forced else table.why_texts(name)
+                reason = _useless_category(training, name, categories[name], forced, notes[name])
             else:
                 numbers.append(name)
                 reason = _useless_number(training.numbers(name))
@@ -103,6 +116,7 @@ class Schema:
             numbers=tuple(name for name in numbers if name not in left_out),
             categories={n: numeric for n, numeric in categories.items() if n not in left_out},
             left_out=left_out,
+            notes={name: why for name, why in notes.items() if why and name not in left_out},
         )
 
 
@@ -150,12 +164,20 @@ def _useless_number(values: NDArray[np.float64]) -> str:
     known = values[~np.isnan(values)]
     if not known.size:
         return "it is empty"
-    constant = known.size == values.size and (known == known[0]).all()
-    return f"it is always {known[0]:g}" if constant else ""
+    spread = known.max() - known.min() if abs(known).max() < LARGEST else np.inf
+    if known.size == values.size and spread == 0.0:
+        return f"it is always {known[0]:g}"
+    if 0.0 < spread < CLOSEST:
+        return f"its numbers differ by less than {CLOSEST:g}: write them in another unit"
+    return ""
 
 
-def _useless_category(training: Table, name: str, numeric: bool, forced: bool) -> str:
-    """Return the reason to leave out a column of categories, or ""."""
+def _useless_category(training: Table, name: str, numeric: bool, forced: bool, why: str) -> str:
+    """Return the reason to leave out a column of categories, or "".
+
+    why: why its texts are no numbers, if they look so.
+    """
+    hint = f" ({why})" if why else ""
     texts = training.texts(name, numeric)
     known = [text for text in texts if text is not None]
     distinct = len(set(known))
@@ -164,11 +186,11 @@ def _useless_category(training: Table, name: str, numeric: bool, forced: bool) -
     if len(set(texts)) == 1:
         return f"it is always {known[0]!r}"
     if not forced and distinct >= FEWEST_IDENTIFIERS and distinct > IDENTIFIERS * len(known):
-        return f"{distinct} of its {len(known)} texts differ, such as {known[0]!r}"
+        return f"{distinct} of its {len(known)} texts differ, such as {known[0]!r}{hint}"
     if distinct > MOST_CATEGORIES:
         raise ValueError(
             f"Schema: {training.source}: column {name!r} has {distinct} categories, more than "
-            f"{MOST_CATEGORIES}. Leave it out (--drop), or group the rare ones first."
+            f"{MOST_CATEGORIES}{hint}. Leave it out (--drop), or group the rare ones first."
         )
     return ""
 
@@ -200,25 +222,24 @@ class Category(Described):
                 f"{values!r} and {self.numeric!r}."
             )
 
-    def encode(self, table: Table, unknown: str) -> NDArray[np.float64]:
-        """Return one-hot rows: (n, K). With unknown="ignore" an unknown category is all zeros."""
-        places = {value: k for k, value in enumerate(self.values)}
-        texts = table.texts(self.name, self.numeric)
-        found = np.fromiter((places.get(text, -1) for text in texts), np.int64, len(texts))
-        if unknown == "error" and (found < 0).any():
+    def places(self, table: Table, unknown: str) -> NDArray[np.int64]:
+        """Return the place of each row's category: (n,).
+
+        With unknown="ignore" that of an unknown category is -1.
+        """
+        found = table.found(self.name, self.values, self.numeric)
+        if unknown == "error":
             known = listed([value for value in self.values if value is not None])
             what = (
                 f", which is none of the categories in training ({known}). Correct it, or have it "
                 "ignored: unknown='ignore' (--unknown ignore)"
             )
-            raise table.refuse(self.name, what, int(found.argmin()))
-        rows: NDArray[np.float64] = (found[:, None] == range(len(self.values))).astype(np.float64)
-        return rows
+            table.require(self.name, found >= 0, what)
+        return found
 
     def unknown(self, table: Table) -> NDArray[np.bool_]:
         """Return True for rows with a category that was not in training: (n,)."""
-        rows = self.encode(table, "ignore")
-        return np.asarray((rows == 0.0).all(axis=1))
+        return self.places(table, "ignore") < 0
 
 
 class Preprocessing(Described):
@@ -294,7 +315,7 @@ class Preprocessing(Described):
         Raises
         ------
         ValueError
-            If no column is left to learn from.
+            If no column is left to learn from, and for numbers over 1e140.
         ImportError
             If scikit-learn is missing.
         """
@@ -303,6 +324,8 @@ class Preprocessing(Described):
             raise ValueError(
                 f"Preprocessing: {table.source} has no column to learn from. Left out: {why}."
             )
+        for name in schema.numbers:
+            require_computable(table, name, table.numbers(name))
         imputer, scaler, encoder = _transformers(table, schema)
         indicated = imputer.indicator_.features_.tolist() if schema.numbers else []
         return cls(
@@ -337,8 +360,10 @@ class Preprocessing(Described):
         )
         return (*self.numbers, *indicators, *groups)
 
-    def encode(self, table: Table, unknown: str = "error") -> NDArray[np.float64]:
-        """Encode the rows of a table as inputs: (n, m_0).
+    def encode(self, table: Table, unknown: str = "error") -> Any:
+        """Encode the rows of a table as inputs: (n, m_0), a NumPy array of float64.
+
+        A large one of many categories is sparse: one of SciPy's, in CSR format.
 
         Parameters
         ----------
@@ -350,14 +375,24 @@ class Preprocessing(Described):
         Raises
         ------
         ValueError
-            For a missing column, a cell of a wrong type, infinity and unknown categories. The
-            message names the cell and its row.
+            For a missing column, a cell of a wrong type, infinity, a number too far from those in
+            training, and unknown categories. The message names the cell and its row.
         """
         _checks.choice("Preprocessing", "unknown", unknown, UNKNOWN)
         for name in self.columns:
             table.column(name)
-        blocks = [category.encode(table, unknown) for category in self.categories]
-        return np.concatenate([self._numbers(table), *blocks], axis=1)
+        numbers = self._numbers(table)
+        places = [category.places(table, unknown) for category in self.categories]
+        widths = [numbers.shape[1], *(len(category.values) for category in self.categories)]
+        used, shape = widths[0] + len(places), (len(table), sum(widths))
+        if math.prod(shape) > MOST_DENSE and LEAST_SPARSE * used < shape[1]:
+            return _sparse(numbers, places, widths)
+        X = np.zeros(shape)
+        X[:, : widths[0]] = numbers
+        for start, column in zip(accumulate(widths), places, strict=False):
+            known = np.flatnonzero(column >= 0)
+            X[known, start + column[known]] = 1.0
+        return X
 
     def _numbers(self, table: Table) -> NDArray[np.float64]:
         """Return the standardised numbers and indicators: (n, numbers + indicators)."""
@@ -366,13 +401,47 @@ class Preprocessing(Described):
         for j, (name, median) in enumerate(zip(self.numbers, self.medians, strict=True)):
             values = table.numbers(name)
             missing = np.isnan(values)
-            if median is None and missing.any():
-                raise table.refuse(name, ", but may not be missing", int(missing.argmax()))
+            if median is None:
+                table.require(name, ~missing, ", but may not be missing")
             X[:, j] = values if median is None else np.where(missing, median, values)
             if name in indicators:
                 X[:, indicators[name]] = missing
-        standardised: NDArray[np.float64] = (X - self.means) / self.scales
-        return standardised
+        with np.errstate(over="ignore"):
+            X -= self.means
+            X /= self.scales
+        for name, x, mean, scale in zip(self.numbers, X.T, self.means, self.scales, strict=False):
+            require_near(table, name, x, mean, scale)
+        return X
+
+
+def _sparse(numbers: NDArray[np.float64], places: list[Any], widths: list[int]) -> Any:
+    """Return numbers and one-hot encoded categories as a sparse matrix of widths' sum columns."""
+    from scipy import sparse
+
+    blocks = [sparse.csr_array(numbers)]
+    for column, width in zip(places, widths[1:], strict=True):
+        known = column >= 0
+        ends = np.concatenate([[0], np.cumsum(known)])
+        ones = np.ones(int(ends[-1]))
+        blocks.append(sparse.csr_array((ones, column[known], ends), (len(column), width)))
+    return sparse.hstack(blocks, format="csr")
+
+
+def require_near(
+    table: Table, name: str, standardised: NDArray[np.float64], mean: float, scale: float
+) -> None:
+    """Refuse numbers whose distance from the mean the networks' float32 does not hold."""
+    what = (
+        f", which is too far from the numbers in training (mean {mean:g}, deviation {scale:g}) to "
+        f"be computed with. {CORRECT}"
+    )
+    table.require(name, abs(standardised) < FARTHEST, what)
+
+
+def require_computable(table: Table, name: str, values: NDArray[np.float64]) -> None:
+    """Refuse numbers whose squares float64 does not hold."""
+    what = f", which is too large to be computed with. {CORRECT}"
+    table.require(name, ~(abs(values) > LARGEST), what)
 
 
 def _transformers(table: Table, schema: Schema) -> tuple[Any, Any, Any]:
@@ -392,12 +461,13 @@ def transformer(schema: Schema) -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     imputer = SimpleImputer(strategy="median", add_indicator=True)
-    encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    k, m = len(schema.numbers), len(schema.numbers) + len(schema.categories)
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(imputer, StandardScaler()), list(schema.numbers)),
-            ("categories", encoder, list(schema.categories)),
-        ]
+            ("numbers", make_pipeline(imputer, StandardScaler()), list(range(k))),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), list(range(k, m))),
+        ],
+        sparse_threshold=1.0,  # a fit transforms too, and dense rows may fill the memory
     )
 
 

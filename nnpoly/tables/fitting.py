@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
-from .columns import Preprocessing, Schema, require_sklearn
-from .reading import Table
+from .columns import Preprocessing, Schema, require_near, require_sklearn
+from .table import Table
 from .targets import Classes, Quantity, Target
 
 FEWEST_ROWS = 10
@@ -89,7 +89,7 @@ class Prepared:
     parts
         The split of the rows.
     X
-        The inputs of all rows: (n, m_0).
+        The inputs of all rows: (n, m_0). Large and of many categories: sparse, in CSR format.
     y
         The class indices, or the numbers in the column's unit: (n,).
     unknown
@@ -100,11 +100,11 @@ class Prepared:
     inputs: Preprocessing
     target: Target
     parts: Split
-    X: NDArray[np.float64]
+    X: Any
     y: NDArray[Any]
     unknown: int
 
-    def training(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    def training(self, rows: NDArray[np.int64]) -> tuple[Any, NDArray[Any]]:
         """Return X and y of some rows as training takes them: numbers are standardised."""
         y = self.y[rows]
         return self.X[rows], y if isinstance(self.target, Classes) else self.target.standardised(y)
@@ -143,20 +143,26 @@ def prepare(
             f"{n}."
         )
     classes = Classes.fit(table, target) if task == "classification" else None
-    y: NDArray[Any] = table.numbers(target) if classes is None else classes.encode(table)
-    parts = split(n, None if classes is None else y, holdout, validation, seed)
-    schema = Schema.of(table, target, parts.fit, categorical, drop)
+    labels = None if classes is None else classes.encode(table)
+    parts = split(n, labels, holdout, validation, seed)
     training = table.take(parts.fit)
+    predicted = classes or Quantity.fit(training, target)
+    y: NDArray[Any] = predicted.encode(table)
+    if isinstance(predicted, Quantity):
+        require_near(table, target, predicted.standardised(y), predicted.mean, predicted.scale)
+    schema = Schema.of(table, target, parts.fit, categorical, drop)
     inputs = Preprocessing.fit(training, schema)
-    unknown = [category.unknown(table) for category in inputs.categories]
+    unknown = np.zeros(n, np.bool_)
+    for category in inputs.categories:
+        unknown |= category.unknown(table)
     return Prepared(
         schema=schema,
         inputs=inputs,
-        target=classes or Quantity.fit(training, target),
+        target=predicted,
         parts=parts,
         X=inputs.encode(table, "ignore"),
         y=y,
-        unknown=int(np.any(unknown, axis=0).sum()) if unknown else 0,
+        unknown=int(unknown.sum()),
     )
 
 

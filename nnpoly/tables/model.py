@@ -17,8 +17,9 @@ from ..network.files import require_finite
 from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
-from .reading import Table, polars
-from .targets import Classes, Quantity, Target
+from .table import Table, polars
+from .targets import Classes, Quantity, Target, as_array
+from .wording import printable
 
 EXTRA = "table"  # the key of the columns and the target in a file's extra data
 MOST_COLUMNS = 40  # in a summary
@@ -44,7 +45,8 @@ class Predictions:
 
     def frame(self) -> Any:
         """Return a polars DataFrame: prediction, and "probability of ..." for each class."""
-        columns = {"prediction": self.values}
+        values = self.values
+        columns = {"prediction": values if values.dtype != object else list(map(str, values))}
         if self.probabilities is not None:
             pairs = zip(self.classes, self.probabilities.T, strict=True)
             columns |= {f"probability of {c}": np.ascontiguousarray(p) for c, p in pairs}
@@ -106,8 +108,8 @@ class TableModel:
         """Predict the rows of a table; `unknown` is that of `Preprocessing.encode`."""
         return self.predict_encoded(self.inputs.encode(table, unknown))
 
-    def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
-        """Predict encoded rows X: (n, m_0)."""
+    def predict_encoded(self, X: Any) -> Predictions:
+        """Predict encoded rows X: (n, m_0), which may be sparse."""
         f = registry.to_host(forward(self.network, X, "TableModel.predict"))
         if not host.all_finite(f):
             row = int(host.finite_rows(f).argmin())
@@ -118,7 +120,7 @@ class TableModel:
         if isinstance(self.target, Quantity):
             return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
         classes = self.target.classes
-        return Predictions(np.array(classes)[f.argmax(axis=1)], f, classes)
+        return Predictions(as_array(classes)[f.argmax(axis=1)], f, classes)
 
     def evaluate(self, table: Table, unknown: str = "error") -> metrics.Metrics:
         """Measure the predictions for a table whose rows all have a target."""
@@ -141,8 +143,9 @@ class TableModel:
         kinds = dict.fromkeys(inputs.numbers, "number")
         kinds |= dict.fromkeys(inputs.indicated, "number, or missing")
         kinds |= {c.name: f"one of {len(c.values)} categories" for c in inputs.categories}
-        width = max(map(len, kinds))
-        columns = [f"  {name:<{width}}  {kind}" for name, kind in kinds.items()]
+        rows = [(printable(name), kind) for name, kind in kinds.items()]
+        width = max(len(name) for name, _ in rows)
+        columns = [f"  {name:<{width}}  {kind}" for name, kind in rows]
         if len(columns) > MOST_COLUMNS:
             columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
         lines = [self.network.summary(), f"reads {len(kinds)} columns", *columns]

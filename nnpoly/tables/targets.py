@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._described import Described
-from .columns import NUMERIC, require_sklearn
-from .reading import Table, listed
+from .columns import CLOSEST, NUMERIC, require_computable, require_sklearn
+from .table import Table, shortest
+from .wording import listed
 
 TASKS = ("classification", "regression")
 MOST_INTEGER_CLASSES = 20  # distinct integers of a column of classes, at most
@@ -59,16 +61,18 @@ class Classes(Described):
             For fewer than two classes, more classes than half the rows, and a class with fewer
             than three rows.
         """
+        table = table.take(known_rows(table, name))
         labels = _labels(table, name)
         counts = Counter(labels)
-        classes = sorted(counts)
+        classes = _in_order(table, name, counts)
         if len(classes) < 2:
             raise table.refuse(name, f" has one class ({classes[0]!r}), so nothing is to be learnt")
         if len(classes) > min(MOST_CLASSES, len(labels) // 2):
+            why = table.why_texts(name)
             raise table.refuse(
                 name,
                 f" has {len(classes)} different values in {len(labels)} rows: too many to be "
-                "classes. Numbers are predicted by --task regression",
+                f"classes. Numbers are predicted by --task regression{why and f', but {why}'}",
             )
         rare = min(classes, key=counts.__getitem__)
         if counts[rare] < FEWEST_ROWS_A_CLASS:
@@ -81,14 +85,10 @@ class Classes(Described):
 
     def encode(self, table: Table) -> NDArray[np.int64]:
         """Return the class index of each row: (n,)."""
-        places = {label: k for k, label in enumerate(self.classes)}
         is_text = isinstance(self.classes[0], str)
-        column = table.texts(self.name) if is_text else table.numbers(self.name).tolist()
-        labels: list[Any] = column
-        found = np.fromiter((places.get(label, -1) for label in labels), np.int64, len(labels))
-        if (found < 0).any():
-            what = f", which is none of the model's classes ({listed(self.classes)})"
-            raise table.refuse(self.name, what, int(found.argmin()))
+        found = table.found(self.name, map(_text, self.classes), numeric=not is_text)
+        what = f", which is none of the model's classes ({listed(self.classes)})"
+        table.require(self.name, found >= 0, what)
         return found
 
     def __str__(self) -> str:
@@ -103,12 +103,48 @@ def _kind(label: Any) -> type | None:
 
 
 def _labels(table: Table, name: str) -> list[Any]:
-    """Return the labels of a column as texts, booleans, integers or floats."""
-    kind = table.kind(name)
+    """Return the labels of a column without missing cells as texts, booleans, integers or floats.
+
+    Those of a CSV are as they stand in the file: 1.0 and 1.10, also +1, are texts.
+    """
+    kind, texts = table.kind(name), table.texts(name)
     if kind not in NUMERIC:
-        return [text for text in table.texts(name) if text is not None]
-    make: type = {"boolean": bool, "integer": int, "number": float}[kind]
-    return [make(value) for value in table.numbers(name).tolist()]
+        return texts
+    if kind == "boolean":
+        return [value == 1.0 for value in table.numbers(name).tolist()]
+    if texts == table.texts(name, numeric=True):
+        make: type = int if kind == "integer" else float
+        return [make(text) for text in texts]
+    return texts
+
+
+def _in_order(table: Table, name: str, labels: Iterable[Any]) -> list[Any]:
+    """Return different labels in order: texts of numbers by their numbers, 9.5 before 10.0."""
+    if table.kind(name) not in NUMERIC:
+        return sorted(labels)
+    numbers = dict(zip(_labels(table, name), table.numbers(name).tolist(), strict=True))
+    return sorted(labels, key=lambda label: (numbers[label], label))
+
+
+def _text(label: Label) -> str:
+    """Return the text by which a table's cells are compared with a label."""
+    if isinstance(label, str):
+        return label
+    return shortest(float(label)) if isinstance(label, float) else str(int(label))
+
+
+def as_array(labels: Sequence[Label]) -> NDArray[Any]:
+    """Return labels as an array; of objects where NumPy would change them, as integers over 2^63.
+
+    Examples
+    --------
+    >>> from nnpoly.tables.targets import as_array
+    >>> as_array([1, 2]).dtype, as_array([-1, 2**63]).dtype
+    (dtype('int64'), dtype('O'))
+    """
+    array = np.array(labels)
+    is_same = list(map(repr, array.tolist())) == list(map(repr, labels))
+    return array if is_same else np.array(labels, object)
 
 
 class Quantity(Described):
@@ -143,14 +179,20 @@ class Quantity(Described):
         from sklearn.preprocessing import StandardScaler
 
         y = table.numbers(name)
+        require_computable(table, name, y)
         if (y == y[0]).all():
             raise table.refuse(name, f" is always {y[0]:g}, so nothing is to be learnt")
+        if y.max() - y.min() < CLOSEST:
+            what = f" holds numbers that differ by less than {CLOSEST:g}. Write it in another unit"
+            raise table.refuse(name, what)
         scaler = StandardScaler().fit(y[:, None])
         return cls(name, scaler.mean_.item(), scaler.scale_.item())
 
     def encode(self, table: Table) -> NDArray[np.float64]:
         """Return the column as numbers, in its unit: (n,)."""
-        return table.numbers(self.name)
+        y = table.numbers(self.name)
+        require_computable(table, self.name, y)
+        return y
 
     def standardised(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (y - mean) / scale."""
@@ -195,7 +237,7 @@ def told_task(table: Table, name: str) -> str:
         what = ", but most of its cells are numbers. Correct it, or leave it empty if it is unknown"
         raise table.refuse(name, what, row)
     if kind in ("integer", "number"):
-        distinct = len(np.unique(table.numbers(name)))
+        distinct = len(set(table.texts(name, numeric=True)))
         few = distinct <= min(MOST_INTEGER_CLASSES, len(table) // 2)
         return "classification" if kind == "integer" and few else "regression"
     return "classification"

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import status_of
 from PIL import Image
 
 import nnpoly as nn
@@ -35,14 +36,6 @@ FILES = {digits.MODEL, digits.LOSSES, digits.PICTURE}
 # Wrong formulas lie farther than 2e4 eps, 2e-3, in float32 already: eps outside Adam's root
 # instead of inside 6e-2.
 CURVE_BOUND = 2e4
-
-
-def status_of(*arguments: str) -> int:
-    """Run the command line in this process and return its exit status."""
-    try:
-        return cli.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 def run(*command: Any, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -197,6 +190,8 @@ WRONG = [
     ("train digits --epochs 0", "--epochs: must be an integer >= 1, got '0'"),
     ("train digits --epochs many", "--epochs: must be an integer >= 1, got 'many'"),
     ("train digits --batch-size -3", "--batch-size"),
+    (f"train digits --batch-size {10**18}", "must be an integer >= 1 and < 1e+18, got"),
+    (f"train digits --epochs {'9' * 5000}", "must be an integer >= 1, got '999"),
     ("train digits --widths 100,", "--widths: must be an integer >= 1, got ''"),
     ("train digits --widths 0", "--widths"),
     ("train digits --learning-rate 0", "--learning-rate: must be a number > 0, got '0'"),
@@ -265,7 +260,7 @@ def test_an_unwritable_folder_is_refused(no_work, monkeypatch, tmp_path, capsys)
     def refuse(**kwargs: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(common, "TemporaryDirectory", refuse)  # root may write wherever it likes
+    monkeypatch.setattr(common, "TemporaryFile", refuse)  # root may write wherever it likes
     assert status_of("train", "digits", "--output", str(tmp_path)) == 2
     assert "cannot be written to: Permission denied" in capsys.readouterr().err
 

@@ -17,23 +17,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from commands import status_of
 from PIL import Image
 
 import nnpoly as nn
-from nnpoly import cli, tables
+from nnpoly import tables
 from nnpoly.backends import registry
 from nnpoly.cli.tables import LOG, METRICS, MODEL, PICTURE
 
 FILES = {MODEL, LOG, METRICS, PICTURE}
 FAST = ["--quiet", "--epochs", "3", "--widths", "8"]
-
-
-def status_of(*arguments: Any) -> int:
-    """Run the command line in this process and return its exit status."""
-    try:
-        return cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 def bundled(name: str) -> pl.DataFrame:
@@ -477,7 +470,7 @@ WRONG = [
     ("predict out inf.csv", "column 'a' has 'inf' in line 2"),
     ("predict out t.csv --unknown hide", "--unknown: invalid choice: 'hide'"),
     ("predict out t.csv --output out", "--output: out is a folder: name a file in it"),
-    ("predict out t.csv --output no/no/p.csv", "no/no cannot be written to: the folder"),
+    ("predict out t.csv --output no/no/p.csv", "no/no/p.csv cannot be written to: the folder"),
     ("predict out t.csv --backend abacus", "`backend` must be one of"),
     ("evaluate out bare.csv", "bare.csv has no column 'agree'"),
     ("evaluate out label.csv", "'agree' has 'maybe' in line 5, which is none of the model's"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import time
 
 import numpy as np
 import polars as pl
@@ -153,3 +154,125 @@ def test_without_polars_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ImportError, match=r"pip install nnpoly\[tables\]"):
         tables.read(tmp_path / "t.csv")
+
+
+# What programs write that is no plain table
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=;"])
+def test_excels_first_line_tells_the_separator(line, tmp_path):
+    table = csv_of(tmp_path, f"{line}\r\na,b;c\r\n1,5;x\r\n;y\r\n")
+    assert table.names == ["a,b", "c"]
+    np.testing.assert_array_equal(table.numbers("a,b"), [1.5, math.nan])
+    assert [table.where(i) for i in range(2)] == ["line 3", "line 4"]
+    with pytest.raises(ValueError, match="line 4 has 1 cells, but the first line names 2"):
+        csv_of(tmp_path, f"{line}\na;b\n1;2\n3\n")
+
+
+def test_a_column_may_be_called_like_excels_line(tmp_path):
+    assert csv_of(tmp_path, "sep=,x\n1,2\n").names == ["sep=", "x"]
+
+
+TRAILING = ["a,b,\n1,2,\n3,4,\n", "a,b\n1,2,\n3,4,\n", "a,b,,\n1,2\n3,4,,,\n", "a,b,\n1,2, \n3,4\n"]
+
+
+@pytest.mark.parametrize("content", TRAILING)
+def test_separators_at_the_ends_of_lines_are_no_columns(content, tmp_path):
+    table = csv_of(tmp_path, content)
+    assert table.names == ["a", "b"]
+    assert table.numbers("b").tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2,3\n", "line 2 has 3 cells, but the first line names 2 columns"),
+        ("a,b,\n1,2,3,4\n", "line 2 has 4 cells"),
+        ("a,b,\n1\n", "line 2 has 1 cells, but the first line names 2 columns"),
+        ("a,,\n1,2,3\n", "two columns '' (columns 2 and 3)"),
+    ],
+)
+def test_cells_without_a_name_are_not_lost(content, message, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        csv_of(tmp_path, content)
+    assert csv_of(tmp_path, "a,\n1,\n2,x\n").names == ["a", ""]
+
+
+def test_the_words_of_pandas_are_missing_cells(tmp_path):
+    parsers = pytest.importorskip("pandas._libs.parsers")
+    from nnpoly.tables.reading import MISSING
+
+    assert set(MISSING) == set(parsers.STR_NA_VALUES) | {"", "?"}
+    lines = "".join(f"{word},{word},1\n" for word in sorted(parsers.STR_NA_VALUES))
+    table = csv_of(tmp_path, f"a,b,c\n{lines}2,x,1\n")
+    assert np.isnan(table.numbers("a")).tolist() == [True] * len(parsers.STR_NA_VALUES) + [False]
+    assert set(table.texts("b")) == {None, "x"}
+
+
+def test_words_that_are_read_as_missing_are_known(tmp_path):
+    table = csv_of(tmp_path, "a,b,c\nNone,1,x\n?,2,y\n,,\nNone,3,z\n")
+    assert table.blanks == {"a": ["?", "None"]}
+    assert table.take([1]).blanks == table.blanks
+
+
+def test_a_single_number_of_an_npz_is_in_every_row(tmp_path):
+    np.savez(tmp_path / "t.npz", X=np.zeros((3, 2)), version=7, unit=np.array("kg"), y=[1, 2, 3])
+    table = tables.read(tmp_path / "t.npz")
+    assert table.texts("version") == ["7"] * 3
+    assert table.texts("unit") == ["kg"] * 3
+    schema = tables.Schema.of(table, "y", [0, 1, 2])
+    assert schema.left_out["version"] == "it is always 7"
+    np.savez(tmp_path / "t.npz", version=7)
+    with pytest.raises(ValueError, match=r"array version must have shape \(n,\) or \(n, m\)"):
+        tables.read(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.array([1, 2], ">i4"), "integer"),
+        (np.array([1.5, 2.0], ">f8"), "number"),
+        (np.array([1.5, 2.0], np.float16), "number"),
+        (np.array([1.5, 2.0], np.longdouble), "number"),
+        (np.array(["a", "b"], ">U3"), "text"),
+        *((np.array(["2024", "2025"], f"datetime64[{unit}]"), "date") for unit in "YMDsn"[:4]),
+    ],
+)
+def test_types_of_numpy(values, kind, tmp_path):
+    np.savez(tmp_path / "t.npz", a=values)
+    table = tables.read(tmp_path / "t.npz")
+    assert table.kind("a") == kind
+    if kind in ("integer", "number"):
+        assert table.numbers("a").tolist() == values.tolist()
+
+
+def test_columns_within_columns_are_left_out_on_demand(tmp_path):
+    nested = {"x": range(12), "list": [[1]] * 12, "record": [{"a": 1}] * 12, "y": [0, 1] * 6}
+    pl.DataFrame(nested).write_parquet(tmp_path / "t.parquet")
+    table = tables.read(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"'list' holds List.*\. Leave it out \(--drop\)"):
+        tables.Schema.of(table, "y", range(12))
+    schema = tables.Schema.of(table, "y", range(12), drop=["list", "record"])
+    assert schema.numbers == ("x",)
+
+
+@pytest.mark.parametrize("name", ["*", "^x.*$", "^.*$"])
+def test_names_that_polars_would_read_as_patterns(name, tmp_path):
+    rows = "".join(f"{'0' * (i % 2)}1,{i % 7},{i}\n" for i in range(60))
+    table = csv_of(tmp_path, f"{name},x{name},y\n{rows}")
+    assert table.kind(name) == "text"
+    ready = tables.prepare(table, "y", "regression")
+    assert ready.inputs.names == (f"x{name}", f"{name} = '01'", f"{name} = '1'")
+    assert tables.prepare(table, name, "classification").target.classes == ("01", "1")
+
+
+def test_reading_takes_a_time_in_proportion_to_the_columns(tmp_path):
+    """30,000 took ten times as long as now, looking each name up among all others."""
+    names = [f"column {i}" for i in range(30_000)]
+    line = ",".join(["1.5"] * len(names))
+    (tmp_path / "t.csv").write_text(f"{','.join(names)}\n{line}\n{line}\n")
+    start = time.thread_time()
+    table = tables.read(tmp_path / "t.csv")
+    found = [table.column(name)[1] for name in names]
+    assert time.thread_time() - start < 10.0
+    assert found == ["1.5"] * len(names)
