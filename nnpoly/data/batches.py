@@ -90,7 +90,7 @@ class Batches(NamedTuple):
         """
         order, backend = self.order, place.backend
         batch_bytes = self.size * int(x.shape[1]) * place.itemsize
-        together = self.size * _power_of_two(backend.block_bytes, batch_bytes)
+        together = self.size * power_of_two(backend.block_bytes // batch_bytes)
         spans = blocks(self.rows, together)
         chosen = spans if order is None else (order[span] for span in spans)
         read = (entering.read(where, place, x, rows) for rows in chosen)
@@ -106,9 +106,9 @@ def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
     return math.fsum(map(mul, values, sizes)) / sum(sizes)
 
 
-def _power_of_two(whole: int, part: int) -> int:
-    """The largest power of two of parts that do not exceed the whole, or else 1."""
-    return 1 << max(0, (whole // part).bit_length() - 1)
+def power_of_two(most: int) -> int:
+    """The largest power of two that does not exceed a number, or else 1."""
+    return 1 << max(0, most.bit_length() - 1)
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

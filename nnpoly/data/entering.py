@@ -24,6 +24,7 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
+    _require_dense(where, place, name, X)
     fits = _is_of(place.reals, X)
     x: Array = host.in_order(X if fits else _entered(where, place, name, X, whole))
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
@@ -59,6 +60,16 @@ def _entered(where: str, place: Place, name: str, X: Any, whole: bool) -> Any:
     return place.real(where, name, given)
 
 
+def _require_dense(where: str, place: Place, name: str, data: Any) -> None:
+    """Refuse sparse arrays of the place's library."""
+    if not host.is_array(data) and place.backend.owns(data) and not place.backend.is_dense(data):
+        raise ValueError(
+            f"{where}: `{name}` must be dense on {place.backend.name}, got a sparse array. Pass "
+            f"{name}.to_dense(), or one of SciPy's sparse matrices, which become dense a batch at "
+            "a time."
+        )
+
+
 def _is_of(kind: Kind, data: Any) -> TypeGuard[Array]:
     """Whether data are an array of this kind, which is taken as it is."""
     return bool(type(data) is kind.type and data.dtype == kind.dtype and data.device == kind.device)
@@ -89,6 +100,7 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
+    _require_dense(where, place, name, y)
     fits = _is_of(place.indices, y) or _is_of(place.reals, y)
     given = host.in_order(y if fits else _own_or_hosts(where, place, name, y))
     if loss.labels == "classes" and given.ndim == 1:
@@ -106,18 +118,18 @@ def targets(
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
     if tuple(given.shape) != wanted:
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
-    on_host = host.is_host(given)
-    if on_host:
-        _require_labels(where, place, given, loss, K, name)
+    looked_at = given if host.is_host(given) else target
+    if wait or looked_at is given:
+        _require_labels(where, place, looked_at, loss, K, name)
         if given.ndim == 2:
-            require_finite(where, place, given, name)
-    elif wait:
-        _require_labels(where, place, target, loss, K, name)
+            require_finite(where, place, looked_at, name)
     return target
 
 
 def _own_or_hosts(where: str, place: Place, name: str, y: Any) -> Array:
     """Array-like data as an array of the place's library, or of the host."""
+    if y is None:
+        raise ValueError(f"{where}: `{name}` is missing. Pass the targets, one for each row of X.")
     y = plain(where, name, y)
     if place.backend.owns(y):
         return y
@@ -234,8 +246,6 @@ def checked(
         weights = sample_weights(where, place, sample_weight, n, weight_name)
     if not isinstance(x, Rows):
         require_finite(where, place, x, X_name)
-    if target.ndim == 2:
-        require_finite(where, place, target, y_name)
     return Batch(x, target, weights)
 
 

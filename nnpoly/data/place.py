@@ -47,7 +47,7 @@ class Place:
         return self._kind(self.backend.index_dtype)
 
     def _kind(self, dtype: str) -> Kind:
-        with self.scope():
+        with self.scope(), self.backend.eager():
             array = self.backend.xp.zeros(0, dtype=self.backend.dtype(dtype))
             return Kind.of(self.backend.move(array, self.device))
 
