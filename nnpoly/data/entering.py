@@ -118,8 +118,9 @@ def targets(
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
     if tuple(given.shape) != wanted:
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
-    looked_at = given if host.is_host(given) else target
-    if wait or looked_at is given:
+    on_host = host.is_host(given)
+    if wait or on_host:
+        looked_at = given if on_host else target
         _require_labels(where, place, looked_at, loss, K, name)
         if given.ndim == 2:
             require_finite(where, place, looked_at, name)
