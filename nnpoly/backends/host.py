@@ -219,7 +219,8 @@ def all_finite(array: HostArray) -> bool:
 
 def finite_rows(array: HostArray) -> HostArray:
     """For each row whether all its entries are finite: (n,)."""
-    finite: HostArray = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    flat = np.isfinite(array).reshape(len(array), -1)
+    finite: HostArray = np.logical_and.reduce(flat, axis=1)
     return finite
 
 

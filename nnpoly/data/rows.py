@@ -85,4 +85,5 @@ def reads_by_rows(X: Any, place: Place, source: bool) -> bool:
     size, room = math.prod(X.shape) * place.itemsize, place.backend.room(place.device)
     if room is not None and size > room:
         return True
-    return source and size > WHOLE and not (place.takes(X) and host.is_in_order(X))
+    as_it_is = place.takes(X) and host.is_host(X) and host.is_in_order(X)
+    return source and size > WHOLE and not as_it_is

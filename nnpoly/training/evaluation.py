@@ -57,7 +57,7 @@ def forward(net: Network, X: Any, where: str) -> Array:
     return net(x)
 
 
-def predictions(net: Network, x: Array | Rows) -> host.HostArray:
+def predictions(net: Network, x: Array) -> host.HostArray:
     """F of the network's x, computed in blocks, on the host: (n, K)."""
     data = Batch(x, x)  # there are no targets, and `inputs` looks for none
     parts = Batches(data, None, net.rows_at_once).inputs(net.place, "predictions")

@@ -207,8 +207,8 @@ class Stepper:
             layer = next(layer for layer in chain if layer.least_rows == self._least_rows)
             raise ValueError(
                 f"{where}: batches must have at least {self._least_rows} rows for "
-                f"{type(layer).__name__}, got {rows}. Use larger batches, or LayerNorm, which looks "
-                "at each row alone."
+                f"{type(layer).__name__}, got {rows}. Use larger batches, or LayerNorm, which "
+                "looks at each row alone."
             )
 
     def step(self, batch: Batch) -> Array:
