@@ -203,6 +203,11 @@ def fill(block: HostArray, data: HostArray) -> None:
         block[...] = data
 
 
+def common_type(dtypes: Sequence[Any]) -> Any:
+    """The dtype that takes the numbers of all these; of none it is float64."""
+    return np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+
+
 def columns(parts: Sequence[HostArray]) -> HostArray:
     """Columns as a table of a type that takes all of them: (n, len(parts))."""
     return np.stack(parts, axis=1)

@@ -31,15 +31,31 @@ def is_column(data: Any) -> bool:
 
 
 def to_host(where: str, name: str, data: Any) -> host.HostArray:
-    """A frame or a column, whose values must be real numbers, as an array."""
+    """A frame of real numbers, or a column of anything, as an array."""
     if is_column(data):
-        return _values(where, name, data)
-    dtypes = set(data.dtypes)
-    one = dtypes.pop() if len(dtypes) == 1 else None
-    if not dtypes and (one is None or (host.is_dtype(one) and one.kind in REAL)):
-        return host.asarray(data)
+        return _values(where, name, data) if _kind(data) in REAL else host.asarray(data)
+    if (array := _at_once(data)) is not None:
+        return array
     columns = [_values(where, f"{name}[{label!r}]", column) for label, column in _columns(data)]
     return host.columns(columns)
+
+
+def _at_once(frame: Any) -> host.HostArray | None:
+    """A frame as an array; None where a column may be at fault, or must be looked at alone."""
+    array: host.HostArray
+    if hasattr(type(frame), "iter_columns"):  # polars, which would make dates numbers
+        if any(c.null_count() or c.dtype.is_temporal() for c in frame.iter_columns()):
+            return None
+        array = frame.to_numpy()
+        return array if array.dtype.kind in REAL else None
+    dtypes = set(frame.dtypes)
+    types = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
+    if not all(host.is_dtype(dtype) and dtype.kind in REAL for dtype in types):
+        return None
+    if not all(map(host.is_dtype, dtypes)) and frame.isna().to_numpy().any():
+        return None
+    array = frame.to_numpy(host.common_type(types))
+    return array
 
 
 def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
@@ -52,9 +68,7 @@ def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
 
 def _values(where: str, name: str, column: Any) -> host.HostArray:
     """A column's values, none of which may be missing; NaN is a number."""
-    kind = getattr(column.dtype, "kind", None) or host.asarray(column.head(0)).dtype.kind
-    if kind == "O":  # categories may be numbers
-        kind = host.asarray(column).dtype.kind
+    kind = _kind(column)
     if kind not in REAL:
         raise ValueError(not_real(where, name, f"dtype {column.dtype}", kind))
     if not host.is_dtype(column.dtype):
@@ -67,6 +81,12 @@ def _values(where: str, name: str, column: Any) -> host.HostArray:
                 "first."
             )
     return host.asarray(column, getattr(column.dtype, "numpy_dtype", None))
+
+
+def _kind(column: Any) -> str:
+    """The kind of the NumPy dtype of a column's values."""
+    kind = getattr(column.dtype, "kind", None) or host.asarray(column.head(0)).dtype.kind
+    return str(host.asarray(column).dtype.kind if kind == "O" else kind)  # categories' own
 
 
 def not_real(where: str, name: str, came: Any, kind: str = "") -> str:
