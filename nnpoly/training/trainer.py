@@ -421,7 +421,8 @@ class Trainer:
         xp = net.place.backend.xp
         with net.place.scope():
             _, exponent = math.frexp(float(xp.max(data.sample_weight)))
-            weights = data.sample_weight / 2.0 ** max(exponent - 1, 0)  # their sum is finite
+            # By a power of two, which changes no mantissa, so that their sum is finite.
+            weights = data.sample_weight * 0.5 ** min(max(exponent, 0), 64)
             return data._replace(sample_weight=weights / xp.mean(weights))
 
     # Files
