@@ -398,3 +398,27 @@ def test_large_sources_are_read_by_rows_with_the_same_bits(tmp_path, monkeypatch
     come, s = WAYS[way](given, tmp_path), WEIGHTS.astype("float32")
     for name, entry in ENTRIES.items():
         assert entry(come, LABELS, s) == EXPECTED.of(entry, given, LABELS, s), name
+
+
+# Sparse arrays of other libraries
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_sparse_tensors_are_refused():
+    torch = pytest.importorskip("torch")
+    t = trainer(backend="torch")
+    x, y = torch.tensor(X.astype("f4")), torch.tensor(LABELS)
+    for sparse in (x.to_sparse(), x.to_sparse_csr()):
+        for entry in (t.network, t.network.scores, lambda x: t.step(x, y), lambda x: t.fit(x, y)):
+            with pytest.raises(
+                ValueError, match=r"must be dense on torch, .*\.to_dense\(\)"
+            ) as caught:
+                entry(sparse)
+            assert "SciPy's sparse" in str(caught.value)
+
+
+def test_sparse_arrays_of_jax_are_refused():
+    sparse = pytest.importorskip("jax.experimental.sparse")
+    given = sparse.BCOO.fromdense(registry.get("jax").from_host(X, None))
+    with pytest.raises(ValueError, match=r"must be dense, .* BCOO of jax\. Pass X\.todense\(\)"):
+        trainer(backend="jax").network(given)

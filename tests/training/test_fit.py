@@ -387,6 +387,21 @@ def test_sparse_rows_become_dense_a_batch_at_a_time(kind, monkeypatch):
     assert sum(made) >= 3 * 30  # nothing became dense elsewhere
 
 
+def test_an_iterator_that_ends_early_is_named():
+    X, y = data()
+    batches = iter([(X, y)] * 5)
+    t = trainer()
+    with pytest.raises(ValueError, match=r"`X` is an iterator, which earlier epochs have used up"):
+        t.fit(batches, epochs=4, steps_per_epoch=2)
+    assert (t.t, len(t.history)) == (5, 3)  # the whole epochs that there were
+
+
+def test_weights_of_a_source_are_its_batches():
+    X, y = data()
+    with pytest.raises(ValueError, match=r"`sample_weight` is for arrays\. Batches without `y`"):
+        trainer().fit([(X, y)], epochs=1, sample_weight=np.ones(len(y)))
+
+
 def test_sources_are_looked_at_as_they_are_read():
     X, y = data()
     X[7, 1] = np.inf
