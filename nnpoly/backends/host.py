@@ -210,7 +210,7 @@ def common_type(dtypes: Sequence[Any]) -> Any:
 
 def columns(parts: Sequence[HostArray]) -> HostArray:
     """Columns as a table of a type that takes all of them: (n, len(parts))."""
-    return np.stack(parts, axis=1)
+    return np.stack(parts).T
 
 
 def all_finite(array: HostArray) -> bool:

@@ -8,20 +8,15 @@ a plain array in C order, takes the C core's path where that does, and leaves th
 from __future__ import annotations
 
 import array
-import io
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
-import scipy.io
 import scipy.sparse
+from arrivals import ARRAYS, FRAMES, SPARSE, WAYS
 
 import nnpoly as nn
 from nnpoly.backends import registry
@@ -36,153 +31,12 @@ LABELS = (X[:, 0] + X[:, 1] > 0).astype(int)
 TARGETS = np.round(X @ RNG.normal(size=(WIDTH, 1)) * 8) / 8
 WEIGHTS = RNG.integers(1, 5, N).astype(float)
 
-Way = Callable[[np.ndarray, Path], Any]
 
-
-# Ways of coming
-
-
-def unpickled(a: np.ndarray, path: Path) -> Any:
-    return pickle.loads(pickle.dumps(a))
-
-
-def loaded_by_joblib(a: np.ndarray, path: Path) -> Any:
-    joblib.dump(a, path / "a.joblib")
-    return joblib.load(path / "a.joblib")
-
-
-def mapped_by_joblib(a: np.ndarray, path: Path) -> Any:
-    joblib.dump(a, path / "a.joblib")
-    return joblib.load(path / "a.joblib", mmap_mode="r")
-
-
-def mapped(a: np.ndarray, path: Path) -> Any:
-    found = np.memmap(path / "a", a.dtype, "w+", shape=a.shape)
-    found[...] = a
-    return found
-
-
-def mapped_npy(a: np.ndarray, path: Path) -> Any:
-    np.save(path / "a.npy", a)
-    return np.load(path / "a.npy", mmap_mode="r")
-
-
-def mapped_in_fortran_order(a: np.ndarray, path: Path) -> Any:
-    np.save(path / "a.npy", np.asfortranarray(a))
-    return np.load(path / "a.npy", mmap_mode="r")
-
-
-def part_of_a_map(a: np.ndarray, path: Path) -> Any:
-    return mapped(np.repeat(a, 2, axis=0), path)[::2]
-
-
-def of_two_axes(a: np.ndarray) -> np.ndarray:
-    return a if a.ndim == 2 else a[:, None]
-
-
-def every_second_column(a: np.ndarray, path: Path) -> Any:
-    strided = np.repeat(of_two_axes(a), 2, axis=1)[:, ::2]
-    return strided if a.ndim == 2 else strided[:, 0]
-
-
-def unaligned(a: np.ndarray, path: Path) -> Any:
-    memory = np.empty(a.nbytes + 1, "u1")[1:]
-    found = memory.view(a.dtype).reshape(a.shape)
-    found[...] = a
-    assert not found.flags.aligned
-    return found
-
-
-def read_only(a: np.ndarray, path: Path) -> Any:
-    found = a.copy()
-    found.flags.writeable = False
-    return found
-
-
-def from_matlab(a: np.ndarray, path: Path) -> Any:
-    scipy.io.savemat(path / "a.mat", {"a": a})
-    found = scipy.io.loadmat(path / "a.mat")["a"]
-    return found if a.ndim == 2 else found[0]
-
-
-def from_bytes(a: np.ndarray, path: Path) -> Any:
-    buffer = io.BytesIO()
-    np.save(buffer, a)
-    buffer.seek(0)
-    return np.load(buffer)
-
-
-ARRAYS: dict[str, Way] = {
-    "pickled": unpickled,
-    "joblib": loaded_by_joblib,
-    "joblib, mapped": mapped_by_joblib,
-    "memmap": mapped,
-    "npy, mapped": mapped_npy,
-    "npy, mapped in Fortran order": mapped_in_fortran_order,
-    "part of a map": part_of_a_map,
-    "npy from bytes": from_bytes,
-    "Fortran order": lambda a, path: np.asfortranarray(a),
-    "every second row": lambda a, path: np.repeat(a, 2, axis=0)[::2],
-    "every second column": every_second_column,
-    "reversed": lambda a, path: a[::-1].copy()[::-1],
-    "reversed both ways": lambda a, path: np.flip(np.flip(a).copy()),
-    "big-endian": lambda a, path: a.astype(a.dtype.newbyteorder(">")),
-    "read-only": read_only,
-    "unaligned": unaligned,
-    "dtype with metadata": lambda a, path: a.astype(np.dtype(a.dtype.str, metadata={"unit": "m"})),
-    "MATLAB": from_matlab,
-    "matrix": lambda a, path: a.view(np.ma.MaskedArray),
-    "list": lambda a, path: a.tolist(),
-}
-
-
-def by_polars(a: np.ndarray, path: Path) -> Any:
-    if a.ndim == 1:
-        return pl.Series("y", a)
-    return pl.DataFrame({f"x{j}": a[:, j] for j in range(a.shape[1])})
-
-
-def frame(a: np.ndarray) -> Any:
-    """A frame with columns that are named as attributes of arrays are, or a column."""
-    names = ["dtype", "shape", "ndim", "device", "columns", "tocsr"]
-    return pd.Series(a) if a.ndim == 1 else pd.DataFrame(a, columns=names[: a.shape[1]])
-
-
-def of_several_types(a: np.ndarray, path: Path) -> Any:
-    """NumPy's floats beside pandas' own."""
-    if a.ndim == 1:
-        return pd.Series(a, index=np.arange(len(a))[::-1])
-    types = dict(zip(frame(a).columns[:3], ["float64", "Float64", "Float32"], strict=False))
-    return frame(a).astype(types)
-
-
-def by_arrow(a: np.ndarray, path: Path) -> Any:
-    pytest.importorskip("pyarrow")
-    return frame(a).convert_dtypes(dtype_backend="pyarrow")
-
-
-def arrow_table(a: np.ndarray, path: Path) -> Any:
-    pyarrow = pytest.importorskip("pyarrow")
-    if a.ndim == 1:
-        return pyarrow.chunked_array([a[:7], a[7:]])
-    return pyarrow.table({f"x{j}": a[:, j] for j in range(a.shape[1])})
-
-
-FRAMES: dict[str, Way] = {
-    "pandas": lambda a, path: frame(a),
-    "pandas, nullable": lambda a, path: frame(a).convert_dtypes(),
-    "pandas, of several types": of_several_types,
-    "pandas, by Arrow": by_arrow,
-    "Arrow": arrow_table,
-    "polars": by_polars,
-}
-FORMATS = ["csr", "csc", "coo", "bsr", "lil", "dok", "dia"]
-SPARSE: dict[str, Way] = {
-    f"{form}_{kind}": lambda a, path, name=f"{form}_{kind}": getattr(scipy.sparse, name)(a)
-    for form in FORMATS
-    for kind in ("array", "matrix")
-}
-WAYS = {**ARRAYS, **FRAMES, **SPARSE}
+def come_by(way: str, a: np.ndarray, path: Path) -> Any:
+    try:
+        return WAYS[way](a, path)
+    except ImportError as error:
+        pytest.skip(str(error))
 
 
 # Entries
@@ -309,7 +163,7 @@ def untouched(come: Any, original: np.ndarray) -> bool:
 @pytest.mark.parametrize("way", WAYS)
 def test_inputs_come_every_way_into_every_entry(tmp_path, way, dtype):
     given = X.astype(dtype)
-    come = WAYS[way](given, tmp_path)
+    come = come_by(way, given, tmp_path)
     s = WEIGHTS.astype("float32")
     for name, entry in ENTRIES.items():
         assert entry(come, LABELS, s) == EXPECTED.of(entry, given, LABELS, s), name
@@ -319,9 +173,9 @@ def test_inputs_come_every_way_into_every_entry(tmp_path, way, dtype):
 @pytest.mark.parametrize("way", {**ARRAYS, **FRAMES})
 def test_labels_and_weights_come_every_way(tmp_path, way):
     x, s = X.astype("float32"), WEIGHTS
-    labels = WAYS[way](LABELS, tmp_path)
+    labels = come_by(way, LABELS, tmp_path)
     (tmp_path / "weights").mkdir()
-    weights = WAYS[way](s, tmp_path / "weights")
+    weights = come_by(way, s, tmp_path / "weights")
     for name, entry in ENTRIES.items():
         assert entry(x, labels, weights) == EXPECTED.of(entry, x, LABELS, s), name
     assert untouched(labels, LABELS)
@@ -335,14 +189,14 @@ def test_targets_come_every_way(tmp_path, way):
         losses = [bits(t.step(X, y)), t.evaluate(X, y), t.fit(X, y, 2, BATCH).loss]
         return [*losses, bits(t.network.w), nn.metrics.score(t.network, X, y, ["r2"])]
 
-    come = WAYS[way](TARGETS, tmp_path)
+    come = come_by(way, TARGETS, tmp_path)
     assert trained(come) == trained(TARGETS)
     assert untouched(come, TARGETS)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_estimators_take_every_way(tmp_path, way):
-    come = WAYS[way](X, tmp_path)
+    come = come_by(way, X, tmp_path)
     assert classifier(come, LABELS) == EXPECTED.of(classifier, X, LABELS)
     assert regressor(come, TARGETS[:, 0]) == EXPECTED.of(regressor, X, TARGETS[:, 0])
     assert untouched(come, X)
@@ -353,7 +207,7 @@ def test_estimators_take_every_way(tmp_path, way):
 def test_every_way_into_other_backends(tmp_path, way, backend):
     own, place = registry.get(backend), {"backend": backend}
     given = X.astype("float64")
-    come = own.from_host(given, own.device(None)) if way == "own" else WAYS[way](given, tmp_path)
+    come = own.from_host(given, own.device(None)) if way == "own" else come_by(way, given, tmp_path)
     # JAX compiles the steps of every trainer anew, which takes seconds.
     trains = backend == "torch" or way in ("own", "Fortran order", "pandas, nullable", "csr_array")
     for entry in (predict, gradients, evaluate, *([fit, step] if trains else [])):
@@ -381,7 +235,7 @@ def test_every_way_takes_the_c_core_s_path(tmp_path, monkeypatch, way, dtype):
     monkeypatch.setattr(t.stepper.steps, "_step", None)  # what would take steps op by op
     monkeypatch.setattr(t.stepper, "one_by_one", None)  # what would take them in turn
     monkeypatch.setattr(t.network, "_forward", None)
-    come = WAYS[way](X.astype(dtype), tmp_path)
+    come = come_by(way, X.astype(dtype), tmp_path)
     t.step(come, LABELS)
     t.fit(come, LABELS, 2, BATCH, sample_weight=WEIGHTS)
     t.evaluate(come, LABELS)
@@ -395,7 +249,7 @@ def test_every_way_takes_the_c_core_s_path(tmp_path, monkeypatch, way, dtype):
 def test_large_sources_are_read_by_rows_with_the_same_bits(tmp_path, monkeypatch, way):
     monkeypatch.setattr(data_rows, "WHOLE", 0)
     given = X.astype("float32")
-    come, s = WAYS[way](given, tmp_path), WEIGHTS.astype("float32")
+    come, s = come_by(way, given, tmp_path), WEIGHTS.astype("float32")
     for name, entry in ENTRIES.items():
         assert entry(come, LABELS, s) == EXPECTED.of(entry, given, LABELS, s), name
 
