@@ -57,6 +57,41 @@ def below_one(where: str, name: str, value: Any) -> float:
     return result
 
 
+def flag(where: str, name: str, value: Any) -> bool:
+    """Return True or False, or 1 or 0, as a bool."""
+    if isinstance(value, str) or value not in (True, False):
+        raise ValueError(f"{where}: `{name}` must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def several(where: str, name: str, value: Any, count: int | None = None) -> tuple[Any, ...]:
+    """Return a list or tuple, of so many entries, as a tuple."""
+    if not isinstance(value, list | tuple) or count not in (None, len(value)):
+        many = "" if count is None else f" of {count} entries"
+        raise ValueError(f"{where}: `{name}` must be a list{many}, got {value!r}.")
+    return tuple(value)
+
+
+def text(where: str, name: str, value: Any) -> str:
+    """Return `value` if it is a text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: `{name}` must be a text, got {value!r}.")
+    return value
+
+
+def distinct(where: str, name: str, value: Any, kinds: type | tuple[type, ...]) -> tuple[Any, ...]:
+    """Return a list or tuple of different entries of some types as a tuple."""
+    entries = several(where, name, value)
+    alike = all(isinstance(entry, kinds) for entry in entries)
+    if not alike or len(set(entries)) != len(entries):
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"{where}: `{name}` must be a list of different entries of type {names}, got {value!r}."
+        )
+    return entries
+
+
 def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     known = sorted(options)

@@ -348,14 +348,18 @@ def construct(description: Any) -> Any:
     Raises
     ------
     ValueError
-        If no class has its name, or several have.
+        If no class has its name, or several have, or it is one that others are made from.
     """
     if isinstance(description, list):
         return [construct(item) for item in description]
     if not isinstance(description, dict):
         return description
     arguments = {name: construct(value) for name, value in description.items() if name != "type"}
-    name = description.get("type")
+    return _class_called(description.get("type"))(**arguments)
+
+
+def _class_called(name: Any) -> type[Described]:
+    """Return the class that a name in a file means."""
     classes = _called(name)
     if not classes:
         raise ValueError(
@@ -365,4 +369,9 @@ def construct(description: Any) -> Any:
     if len(classes) > 1:
         paths = " and ".join(map(_path, classes))
         raise ValueError(f"load: {name!r} may be {paths}. Give these classes different names.")
-    return classes[0](**arguments)
+    for base in classes[0].__mro__:
+        for method, value in vars(base).items():
+            abstract = getattr(value, "__isabstractmethod__", False)
+            if abstract and getattr(classes[0], method) is value:
+                raise ValueError(f"load: {name} has no `{method}`, which its subclasses have.")
+    return classes[0]

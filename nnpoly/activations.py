@@ -17,6 +17,7 @@ the rest.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 from . import _checks
@@ -31,6 +32,7 @@ class Activation(Described):
     reads: ClassVar[Literal["pre", "post", "none"]] = "pre"
     differentiable: ClassVar[bool] = True
 
+    @abstractmethod
     def value(self, ops: Ops, pre: Array) -> Array:
         """sigma(pre)."""
         raise NotImplementedError

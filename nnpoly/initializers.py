@@ -8,6 +8,7 @@ at 0. fan_in is m_in = m_{l-1} and fan_out is m = m_l.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 from . import _checks
@@ -18,6 +19,7 @@ from .backends import host
 class Initializer(Described):
     """A rule that draws a weight matrix."""
 
+    @abstractmethod
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
         """Return float64 weights of `shape` = (m, m_in)."""
         raise NotImplementedError
@@ -85,6 +87,7 @@ class Scaled(Initializer):
         self._set(
             gain=_checks.positive("Scaled", "gain", self.gain),
             fan=_checks.choice("Scaled", "fan", self.fan, ("in", "in+out")),
+            uniform=_checks.flag("Scaled", "uniform", self.uniform),
         )
 
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:

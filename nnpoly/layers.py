@@ -9,6 +9,7 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -108,6 +109,7 @@ class Layer(Described):
         """Return the start of arrays that training changes but does not differentiate."""
         return {}
 
+    @abstractmethod
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
     ) -> Stage:
@@ -390,6 +392,7 @@ class Residual(Layer):
 
     layers: Sequence[Layer]
     activation: Any = activations.identity
+    _width = 0  # kept when it is made: to ask every level's layers takes 3^levels times as long
 
     def __post_init__(self) -> None:
         layers = check_layers("Residual", self.layers)
@@ -399,7 +402,8 @@ class Residual(Layer):
                 f"Residual: `layers` must end as wide as they begin, got {first} -> {last}. "
                 "Add a Dense layer that restores the width."
             )
-        self._set(layers=layers, activation=activations.get(self.activation, "Residual"))
+        sigma = activations.get(self.activation, "Residual")
+        self._set(layers=layers, activation=sigma, _width=first)
 
     @property
     def random(self) -> bool:  # type: ignore[override]
@@ -413,13 +417,11 @@ class Residual(Layer):
 
     @property
     def input_width(self) -> int:
-        width, _ = chain_widths(self.layers)
-        return width
+        return self._width
 
     def width(self, inputs: int) -> int:
-        width = self.input_width
-        _require_width(self, width, inputs)
-        return width
+        _require_width(self, self._width, inputs)
+        return self._width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return _joined([layer.shapes() for layer in self.layers])

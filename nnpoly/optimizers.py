@@ -13,6 +13,7 @@ same eps means different floors: with eps = 1e-8 the smallest divisor is sqrt(ep
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 Coefficients: TypeAlias = tuple[Scalar, ...]
 Moments: TypeAlias = tuple[Array, ...]
 Ages: TypeAlias = Mapping[str, int]
+
+
+_OTHER_CHECKS = {
+    "eps": _checks.not_negative,
+    "nesterov": _checks.flag,
+    "eps_inside_sqrt": _checks.flag,
+}
 
 
 class Optimizer(Described):
@@ -68,10 +76,10 @@ class Optimizer(Described):
         self._check(where)
 
     def _check(self, where: str) -> None:
-        """Check the fields of the rule: eps is not negative, decay factors are in [0, 1)."""
-        for name in ("eps", "momentum", "beta", "beta1", "beta2"):
+        """Check the fields of the rule: eps is not negative, decay factors are in [0, 1), ...."""
+        for name in ("eps", "momentum", "beta", "beta1", "beta2", "nesterov", "eps_inside_sqrt"):
             if hasattr(self, name):
-                check = _checks.not_negative if name == "eps" else _checks.below_one
+                check: Any = _OTHER_CHECKS.get(name, _checks.below_one)
                 self._set(**{name: check(where, name, getattr(self, name))})
 
     @property
@@ -148,6 +156,7 @@ class Optimizer(Described):
         w, moved = self.rule(ops, w, g, tuple(own), c)
         return w, (*moved, ops.averaged(average, w, self.ema))
 
+    @abstractmethod
     def rule(
         self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
     ) -> tuple[Array, Moments]:

@@ -10,6 +10,7 @@ A schedule is called with the step t = 1, 2, ... on the host and returns a Pytho
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from bisect import bisect_left
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from ._described import Described
 class Schedule(Described):
     """A learning rate for every step."""
 
+    @abstractmethod
     def __call__(self, t: int) -> float:
         """Return the learning rate of step t, counted from 1."""
         raise NotImplementedError

@@ -17,6 +17,16 @@ Generator: TypeAlias = "np.random.Generator"  # quoted: numpy.random is slow to 
 
 MASK = 0xFFFFFFFF
 READABLE = 0x101  # NumPy's flags of arrays that are C-contiguous and aligned
+# Of an array's entries in a file, by the array's kind.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "b": (bool,),
+    "i": (int,),
+    "u": (int,),
+    "f": (float, int),
+    "U": (str,),
+    "O": (str, bool, int, float, type(None)),
+}
+_SHORT_TEXT = 256  # bytes
 _LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
 _SHUFFLES = 0x73687566
@@ -211,6 +221,20 @@ def common_type(dtypes: Sequence[Any]) -> Any:
 def columns(parts: Sequence[HostArray]) -> HostArray:
     """Columns as a table of a type that takes all of them: (n, len(parts))."""
     return np.stack(parts).T
+
+
+def of_values(values: list[Any], dtype: str) -> HostArray:
+    """The array (n,) of a file's numbers, texts and the like, of the dtype that it had.
+
+    Texts take no more room than they need, whatever the dtype says, unless that is little.
+    """
+    kind = np.dtype(dtype)
+    types = _TYPES.get(kind.kind, ())
+    if not all(type(value) in types for value in values):
+        raise ValueError(f"an array of dtype {dtype!r} must have such values, got {values!r}")
+    if kind.kind == "U" and kind.itemsize > _SHORT_TEXT:
+        return np.asarray(values, "U")
+    return np.asarray(values, kind)
 
 
 def all_finite(array: HostArray) -> bool:

@@ -68,7 +68,11 @@ class Best:
         return {"best": self.value, "best_epoch": self.epoch}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.value, self.epoch = state["best"], state["best_epoch"]
+        value, epoch = state["best"], state["best_epoch"]
+        if not isinstance(value, float) or math.isnan(value):
+            raise ValueError(f"{self._where}: `best` must be a number, got {value!r}.")
+        self.epoch = _checks.integer(self._where, "best_epoch", epoch, 0)
+        self.value = value
 
 
 def _direction(where: str, monitor: str) -> str:

@@ -75,9 +75,10 @@ class Checkpoint:
 
     def begin(self, trainer: Trainer) -> None:
         """Refuse a path that cannot be written to."""
-        from ..data.container import target_path
+        from ..data.container import safetensors, target_path
 
-        target_path(self.path)
+        safetensors()
+        target_path("Checkpoint", self.path)
         self._best.clear()
         self._saved, self._time = len(trainer.history), time.monotonic()
 

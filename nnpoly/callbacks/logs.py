@@ -11,6 +11,7 @@ import contextlib
 import io
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,57 +35,78 @@ def _row(trainer: Trainer, history: History) -> Row:
 
 
 class _FileLog:
-    """A text file with a line an epoch; a subclass writes and reads the line."""
+    """A text file with a line an epoch; a subclass writes and reads the line.
+
+    It is read before a fit and never during one, so whatever else writes to it meanwhile ends no
+    fit. Where lines are to be replaced, the first new one comes with what is kept before it, in a
+    whole new file, which so always begins as a log does; other lines are appended, each by one
+    write.
+    """
 
     def __init__(self, path: Any) -> None:
         from ..data.container import as_path
 
         self.path: Path = as_path(type(self).__name__, path)
         self._last = 0  # the last epoch in the file
+        self._start: str | None = ""  # what the file shall begin with, if not as it does
         self._clock = time.perf_counter()
 
     def begin(self, trainer: Trainer) -> None:
         """Keep the lines of the epochs that the trainer has trained, and start the clock."""
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"{type(self).__name__}: `path` is in {self.path.parent}, which is no folder. "
-                "Make it first."
-            )
-        self._last = self._shorten(len(trainer.history))
+        from ..data.container import target_path
+
+        target_path(type(self).__name__, self.path)
+        self._find_place(len(trainer.history))
         self._clock = time.perf_counter()
 
-    def _shorten(self, epochs: int) -> int:
-        """Drop the lines of epochs after `epochs`; return the last epoch that is left."""
-        from ..data.container import write_atomically
-
-        if not self.path.exists():
-            return 0
-        lines = self.path.read_text("utf-8", "replace").splitlines(keepends=True)
-        numbers = [self._epoch(line) for line in lines]
-        if -1 in numbers[:1]:
+    def _find_place(self, epochs: int) -> None:
+        """Find the last line to be kept. The file stays as it is until there is a line to add."""
+        try:
+            is_read = self.path.is_file()  # and no pipe
+            lines = self.path.read_text("utf-8", "replace").splitlines(True) if is_read else []
+        except FileNotFoundError:  # since it was looked at
+            lines = []
+        if lines and not self._begins(lines[0]):
             raise ValueError(
                 f"{type(self).__name__}: `path` {self.path} is no log, and would be overwritten. "
                 "Name a new file."
             )
+        numbers = [self._epoch(line) for line in lines]
         kept = next((i for i, n in enumerate(numbers) if not 0 <= n <= epochs), len(lines))
-        last = max(numbers[:kept], default=0)
-        if kept < len(lines) or not last:
-            write_atomically(self.path, "".join(lines[:kept] if last else []).encode())
-        return last
+        self._last = max(numbers[:kept], default=0)
+        self._start = None
+        if not self._last or kept < len(lines):
+            self._start = "".join(lines[:kept]) if self._last else ""
 
     def __call__(self, trainer: Trainer, history: History) -> None:
         """Write the newest epoch's line, unless it is there already."""
+        from ..data.container import disk_errors, write_atomically
+
         now, epoch = time.perf_counter(), len(trainer.history)
         row = {"epoch": epoch, **_row(trainer, history), "seconds": now - self._clock}
         self._clock = now
-        if epoch > self._last:
-            text = self._text(row)
-            with open(self.path, "a", encoding="utf-8", newline="") as file:
-                file.write(text)
-            self._last = epoch
+        if epoch <= self._last:
+            return
+        text = self._text(row)
+        with disk_errors(self.path):
+            if self._start is None and self.path.exists():  # somebody may have removed it
+                with open(self.path, "ab", buffering=0) as file:
+                    file.write(text.encode())
+            else:
+                whole = (self._start or self._heading(row)) + text
+                write_atomically(self.path, whole.encode())
+        self._last, self._start = epoch, None
+
+    def _heading(self, row: Row) -> str:
+        """Return what stands before the first line."""
+        return ""
 
     def _text(self, row: Row) -> str:
-        """Return the line of an epoch, with the heading before it where the file is new."""
+        """Return the line of an epoch."""
+        raise NotImplementedError
+
+    def _begins(self, line: str) -> bool:
+        """Whether a log begins with this line."""
         raise NotImplementedError
 
     def _epoch(self, line: str) -> int:
@@ -102,7 +124,8 @@ class CSVLog(_FileLog):
     ----------
     path
         The file. Lines of epochs that the trainer has not trained yet are replaced, so a new run
-        starts a new file.
+        starts a new file. Fits that run at once, as in a parallel `GridSearchCV`, need a file each:
+        in one file their lines replace one another and mix, and none of them fails for it.
 
     Examples
     --------
@@ -110,27 +133,32 @@ class CSVLog(_FileLog):
     >>> log = nn.callbacks.CSVLog("run.csv")  # for fit(..., callbacks=[log])
     """
 
+    _columns: Sequence[str] = ()  # of the file
+
+    def _heading(self, row: Row) -> str:
+        return _csv(row)
+
     def _text(self, row: Row) -> str:
-        names = list(row)
         if not self._last:
-            return _csv(names) + _csv(row.values())
-        heading = _cells(self._heading())
-        if heading != names:
+            self._columns = list(row)
+        elif self._columns != list(row):
             raise ValueError(
-                f"CSVLog: {self.path} has the columns {', '.join(heading)}, but this run has "
-                f"{', '.join(names)}. Name a new file."
+                f"CSVLog: {self.path} has the columns {', '.join(self._columns)}, but this run has "
+                f"{', '.join(row)}. Name a new file."
             )
         return _csv(row.values())
 
-    def _heading(self) -> str:
-        with open(self.path, encoding="utf-8", newline="") as file:
-            return file.readline()
+    def _begins(self, line: str) -> bool:
+        self._columns = _cells(line)
+        return self._columns[:2] == ["epoch", "loss"] and self._columns[-1] == "seconds"
 
     def _epoch(self, line: str) -> int:
         if not line.endswith("\n"):
             return -1
-        first = _cells(line)[0]
-        return int(first) if first.isdecimal() else 0 if first == "epoch" else -1
+        cells = _cells(line)
+        if cells[0].isdecimal():
+            return int(cells[0])
+        return 0 if cells[:2] == ["epoch", "loss"] else -1
 
 
 def _csv(cells: Any) -> str:
@@ -169,6 +197,14 @@ class JSONLog(_FileLog):
 
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
         return json.dumps(finite) + "\n"
+
+    def _begins(self, line: str) -> bool:
+        import json
+
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            return isinstance(row, dict) and {"epoch", "loss", "seconds"} <= row.keys()
+        return False
 
     def _epoch(self, line: str) -> int:
         import json

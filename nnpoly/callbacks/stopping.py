@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _checks
+from ..network.network import checked_array
 from .best import Best
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class EarlyStopping:
 
     def begin(self, trainer: Trainer) -> None:
         """Forget the fit before."""
+        net = trainer.network
         self._best.clear()
-        self._arrays = {}
+        self._arrays, self._dtype, self._shapes = {}, net.dtype, net.array_shapes()
 
     def __call__(self, trainer: Trainer, history: History) -> bool:
         """Look at the newest epoch; True once patience has run out."""
@@ -96,7 +98,13 @@ class EarlyStopping:
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state."""
         self._best.restore(state)
-        self._arrays = {k: v for k, v in state.items() if k not in self._best.state()}
+        arrays = {k: v for k, v in state.items() if k not in self._best.state()}
+        shapes = dict(self._shapes) if arrays else {}
+        if "average" in arrays:
+            shapes["average"] = shapes["w"]
+        for name, shape in shapes.items():
+            checked_array(arrays, name, shape, self._dtype)
+        self._arrays = arrays
 
 
 class ReduceOnPlateau:
@@ -160,4 +168,4 @@ class ReduceOnPlateau:
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state."""
         self._best.restore(state)
-        self._reduced = state["reduced"]
+        self._reduced = _checks.integer("ReduceOnPlateau", "reduced", state["reduced"], 0)

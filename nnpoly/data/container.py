@@ -4,6 +4,9 @@ The arrays are the file's tensors; everything else is JSON in its header, under 
 and after it, on a line of its own, the SHA-256 of both: under one key, since safetensors writes
 several in any order, and the same content shall be the same file. Nothing in it can run code.
 
+Reading refuses what is too large before it is parsed, then what is damaged, and then, by one check
+of the JSON's types (`typed`), what is not what it should be, before anything is made of it.
+
 Writing is atomic: a temporary file beside the target is flushed to the disk and then renamed, so
 the target is always whole, old or new. A link is followed, and a file that is there keeps its mode.
 """
@@ -11,6 +14,7 @@ the target is always whole, old or new. A link is followed, and a file that is t
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,8 +22,9 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +33,12 @@ from ..backends.info import __version__
 
 FORMAT = 2
 Arrays = dict[str, host.HostArray]
+T = TypeVar("T")
+
+# What is larger is neither written nor read. A million epochs with a validation loss fit in.
+LARGEST_HEADER = 100_000_000  # bytes: safetensors reads no larger one
+MOST_NESTED = 1 << 20  # lists and objects in the JSON, which take most of the time and memory
+MOST_TENSORS = 1 << 16
 
 # Names of temporary files do not grow with the target's, which may be as long as a name can be.
 # Their writers may be of other machines and containers that share the folder, so whether one still
@@ -39,14 +50,18 @@ _KINDS = "biuf"  # of arrays: bool, int, unsigned, float
 
 def safetensors() -> Any:
     """Return the library, or say how to install it."""
+    _library("safetensors.numpy")
+    return _library("safetensors")
+
+
+def _library(name: str) -> Any:
     try:
-        import safetensors
-        import safetensors.numpy
+        return import_module(name)
     except ImportError as error:
+        package = name.partition(".")[0]
         raise ImportError(
-            "Saving and loading needs safetensors: pip install nnpoly[save]"
+            f"Saving and loading needs {package}: pip install nnpoly[save]"
         ) from error
-    return safetensors
 
 
 def as_path(where: str, path: Any, name: str = "path") -> Path:
@@ -62,10 +77,18 @@ def as_path(where: str, path: Any, name: str = "path") -> Path:
 
 def write(path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     """Write arrays and a header of JSON values, or leave the file as it was."""
-    target = target_path(path)
+    library, target = safetensors(), target_path("save", path)
     tensors = {name: _plain(name, array) for name, array in arrays.items()}
     text = to_json({"format": FORMAT, "version": __version__, **header})
-    write_atomically(target, safetensors().numpy.save(tensors, metadata(text, tensors)))
+    content = library.numpy.save(tensors, metadata(text, tensors))
+    excess = _excess(int.from_bytes(content[:8], "little"), len(tensors), text)
+    if excess:
+        raise ValueError(
+            f"save: {path} cannot be written: {excess}. Shorten `extra`, or let the trainer begin "
+            "a new history: trainer.history = nn.History()."
+        )
+    with disk_errors(target):
+        write_atomically(target, content)
 
 
 def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -82,15 +105,16 @@ def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
     return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}
 
 
-def target_path(path: Any) -> Path:
+def target_path(where: str, path: Any) -> Path:
     """Return `path` as a path, if something can be written there."""
-    safetensors()
-    target = as_path("save", path)
+    target = as_path(where, path)
     folder = _resolved(target).parent
     if not (target.exists() or folder.is_dir()):
-        raise FileNotFoundError(f"save: `path` is in {folder}, which is no folder. Make it first.")
+        raise FileNotFoundError(
+            f"{where}: `path` is in {folder}, which is no folder. Make it first."
+        )
     if target.is_dir():
-        raise IsADirectoryError(f"save: `path` {target} is a folder. Name a file in it.")
+        raise IsADirectoryError(f"{where}: `path` {target} is a folder. Name a file in it.")
     return target
 
 
@@ -139,6 +163,15 @@ def _checksum(text: str, arrays: Mapping[str, host.HostArray]) -> str:
     return found.hexdigest()
 
 
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Let the errors of writing a file name it, and no temporary file or nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Make `content` the file's, or leave the file as it was.
 
@@ -166,7 +199,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _resolved(path: Path) -> Path:
     """The path that links lead to; its last part may not exist yet."""
-    return Path(os.path.realpath(path))
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():  # to itself, in the end
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return found
 
 
 def _copy_mode(source: Path, target: Path) -> None:
@@ -202,50 +238,130 @@ def _remove_abandoned(newest: Path) -> None:
                     os.unlink(entry)
 
 
+def _excess(length: int, tensors: int, text: str = "") -> str:
+    """By how much a file is too large, by its header's bytes, its tensors and its JSON, or ""."""
+    if length > LARGEST_HEADER:
+        return f"its header has {length} bytes, and may have {LARGEST_HEADER}"
+    if tensors > MOST_TENSORS:
+        return f"it has {tensors} tensors, and may have {MOST_TENSORS}"
+    nested = text.count("[") + text.count("{")
+    if nested > MOST_NESTED:
+        return f"its header has {nested} lists and objects, and may have {MOST_NESTED}"
+    return ""
+
+
 # Reading
 
 
 def read(path: Any) -> tuple[dict[str, Any], Arrays]:
-    """Return the header and the arrays of a file that `write` wrote."""
-    library = safetensors()
-    if not as_path("load", path).is_file():
+    """Return the header and the arrays of a file that `write` wrote.
+
+    The header is JSON of any content; `typed` makes of it what a reader needs.
+    """
+    library, file = safetensors(), as_path("load", path)
+    if file.is_dir():
+        raise IsADirectoryError(f"load: `path` {path} is a folder. Name the file in it.")
+    if not file.is_file():
         raise FileNotFoundError(f"load: `path` {path} is no file.")
-    with named(path), library.safe_open(path, framework="numpy") as file:
-        found = file.metadata() or {}
-        if "nnpoly" not in found:
-            raise ValueError("it is a safetensors file, but not nnpoly's")
-        text = found["nnpoly"].partition("\n")[0]
-        header = _header(text)
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if found != metadata(text, arrays):
-            raise ValueError("it is damaged: its content does not have its checksum")
-        return header, arrays
+    with named(path):
+        _require_readable(file)
+        with library.safe_open(file, framework="numpy") as opened:
+            text, arrays = _content(opened)
+        return json.loads(text), arrays
 
 
-def _header(text: str) -> dict[str, Any]:
-    """The header of a file's JSON text, if it has this version's format."""
-    header: dict[str, Any] = json.loads(text)
-    found = header["format"]
+def typed(path: Any, value: Any, kind: type[T]) -> T:
+    """Return a value of a file's JSON as a type, usually a `TypedDict`, if it has this type.
+
+    Keys that the type does not have are of no account; path names the file in errors.
+    """
+    convert = _library("msgspec").convert
+    with named(path):
+        converted: T = convert(value, kind)
+        return converted
+
+
+# How other files begin that are taken for ours.
+_OTHERS = {
+    b"PK": "a ZIP archive, such as .npz, .pt and .keras files are",
+    b"\x80": "a pickle",
+    b"\x93NUMPY": "a .npy file",
+    b"\x89HDF": "an HDF5 file",
+}
+_ELSEWHERE = "Load it with the library that wrote it, and give its weights to nn.MLP.from_weights"
+
+
+def _require_readable(path: Path) -> None:
+    """Refuse, by a look at its beginning, what is no safetensors file or has too large a header."""
+    with open(path, "rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+        length = int.from_bytes(start, "little")
+        if not size:
+            raise ValueError("it is empty")
+        for first, what in _OTHERS.items():
+            if length > size and start.startswith(first):
+                raise ValueError(f"it is {what}, and no file of nnpoly's. {_ELSEWHERE}")
+        if length > size - 8:
+            raise ValueError("it is no safetensors file, or the end of it is missing")
+        # A name may hide from this count, by escapes; then the bound on the bytes holds.
+        tensors = 0 if length > LARGEST_HEADER else file.read(length).count(b'"data_offsets"')
+    if excess := _excess(length, tensors):
+        raise ValueError(excess)
+
+
+def _content(opened: Any) -> tuple[str, Arrays]:
+    """The JSON text and the arrays of an open file, if it is of this format and whole."""
+    names, found = list(opened.keys()), opened.metadata() or {}
+    if "nnpoly" not in found:
+        raise ValueError(f"it is a safetensors file, but not nnpoly's. {_ELSEWHERE}")
+    text = found["nnpoly"].partition("\n")[0]
+    if excess := _excess(0, len(names), text):
+        raise ValueError(excess)
+    _require_format(text)
+    arrays = {name: opened.get_tensor(name) for name in names}
+    if found != metadata(text, arrays):
+        raise ValueError("it is damaged: its content does not have its checksum")
+    return text, arrays
+
+
+_START = re.compile(r'\{"format": (\d{1,9})(?:, "version": "([^"\\]{0,40})")?')
+
+
+def _require_format(text: str) -> None:
+    """Refuse the JSON text of another format, before its checksum, which may be made otherwise."""
+    start = _START.match(text)
+    if start is None:
+        raise ValueError("it is damaged: its header does not say its format first")
+    found = int(start[1])
     if found > FORMAT:
-        raise ValueError(
-            f"it was written by nnpoly {header['version']}, which is newer. Upgrade nnpoly"
-        )
+        raise ValueError(f"it was written by nnpoly {start[2]}, which is newer. Upgrade nnpoly")
     if found != FORMAT:
         raise ValueError(
             f"it has format {found}, from before nnpoly's first release, and no checksum. "
             "Make it anew with this version"
         )
-    return header
 
 
 _CAUSES = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+_LONGEST = 500  # characters of a reason: it may quote what stands in the file
 
 
 @contextlib.contextmanager
 def named(path: Any) -> Iterator[None]:
-    """Raise the errors of a damaged file as one ValueError that names the file."""
+    """Raise the errors of a damaged file as one ValueError, of one line, that names the file."""
     try:
         yield
     except (*_CAUSES, safetensors().SafetensorError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(f"load: {path} cannot be read: {reason}.") from error
+        raise ValueError(f"load: {path} cannot be read: {_reason(error)}.") from error
+
+
+def _reason(error: BaseException) -> str:
+    reason = str(error)
+    if isinstance(error, KeyError):
+        reason = f"it lacks {error}"
+    elif isinstance(error, RecursionError):
+        reason = "what it describes is nested too deeply"
+    elif not isinstance(error, _CAUSES):  # safetensors' own
+        reason = f"it is damaged, or the end of it is missing ({error})"
+    line = "".join(c if c.isprintable() else " " for c in reason).strip().rstrip(".")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

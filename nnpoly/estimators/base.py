@@ -63,17 +63,14 @@ class BaseMLP(Parameters):
         """The score of outputs f: (n, K), on the host."""
         raise NotImplementedError
 
+    def _require_network(self, where: str, net: Network) -> None:
+        """Refuse a network whose outputs are not what this estimator predicts."""
+        raise NotImplementedError
+
     # Attributes
 
     # Those that a file holds beside the parameters and the trainer.
-    _learnt: ClassVar[tuple[str, ...]] = (
-        "n_features_in_",
-        "feature_names_in_",
-        "t_",
-        "n_iter_",
-        "_fixed",
-        "_rate",
-    )
+    _learnt: ClassVar[type[files.Learnt]] = files.Learnt
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -149,7 +146,7 @@ class BaseMLP(Parameters):
         backend, device
             Where its network shall live; None for the default.
         """
-        made: Self = files.load(cls, path, backend, device)
+        made: Self = files.load(cls, path, cls._learnt, backend, device)
         return made
 
     # Fitting

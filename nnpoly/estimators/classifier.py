@@ -15,6 +15,7 @@ from .. import losses
 from ..backends import host, registry
 from ..losses import Loss
 from ..network import Network
+from . import files
 from .arrays import hosted
 from .base import BaseMLP
 
@@ -80,7 +81,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     label_smoothing: float = 0.0
     class_weight: Any = None
 
-    _learnt = (*BaseMLP._learnt, "classes_", "_multilabel")
+    _learnt = files.LearntOfClassifier
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -104,11 +105,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self._multilabel = net.output == "sigmoid" and net.outputs > 1
         count = 2 if net.output == "sigmoid" and not self._multilabel else net.outputs
         self.classes_ = host.arange(count) if classes is None else host.asarray(classes)
-        if net.output not in ("softmax", "sigmoid") or len(self.classes_) != count:
-            raise ValueError(
-                f"MLPClassifier.from_network: `classes` must be {count} labels of a softmax or "
-                f"sigmoid network, got {len(self.classes_)} for {net!r}."
-            )
+        self._require_network("MLPClassifier.from_network", net)
         self._adopt(net)
         return self
 
@@ -153,6 +150,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _single(self) -> bool:
         """Whether the network has one sigmoid, for the second of two classes."""
         return self.network_.output == "sigmoid" and not self._multilabel
+
+    def _require_network(self, where: str, net: Network) -> None:
+        one = net.output == "sigmoid" and not self._multilabel
+        classes, count = self.classes_, 2 if one else net.outputs
+        fits = net.output in ("softmax", "sigmoid") and not (one and net.outputs > 1)
+        if not fits or classes.ndim != 1 or not len(host.unique(classes)) == len(classes) == count:
+            raise ValueError(
+                f"{where}: `classes` must be {count} different labels of a softmax or sigmoid "
+                f"network, got {classes.tolist()} for {net!r}."
+            )
 
     def _checked_y(self, y: Any) -> Any:
         check_classification_targets(y)

@@ -2,44 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from .._described import construct, describe
 from ..backends import host
-from ..data.container import read
+from ..data.container import named, read, typed
+from ..network.files import ExtraFile, require_finite
 from ..training import Trainer
-from ..training.files import saved_in
+from ..training.files import saved_in, within
+from .parameters import FIXED
 
 EXTRA = "estimator"  # the key of the extra data
 
 
-def save(estimator: Any, path: Any, learnt: Sequence[str]) -> None:
-    """Write a fitted estimator; `learnt` names its attributes that are to be kept."""
+class ArrayEntry(TypedDict):
+    """An array (n,)."""
+
+    array: list[str | bool | int | float | None]
+    dtype: str
+
+
+class TupleEntry(TypedDict):
+    """A tuple."""
+
+    tuple: list[Any]
+
+
+class PairsEntry(TypedDict):
+    """A dict."""
+
+    pairs: list[tuple[Any, Any]]
+
+
+class Learnt(TypedDict):
+    """The attributes that a file holds beside the parameters and the trainer."""
+
+    n_features_in_: int
+    feature_names_in_: NotRequired[ArrayEntry | None]
+    t_: int
+    n_iter_: NotRequired[int | None]
+    _fixed: NotRequired[PairsEntry | None]
+    _rate: NotRequired[TupleEntry | None]
+
+
+class LearntOfClassifier(Learnt):
+    """Those of a classifier."""
+
+    classes_: ArrayEntry
+    _multilabel: bool
+
+
+EstimatorEntry = TypedDict(
+    "EstimatorEntry", {"class": str, "parameters": dict[str, Any], "learnt": dict[str, Any]}
+)
+
+
+def save(estimator: Any, path: Any, learnt: type[Learnt]) -> None:
+    """Write a fitted estimator; `learnt` has its attributes that are to be kept."""
     where = f"{type(estimator).__name__}.save"
-    given = estimator.get_params(deep=False)
+    given = {name: getattr(estimator, name) for name in _parameters(estimator)}
+    kept = {name: getattr(estimator, name, None) for name in learnt.__annotations__}
     content = {
         "class": type(estimator).__name__,
-        "parameters": {k: _described(where, k, v) for k, v in given.items() if k != "callbacks"},
-        "learnt": {k: _described(where, k, getattr(estimator, k, None)) for k in learnt},
+        "parameters": {name: _described(where, name, value) for name, value in given.items()},
+        "learnt": {name: _described(where, name, value) for name, value in kept.items()},
     }
     estimator.trainer_.save(path, {EXTRA: content})
 
 
-def load(kind: type, path: Any, backend: Any, device: Any) -> Any:
+def _parameters(estimator: Any) -> list[str]:
+    """The names of the parameters that a file holds."""
+    return [name for name in estimator.get_params(deep=False) if name != "callbacks"]
+
+
+def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any) -> Any:
     """The estimator of a file that `save` wrote."""
+    where = f"{kind.__name__}.load"
     header, arrays = read(path)
-    content = header.get("extra", {}).get(EXTRA, {})
-    if content.get("class") != kind.__name__:
-        came = content.get("class") or "no estimator"
-        raise ValueError(f"{kind.__name__}.load: {path} must hold a {kind.__name__}, got {came}.")
-    made = kind(**{name: _constructed(value) for name, value in content["parameters"].items()})
-    saved = saved_in(f"{kind.__name__}.load", path, header, arrays, backend, device)
+    file = typed(path, header, ExtraFile)
+    content = file.get("extra", {}).get(EXTRA)
+    entry = None if content is None else typed(path, content, EstimatorEntry)
+    if entry is None or entry["class"] != kind.__name__:
+        reader = {"network": "nn.load", "trainer": "nn.Trainer.load"}[file["kind"]]
+        came = f"a {file['kind']}. Use {reader}"
+        if entry is not None:
+            came = f"a {entry['class'][:40]!r}. Use the `load` of that class"
+        raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}.")
+    values = typed(path, entry["learnt"], learnt)
+    saved = saved_in(where, path, header, arrays, backend, device)
+    require_finite(path, saved.network)
+    with named(path):
+        strangers = entry["parameters"].keys() - set(_parameters(kind()))
+        if strangers:
+            raise ValueError(f"{kind.__name__} has no parameter {min(strangers)!r}")
+        given = {name: _constructed(path, value) for name, value in entry["parameters"].items()}
+        made = kind(**given)
+        for name in learnt.__annotations__:
+            if (value := values.get(name)) is not None:
+                setattr(made, name, _constructed(path, value))
+        _require_consistent(made, where, saved.network)
     made.trainer_ = Trainer.of_saved(path, saved)
-    for name, value in content["learnt"].items():
-        if value is not None:
-            setattr(made, name, _constructed(value))
     return made
+
+
+def _require_consistent(made: Any, where: str, net: Any) -> None:
+    """Refuse learnt attributes that are not of this network."""
+    width = made.n_features_in_
+    if width != net.inputs or len(getattr(made, "feature_names_in_", range(width))) != width:
+        raise ValueError(f"its features are not the {net.inputs} inputs of its network")
+    within("t_", made.t_)
+    within("n_iter_", getattr(made, "n_iter_", 0))
+    strangers = getattr(made, "_fixed", {}).keys() - set(FIXED)
+    if strangers:
+        raise ValueError(f"its `_fixed` has no {min(strangers)!r}")
+    made._require_network(where, net)
 
 
 def _described(where: str, name: str, value: Any) -> Any:
@@ -61,12 +137,14 @@ def _described(where: str, name: str, value: Any) -> Any:
         ) from error
 
 
-def _constructed(value: Any) -> Any:
+def _constructed(path: Any, value: Any) -> Any:
     """The inverse of `_described`."""
     if isinstance(value, dict) and "array" in value:
-        return host.asarray(value["array"], value["dtype"])
+        array = typed(path, value, ArrayEntry)
+        return host.of_values(array["array"], array["dtype"])
     if isinstance(value, dict) and "tuple" in value:
-        return tuple(_constructed(item) for item in value["tuple"])
+        return tuple(_constructed(path, item) for item in typed(path, value, TupleEntry)["tuple"])
     if isinstance(value, dict) and "pairs" in value:
-        return {_constructed(k): _constructed(v) for k, v in value["pairs"]}
+        pairs = typed(path, value, PairsEntry)["pairs"]
+        return {_constructed(path, key): _constructed(path, item) for key, item in pairs}
     return construct(value)

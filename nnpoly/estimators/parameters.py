@@ -21,6 +21,16 @@ from ..schedules import Schedule
 
 _ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
 _LEARNING_RATES = ("constant", "invscaling", "adaptive")
+# What a network has once and for all.
+FIXED = (
+    "hidden_layer_sizes",
+    "activation",
+    "dropout",
+    "layer_norm",
+    "backend",
+    "device",
+    "dtype",
+)
 _BIASES = 0x62696173  # keeps their random numbers apart from those of W
 
 
@@ -121,9 +131,8 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     def _architecture(self, where: str) -> dict[str, Any]:
         """The parameters that a network has once and for all."""
-        names = ("activation", "dropout", "layer_norm", "backend", "device", "dtype")
-        fixed = {name: getattr(self, name) for name in names}
-        return {"hidden_layer_sizes": self._hidden(where), **fixed}
+        fixed = {name: getattr(self, name) for name in FIXED}
+        return {**fixed, "hidden_layer_sizes": self._hidden(where)}
 
     def _network(
         self, where: str, widths: Sequence[int], output: str, seed: int, place: Place

@@ -58,11 +58,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
         net: with an identity or exp output. parameters: of the regressor, for training on.
         """
-        if net.output not in ("identity", "exp"):
-            raise ValueError(
-                f"MLPRegressor.from_network: `net` must have an identity or exp output, got {net}."
-            )
         self = cls(**parameters)
+        self._require_network("MLPRegressor.from_network", net)
         self._adopt(net)
         return self
 
@@ -79,6 +76,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """R^2 of the predictions for X."""
         f, weights = hosted(self.predict(X)), hosted(sample_weight)
         return float(r2_score(hosted(y), f, sample_weight=weights))
+
+    def _require_network(self, where: str, net: Network) -> None:
+        if net.output not in ("identity", "exp"):
+            raise ValueError(f"{where}: `net` must have an identity or exp output, got {net}.")
 
     def _checked_y(self, y: Any) -> Any:
         if y.ndim == 2 and y.shape[1] == 1:

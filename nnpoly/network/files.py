@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from .. import _checks
 from .._described import construct
+from ..backends import host
 from ..backends.base import FLOATS
-from ..data.container import Arrays, named, read
+from ..data.container import Arrays, named, read, typed
 from .mlp import MLP
-from .network import Network, place_of
+from .network import Network, hosted, place_of
+
+
+class NetworkEntry(TypedDict):
+    """A network in a file's header."""
+
+    mlp: bool
+    layers: list[dict[str, Any]]
+    output: str
+    dtype: str
+    seed: int
+
+
+class ExtraFile(TypedDict):
+    """The header of every file, as far as it is about the extra data."""
+
+    kind: Literal["network", "trainer"]
+    extra: NotRequired[dict[str, Any]]
+
+
+class NetworkFile(ExtraFile):
+    """The header of every file, as far as it is about the network."""
+
+    network: NetworkEntry
 
 
 def load(path: Any, backend: Any = None, device: Any = None) -> Network:
@@ -27,13 +51,14 @@ def load(path: Any, backend: Any = None, device: Any = None) -> Network:
     ValueError
         If the file is truncated, damaged, not nnpoly's, or from another version's format.
     """
-    return network_of(path, *read(path), backend, device)
+    net, _ = load_with_extra(path, backend, device)
+    return net
 
 
 def load_extra(path: Any) -> dict[str, Any]:
     """Return the `extra` that a file was given; empty where it was given none."""
     header, _ = read(path)
-    return dict(header.get("extra", {}))
+    return typed(path, header, ExtraFile).get("extra", {})
 
 
 def load_with_extra(
@@ -44,19 +69,28 @@ def load_with_extra(
     path, backend, device: as of `load`, which raises the same errors.
     """
     header, arrays = read(path)
-    return network_of(path, header, arrays, backend, device), dict(header.get("extra", {}))
+    file = typed(path, header, NetworkFile)
+    return network_of(path, file["network"], arrays, backend, device), file.get("extra", {})
+
+
+def require_finite(path: Any, net: Network) -> None:
+    """Refuse a network that is to predict and cannot, since a parameter is NaN or infinite."""
+    for name, array in hosted(net.arrays()).items():
+        if not host.all_finite(array):
+            raise ValueError(
+                f"load: {path} cannot be used to predict: its {name} has NaN or infinity, so the "
+                "training failed. nn.load reads the network as it is."
+            )
 
 
 def network_of(
-    path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
+    path: Any, entry: NetworkEntry, arrays: Arrays, backend: Any, device: Any
 ) -> Network:
-    """The network of a file's header and arrays; path names the file in errors."""
+    """The network of an entry and the arrays of a file; path names the file in errors."""
+    kind = MLP if entry["mlp"] else Network
     with named(path):
-        described = header["network"]
-        kind = MLP if described["mlp"] else Network
-        chain = construct(described["layers"])
-        output, seed = described["output"], described["seed"]
-        dtype = _checks.choice("load", "dtype", described["dtype"], FLOATS)
+        chain = construct(entry["layers"])
+        dtype = _checks.choice("load", "dtype", entry["dtype"], FLOATS)
     place = place_of(kind.__name__, backend, device, dtype)
     with named(path):
-        return kind.of_arrays(chain, output, seed, place, arrays)
+        return kind.of_arrays(chain, entry["output"], entry["seed"], place, arrays)

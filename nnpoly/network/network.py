@@ -108,12 +108,14 @@ class Network:
         net = object.__new__(cls)
         net._describe(layers, output, seed)
         net.place = place
-        for name, shape in net._array_shapes().items():
+        # First, since buffers are made to tell their shapes, and are as large as what is in w.
+        checked_array(arrays, "w", (net.layout.size,), place.dtype)
+        for name, shape in net.array_shapes().items():
             checked_array(arrays, name, shape, place.dtype)
         net.restore(arrays)
         return net
 
-    def _array_shapes(self) -> dict[str, tuple[int, ...]]:
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of all arrays, by the names that they have in `arrays`."""
         shapes: dict[str, tuple[int, ...]] = {"w": (self.layout.size,)}
         for l, layer in enumerate(self.chain):

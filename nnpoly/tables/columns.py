@@ -191,7 +191,14 @@ class Category(Described):
     values: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
-        self._set(values=tuple(self.values))
+        where = "Category"
+        values = _checks.distinct(where, "values", self.values, (str, type(None)))
+        self._set(name=_checks.text(where, "name", self.name), values=values)
+        if not values or not isinstance(self.numeric, bool):
+            raise ValueError(
+                f"{where}: `values` must have an entry and `numeric` be True or False, got "
+                f"{values!r} and {self.numeric!r}."
+            )
 
     def encode(self, table: Table, unknown: str) -> NDArray[np.float64]:
         """Return one-hot rows: (n, K). With unknown="ignore" an unknown category is all zeros."""
@@ -258,8 +265,27 @@ class Preprocessing(Described):
     categories: tuple[Category, ...]
 
     def __post_init__(self) -> None:
-        names = ("numbers", "medians", "indicated", "means", "scales", "categories")
-        self._set(**{name: tuple(getattr(self, name)) for name in names})
+        where = "Preprocessing"
+        numbers = _checks.distinct(where, "numbers", self.numbers, str)
+        indicated = _checks.distinct(where, "indicated", self.indicated, str)
+        categories = _checks.distinct(where, "categories", self.categories, Category)
+        medians = _checks.several(where, "medians", self.medians, len(numbers))
+        count = len(numbers) + len(indicated)
+        means = _checks.several(where, "means", self.means, count)
+        scales = _checks.several(where, "scales", self.scales, count)
+        self._set(
+            numbers=numbers,
+            medians=tuple(m if m is None else _checks.number(where, "medians", m) for m in medians),
+            indicated=indicated,
+            means=tuple(_checks.number(where, "means", mean) for mean in means),
+            scales=tuple(_checks.positive(where, "scales", scale) for scale in scales),
+            categories=categories,
+        )
+        _checks.distinct(where, "numbers and categories", self.columns, str)
+        if strangers := set(indicated) - set(numbers):
+            raise ValueError(
+                f"{where}: `indicated` must be among `numbers`, got {min(strangers)!r}."
+            )
 
     @classmethod
     def fit(cls, table: Table, schema: Schema) -> Preprocessing:

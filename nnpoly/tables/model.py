@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checkpoint
 from .._described import construct, describe
-from ..backends import registry
+from ..backends import host, registry
+from ..data.container import named, typed
 from ..network import Network
+from ..network.files import require_finite
 from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
@@ -49,6 +51,13 @@ class Predictions:
         return polars().DataFrame(columns)
 
 
+class TableEntry(TypedDict):
+    """The columns and the target in a file's extra data."""
+
+    inputs: dict[str, Any]
+    target: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class TableModel:
     """A network that reads tables.
@@ -79,6 +88,11 @@ class TableModel:
 
     def __post_init__(self) -> None:
         net, target = self.network, self.target
+        if not isinstance(self.inputs, Preprocessing) or not isinstance(target, Classes | Quantity):
+            raise ValueError(
+                "TableModel: `inputs` must be a Preprocessing and `target` a Classes or Quantity, "
+                f"got {self.inputs!r} and {target!r}."
+            )
         outputs = len(target.classes) if isinstance(target, Classes) else 1
         output = "softmax" if isinstance(target, Classes) else "identity"
         inputs = len(self.inputs.names)
@@ -95,6 +109,12 @@ class TableModel:
     def predict_encoded(self, X: NDArray[np.float64]) -> Predictions:
         """Predict encoded rows X: (n, m_0)."""
         f = registry.to_host(forward(self.network, X, "TableModel.predict"))
+        if not host.all_finite(f):
+            row = int(host.finite_rows(f).argmin())
+            raise ValueError(
+                f"TableModel.predict: the predictions must be finite, got NaN or infinity in row "
+                f"{row} (from 0). Its numbers may be far from all in training."
+            )
         if isinstance(self.target, Quantity):
             return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
         classes = self.target.classes
@@ -148,7 +168,11 @@ def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
         For a file that cannot be read, or a network that does not predict a column.
     """
     net, model = load_network(path, backend, device)
-    return _without_columns(net) if model is None else model
+    require_finite(path, net)
+    if model is not None:
+        return model
+    with named(path):
+        return _without_columns(net)
 
 
 def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableModel | None]:
@@ -157,13 +181,11 @@ def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableMo
     Parameters and errors are those of `load`.
     """
     net, extra = checkpoint.load_with_extra(path, backend, device)
-    columns = extra.get(EXTRA)
-    if columns is None:
+    if EXTRA not in extra:
         return net, None
-    try:
-        return net, TableModel(net, construct(columns["inputs"]), construct(columns["target"]))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"load: {path} cannot be read: its table lacks {error}.") from error
+    table = typed(path, extra[EXTRA], TableEntry)
+    with named(path):
+        return net, TableModel(net, construct(table["inputs"]), construct(table["target"]))
 
 
 def _without_columns(net: Network) -> TableModel:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _checks
 from .._described import Described
 from .columns import NUMERIC, require_sklearn
 from .reading import Table, listed
@@ -35,7 +38,14 @@ class Classes(Described):
     classes: tuple[Label, ...]
 
     def __post_init__(self) -> None:
-        self._set(classes=tuple(self.classes))
+        classes = _checks.several("Classes", "classes", self.classes)
+        kinds = {_kind(label) for label in classes}
+        if len(kinds) != 1 or None in kinds or len(set(classes)) != len(classes):
+            raise ValueError(
+                "Classes: `classes` must be different texts, different numbers, or True and False, "
+                f"got {classes!r}."
+            )
+        self._set(name=_checks.text("Classes", "name", self.name), classes=classes)
 
     task = "classification"
 
@@ -85,6 +95,13 @@ class Classes(Described):
         return f"{len(self.classes)} classes of {self.name!r}: {listed(self.classes)}"
 
 
+def _kind(label: Any) -> type | None:
+    """Return the kind of a label, which is the same for all of a column; None if it is no label."""
+    if isinstance(label, Real) and not isinstance(label, bool):
+        return float if math.isfinite(label) else None
+    return next((kind for kind in (str, bool) if isinstance(label, kind)), None)
+
+
 def _labels(table: Table, name: str) -> list[Any]:
     """Return the labels of a column as texts, booleans, integers or floats."""
     kind = table.kind(name)
@@ -108,6 +125,14 @@ class Quantity(Described):
     name: str
     mean: float
     scale: float
+
+    def __post_init__(self) -> None:
+        where = "Quantity"
+        self._set(
+            name=_checks.text(where, "name", self.name),
+            mean=_checks.number(where, "mean", self.mean),
+            scale=_checks.positive(where, "scale", self.scale),
+        )
 
     task = "regression"
 

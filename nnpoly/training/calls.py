@@ -44,6 +44,7 @@ class Calls:
         self._callbacks, self._position = callbacks, Position(len(history.loss))
         self._begun: list[Any] = []
         self._states: list[dict[str, Any]] | None = None
+        self._path: Any = None  # of the file that has the states
 
     @property
     def names(self) -> list[str]:
@@ -78,10 +79,15 @@ class Calls:
         return [_hook(callback, "state")() or {} for callback in self._callbacks]
 
     def continue_from(
-        self, history: History, position: Position, states: list[dict[str, Any]] | None
+        self,
+        history: History,
+        position: Position,
+        states: list[dict[str, Any]] | None,
+        path: Any = None,
     ) -> None:
-        """Stand where another fit stood; without states the callbacks begin anew."""
+        """Stand where another fit stood; without states, from `path`, the callbacks begin anew."""
         self.history, self._position, self._states = history, position, states
+        self._path = path
 
     def __enter__(self) -> Calls:
         self._outer, self.trainer.calls = self.trainer.calls, self
@@ -98,8 +104,11 @@ class Calls:
             _hook(callback, "begin")(self.trainer)
             self._begun.append(callback)
         if self._states is not None:
+            from ..data.container import named  # here, since `import nnpoly` does without it
+
             for callback, state in zip(self._callbacks, self._states, strict=True):
-                _hook(callback, "restore")(state)
+                with named(self._path):
+                    _hook(callback, "restore")(state)
         self._call_the_rest()
 
     def call(self) -> None:

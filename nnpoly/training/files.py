@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from .. import _checks
+from .. import _checks, losses
 from .._described import construct, describe
 from ..backends import host
-from ..data.container import Arrays, as_path, checked_extra, named, read, to_json, write
+from ..data.container import Arrays, as_path, checked_extra, named, read, to_json, typed, write
 from ..losses import Loss
 from ..network import Network
-from ..network.files import network_of
+from ..network.files import ExtraFile, NetworkFile, network_of
 from ..network.network import checked_array, hosted
 from ..optimizers import Optimizer
 from .calls import Calls, Position
 from .history import History
 from .stepper import Stepper, require_optimizer
+
+
+class HistoryEntry(TypedDict):
+    """A history in a file's header."""
+
+    loss: list[float]
+    validation_loss: list[float]
+    metrics: dict[str, list[float]]
+
+
+# Of a callback: its class, and the part of its state that is no array.
+CallbackEntry = TypedDict("CallbackEntry", {"class": str, "values": dict[str, Any]})
+
+
+class FitEntry(TypedDict):
+    """The fit that ran when a trainer was saved."""
+
+    history: HistoryEntry
+    position: Position
+    callbacks: list[CallbackEntry]
+    settings: NotRequired[dict[str, Any]]
+
+
+class TrainerFile(NetworkFile):
+    """The header of a trainer's file."""
+
+    optimizer: dict[str, Any]
+    loss: dict[str, Any]
+    seed: int
+    t: int
+    births: NotRequired[dict[str, int]]
+    rate_factor: float
+    history: HistoryEntry
+    fit: FitEntry | None
+
+
+LAST = 2**63 - 1  # of steps and the like
 
 
 def save(
@@ -81,7 +118,7 @@ class Saved(NamedTuple):
     t: int
     rate_factor: float
     history: History
-    fit: dict[str, Any] | None
+    fit: FitEntry | None
     extra: dict[str, Any]
     arrays: Arrays  # all of the file
 
@@ -100,30 +137,38 @@ def saved_in(
     where: str, path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
 ) -> Saved:
     """The trainer of a file's header and arrays; path names the file in errors."""
-    if header.get("kind") == "network":
+    if typed(path, header, ExtraFile)["kind"] == "network":
         raise ValueError(
             f"{where}: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
         )
-    net = network_of(path, header, arrays, backend, device)
+    file = typed(path, header, TrainerFile)
+    net = network_of(path, file["network"], arrays, backend, device)
+    t = file["t"]
     with named(path):
-        optimizer, loss = construct(header["optimizer"]), construct(header["loss"])
+        optimizer = construct(file["optimizer"])
         require_optimizer(optimizer, net.dtype)
+        loss = losses.get(construct(file["loss"]), net.output, "Trainer")
         shape = (net.layout.size,)
         moments = [
             checked_array(arrays, f"moment/{name}", shape, net.dtype) for name in optimizer.moments
         ]
-        births = {
-            name: _checks.integer("Trainer", "births", born, 0)
-            for name, born in header.get("births", {}).items()
-        }
-        t = _checks.integer("Trainer", "t", header["t"], 0)
-        factor = _checks.not_negative("Trainer", "rate_factor", header["rate_factor"])
-        history = History(**header["history"])
-        seed = _checks.integer("Trainer", "seed", header["seed"], 0)
-        fit, extra = header["fit"], dict(header.get("extra", {}))
+        within("t", t)
+        births = file.get("births", {})
+        for name, born in births.items():
+            _checks.choice("Trainer", "births", name, optimizer.moments)
+            within(f"births[{name!r}]", born, t)
+        factor = _checks.not_negative("Trainer", "rate_factor", file["rate_factor"])
+        seed = _checks.integer("Trainer", "seed", file["seed"], 0)
+    history, extra = History(**file["history"]), file.get("extra", {})
     return Saved(
-        net, optimizer, loss, seed, moments, births, t, factor, history, fit, extra, arrays
+        net, optimizer, loss, seed, moments, births, t, factor, history, file["fit"], extra, arrays
     )
+
+
+def within(name: str, value: int, most: int = LAST) -> None:
+    """Refuse a count that is not in 0, ..., most."""
+    if not 0 <= value <= most:
+        raise ValueError(f"its `{name}` must be one of 0, ..., {most}, got {value}")
 
 
 def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: int) -> None:
@@ -140,16 +185,17 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
         calls.continue_from(history.copy(), Position(len(history)), None)
         return
     saved = load(where, path, net.place.backend, net.device)
-    with named(path):
-        fit = saved.fit
-        recorded = saved.history.copy()
-        position, names, states = Position(len(recorded)), calls.names, None
-        settings: dict[str, Any] = {}
-        if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
-            recorded, position = History(**fit["history"]), Position(*fit["position"])
-            names = [entry["class"] for entry in fit["callbacks"]]
-            states = [_state(i, entry, saved.arrays) for i, entry in enumerate(fit["callbacks"])]
-            settings = dict(fit.get("settings", {}))
+    fit, recorded = saved.fit, saved.history.copy()
+    position, names, states = Position(len(recorded)), calls.names, None
+    settings: dict[str, Any] = {}
+    if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
+        recorded, position = History(**fit["history"]), fit["position"]
+        names = [entry["class"] for entry in fit["callbacks"]]
+        states = [_state(i, entry, saved.arrays) for i, entry in enumerate(fit["callbacks"])]
+        settings = fit.get("settings", settings)
+        with named(path):
+            within("fit.position.epoch", position.epoch, len(recorded))
+            within("fit.position.left", position.left, len(names))
     mine = _parts(net, stepper.optimizer, stepper.loss, calls.names)
     _require_same(path, mine, _parts(saved.network, saved.optimizer, saved.loss, names))
     _require_same(path, {name: calls.settings.get(name) for name in settings}, settings)
@@ -161,10 +207,10 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
     saved.give(stepper)
     net.seed = saved.network.seed
     vars(history).update(vars(saved.history))
-    calls.continue_from(recorded, position, states)
+    calls.continue_from(recorded, position, states, path)
 
 
-def _state(i: int, entry: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+def _state(i: int, entry: CallbackEntry, arrays: Arrays) -> dict[str, Any]:
     """The state of the callback at place i."""
     start = f"callback/{i}/"
     tensors = {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}

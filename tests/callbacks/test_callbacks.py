@@ -416,7 +416,7 @@ def test_a_path_that_cannot_be_written_to_is_refused_before_any_work(tmp_path):
         (tmp_path / "none" / "a", FileNotFoundError),
         (tmp_path, IsADirectoryError),
     ):
-        with pytest.raises(error, match="save: `path`"):
+        with pytest.raises(error, match="Checkpoint: `path`"):
             fit(t, 1, callbacks=[Checkpoint(path)])
     assert len(t.history) == 0
     assert os.listdir(tmp_path) == []

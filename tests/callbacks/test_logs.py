@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,76 @@ def test_files_of_others_are_not_overwritten(tmp_path, kind, read):
             fit(t, 1, [kind(path)])
         assert path.read_bytes() == text
     assert len(t.history) == 0
+
+
+def test_a_table_of_epochs_is_no_log(tmp_path):
+    t, path = runs.trainer(), tmp_path / "data"
+    tables = ("epoch,period\n1,Eocene\n", "1,2.5\n", "epoch,loss,name\n", '{"epoch": 3}\n')
+    for text, kind in itertools.product(tables, (CSVLog, JSONLog)):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="is no log, and would be overwritten"):
+            fit(t, 1, [kind(path)])
+        assert path.read_text() == text
+
+
+@every_kind
+def test_a_fit_that_ends_in_its_first_epoch_leaves_the_log(tmp_path, kind, read):
+    path = tmp_path / "log"
+    fit(runs.trainer(), 2, [kind(path)])
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError):
+        fit(runs.trainer(), 1, [lambda *a: 1 // 0, kind(path)])
+    assert path.read_bytes() == before
+
+
+MEDDLING = {
+    "removes it": lambda path: path.unlink(missing_ok=True),
+    "empties it": lambda path: path.write_bytes(b""),
+    "tears it": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "has begun a log of its own": lambda path: path.write_bytes(b"epoch,loss,f1,seconds\n"),
+    "writes anything": lambda path: path.write_bytes(b"\xff\0,"),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("meddle", MEDDLING.values(), ids=MEDDLING)
+def test_no_fit_ends_because_of_what_another_process_does_to_the_log(tmp_path, kind, read, meddle):
+    path = tmp_path / "log"
+    meddler = runs.Pause(function=lambda *a: meddle(path))
+    assert len(fit(runs.trainer(), 3, [kind(path), meddler])) == 3
+
+
+@every_kind
+def test_fits_at_once_write_whole_lines_under_a_heading(tmp_path, kind, read):
+    """As the clones of a grid search do, which share a path."""
+    path, start = tmp_path / "log", threading.Barrier(4)
+
+    def train(seed: int) -> list[float]:
+        log = kind(path)
+        start.wait()
+        return [fit(runs.trainer(seed=seed), 6, [log]).loss for _ in range(3)][-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        losses = list(pool.map(train, range(4)))
+    known = {loss for each in losses for loss in each}
+    rows = [line for line in path.read_text().splitlines() if not line.startswith("epoch")]
+    assert path.read_text().startswith(("epoch,loss,", '{"epoch": '))
+    for row in rows:
+        assert (json.loads(row)["loss"] if kind is JSONLog else float(row.split(",")[1])) in known
+    fit(runs.trainer(), 2, [kind(path)])  # and the next run takes it for a log
+    assert [line["epoch"] for line in read(path)] == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+@every_kind
+def test_a_pipe_is_written_into(tmp_path, kind, read):
+    pipe, copy = tmp_path / "pipe", tmp_path / "copy"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        fit(runs.trainer(), 2, [kind(pipe)])
+        copy.write_bytes(reader.read() or b"")
+    assert [line["epoch"] for line in read(copy)] == [1, 2]
+    assert pipe.is_fifo()
 
 
 @every_kind

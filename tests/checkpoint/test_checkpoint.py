@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pickle
 import sys
@@ -308,8 +309,8 @@ def layer_of(header: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (lambda header: header.pop("network"), "it lacks 'network'"),
-        (lambda header: header["network"].pop("seed"), "it lacks 'seed'"),
+        (lambda header: header.pop("network"), "Object missing required field `network`"),
+        (lambda header: header["network"].pop("seed"), "field `seed` - at `$.network`"),
         (lambda header: header["network"].update(dtype="float64"), "its w has shape (26,) of"),
         (lambda header: header["network"].update(dtype="int8"), "`dtype` must be one of"),
         (lambda header: layer_of(header).update(type="Conv"), "knows no 'Conv'"),
@@ -329,12 +330,19 @@ def test_wrong_headers(path, change, part):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (lambda header: header.pop("t"), "it lacks 't'"),
-        (lambda header: header.update(rate_factor="x"), "`rate_factor` must be a number"),
-        (lambda header: header.update(t=-1), "`t` must be an integer >= 0"),
-        (lambda header: header.update(optimizer=header["loss"]), "must be an optimiser"),
+        (lambda header: header.pop("t"), "Object missing required field `t`"),
+        (lambda header: header.update(rate_factor="x"), "got `str` - at `$.rate_factor`"),
+        (lambda header: header.update(rate_factor=-1), "`rate_factor` must be a number in"),
+        (lambda header: header.update(rate_factor=math.nan), "`rate_factor` must be a number in"),
+        (lambda header: header.update(births={"m": 4}), "`births['m']` must be one of 0, ..., 3"),
+        (lambda header: header.update(births={"x": 1}), "`births` must be one of m, s, got 'x'"),
+        (lambda header: header.update(t=-1), "`t` must be one of 0, ..."),
+        (
+            lambda header: header.update(optimizer=header["loss"]),
+            "must be an optimiser such as",
+        ),
         (lambda header: header["optimizer"].update(type="AMSGrad"), "it lacks 'moment/peak'"),
-        (lambda header: header.update(history={"los": []}), "los"),
+        (lambda header: header.update(history={"los": []}), "field `loss` - at `$.history`"),
         (lambda header: header.update(loss={"type": "MSE"}), "needs output='identity'"),
     ],
 )
@@ -358,9 +366,12 @@ def test_networks_are_no_trainers(path):
 
 def test_missing_files_and_folders(tmp_path):
     for load in (nn.load, nn.Trainer.load):
-        for missing in (tmp_path / "none", tmp_path):
-            with pytest.raises(FileNotFoundError, match=f"load: `path` {missing} is no file"):
-                load(missing)
+        with pytest.raises(FileNotFoundError, match=f"load: `path` {tmp_path / 'none'} is no file"):
+            load(tmp_path / "none")
+        with pytest.raises(
+            IsADirectoryError, match=f"`path` {tmp_path} is a folder. Name the file"
+        ):
+            load(tmp_path)
     net = nn.MLP([2, 2])
     with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'none'}, which is no folder. Make"):
         net.save(tmp_path / "none" / "model")
@@ -373,6 +384,13 @@ def test_the_backends_faults_are_not_the_files(path):
     nn.MLP([2, 2]).save(path)
     with pytest.raises(ValueError, match=r"^MLP: `backend` must be one of"):
         nn.load(path, backend="abacus")
+
+
+def test_msgspec_is_asked_for(path, monkeypatch):
+    nn.MLP([2, 2]).save(path)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    with pytest.raises(ImportError, match=r"needs msgspec: pip install nnpoly\[save\]"):
+        nn.load(path)
 
 
 def test_safetensors_is_asked_for(path, monkeypatch):

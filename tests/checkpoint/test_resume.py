@@ -318,7 +318,7 @@ def test_files_that_are_no_trainers(tmp_path):
     path.write_text("no file of ours")
     with pytest.raises(ValueError, match=r"^load: .* cannot be read"):
         t.fit(*runs.data(), resume=path)
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
         t.fit(*runs.data(), resume=tmp_path)
     with pytest.raises(TypeError, match=r"^Trainer\.fit: `resume` must be a path, got 3"):
         t.fit(*runs.data(), resume=3)

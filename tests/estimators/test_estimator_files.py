@@ -67,8 +67,14 @@ def test_frames_and_weights_of_classes(tmp_path):
 def test_the_wrong_file_is_refused(tmp_path):
     MLPRegressor(max_iter=1).fit(X, Y).save(tmp_path / "r")
     nn.MLP([4, 3]).save(tmp_path / "n")
-    for name, came in (("r", "MLPRegressor"), ("n", "no estimator")):
-        with pytest.raises(ValueError, match=f"must hold a MLPClassifier, got {came}"):
+    MLPRegressor(max_iter=1).fit(X, Y).trainer_.save(tmp_path / "t")
+    came = {
+        "r": "a 'MLPRegressor'. Use the `load` of that class",
+        "n": "a network. Use nn.load",
+        "t": "a trainer. Use nn.Trainer.load",
+    }
+    for name, text in came.items():
+        with pytest.raises(ValueError, match=f"must hold a MLPClassifier, got {text}"):
             MLPClassifier.load(tmp_path / name)
 
 
