@@ -253,7 +253,11 @@ class Network:
         most = AT_ONCE // (sum(self.widths) * self.place.itemsize)
         return max(16, min(4096, power_of_two(most)))
 
-    def _forward(self, x: Array, mode: Mode) -> list[Stage]:
+    def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
+        """The layers' stages for a user's X."""
+        return self._stages(entering.features(where, self.place, X, self.inputs), mode)
+
+    def _stages(self, x: Array, mode: Mode) -> list[Stage]:
         """The layers' stages for an x that has been checked."""
         with self.place.scope():
             return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
@@ -278,7 +282,7 @@ class Network:
         """The output for an x that has been checked."""
         if (f := self._predicted(x, output)) is not None:
             return f
-        scores = self._forward(x, INFERENCE._replace(keep_pre=False))[-1].post
+        scores = self._stages(x, INFERENCE._replace(keep_pre=False))[-1].post
         return self._apply_output(scores, output)
 
     def scores(self, X: Any) -> Array:
@@ -311,8 +315,7 @@ class Network:
         >>> [h.shape for h in trace.post]
         [(1, 8), (1, 3)]
         """
-        x = entering.features("Network.trace", self.place, X, self.inputs)
-        stages = self._forward(x, INFERENCE)
+        stages = self._forward(X, INFERENCE, "Network.trace")
         copy = self.place.backend.copy
         kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
         scores = kept[-1]
@@ -399,7 +402,7 @@ class Network:
         n = x.shape[0]
         target = entering.targets(where, place, y, kind, (n, self.outputs))
         weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
-        stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)))
+        stages = self._stages(x, Mode(training, True, host.key(self.seed, 0)))
         return kind, stages, (target, weights)
 
     # Copies, files and text
