@@ -86,6 +86,7 @@ class Layer(Described):
 
     activation = activations.identity
     random: ClassVar[bool] = False
+    least_rows: ClassVar[int] = 1  # of a batch from which the layer learns
 
     @property
     def input_width(self) -> int | None:
@@ -319,6 +320,10 @@ class BatchNorm(_Normalised):
     Ioffe and Szegedy 2015, arXiv:1502.03167. In training the batch's mean and variance are used and
     the running ones move towards them by `momentum`; outside training the running ones are used.
 
+    A batch of one row has no variance, and its normalised features are all 0: it leaves the running
+    mean and variance as they are. Such a batch may be an epoch's last one; a training all of whose
+    batches are such is refused.
+
     Warnings
     --------
     The running variance averages the biased variance that normalised the batch; torch averages the
@@ -326,6 +331,7 @@ class BatchNorm(_Normalised):
     """
 
     momentum: float = 0.1
+    least_rows = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -346,6 +352,8 @@ class BatchNorm(_Normalised):
         batch_mean, batch_variance = _moments(ops, x, axis=0)
         scale = 1.0 / ops.xp.sqrt(batch_variance + self.eps)
         stage = self._stage(ops, params, x, (x - batch_mean) * scale, scale)
+        if x.shape[0] == 1:
+            return stage._replace(extra=(*stage.extra, True))
         keep = 1.0 - self.momentum
         moved = {
             "mean": keep * mean + self.momentum * batch_mean[0, :],
@@ -401,6 +409,11 @@ class Residual(Layer):
     def random(self) -> bool:  # type: ignore[override]
         """Whether any layer inside draws random numbers."""
         return any(layer.random for layer in self.layers)
+
+    @property
+    def least_rows(self) -> int:  # type: ignore[override]
+        """The most rows that any layer inside needs."""
+        return max(layer.least_rows for layer in self.layers)
 
     @property
     def input_width(self) -> int:

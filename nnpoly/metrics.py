@@ -35,6 +35,7 @@ from typing import Any, TypeAlias
 from . import _checks, losses
 from .backends import host, registry
 from .data import entering
+from .data.place import on_host
 from .network import Network
 
 Metric: TypeAlias = str | Callable[[Any, Any], float]
@@ -203,8 +204,8 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
     resolved = resolve(where, metrics, net.output)
     loss = losses.OF_OUTPUT.get(net.output, losses.Logistic())  # a step's targets are a sigmoid's
     widths = (net.inputs, net.outputs)
-    x, _, _ = entering.checked(where, net.place, loss, widths, X, y, whole=True)
-    return compute(resolved, net.output, y, registry.to_host(net(x)))
+    x, _, _ = entering.checked(where, net.place, loss, widths, X, y)
+    return compute(resolved, net.output, on_host(where, "y", y), registry.to_host(net(x)))
 
 
 def compute(

@@ -185,7 +185,7 @@ Y_FAULTS = {
     "NaN rows": (rows(np.nan, 0.0), "must be finite", "in 1 of 5 rows, the first in row 4."),
     "inf rows": (rows(np.inf, 0.0), "must be finite", "the first in row 4. Remove or fill"),
     "complex rows": (rows(1j, 0.0), "must hold real numbers, got dtype complex128."),
-    "None": (None, "must hold real numbers, got NoneType."),
+    "None": (None, "is missing. Pass the targets, one for each row of X."),
     "ragged": ([[1.0, 0.0], [1.0]], "is no rectangular array: "),
     "masked": (np.ma.masked_equal(np.arange(N) % K, 1), "must have no masked values."),
     "torch": (get("torch").from_host(np.zeros(N, int), None), "is an array of torch"),

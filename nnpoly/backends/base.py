@@ -65,6 +65,10 @@ class Backend:
         """Whether `array` is an array of this library."""
         raise NotImplementedError
 
+    def is_dense(self, array: Array) -> bool:
+        """Whether an array of this library holds all its entries."""
+        return True
+
     def device(self, device: Any) -> Any:
         """The library's device object for a user's `device`; None is the default device."""
         raise NotImplementedError
@@ -127,6 +131,10 @@ class Backend:
 
     def scope(self, device: Any) -> AbstractContextManager[Any]:
         """The context in which this library computes on `device`."""
+        return _NO_SCOPE
+
+    def eager(self) -> AbstractContextManager[Any]:
+        """A context in which results are arrays, also where a user's function is traced."""
         return _NO_SCOPE
 
     def widened(self, dtype: str) -> AbstractContextManager[Any]:

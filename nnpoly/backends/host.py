@@ -7,7 +7,7 @@ given bit-equal numbers and none depends on what was drawn before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -132,14 +132,24 @@ def in_order(data: Any) -> Any:
 
     Anything but NumPy's arrays in memory stays as it is.
     """
-    if type(data) is np.ndarray and data.flags.num & READABLE != READABLE:
+    if type(data) is np.ndarray and not is_in_order(data):
         return np.array(data, order="C")
     return data
+
+
+def is_in_order(array: HostArray) -> bool:
+    """Whether an array is in C order and aligned."""
+    return array.flags.num & READABLE == READABLE
 
 
 def is_array(data: Any) -> bool:
     """Whether `data` is a NumPy array, and no scalar."""
     return isinstance(data, np.ndarray)
+
+
+def is_dtype(data: Any) -> bool:
+    """Whether `data` is a dtype of NumPy's."""
+    return isinstance(data, np.dtype)
 
 
 def python_value(data: Any) -> Any:
@@ -181,6 +191,38 @@ def asarray(data: Any, dtype: str | None = None) -> HostArray:
     return np.asarray(data, dtype=dtype)
 
 
+def converted(array: HostArray, dtype: str) -> tuple[HostArray, bool]:
+    """The array in `dtype` and C order; and whether all its numbers have a place in it."""
+    with np.errstate(over="raise"):
+        try:
+            return np.asarray(array, dtype, order="C"), True
+        except FloatingPointError:
+            pass
+    return np.ascontiguousarray(cast(array, dtype)), False
+
+
+def cast(data: Any, dtype: Any) -> Any:
+    """The array, or SciPy's sparse matrix, in `dtype`; numbers too large for it are infinite."""
+    with np.errstate(over="ignore"):
+        return data.astype(dtype, copy=False)
+
+
+def fill(block: HostArray, data: HostArray) -> None:
+    """Write data into an array of another type; numbers too large for it are infinite."""
+    with np.errstate(over="ignore"):
+        block[...] = data
+
+
+def common_type(dtypes: Sequence[Any]) -> Any:
+    """The dtype that takes the numbers of all these; of none it is float64."""
+    return np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+
+
+def columns(parts: Sequence[HostArray]) -> HostArray:
+    """Columns as a table of a type that takes all of them: (n, len(parts))."""
+    return np.stack(parts).T
+
+
 def of_values(values: list[Any], dtype: str) -> HostArray:
     """The array (n,) of a file's numbers, texts and the like, of the dtype that it had.
 
@@ -206,7 +248,8 @@ def all_finite(array: HostArray) -> bool:
 
 def finite_rows(array: HostArray) -> HostArray:
     """For each row whether all its entries are finite: (n,)."""
-    finite: HostArray = np.logical_and.reduce(np.isfinite(array), axis=1)
+    flat = np.isfinite(array).reshape(len(array), -1)
+    finite: HostArray = np.logical_and.reduce(flat, axis=1)
     return finite
 
 

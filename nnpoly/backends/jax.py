@@ -49,7 +49,9 @@ class Jax(Backend):
         return jax.device_put(host.copy(array), device)
 
     def move(self, array: jax.Array, device: Any) -> jax.Array:
-        return array if array.device == device else jax.device_put(array, device)
+        if isinstance(array, jax.core.Tracer) or array.device == device:  # a tracer has no device
+            return array
+        return jax.device_put(array, device)
 
     def check_dtype(self, where: str, dtype: str) -> None:
         if dtype == "float64" and not jax.config.jax_enable_x64:
@@ -62,6 +64,10 @@ class Jax(Backend):
         # float32 means float32: without this JAX may multiply in TF32 or bfloat16 on accelerators.
         precision: AbstractContextManager[Any] = jax.default_matmul_precision("highest")
         return precision
+
+    def eager(self) -> AbstractContextManager[Any]:
+        eager: AbstractContextManager[Any] = jax.ensure_compile_time_eval()
+        return eager
 
     def widened(self, dtype: str) -> AbstractContextManager[Any]:
         return jax.enable_x64(True) if dtype == "float64" else nullcontext()

@@ -28,6 +28,9 @@ class Torch(Backend):
     def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, torch.Tensor)
 
+    def is_dense(self, array: torch.Tensor) -> bool:
+        return array.layout is torch.strided
+
     def device(self, device: Any) -> Any:
         try:
             resolved = torch.device(torch.get_default_device() if device is None else device)

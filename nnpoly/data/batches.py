@@ -90,7 +90,7 @@ class Batches(NamedTuple):
         """
         order, backend = self.order, place.backend
         batch_bytes = self.size * int(x.shape[1]) * place.itemsize
-        together = self.size * _power_of_two(backend.block_bytes, batch_bytes)
+        together = self.size * power_of_two(backend.block_bytes // batch_bytes)
         spans = blocks(self.rows, together)
         chosen = spans if order is None else (order[span] for span in spans)
         read = (entering.read(where, place, x, rows) for rows in chosen)
@@ -106,9 +106,9 @@ def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
     return math.fsum(map(mul, values, sizes)) / sum(sizes)
 
 
-def _power_of_two(whole: int, part: int) -> int:
-    """The largest power of two of parts that do not exceed the whole, or else 1."""
-    return 1 << max(0, (whole // part).bit_length() - 1)
+def power_of_two(most: int) -> int:
+    """The largest power of two that does not exceed a number, or else 1."""
+    return 1 << max(0, most.bit_length() - 1)
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
@@ -184,6 +184,7 @@ class StreamData:
         widths: tuple[int, int],
     ) -> None:
         self._given, self._steps, self._loss, self._widths = given, steps, loss, widths
+        self._begun = 0  # epochs
         if not callable(given) and not isinstance(given, Iterable):
             raise TypeError(
                 f"{where}: without `y`, `X` must be an iterable of batches (X, y) or a function of "
@@ -200,11 +201,22 @@ class StreamData:
         source = self._given(number) if callable(self._given) else self._given
         if self._steps is not None:
             source = islice(source, self._steps)
-        return Stream(source, self._loss, self._widths)
+        begun = self._begun > 0 and isinstance(self._given, Iterator)
+        self._begun += 1
+        return Stream(source, self._loss, self._widths, begun)
 
 
 class Stream:
     """One epoch of batches that a source gives one by one, each checked as it comes.
+
+    Parameters
+    ----------
+    source
+        Of the batches.
+    loss, widths
+        As of `StreamData`.
+    begun
+        Whether the source is an iterator that epochs before have taken batches from.
 
     Attributes
     ----------
@@ -212,8 +224,10 @@ class Stream:
         The sizes of the batches that have come by now.
     """
 
-    def __init__(self, source: Iterable[Any], loss: Loss, widths: tuple[int, int]) -> None:
-        self._source, self._loss, self._widths = source, loss, widths
+    def __init__(
+        self, source: Iterable[Any], loss: Loss, widths: tuple[int, int], begun: bool = False
+    ) -> None:
+        self._source, self._loss, self._widths, self._begun = source, loss, widths, begun
         self.sizes: list[int] = []
 
     def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
@@ -227,6 +241,12 @@ class Stream:
             )
             self.sizes.append(int(batch.x.shape[0]))
             yield batch
+        if not self.sizes and self._begun:
+            raise ValueError(
+                f"{where}: `X` is an iterator, which earlier epochs have used up. Ask for fewer "
+                "epochs or steps_per_epoch, or pass a function of the epoch's number that makes a "
+                "new one."
+            )
         if not self.sizes:
             raise ValueError(f"{where}: `X` must give at least one batch an epoch, got none.")
 

@@ -10,8 +10,8 @@ from ..backends import host, registry
 from ..backends.steps import Batch
 from ..losses import Loss
 from ..primitives import Array
-from .place import Kind, Place, host_array, is_kind, plain, require_real
-from .rows import Rows, reads_by_rows
+from .place import Kind, Place, host_array, is_kind, not_finite, plain, require_real
+from .rows import Rows, gives_rows_alone, is_source, reads_by_rows
 
 
 def features(
@@ -24,12 +24,9 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
-    x: Array
-    if _is_of(place.reals, X):
-        x = host.in_order(X)
-    else:
-        x = place.real(where, name, X) if whole else _perhaps_rows(where, place, name, X)
-        x = x if host.is_memory_map(X) else host.in_order(x)
+    _require_dense(where, place, name, X)
+    fits = _is_of(place.reals, X)
+    x: Array = host.in_order(X if fits else _entered(where, place, name, X, whole))
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
         hint = ""
         if x.ndim == 1:
@@ -46,13 +43,31 @@ def features(
     return x
 
 
-def _perhaps_rows(where: str, place: Place, name: str, X: Any) -> Any:
-    """X as the place's array, or as `Rows` where it is too large for that."""
-    if not reads_by_rows(X, place):
-        return place.real(where, name, X)
-    x = Rows(X if host.is_memory_map(X) else plain(where, name, X), name)
-    require_real(where, name, x[:0])
-    return x
+def _entered(where: str, place: Place, name: str, X: Any, whole: bool) -> Any:
+    """X as the place's array; or as `Rows`, unless it must be whole, where it is too large."""
+    if isinstance(X, Rows):
+        return X
+    source = is_source(where, name, X)
+    given = X if source else plain(where, name, X)
+    if (source or host.is_host(given)) and len(given.shape) == 2:
+        by_rows = not whole and reads_by_rows(given, place, source)
+        if by_rows or gives_rows_alone(given):
+            rows = Rows(given, name)
+            require_real(where, name, rows[:0])
+            if by_rows:
+                return rows
+            given = rows[:]
+    return place.real(where, name, given)
+
+
+def _require_dense(where: str, place: Place, name: str, data: Any) -> None:
+    """Refuse sparse arrays of the place's library."""
+    if not host.is_array(data) and place.backend.owns(data) and not place.backend.is_dense(data):
+        raise ValueError(
+            f"{where}: `{name}` must be dense on {place.backend.name}, got a sparse array. Pass "
+            f"{name}.to_dense(), or one of SciPy's sparse matrices, which become dense a batch at "
+            "a time."
+        )
 
 
 def _is_of(kind: Kind, data: Any) -> TypeGuard[Array]:
@@ -85,6 +100,7 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
+    _require_dense(where, place, name, y)
     fits = _is_of(place.indices, y) or _is_of(place.reals, y)
     given = host.in_order(y if fits else _own_or_hosts(where, place, name, y))
     if loss.labels == "classes" and given.ndim == 1:
@@ -103,17 +119,18 @@ def targets(
     if tuple(given.shape) != wanted:
         raise ValueError(_wrong_shape(where, name, given, wanted, why))
     on_host = host.is_host(given)
-    if on_host:
-        _require_labels(where, place, given, loss, K, name)
+    if wait or on_host:
+        looked_at = given if on_host else target
+        _require_labels(where, place, looked_at, loss, K, name)
         if given.ndim == 2:
-            require_finite(where, place, given, name)
-    elif wait:
-        _require_labels(where, place, target, loss, K, name)
+            require_finite(where, place, looked_at, name)
     return target
 
 
 def _own_or_hosts(where: str, place: Place, name: str, y: Any) -> Array:
     """Array-like data as an array of the place's library, or of the host."""
+    if y is None:
+        raise ValueError(f"{where}: `{name}` is missing. Pass the targets, one for each row of X.")
     y = plain(where, name, y)
     if place.backend.owns(y):
         return y
@@ -201,14 +218,7 @@ def require_finite(where: str, place: Place, array: Array, name: str) -> None:
         if bool(xp.all(finite)):
             return
         good = registry.to_host(xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1))
-    raise ValueError(_not_finite(where, place, name, host.arange(good.size)[~good], good.size))
-
-
-def _not_finite(where: str, place: Place, name: str, bad: host.HostArray, looked_at: int) -> str:
-    return (
-        f"{where}: `{name}` must be finite in {place.dtype}, got NaN or infinity in {bad.size} of "
-        f"{looked_at} rows, the first in row {bad.min()}. Remove or fill them first."
-    )
+    raise ValueError(not_finite(where, name, place.dtype, good))
 
 
 def checked(
@@ -237,8 +247,6 @@ def checked(
         weights = sample_weights(where, place, sample_weight, n, weight_name)
     if not isinstance(x, Rows):
         require_finite(where, place, x, X_name)
-    if target.ndim == 2:
-        require_finite(where, place, target, y_name)
     return Batch(x, target, weights)
 
 
@@ -247,10 +255,10 @@ def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
 
     rows: a slice, or indices.
     """
-    part = x[rows]
-    block = place.backend.staging(part.shape, place.dtype)
-    block[...] = part
+    numbers = host.arange(x.shape[0])[rows]
+    block = place.backend.staging((len(numbers), x.shape[1]), place.dtype)
+    x.read(rows, block)
     if not host.all_finite(block):
-        bad = host.arange(x.shape[0])[rows][~host.finite_rows(block)]
-        raise ValueError(_not_finite(where, place, x.name, bad, len(block)))
+        finite = host.finite_rows(block)
+        raise ValueError(not_finite(where, x.name, place.dtype, finite, numbers))
     return block

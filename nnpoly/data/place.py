@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ..backends import Backend, host, registry
 from ..primitives import Array, Namespace
-
-REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
+from . import frames
+from .frames import REAL, not_real
 
 
 class Kind(NamedTuple):
@@ -47,7 +47,7 @@ class Place:
         return self._kind(self.backend.index_dtype)
 
     def _kind(self, dtype: str) -> Kind:
-        with self.scope():
+        with self.scope(), self.backend.eager():
             array = self.backend.xp.zeros(0, dtype=self.backend.dtype(dtype))
             return Kind.of(self.backend.move(array, self.device))
 
@@ -86,27 +86,54 @@ class Place:
     def _enter(self, where: str, name: str, data: Any, dtype: str) -> Array:
         if self.backend.owns(data) and not host.is_host(data):
             if is_kind(self.backend.xp, data.dtype, "complex floating"):
-                raise ValueError(not_real(where, name, data.dtype))
+                raise ValueError(not_real(where, name, data.dtype, "c"))
             return self.backend.convert(data, dtype, self.device)
         array = host_array(where, name, data, self.backend)
         require_real(where, name, array)
-        return self.backend.from_host(host.asarray(array, dtype), self.device)
+        converted, fits = host.converted(array, dtype)
+        if not fits:
+            raise ValueError(not_finite(where, name, self.dtype, host.finite_rows(converted)))
+        return self.backend.from_host(converted, self.device)
 
 
 def plain(where: str, name: str, data: Any) -> Any:
-    """NumPy's matrices and masked arrays as plain arrays; masked values are refused."""
-    if host.is_masked(data):
+    """The host's data of other kinds as plain arrays; anything else as it is.
+
+    Those are NumPy's matrices and masked arrays, frames and their columns, and SciPy's sparse ones.
+    """
+    if host.is_host(data):
+        if host.is_masked(data):
+            raise ValueError(
+                f"{where}: `{name}` must have no masked values. Fill them first: "
+                f"{name}.filled(0.0)."
+            )
+        return host.asarray(data)
+    if frames.is_frame(data) or frames.is_column(data):
+        return frames.to_host(where, name, data)
+    return data.toarray() if is_sparse(where, name, data) else data
+
+
+def is_sparse(where: str, name: str, data: Any) -> bool:
+    """Whether `data` are a sparse matrix of SciPy's; those of other libraries are refused."""
+    if not hasattr(type(data), "todense"):
+        return False
+    if not any(kind.__module__.startswith("scipy.sparse.") for kind in type(data).__mro__):
         raise ValueError(
-            f"{where}: `{name}` must have no masked values. Fill them first: {name}.filled(0.0)."
+            f"{where}: `{name}` must be dense, or one of SciPy's sparse matrices, got "
+            f"{type(data).__name__} of {type(data).__module__.partition('.')[0]}. Pass "
+            f"{name}.todense()."
         )
-    return host.asarray(data) if host.is_host(data) else data
+    return True
 
 
-def not_real(where: str, name: str, came: Any) -> str:
-    """The message about data that are not real numbers."""
+def not_finite(
+    where: str, name: str, dtype: str, finite: host.HostArray, numbers: host.HostArray | None = None
+) -> str:
+    """The message about rows that are not `finite`: (n,), whose numbers are 0..n-1 or given."""
+    bad = (host.arange(finite.size) if numbers is None else numbers)[~finite]
     return (
-        f"{where}: `{name}` must hold real numbers, got {came}. Encode categories first "
-        "(nn.one_hot), and take the parts of complex numbers."
+        f"{where}: `{name}` must be finite in {dtype}, got NaN or infinity in {bad.size} of "
+        f"{finite.size} rows, the first in row {bad.min()}. Remove or fill them first."
     )
 
 
@@ -114,7 +141,7 @@ def require_real(where: str, name: str, array: host.HostArray) -> None:
     """Refuse arrays of texts, objects, dates and complex numbers."""
     if array.dtype.kind not in REAL:
         came = f"dtype {array.dtype}" if array.ndim else type(array.item()).__name__
-        raise ValueError(not_real(where, name, came))
+        raise ValueError(not_real(where, name, came, array.dtype.kind if array.ndim else ""))
 
 
 def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostArray:

@@ -9,9 +9,11 @@ from .. import _checks, activations, layers, losses
 from .._described import describe
 from ..backends import Backend, host, registry
 from ..backends.base import FLOATS
-from ..backends.steps import Views
+from ..backends.steps import Batch, Views
 from ..data import entering
+from ..data.batches import Batches, power_of_two
 from ..data.place import Place
+from ..data.rows import Rows
 from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
@@ -19,6 +21,7 @@ from . import summary as _summary
 from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
 
+AT_ONCE = 1 << 26  # bytes of inputs and activations
 _NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew
 
 
@@ -214,9 +217,12 @@ class Network:
         """Each layer's parameters as views of w, remembered while w stays the same array."""
         remembered = self.__dict__.get("_remembered")
         if remembered is None or remembered[0] is not w:
-            remembered = (w, self.layout.views(self.place.backend.xp, w))
-            if w is self._w:
-                self._remembered = remembered
+            xp = self.place.backend.xp
+            if w is not self._w:
+                return self.layout.views(xp, w)
+            with self.place.backend.eager():  # what is remembered outlives a trace
+                remembered = (w, self.layout.views(xp, w))
+            self._remembered = remembered
         return remembered[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -241,8 +247,18 @@ class Network:
 
     # Computing
 
+    @property
+    def rows_at_once(self) -> int:
+        """The number of rows that are computed at once, where there are many."""
+        most = AT_ONCE // (sum(self.widths) * self.place.itemsize)
+        return max(16, min(4096, power_of_two(most)))
+
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
-        x = entering.features(where, self.place, X, self.inputs)
+        """The layers' stages for a user's X."""
+        return self._stages(entering.features(where, self.place, X, self.inputs), mode)
+
+    def _stages(self, x: Array, mode: Mode) -> list[Stage]:
+        """The layers' stages for an x that has been checked."""
         with self.place.scope():
             return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
 
@@ -252,22 +268,42 @@ class Network:
             self._prediction = self.place.backend.prediction(self.chain, self.dtype)
         return self._prediction and self._prediction(self._w, X, output)
 
+    def _computed(self, X: Any, output: str, where: str) -> Array:
+        """The output for a user's X; in blocks where it is read by rows."""
+        x = entering.features(where, self.place, X, self.inputs, whole=False)
+        if not isinstance(x, Rows):
+            return self._output(x, output)
+        blocks = Batches(Batch(x, x), None, self.rows_at_once).inputs(self.place, where)
+        parts = [self._output(block, output) for block in blocks]
+        with self.place.scope():
+            return self.place.backend.xp.concat(parts)
+
+    def _output(self, x: Array, output: str) -> Array:
+        """The output for an x that has been checked."""
+        if (f := self._predicted(x, output)) is not None:
+            return f
+        scores = self._stages(x, INFERENCE._replace(keep_pre=False))[-1].post
+        return self._apply_output(scores, output)
+
     def scores(self, X: Any) -> Array:
         """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
         if (scores := self._predicted(X, "identity")) is not None:
             return scores
-        return self._forward(X, INFERENCE._replace(keep_pre=False), "Network.scores")[-1].post
+        return self._computed(X, "identity", "Network.scores")
 
     def __call__(self, X: Any) -> Array:
-        """Return the predictions f. X: (n, m_0). Returns (n, K)."""
+        """Return the predictions f. X: (n, m_0). Returns (n, K).
+
+        Memory maps, HDF5 and zarr arrays and SciPy's sparse matrices that are large are read and
+        computed a few thousand rows at a time.
+        """
         if (f := self._predicted(X, self.output)) is not None:
             return f
-        scores = self._forward(X, INFERENCE._replace(keep_pre=False), type(self).__name__)[-1].post
-        return self._apply_output(scores)
+        return self._computed(X, self.output, type(self).__name__)
 
-    def _apply_output(self, scores: Array) -> Array:
+    def _apply_output(self, scores: Array, output: str) -> Array:
         with self.place.scope():
-            return losses.apply_output(self.ops, self.output, scores)
+            return losses.apply_output(self.ops, output, scores)
 
     def trace(self, X: Any) -> Trace:
         """Return every pre- and post-activation of a forward pass. X: (n, m_0).
@@ -283,7 +319,7 @@ class Network:
         copy = self.place.backend.copy
         kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
         scores = kept[-1]
-        output = self._apply_output(scores)
+        output = self._apply_output(scores, self.output)
         pre = [copy(h) if h is stage.x else h for h, stage in zip(kept, stages, strict=True)]
         post = [copy(stage.post) if stage.post is stage.x else stage.post for stage in stages]
         return Trace(pre, [*post[:-1], output], scores, output)
@@ -366,7 +402,7 @@ class Network:
         n = x.shape[0]
         target = entering.targets(where, place, y, kind, (n, self.outputs))
         weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
-        stages = self._forward(x, Mode(training, True, host.key(self.seed, 0)), where)
+        stages = self._stages(x, Mode(training, True, host.key(self.seed, 0)))
         return kind, stages, (target, weights)
 
     # Copies, files and text

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..backends import host, registry
-from ..data.place import REAL, on_host
+from ..data.frames import REAL
+from ..data.place import on_host
 from ._style import shortened
 
 ROUNDING = 1e-6  # distance from [0, 1] of a mean of float32 probabilities, at most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -26,10 +26,21 @@ class Calls:
 
     While it runs it is the trainer's `calls`, so that a file that is saved then says where the fit
     stands, whichever callback saves it.
+
+    Attributes
+    ----------
+    settings
+        What a fit that goes on from such a file must have in common with this one, by name.
     """
 
-    def __init__(self, trainer: Any, callbacks: Sequence[Callback], history: History) -> None:
-        self.trainer, self.history = trainer, history
+    def __init__(
+        self,
+        trainer: Any,
+        callbacks: Sequence[Callback],
+        history: History,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.trainer, self.history, self.settings = trainer, history, dict(settings or {})
         self._callbacks, self._position = callbacks, Position(len(history.loss))
         self._begun: list[Any] = []
         self._states: list[dict[str, Any]] | None = None

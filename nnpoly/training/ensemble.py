@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import _checks
 from ..backends.steps import Taken
+from ..data import entering
 from ..data.batches import ArrayData, Batches
 from ..primitives import Array
 from .calls import Calls, check_callbacks
@@ -124,7 +125,7 @@ class Ensemble:
         Raises
         ------
         NonFiniteLossError
-            If every member that still trained has failed in the same epoch.
+            If every member that still trained has failed in the same epoch; `failures` has them.
         """
         where, first = "Ensemble.fit", self.trainers[0]
         epochs = _checks.integer(where, "epochs", epochs)
@@ -138,6 +139,7 @@ class Ensemble:
             )
         members = []
         for i, trainer in enumerate(self.trainers):
+            trainer.stepper.require_rows(where, min(batch_size, data.x.shape[0]))
             batches = ArrayData(data, batch_size, trainer.seed, shuffle, self.bootstrap)
             evaluation = None if held_out is None else Evaluation(trainer.loss, held_out)
             called = [] if callbacks is None else callbacks(trainer)
@@ -174,9 +176,12 @@ class Ensemble:
                 except NonFiniteLossError as error:
                     transactions[i].undo()
                     errors[member.index] = error
+            self.failures |= errors
             if len(errors) == len(members):
-                raise errors[members[0].index]
-        self.failures |= errors
+                raise NonFiniteLossError(
+                    "Ensemble.fit: all members that still trained have failed, the first one so: "
+                    f"{errors[members[0].index]}"
+                )
         for member in members:
             if member.index in errors:
                 member.calls.stop()
@@ -195,12 +200,13 @@ class Ensemble:
         """
         first = self.trainers[0].network
         xp = first.place.backend.xp
+        x = entering.features("Ensemble.predict", first.place, X, first.inputs, whole=False)
         with first.place.scope():
-            mean = first(X)
+            mean = first(x)
             squares = xp.zeros_like(mean)
             # Welford's: no (members, n, K) at once.
             for count, trainer in enumerate(self.trainers[1:], 2):
-                f = trainer.network(X)
+                f = trainer.network(x)
                 before, mean = mean, mean + (f - mean) / count
                 squares = squares + (f - before) * (f - mean)
             return Prediction(mean, xp.sqrt(squares / len(self)))

@@ -161,6 +161,8 @@ class Transaction:
 def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1) -> Taken:
     """Take an epoch step by step. The device is waited for once, at its end."""
     losses = stepper.one_by_one(batches, accumulate)
+    if isinstance(batches, Stream):
+        stepper.require_rows("Trainer.fit", max(batches.sizes))
     net = stepper.network
     values = fetch(net, [*losses, *extremes_of(net)])
     return Taken(values[:-2], values[-2:])

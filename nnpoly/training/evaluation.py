@@ -16,8 +16,6 @@ from ..network import Network
 from ..primitives import Array
 from .history import EpochRecord
 
-BLOCK = 4096  # rows that are computed at once
-
 
 class Evaluation(NamedTuple):
     """The loss and the metrics to compute after an epoch.
@@ -52,21 +50,23 @@ class Evaluation(NamedTuple):
 
 
 def forward(net: Network, X: Any, where: str) -> Array:
-    """F of a user's X: (n, K); on the host, in blocks, where X is too much at once."""
+    """F of a user's X, which must be finite in the network's dtype: (n, K)."""
     x = entering.features(where, net.place, X, net.inputs, whole=False)
-    return predictions(net, x) if isinstance(x, Rows) else net(x)
+    if not isinstance(x, Rows):  # rows are looked at when they are read
+        entering.require_finite(where, net.place, x, "X")
+    return net(x)
 
 
 def predictions(net: Network, x: Array) -> host.HostArray:
     """F of the network's x, computed in blocks, on the host: (n, K)."""
     data = Batch(x, x)  # there are no targets, and `inputs` looks for none
-    parts = Batches(data, None, BLOCK).inputs(net.place, "predictions")
+    parts = Batches(data, None, net.rows_at_once).inputs(net.place, "predictions")
     return host.concatenate([registry.to_host(net(part)) for part in parts])
 
 
 def mean_loss(net: Network, loss: Loss, data: Batch) -> float:
     """The mean loss of a network on its own arrays, in blocks that fit memory."""
-    batches = Batches(data, None, BLOCK)
+    batches = Batches(data, None, net.rows_at_once)
     values: list[Array] = []
     for x, y, sample_weight in batches.arrays(net.place, "evaluate"):
         scores = net.scores(x)

@@ -37,6 +37,7 @@ class FitEntry(TypedDict):
     history: HistoryEntry
     position: Position
     callbacks: list[CallbackEntry]
+    settings: NotRequired[dict[str, Any]]
 
 
 class TrainerFile(NetworkFile):
@@ -97,7 +98,12 @@ def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
         values = {k: host.python_value(v) for k, v in state.items() if k not in tensors}
         to_json(values, f"{name}.state()")
         callbacks.append({"class": name, "values": values})
-    return {"history": vars(calls.history), "position": calls.position, "callbacks": callbacks}
+    return {
+        "history": vars(calls.history),
+        "position": calls.position,
+        "callbacks": callbacks,
+        "settings": calls.settings,
+    }
 
 
 class Saved(NamedTuple):
@@ -171,8 +177,8 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
     Raises
     ------
     ValueError
-        If the file is of another network, optimiser, loss or list of callbacks, or has more than
-        `epochs` epochs. Nothing has changed then.
+        If the file is of another network, optimiser, loss, list of callbacks or batches, or has
+        more than `epochs` epochs. Nothing has changed then.
     """
     where, net = "Trainer.fit", stepper.network
     if not as_path(where, path, "resume").exists():
@@ -181,15 +187,18 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
     saved = load(where, path, net.place.backend, net.device)
     fit, recorded = saved.fit, saved.history.copy()
     position, names, states = Position(len(recorded)), calls.names, None
+    settings: dict[str, Any] = {}
     if fit is not None:  # else it was saved outside a fit, and the callbacks begin anew
         recorded, position = History(**fit["history"]), fit["position"]
         names = [entry["class"] for entry in fit["callbacks"]]
         states = [_state(i, entry, saved.arrays) for i, entry in enumerate(fit["callbacks"])]
+        settings = fit.get("settings", settings)
         with named(path):
             within("fit.position.epoch", position.epoch, len(recorded))
             within("fit.position.left", position.left, len(names))
     mine = _parts(net, stepper.optimizer, stepper.loss, calls.names)
     _require_same(path, mine, _parts(saved.network, saved.optimizer, saved.loss, names))
+    _require_same(path, {name: calls.settings.get(name) for name in settings}, settings)
     if len(saved.history) > epochs:
         raise ValueError(
             f"{where}: `epochs` counts the whole run, of which `resume` {path} has "
@@ -228,5 +237,6 @@ def _require_same(path: Any, mine: Mapping[str, Any], saved: Mapping[str, Any]) 
         if here != there:
             raise ValueError(
                 f"Trainer.fit: `resume` {path} is of another run: its {name} is {there}, and not "
-                f"{here}. Make the trainer as it was then, or name a new file."
+                f"{here}. Make the trainer and call fit as it was then, name a new file, or go on "
+                "with nn.Trainer.load."
             )

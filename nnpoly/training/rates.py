@@ -100,6 +100,7 @@ def find_learning_rate(
     steps = _checks.integer(where, "steps", steps, minimum=2)
     batch_size = _checks.integer(where, "batch_size", batch_size)
     arrays = trainer.checked(where, X, y, sample_weight)
+    trainer.stepper.require_rows(where, min(batch_size, arrays.x.shape[0]))
     schedule = Exponential(low, every=steps - 1, factor=high / low)
     optimizer = trainer.optimizer.replace(learning_rate=schedule)
     probe = Trainer(trainer.network.copy(), optimizer, trainer.loss, seed=trainer.seed)

@@ -72,6 +72,7 @@ class Stepper:
         self.births: dict[str, int] = {}
         self.lock = RLock()
         self._draws = any(layer.random for layer in network.chain)
+        self._least_rows = max(layer.least_rows for layer in network.chain)
         moments = tuple(self._zeros() for _ in optimizer.moments)
         self._state = State(network.w, moments, network.buffers)
         self._replaced = network.replaced
@@ -198,6 +199,17 @@ class Stepper:
         return host.key(self.seed, t + (part << 32)) if self._draws else 0
 
     # Steps
+
+    def require_rows(self, where: str, rows: int) -> None:
+        """Refuse batches of fewer rows than a layer needs to learn from them."""
+        if rows < self._least_rows:
+            chain = self.network.chain
+            layer = next(layer for layer in chain if layer.least_rows == self._least_rows)
+            raise ValueError(
+                f"{where}: batches must have at least {self._least_rows} rows for "
+                f"{type(layer).__name__}, got {rows}. Use larger batches, or LayerNorm, which "
+                "looks at each row alone."
+            )
 
     def step(self, batch: Batch) -> Array:
         """Take one step on checked arrays. Returns the batch's loss before it, a 0-d array."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
@@ -207,6 +208,7 @@ class Trainer:
         net, where = self.network, "Trainer.step"
         x = entering.features(where, net.place, xb, net.inputs, "xb")
         n = x.shape[0]
+        self.stepper.require_rows(where, n)
         y = entering.targets(where, net.place, yb, self.loss, (n, net.outputs), "yb", wait=False)
         weights = entering.sample_weights(where, net.place, sample_weight, n, "sample_weight")
         return net.place.backend.zero_dimensional(self.stepper.step(Batch(x, y, weights)))
@@ -270,8 +272,8 @@ class Trainer:
 
             Without y, X gives the batches, (X, y) or (X, y, sample_weight) each: an iterable that
             starts anew every epoch, or a function of the epoch's number (from 0) that returns one.
-            Nothing else is kept of them, so they may be larger than memory. `batch_size`,
-            `shuffle` and `sample_weight` play no part then.
+            Nothing else is kept of them, so they may be larger than memory. `batch_size` and
+            `shuffle` play no part then.
         epochs, batch_size
             At least 1. The last batch of an epoch may be smaller.
         validation
@@ -298,7 +300,9 @@ class Trainer:
         resume
             The file of an `nn.callbacks.Checkpoint` of this run. Where it exists, the trainer and
             the callbacks first take up their state in it; `epochs` then counts the whole run. So a
-            script that was interrupted goes on when it is run again, and gives the same bits.
+            script that was interrupted goes on when it is run again, and gives the same bits. The
+            seed is the file's. A file of another number of rows, batch_size, shuffle, accumulate or
+            steps_per_epoch is refused.
 
         Returns
         -------
@@ -318,19 +322,29 @@ class Trainer:
         accumulate = _checks.integer(where, "accumulate", accumulate)
         arrays: Batch | None
         data: ArrayData | StreamData
+        settings: dict[str, Any] = {"accumulate": accumulate}
         if y is None and not hasattr(X, "shape"):  # an array lacks its y
+            if sample_weight is not None:
+                raise ValueError(
+                    f"{where}: `sample_weight` is for arrays. Batches without `y` have their own: "
+                    "(X, y, sample_weight)."
+                )
             arrays, data = None, self._stream(where, X, epochs, steps_per_epoch)
+            settings["steps_per_epoch"] = steps_per_epoch
         else:
             if steps_per_epoch is not None:
                 raise ValueError(f"{where}: `steps_per_epoch` is for batches, without `y`.")
             batch_size = _checks.integer(where, "batch_size", batch_size)
             arrays = self.checked(where, X, y, sample_weight)
+            rows = int(arrays.x.shape[0])
+            self.stepper.require_rows(where, min(batch_size, rows))
+            settings |= {"rows of X": rows, "batch_size": batch_size, "shuffle": bool(shuffle)}
         evaluation = None
         if validation is not None or metrics != ():
             evaluation = self._evaluation(where, validation, metrics, arrays)
         history, done, calls = History(), 0, None
         if callbacks or resume is not None:
-            calls = Calls(self, callbacks, history)
+            calls = Calls(self, callbacks, history, settings)
         if calls is not None and resume is not None:
             done = self._resume(calls, resume, epochs)
             history = calls.history
@@ -404,9 +418,12 @@ class Trainer:
         )
         if data.sample_weight is None:
             return data
+        xp = net.place.backend.xp
         with net.place.scope():
-            weights = data.sample_weight / net.place.backend.xp.mean(data.sample_weight)
-        return data._replace(sample_weight=weights)
+            _, exponent = math.frexp(float(xp.max(data.sample_weight)))
+            # By a power of two, which changes no mantissa, so that their sum is finite.
+            weights = data.sample_weight * 0.5 ** min(max(exponent, 0), 64)
+            return data._replace(sample_weight=weights / xp.mean(weights))
 
     # Files
 

@@ -348,3 +348,48 @@ def test_every_callback_with_memory_is_in_a_file(tmp_path):
         for name in state.keys() - values.keys():
             np.testing.assert_array_equal(arrays[f"callback/{i}/{name}"], state[name])
     assert registry.to_host(states[-1][0]["w"]).shape == (runs.trainer().network.w.shape)
+
+
+def stop_after_two(trainer: nn.Trainer, history: nn.History) -> None:
+    if len(history) == 2:
+        raise Stop
+
+
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "batch size": ({"batch_size": 10}, "its batch_size is 8, and not 10"),
+    "order": ({"shuffle": False}, "its shuffle is True, and not False"),
+    "accumulated": ({"accumulate": 2}, "its accumulate is 1, and not 2"),
+    "data": ({"n": 29}, "its rows of X is 30, and not 29"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_batches_are_another_run(tmp_path, other):
+    def fit(n: int = 30, batch_size: int = 8, stop: Any = None, **options: Any) -> nn.Trainer:
+        t, path = runs.trainer(), tmp_path / "run"
+        used = [Checkpoint(path), stop or (lambda trainer, history: None)]
+        t.fit(*runs.data(n), 4, batch_size, callbacks=used, resume=path, **options)
+        return t
+
+    with pytest.raises(Stop):
+        fit(stop=stop_after_two)
+    options, part = OTHERS[other]
+    with pytest.raises(ValueError, match=r"^Trainer\.fit: `resume` .* is of another run") as caught:
+        fit(**options)
+    assert part in str(caught.value)
+    assert len(fit().history) == 4
+
+
+def test_batches_of_a_source_are_resumed_by_their_number(tmp_path):
+    def fit(steps: int, stop: Any = None) -> int:
+        t, path = runs.trainer(), tmp_path / "run"
+        used = [Checkpoint(path), stop or (lambda trainer, history: None)]
+        source = lambda epoch: itertools.repeat(runs.data(8, epoch))  # noqa: E731
+        t.fit(source, epochs=3, steps_per_epoch=steps, callbacks=used, resume=path)
+        return t.t
+
+    with pytest.raises(Stop):
+        fit(4, stop_after_two)
+    with pytest.raises(ValueError, match="its steps_per_epoch is 4, and not 5"):
+        fit(5)
+    assert fit(4) == 12

@@ -135,6 +135,18 @@ def test_members_disagree_where_there_was_no_data():
 
 
 @np.errstate(all="ignore")
+def test_the_failures_of_all_members_are_kept():
+    made = [nn.Trainer(nn.MLP([4, 6, 3], seed=seed), nn.SGD(1e30)) for seed in range(2)]
+    ensemble = nn.Ensemble(made)
+    before = weights(ensemble)
+    message = r"^Ensemble\.fit: all members that still trained have failed, the first one so: "
+    with pytest.raises(nn.NonFiniteLossError, match=message):
+        ensemble.fit(X, CLASSES, epochs=3)
+    assert list(ensemble.failures) == [0, 1]
+    assert all(map(np.array_equal, weights(ensemble), before))
+
+
+@np.errstate(all="ignore")
 def test_a_member_that_fails_stops_alone():
     made = [member(0), nn.Trainer(nn.MLP([4, 6, 3], seed=1), nn.SGD(1e30)), member(2)]
     alone = copy.deepcopy(made)

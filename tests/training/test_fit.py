@@ -14,6 +14,7 @@ from sklearn import metrics as skm
 
 import nnpoly as nn
 from nnpoly.backends import registry
+from nnpoly.data import rows as data_rows
 
 N, BATCH = 10, 4
 host = registry.to_host
@@ -356,7 +357,8 @@ class File:
         return part
 
 
-def test_files_are_read_a_batch_at_a_time():
+def test_files_are_read_a_batch_at_a_time(monkeypatch):
+    monkeypatch.setattr(data_rows, "WHOLE", 0)
     X, y = data(30)
     one, other, rows = trainer(), trainer(), File(X)
     a = one.fit(rows, y, 3, BATCH)
@@ -368,11 +370,12 @@ def test_files_are_read_a_batch_at_a_time():
 @pytest.mark.parametrize("kind", ["csr_array", "csc_matrix"])
 def test_sparse_rows_become_dense_a_batch_at_a_time(kind, monkeypatch):
     made: list[int] = []
+    monkeypatch.setattr(data_rows, "WHOLE", 0)
     for rows in (scipy.sparse.csr_array, scipy.sparse.csr_matrix):
 
-        def toarray(self: Any, *arguments: Any, dense: Any = rows.toarray) -> np.ndarray:
+        def toarray(self: Any, dense: Any = rows.toarray, **options: Any) -> np.ndarray:
             made.append(self.shape[0])
-            return dense(self, *arguments)
+            return dense(self, **options)
 
         monkeypatch.setattr(rows, "toarray", toarray)
     X, y = data(30)
@@ -382,6 +385,21 @@ def test_sparse_rows_become_dense_a_batch_at_a_time(kind, monkeypatch):
     np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
     assert max(made) == BATCH
     assert sum(made) >= 3 * 30  # nothing became dense elsewhere
+
+
+def test_an_iterator_that_ends_early_is_named():
+    X, y = data()
+    batches = iter([(X, y)] * 5)
+    t = trainer()
+    with pytest.raises(ValueError, match=r"`X` is an iterator, which earlier epochs have used up"):
+        t.fit(batches, epochs=4, steps_per_epoch=2)
+    assert (t.t, len(t.history)) == (5, 3)  # the whole epochs that there were
+
+
+def test_weights_of_a_source_are_its_batches():
+    X, y = data()
+    with pytest.raises(ValueError, match=r"`sample_weight` is for arrays\. Batches without `y`"):
+        trainer().fit([(X, y)], epochs=1, sample_weight=np.ones(len(y)))
 
 
 def test_sources_are_looked_at_as_they_are_read():

@@ -1,0 +1,148 @@
+"""Frames: columns of numbers and booleans are numbers; what is not is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import nnpoly as nn
+from nnpoly.backends import registry
+
+N = 30
+RNG = np.random.default_rng(4)
+AREA, COUNT = RNG.normal(size=N), RNG.integers(-3, 4, N)
+OPEN, TOWN = RNG.random(N) < 0.5, RNG.choice(["A", "B"], N)
+y = (AREA > 0).astype(int)
+MIXED = pd.DataFrame({"dtype": AREA, "count": COUNT, "open": OPEN})
+PLAIN = np.stack([AREA, COUNT, OPEN], axis=1)
+
+
+def trained(X: Any, y: Any = y, **options: Any) -> bytes:
+    t = nn.Trainer(nn.MLP([3, 4, 2], seed=0))
+    t.fit(X, y, 2, 8, **options)
+    return t.network.w.tobytes()
+
+
+def by_arrow() -> Any:
+    pytest.importorskip("pyarrow")
+    return MIXED.convert_dtypes(dtype_backend="pyarrow")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda: MIXED,
+        MIXED.convert_dtypes,
+        by_arrow,
+        lambda: MIXED.astype({"count": "Int64", "open": "boolean"}),
+        lambda: MIXED.astype({"open": pd.SparseDtype(bool)}),
+        lambda: MIXED.astype({"count": "category"}),
+        lambda: MIXED.set_axis(["a", "a", "shape"], axis=1),
+        lambda: MIXED.set_index(np.arange(N)[::-1] / 2),
+        lambda: pl.from_dict(MIXED.to_dict("list")),
+    ],
+)
+def test_numbers_and_booleans_are_numbers(frame):
+    given = frame()
+    before = given.clone() if isinstance(given, pl.DataFrame) else given.copy()
+    assert trained(given) == trained(PLAIN)
+    net = nn.MLP([3, 2])
+    assert net(given).tobytes() == net(PLAIN).tobytes()
+    assert given.equals(before)
+
+
+def test_dummies_are_numbers():
+    dummies = pd.get_dummies(pd.DataFrame({"area": AREA, "town": TOWN}))
+    plain = np.stack([AREA, TOWN == "A", TOWN == "B"], axis=1)
+    assert trained(dummies) == trained(plain)
+    sparse = pd.get_dummies(pd.DataFrame({"area": AREA, "town": TOWN}), sparse=True)
+    assert trained(sparse) == trained(plain)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "Int64", "category"])
+def test_columns_are_targets_and_weights(dtype):
+    labels, weights = pd.Series(y).astype(dtype), pd.Series(np.arange(1.0, N + 1), dtype="Float64")
+    plain = trained(PLAIN, sample_weight=np.arange(1.0, N + 1))
+    assert trained(PLAIN, labels, sample_weight=weights) == plain
+    assert trained(PLAIN, pl.Series(y), sample_weight=pl.Series(np.arange(1.0, N + 1))) == plain
+
+
+def test_booleans_with_a_type_of_their_own_are_targets_of_a_sigmoid():
+    net = nn.MLP([3, 1], output="sigmoid")
+    for labels in (pd.Series(y == 1, dtype="boolean"), pd.DataFrame({"y": y == 1})):
+        assert float(net.loss(PLAIN, labels)) == float(net.loss(PLAIN, y.astype(float)))
+
+
+def absent(frame: Any, column: str, row: int) -> Any:
+    frame = frame.copy()
+    frame.loc[row, column] = pd.NA
+    return frame
+
+
+POLARS = pl.from_dict(MIXED.to_dict("list"))
+MISSING = "must have no missing values, got 1 in 30 rows, the first in row 3. Fill or drop"
+FAULTS = {
+    "text": (MIXED.assign(open=TOWN), "X['open']", "got dtype str. Encode categories first"),
+    "only text": (pd.DataFrame({"town": TOWN}), "X['town']", "must hold real numbers, got dtype"),
+    "dates": (MIXED.assign(open=pd.Timestamp("2020")), "X['open']", "Turn dates into numbers"),
+    "zone": (MIXED.assign(open=pd.Timestamp("2020", tz="UTC")), "X['open']", "Turn dates"),
+    "durations": (MIXED.assign(open=pd.Timedelta("1s")), "X['open']", "Turn durations into"),
+    "objects": (MIXED.astype({"open": object}), "X['open']", "dtype object.", ".astype(float)"),
+    "missing": (absent(MIXED.convert_dtypes(), "count", 3), "X['count']", MISSING),
+    "missing boolean": (absent(MIXED.convert_dtypes(), "open", 3), "X['open']", MISSING),
+    "missing float": (absent(MIXED.convert_dtypes(), "dtype", 3), "X['dtype']", MISSING),
+    "NaN": (absent(MIXED, "dtype", 3), "X", "got NaN or infinity in 1 of 30 rows, the first in"),
+    "polars, text": (POLARS.with_columns(open=pl.lit("a")), "X['open']", "got dtype String."),
+    "polars, dates": (
+        POLARS.with_columns(open=pl.date(2020, 1, 1)),
+        "X['open']",
+        "got dtype Date. Turn dates into numbers first",
+    ),
+    "polars, missing": (
+        POLARS.with_columns(count=pl.when(pl.int_range(N) != 3).then(pl.col("count"))),
+        "X['count']",
+        MISSING,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_columns_that_are_no_numbers_are_named(fault):
+    frame, name, *parts = FAULTS[fault]
+    with pytest.raises(ValueError, match=r"^Trainer\.fit: ") as caught:
+        trained(frame)
+    message = str(caught.value)
+    assert f"`{name}`" in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("missing", [[None, *y[1:]], [*y[:-1], None]])
+def test_targets_and_weights_that_are_missing_are_counted(missing):
+    with pytest.raises(ValueError, match=r"`y` must have no missing values, got 1 in 30 rows"):
+        trained(PLAIN, pd.Series(missing, dtype="Int64"))
+    with pytest.raises(ValueError, match="`sample_weight` must have no missing values, got 1"):
+        trained(PLAIN, sample_weight=pd.Series(missing, dtype="Float64"))
+
+
+def test_labels_of_text_are_labels_to_encode():
+    with pytest.raises(ValueError, match=r"got dtype object\. Encode other labels with nn\.OneHot"):
+        trained(PLAIN, pd.Series(TOWN))
+
+
+@pytest.mark.parametrize("data", [MIXED, POLARS, PLAIN], ids=["pandas", "polars", "array"])
+def test_targets_may_not_be_left_out(data):
+    t = nn.Trainer(nn.MLP([3, 2]))
+    for call in (t.fit, lambda X: t.evaluate(X, None), lambda X: t.step(X, None)):
+        with pytest.raises(ValueError, match=r"` is missing\. Pass the targets, one for each row"):
+            call(data)
+
+
+def test_other_backends_take_frames(backend_variant):
+    net = nn.MLP([3, 2], **backend_variant.place)
+    found, plain = net(MIXED.convert_dtypes()), net(PLAIN)
+    assert registry.to_host(found).tobytes() == registry.to_host(plain).tobytes()
