@@ -20,6 +20,7 @@ except ImportError as error:
         "nnpoly.estimators needs scikit-learn: pip install nnpoly[sklearn]"
     ) from error
 
+from . import pool  # noqa: F401  registers the C core's threads
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 
