@@ -499,7 +499,7 @@ def test_torch_arrays_stay_torch(dtype, iris):
     np.testing.assert_allclose(probabilities.numpy(), plain.predict_proba(X), atol=tolerance)
     regressor = MLPRegressor(max_iter=5, random_state=0).fit(device, torch.as_tensor(X[:, :2]))
     assert isinstance(regressor.predict(device), torch.Tensor)
-    with pytest.raises(ValueError, match=r"must have shape \(n, 4\)"):
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
         model.predict(device[:, :3])
 
 
