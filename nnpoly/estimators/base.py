@@ -319,7 +319,8 @@ class BaseMLP(Parameters):
     def _require_fixed(self, where: str) -> None:
         """Refuse changes of what a network has once and for all."""
         now = self._architecture(where)
-        for name, was in getattr(self, "_fixed", now).items():
+        self._fixed = getattr(self, "_fixed", now)  # a given network has none before its first fit
+        for name, was in self._fixed.items():
             if now[name] != was:
                 raise ValueError(
                     f"{where}: `{name}` must stay {was!r} for a network that is trained on, got "

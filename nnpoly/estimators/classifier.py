@@ -33,7 +33,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         `nn.AdamW(nn.schedules.Cosine(1e-3, 5000))`, whose own settings then count.
     learning_rate
         "constant", "invscaling" (eta / (n + 1)^power_t in an epoch, n the samples seen before),
-        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`.
+        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`. As in scikit-learn,
+        "adam" reads the schedules alone.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping
         As in scikit-learn.
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
@@ -41,7 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     loss
         "log_loss", "focal", or one of `nn.losses`.
     label_smoothing
-        The share of every label that is spread over all classes.
+        The share of every label that is spread over all classes, with "log_loss".
     class_weight
         None, "balanced", or a weight by class; times `sample_weight`. Scores are without it.
     dropout
@@ -52,7 +53,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         One of `nn.initializers` for the weights, with biases of 0; None: scikit-learn's way, which
         draws weights and biases from U[-a, a], a = sqrt(6 / (m_in + m)), for sigmoids with 2 for 6.
     callbacks
-        Of `Trainer.fit`.
+        Of `Trainer.fit`; not with "lbfgs".
     backend, device
         Where to train; None: where X is, else the default.
     dtype
