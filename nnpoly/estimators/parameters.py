@@ -17,7 +17,7 @@ from ..data.place import Place
 from ..layers import Dense
 from ..losses import Loss
 from ..network import Network, regularised
-from ..optimizers import Adam, Optimizer
+from ..optimizers import Optimizer
 from ..schedules import Schedule
 
 _ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
@@ -201,7 +201,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         if kind is optimizers.SGD:
             options["momentum"] = self.momentum
             options["nesterov"] = bool(self.nesterovs_momentum and self.momentum)
-        if issubclass(kind, Adam):
+        if hasattr(kind, "beta1") and hasattr(kind, "eps"):  # Adam and its relatives
             options["beta1"], options["beta2"] = self.beta_1, self.beta_2
             options["eps"], options["eps_inside_sqrt"] = self.epsilon, False
         made: Optimizer = kind(rate, **options)

@@ -17,6 +17,7 @@ import pytest
 from beside import trained_alike
 from sklearn import neural_network as theirs
 
+import nnpoly as nn
 from nnpoly import estimators
 from nnpoly.estimators import MLPClassifier
 
@@ -444,3 +445,73 @@ def test_a_large_batch_size_is_clipped_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MLPClassifier(batch_size=500).partial_fit(X, CLASSES)
+
+
+# What each solver uses: the table of the estimators' page
+
+GIVEN: dict[str, Any] = {
+    "alpha": 9.0,
+    "learning_rate_init": 0.02,
+    "power_t": 0.25,
+    "momentum": 0.5,
+    "nesterovs_momentum": False,
+    "beta_1": 0.5,
+    "beta_2": 0.9,
+    "epsilon": 1e-2,
+    "batch_size": 25,
+    "shuffle": True,
+    "n_iter_no_change": 1,
+    "early_stopping": True,
+    "max_iter": 7,
+    "tol": 10.0,
+    "max_fun": 3,
+}
+EVERY_EPOCH = {"batch_size", "shuffle", "n_iter_no_change", "early_stopping", "max_iter", "tol"}
+BY_RATE = EVERY_EPOCH | {"alpha", "learning_rate_init"}
+ADAMS = {"beta_1", "beta_2", "epsilon"}
+USED: dict[Any, set[str]] = {
+    "sgd": BY_RATE | {"momentum", "nesterovs_momentum", "power_t"},
+    "adam": BY_RATE | ADAMS,
+    "nadam": BY_RATE | ADAMS | {"power_t"},
+    "amsgrad": BY_RATE | ADAMS | {"power_t"},
+    "adamw": (BY_RATE | ADAMS | {"power_t"}) - {"alpha"},
+    "lion": (BY_RATE | {"power_t"}) - {"alpha"},
+    "rmsprop": BY_RATE | {"power_t"},
+    "adagrad": BY_RATE | {"power_t"},
+    nn.AdamW(0.01): EVERY_EPOCH,
+    "lbfgs": {"alpha", "max_iter", "tol", "max_fun"},
+}
+
+
+@pytest.mark.parametrize("solver", USED, ids=lambda solver: str(solver).partition("(")[0])
+def test_a_solver_uses_what_the_table_says(solver):
+    """A parameter that is used makes another model, and one that is not makes the same."""
+    base = {
+        "hidden_layer_sizes": (6,),
+        "activation": "tanh",
+        "solver": solver,
+        "random_state": 0,
+        "learning_rate": "invscaling",
+        "alpha": 1e-4,
+        "momentum": 0.9,
+        "shuffle": False,
+        "batch_size": 40,
+        "max_iter": 6,
+        "n_iter_no_change": 3,
+    }
+
+    def weights(**changed: Any) -> np.ndarray:
+        options = {**base, **changed}
+        if changed.keys() & {"n_iter_no_change"}:
+            options["tol"] = 10.0
+        return w(estimators.MLPRegressor(**options).fit(X, NUMBERS))
+
+    plain, impatient = weights(), weights(n_iter_no_change=3)
+    used = {
+        name
+        for name, value in GIVEN.items()
+        if not np.array_equal(
+            weights(**{name: value}), impatient if name == "n_iter_no_change" else plain
+        )
+    }
+    assert used == USED[solver]
