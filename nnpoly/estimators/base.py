@@ -47,7 +47,7 @@ class BaseMLP(Parameters):
         """The loss for a network of that output; None: for a new network."""
         raise NotImplementedError
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         """The network's targets: (n,) class indices or (n, K)."""
         raise NotImplementedError
 
@@ -64,6 +64,8 @@ class BaseMLP(Parameters):
         raise NotImplementedError
 
     # Attributes
+
+    _waited = 0  # epochs in a row without a gain, where partial fits go on counting
 
     # Those that a file holds beside the parameters and the trainer.
     _learnt: ClassVar[tuple[str, ...]] = (
@@ -245,16 +247,16 @@ class BaseMLP(Parameters):
             self._require_classes(where, classes)
             net = self.network_
             loss = losses.get(self._loss_for(net.output), net.output, where)
-            targets = self._encode(y, loss)
+            targets = self._encode(where, y, "y", loss)
         else:
             self._set_classes(y, classes)
             loss = self._loss_for(None)
-            targets = self._encode(y, loss)
+            targets = self._encode(where, y, "y", loss)
             net = self._new_network(where, place, targets, loss)
         samples = Samples(X, targets, self._times_class_weights(y, weights))
         if held_out is not None:
             (X, y, weights), _ = self._checked(where, held_out, place, "_val")
-            return net, loss, samples, Samples(X, self._encode(y, loss), weights)
+            return net, loss, samples, Samples(X, self._encode(where, y, "y_val", loss), weights)
         if self.early_stopping and not self._at_once:
             kept, held = self._split(where, targets, net.seed)
             shown = samples._replace(weights=weights).rows(place, held)

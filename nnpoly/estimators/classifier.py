@@ -185,16 +185,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"got {given.tolist()}. Leave them out, or make a new estimator."
             )
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         if (y.ndim == 2) != self._multilabel:
-            raise ValueError("MLPClassifier: `y` must be labels of the same kind as at first.")
+            raise ValueError(f"{where}: `{name}` must be labels of the same kind as at first.")
         if self._multilabel:
             return y.astype("float64")
         indices = host.index_of(y, self.classes_)
         if (indices < 0).any():
             unknown = y[indices < 0].tolist()[0]
             raise ValueError(
-                f"MLPClassifier: `y` must be among classes_ {self.classes_.tolist()}, got "
+                f"{where}: `{name}` must be among classes_ {self.classes_.tolist()}, got "
                 f"{unknown!r}. Name all classes at the first partial_fit."
             )
         return indices if loss.output == "softmax" else indices[:, None].astype("float64")

@@ -95,7 +95,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError(not_real(where, name, f"dtype {y.dtype}"))
         return y.astype("float64") if y.dtype.kind != "f" else y
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         return y[:, None] if y.ndim == 1 else y
 
     def _loss_for(self, output: str | None) -> Loss:

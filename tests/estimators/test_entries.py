@@ -220,6 +220,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "X_val": (lambda: fit(X_val=X * np.nan, y_val=Y), "Input X_val contains NaN"),
     "y_val": (lambda: fit(X_val=X, y_val=[*Y[:-1], np.nan]), "Input y_val contains NaN"),
+    "another class": (
+        lambda: fit(X_val=X, y_val=Y + 1),
+        r"MLPClassifier.fit: `y_val` must be among classes_ \[0, 1\], got 2",
+    ),
     "no y": (lambda: fit(y=None), "requires y to be passed"),
     "rows": (lambda: fit(y=Y[:9]), "inconsistent numbers of samples"),
     "torch rows": (lambda: fit(x=torch.ones(60, 4), y=Y[:9]), "inconsistent numbers of samples"),
