@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import host, registry
 from ..data import entering
-from ..data.place import Place
+from ..data.place import Place, not_real, plain
 from ..network.network import place_of
 
 
@@ -60,11 +60,13 @@ def features(
         backend, device, dtype = place.backend, place.device, place.dtype
     if place is None and dtype is not None:
         place = place_of(where, backend, device, dtype)
+    require_no_dates(where, X, name)
     stays = backend.name != "numpy" and registry.of(X) is backend
     if stays:
         _require_matrix(where, X, name)
     else:
-        X = _checked(estimator, hosted(X), None if place is None else place.dtype, name)
+        X = plain(where, name, hosted(X))
+        X = _checked(estimator, X, None if place is None else place.dtype, name)
     place = place_of(where, backend, device, _floating(X)) if place is None else place
     validate_data(estimator, given, reset=first, skip_check_array=True)  # names, and their number
     if stays:
@@ -85,6 +87,14 @@ def _floating(X: Any) -> str:
     """The dtype of a network for X."""
     name = str(X.dtype).rpartition(".")[2]
     return name if name == "float64" else "float32"
+
+
+def require_no_dates(where: str, data: Any, name: str) -> None:
+    """Refuse dates and durations, which NumPy would turn into numbers: of arrays and of frames."""
+    dtypes = data.dtypes if hasattr(data, "dtypes") else [getattr(data, "dtype", "")]
+    for dtype in dtypes if hasattr(dtypes, "__iter__") else [dtypes]:
+        if str(dtype).lower().startswith(("date", "time", "duration")):
+            raise ValueError(not_real(where, name, f"dtype {dtype}"))
 
 
 def _require_matrix(where: str, X: Any, name: str) -> None:
@@ -110,7 +120,7 @@ def targets(estimator: Any, where: str, X: Any, y: Any, name: str = "y") -> Any:
     """The targets of a checked X on the host, (n,) or (n, K), of any dtype."""
     if y is None:
         validate_data(estimator, y=y)  # which says so
-    y = hosted(y)
+    y = plain(where, name, hosted(y))
     _require_no_gaps(where, y, name)
     y = check_array(
         y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name=name, estimator=estimator

@@ -11,10 +11,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import column_or_1d
 
 from .. import losses
-from ..data.place import not_real
 from ..losses import Loss
 from ..network import Network
-from .arrays import hosted
+from .arrays import hosted, require_no_dates
 from .base import BaseMLP
 from .parameters import named_loss
 
@@ -91,8 +90,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if y.dtype.kind in "mM":
-            raise ValueError(not_real(where, name, f"dtype {y.dtype}"))
+        require_no_dates(where, y, name)
         return y.astype("float64") if y.dtype.kind != "f" else y
 
     def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:

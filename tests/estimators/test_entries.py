@@ -271,6 +271,20 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         "`y` must hold real numbers, got dtype timedelta",
     ),
     **{
+        f"X of dates, {name}": (
+            lambda made=made: fit(x=made(np.stack([DATES, DATES], axis=1))),
+            "`X` must hold real numbers, got dtype [dD]atetime",
+        )
+        for name, made in {
+            "numpy": np.asarray,
+            "pandas": pd.DataFrame,
+            "mixed": lambda dates: pd.DataFrame({"a": X[:, 0], "b": dates[:, 0]}),
+            "polars": lambda dates: pl.DataFrame({"a": dates[:, 0].astype("M8[us]")}),
+        }.items()
+    },
+    "masked X": (lambda: fit(x=np.ma.masked_array(X, X > 1)), "`X` must have no masked values"),
+    "masked y": (lambda: fit(y=np.ma.masked_array(Y, Y > 0)), "`y` must have no masked values"),
+    **{
         f"{value} in a {kind.__name__}": (
             lambda value=value, kind=kind: fit(y=kind([*"abc", value] * 15)),
             r"MLPClassifier.fit: `y` must have no missing values, got .* in row 3",
