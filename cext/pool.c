@@ -231,9 +231,14 @@ int nnpoly_run(part_function *part, const void *job, int parts, size_t bytes) {
   return status;
 }
 
-int nnpoly_num_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
+/* These two are symbols of the shared library, so that tools such as threadpoolctl find them. */
+#define EXPORTED __attribute__((visibility("default")))
 
-int nnpoly_set_num_threads(int count) {
+EXPORTED int nnpoly_num_threads(void) {
+  return atomic_load_explicit(&wanted, memory_order_relaxed);
+}
+
+EXPORTED int nnpoly_set_num_threads(int count) {
   if (count < 1 || count > MAX_WORKERS + 1) return NNPOLY_RANGE;
   atomic_store_explicit(&wanted, count, memory_order_relaxed);
   return NNPOLY_OK;

@@ -12,6 +12,7 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 for library in ("OMP", "OPENBLAS", "MKL"):  # the tests' processes share the cores already
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("NNPOLY_NUM_THREADS", "2")  # but the C core's threads are tested
 
 import importlib
 import sys

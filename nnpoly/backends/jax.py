@@ -56,8 +56,9 @@ class Jax(Backend):
     def check_dtype(self, where: str, dtype: str) -> None:
         if dtype == "float64" and not jax.config.jax_enable_x64:
             raise ValueError(
-                f"{where}: `dtype` float64 needs JAX's 64-bit mode, which is off. Set "
-                "JAX_ENABLE_X64=1 or call jax.config.update('jax_enable_x64', True) at the start."
+                f"{where}: `dtype` float64 needs JAX's 64-bit mode, which is off. Pass "
+                "dtype='float32', or set JAX_ENABLE_X64=1 or call "
+                "jax.config.update('jax_enable_x64', True) at the start."
             )
 
     def scope(self, device: Any) -> AbstractContextManager[Any]:

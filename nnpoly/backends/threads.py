@@ -1,4 +1,4 @@
-"""The C core's threads: NNPOLY_NUM_THREADS, or one a CPU that this process may use."""
+"""The C core's threads: by NNPOLY_NUM_THREADS, or one a CPU, or fewer by OMP_NUM_THREADS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "NNPOLY_NUM_THREADS"
+OPENMP = "OMP_NUM_THREADS"  # which joblib, Dask and batch systems set in their workers
 MOST = 256
 
 
@@ -25,8 +26,8 @@ def set_num_threads(count: int) -> None:
     Parameters
     ----------
     count
-        1 to 256. The default is NNPOLY_NUM_THREADS or else the number of CPUs that this process may
-        use, after its affinity and its control group's quota.
+        1 to 256. The default is NNPOLY_NUM_THREADS, or else the number of CPUs that this process
+        may use, after its affinity and its control group's quota, and at most OMP_NUM_THREADS.
 
     Raises
     ------
@@ -47,13 +48,19 @@ def set_num_threads(count: int) -> None:
 
 
 def default() -> int:
-    """Return NNPOLY_NUM_THREADS, or the number of CPUs that this process may use."""
+    """Return NNPOLY_NUM_THREADS, or the number of CPUs to use, at most OMP_NUM_THREADS."""
     text = os.environ.get(VARIABLE)
     if not text:
-        return min(MOST, available_cpus())
+        return min(MOST, available_cpus(), _openmp())
     if not text.isdecimal() or not 1 <= int(text) <= MOST:
         raise ValueError(f"{VARIABLE}: must be an integer from 1 to {MOST}, got {text!r}.")
     return int(text)
+
+
+def _openmp() -> int:
+    """The threads that OMP_NUM_THREADS allows, of which it may name those of inner regions too."""
+    outermost = os.environ.get(OPENMP, "").partition(",")[0].strip()
+    return (int(outermost) if outermost.isdecimal() else 0) or MOST  # OpenMP ignores what is wrong
 
 
 def available_cpus() -> int:

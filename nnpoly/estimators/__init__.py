@@ -5,10 +5,9 @@ changed import is enough. Beyond them there are weights of classes, validation d
 callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
 and devices.
 
-What differs: `alpha` penalises the biases too; `loss_curve_` is the loss without the penalty; a
-warm start goes on with the optimiser's moments and learning rate, so that two fits of 5 epochs are
-one of 10, unless they end early; momentum sums gradients, not steps; Adam corrects its moments
-before epsilon is added, not after.
+What differs, most of all: `alpha` penalises the biases too; `loss_curve_` is the loss without the
+penalty; a warm start goes on with the optimiser's moments and learning rate, so that two fits of 5
+epochs are one of 10, unless they end early. The guide's page on estimators has the rest.
 
 Needs scikit-learn: `pip install nnpoly[sklearn]`.
 """
@@ -20,6 +19,7 @@ except ImportError as error:
         "nnpoly.estimators needs scikit-learn: pip install nnpoly[sklearn]"
     ) from error
 
+from . import pool  # noqa: F401  registers the C core's threads
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 

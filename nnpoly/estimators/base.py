@@ -11,11 +11,10 @@ from typing import Any, ClassVar, Self
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .. import losses
+from .. import _checks, losses
 from ..backends import host, registry
-from ..data import entering
 from ..data.place import Place
 from ..layers import Dense
 from ..losses import Loss
@@ -23,12 +22,10 @@ from ..network import Network
 from ..optimizers import Optimizer
 from ..training import Trainer
 from ..training.evaluation import forward
-from . import files, lbfgs
-from .arrays import Samples, hosted, place_of, sample_weights
+from . import arrays, files, lbfgs
+from .arrays import Samples
 from .monitor import Monitor
 from .parameters import Parameters
-
-_ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": ["float64", "float32"], "order": "C"}
 
 
 class BaseMLP(Parameters):
@@ -36,18 +33,21 @@ class BaseMLP(Parameters):
 
     # Of a subclass
 
-    def _checked_y(self, y: Any) -> Any:
+    def _checked_y(self, where: str, y: Any, name: str) -> Any:
         """Checked targets, (n,) or (n, K), of an array on the host."""
         raise NotImplementedError
 
     def _set_classes(self, y: Any, classes: Any) -> None:
         """Set `classes_`, which a regressor lacks, from the first y or the classes to come."""
 
+    def _require_classes(self, where: str, classes: Any) -> None:
+        """Refuse other classes to come than those of the first fit."""
+
     def _loss_for(self, output: str | None) -> Loss:
         """The loss for a network of that output; None: for a new network."""
         raise NotImplementedError
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         """The network's targets: (n,) class indices or (n, K)."""
         raise NotImplementedError
 
@@ -68,6 +68,8 @@ class BaseMLP(Parameters):
         raise NotImplementedError
 
     # Attributes
+
+    _waited = 0  # epochs in a row without a gain, where partial fits go on counting
 
     # Those that a file holds beside the parameters and the trainer.
     _learnt: ClassVar[type[files.Learnt]] = files.Learnt
@@ -169,20 +171,26 @@ class BaseMLP(Parameters):
         Parameters
         ----------
         X
-            (n, m_0): an array, a frame or a sparse matrix, or an array of another backend, whose
-            predictions are arrays there too.
+            (n, m_0): an array, a frame or a sparse matrix. An array of another library (torch, JAX,
+            CuPy) stays there, unless `backend` names another one, and so do predictions.
         y
             (n,) or (n, K).
         sample_weight
             (n,) weights of the samples' losses; scaled to a mean of 1.
         X_val, y_val, sample_weight_val
-            Validation data, whose score is in `validation_scores_`. They take the place of the
-            share that `early_stopping` would set aside. Either is scored with the weights of its
-            samples, and without those of the classes.
+            Validation data, whose score is in `validation_scores_` and whose loss callbacks find as
+            "validation_loss". They take the place of the share that `early_stopping` would set
+            aside. Either is measured with the weights of its samples, and without those of the
+            classes. With "lbfgs" they are scored once, at the end.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError(
                 f"{type(self).__name__}.fit: `X_val` and `y_val` belong together, got only one."
+            )
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError(
+                f"{type(self).__name__}.fit: `sample_weight_val` needs `X_val` and `y_val`, got "
+                "neither."
             )
         held_out = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit("fit", (X, y, sample_weight), held_out)
@@ -216,7 +224,7 @@ class BaseMLP(Parameters):
                 self._check_parameters(where, part)
                 net, loss, samples, shown = self._prepared(where, warm, data, held_out, classes)
                 if self._at_once:
-                    self._fit_at_once(where, net, loss, samples)
+                    self._fit_at_once(where, net, loss, samples, shown)
                 else:
                     self._fit_in_epochs(where, net, loss, samples, shown, part)
         except BaseException:
@@ -228,59 +236,56 @@ class BaseMLP(Parameters):
         self, where: str, warm: bool, data: Any, held_out: Any, classes: Any
     ) -> tuple[Network, Loss, Samples, Samples | None]:
         """The network and its loss, the samples to train on, and those to score or None."""
-        X, y, weights = self._checked(where, data, self.network_.place if warm else None)
+        (X, y, weights), place = self._checked(where, data, self.network_.place if warm else None)
         if warm:
             self._require_fixed(where)
+            self._require_classes(where, classes)
             net = self.network_
             loss = losses.get(self._loss_for(net.output), net.output, where)
-            targets = self._encode(y, loss)
+            targets = self._encode(where, y, "y", loss)
         else:
             self._set_classes(y, classes)
             loss = self._loss_for(None)
-            targets = self._encode(y, loss)
-            net = self._new_network(where, X, targets, loss)
+            targets = self._encode(where, y, "y", loss)
+            net = self._new_network(where, place, targets, loss)
         samples = Samples(X, targets, self._times_class_weights(y, weights))
         if held_out is not None:
-            X, y, weights = self._checked(where, held_out, net.place, "_val")
-            return net, loss, samples, Samples(X, self._encode(y, loss), weights)
+            (X, y, weights), _ = self._checked(where, held_out, place, "_val")
+            return net, loss, samples, Samples(X, self._encode(where, y, "y_val", loss), weights)
         if self.early_stopping and not self._at_once:
             kept, held = self._split(where, targets, net.seed)
-            shown = samples._replace(weights=weights).rows(net.place, held)
-            return net, loss, samples.rows(net.place, kept), shown
+            shown = samples._replace(weights=weights).rows(place, held)
+            samples = samples.rows(place, kept)
+            for part, of in ((samples, "to train on"), (shown, "that are set aside")):
+                arrays.require_weight(where, "sample_weight", part.weights, f" of the rows {of}")
+            return net, loss, samples, shown
         return net, loss, samples, None
 
     def _checked(
         self, where: str, data: Any, place: Place | None, suffix: str = ""
-    ) -> tuple[Any, Any, Any]:
-        """X, y and weights after scikit-learn's checks; another backend's X after ours.
+    ) -> tuple[tuple[Any, Any, Any], Place]:
+        """X, y and weights after all checks, and the network's place.
 
         Parameters
         ----------
         place
-            The network's; None: the number of features is yet to be learnt.
+            The network's; None for a new one.
         suffix
             Of the arguments' names.
         """
         X, y, weights = data
-        if registry.of(X).name == "numpy":
-            y, first = hosted(y), place is None
-            X, y = validate_data(self, X, y, reset=first, multi_output=True, **_ARRAYS)
-        else:
-            if place is None:
-                place, self.n_features_in_ = self._place(where, X), int(X.shape[-1])
-            X = entering.features(where, place, X, self.n_features_in_, f"X{suffix}")
-            y = registry.to_host(y)
-        y = self._checked_y(y)
-        return X, y, sample_weights(where, f"sample_weight{suffix}", weights, len(y))
-
-    def _place(self, where: str, X: Any) -> Place:
-        return place_of(where, X, self.backend, self.device, self.dtype)
+        X, place = arrays.features(self, where, X, place, f"X{suffix}")
+        y = arrays.targets(self, where, X, y, f"y{suffix}")
+        y = self._checked_y(where, y, f"y{suffix}")
+        weights = arrays.sample_weights(where, f"sample_weight{suffix}", weights, len(y))
+        return (X, y, weights), place
 
     def _split(self, where: str, targets: Any, seed: int) -> tuple[Any, Any]:
         """The rows to train on, and those to set aside."""
+        share = _checks.positive(where, "validation_fraction", self.validation_fraction)
         kept, held = train_test_split(
             host.arange(len(targets)),
-            test_size=self.validation_fraction,
+            test_size=_checks.below_one(where, "validation_fraction", share),
             random_state=seed,
             stratify=self._strata(targets),
         )
@@ -291,20 +296,28 @@ class BaseMLP(Parameters):
             )
         return kept, held
 
-    def _new_network(self, where: str, X: Any, targets: Any, loss: Loss) -> Network:
+    def _new_network(self, where: str, place: Place, targets: Any, loss: Loss) -> Network:
         """A new network; the attributes of the one before are gone."""
-        for name in ("trainer_", "best_loss_", "validation_scores_", "best_validation_score_"):
+        learnt = (
+            "trainer_",
+            "best_loss_",
+            "validation_scores_",
+            "best_validation_score_",
+            "_waited",
+        )
+        for name in learnt:
             self.__dict__.pop(name, None)
         self.t_, self._fixed = 0, self._architecture(where)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         outputs = int(targets.shape[1]) if targets.ndim == 2 else len(self.classes_)
         widths = [self.n_features_in_, *self._hidden(where), outputs]
-        return self._network(where, widths, loss.output, seed, self._place(where, X))
+        return self._network(where, widths, loss.output, seed, place)
 
     def _require_fixed(self, where: str) -> None:
         """Refuse changes of what a network has once and for all."""
         now = self._architecture(where)
-        for name, was in getattr(self, "_fixed", now).items():
+        self._fixed = getattr(self, "_fixed", now)  # a given network has none before its first fit
+        for name, was in self._fixed.items():
             if now[name] != was:
                 raise ValueError(
                     f"{where}: `{name}` must stay {was!r} for a network that is trained on, got "
@@ -321,12 +334,16 @@ class BaseMLP(Parameters):
             trainer.stepper.change(optimizer, loss)
         return trainer
 
-    def _fit_at_once(self, where: str, net: Network, loss: Loss, samples: Samples) -> None:
+    def _fit_at_once(
+        self, where: str, net: Network, loss: Loss, samples: Samples, shown: Samples | None
+    ) -> None:
         """Train on all samples at once."""
         self._trainer_of(net, loss)
         limits = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
-        found = lbfgs.train(where, net, loss, samples, self.alpha, limits)
+        found = lbfgs.train(where, net, loss, samples, self.alpha, limits, bool(self.verbose))
         self.loss_, self.n_iter_ = float(found.fun), int(found.nit)
+        if shown is not None:
+            self._report_scores([self._score_of_network(shown)])
         if not found.success:
             _warn(f"lbfgs failed to converge after {found.nit} iteration(s): {found.message}")
 
@@ -347,14 +364,15 @@ class BaseMLP(Parameters):
         optimizer = self._optimizer(where, decay, n, size, self.t_, steps)
         trainer = self._trainer_of(net, loss, optimizer)
         self._reset_rate(trainer)
-        monitor, before = self._monitor(shown), len(trainer.history)
+        monitor, before = self._monitor(shown, part), len(trainer.history)
         try:
             trainer.fit(
                 samples.X,
                 samples.targets,
                 1 if part else self.max_iter,
                 size,
-                callbacks=[*([] if part else [monitor]), *self.callbacks],
+                None if shown is None else tuple(a for a in shown if a is not None),
+                [monitor, *self.callbacks],
                 progress=bool(self.verbose),
                 shuffle=self.shuffle,
                 sample_weight=weights,
@@ -362,6 +380,7 @@ class BaseMLP(Parameters):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         monitor.restore_best(net)
+        self._waited = monitor.waited
         self._report(n, before, monitor.scores)
         if not part and self.n_iter_ == self.max_iter and not monitor.converged:
             _warn(
@@ -376,15 +395,23 @@ class BaseMLP(Parameters):
             trainer.rate_factor = 1.0
         self._rate = rate
 
-    def _monitor(self, shown: Samples | None) -> Monitor:
-        score = None if shown is None else partial(self._score_of_network, shown)
-        divisor = 5.0 if self.learning_rate == "adaptive" else None
-        by_score = bool(self.early_stopping)
-        return Monitor(self.tol, self.n_iter_no_change, score, by_score=by_score, divisor=divisor)
+    def _monitor(self, shown: Samples | None, part: bool) -> Monitor:
+        """What ends the training; a part goes on counting where the epochs before it ended."""
+        monitor = Monitor(
+            self.tol,
+            self.n_iter_no_change,
+            None if shown is None else partial(self._score_of_network, shown),
+            by_score=bool(self.early_stopping),
+            divisor=5.0 if self._rate_rule == "adaptive" else None,
+        )
+        least = getattr(self, "best_loss_", None)
+        if part and least is not None:
+            monitor.best, monitor.waited = least, self._waited
+        return monitor
 
     def _score_of_network(self, samples: Samples) -> float:
         """The score of the network as it is."""
-        f = registry.to_host(self._forward(samples.X))
+        f = registry.to_host(forward(self.network_, samples.X, type(self).__name__))
         return self._score_outputs(f, samples.targets, samples.weights)
 
     def _report(self, n: int, before: int, scores: list[float]) -> None:
@@ -397,23 +424,23 @@ class BaseMLP(Parameters):
         least = min(curve, default=math.inf) if earlier is None else min([earlier, *curve])
         self.best_loss_ = None if self.early_stopping else least
         if scores or not hasattr(self, "validation_scores_"):
-            earlier = getattr(self, "validation_scores_", None) or []
-            self.validation_scores_ = [*earlier, *scores] or None
-            self.best_validation_score_ = max(scores, default=None)
+            self._report_scores(scores)
+
+    def _report_scores(self, scores: list[float]) -> None:
+        """Set scikit-learn's attributes after a fit with these validation scores."""
+        earlier = getattr(self, "validation_scores_", None) or []
+        self.validation_scores_ = [*earlier, *scores] or None
+        self.best_validation_score_ = max(scores, default=None)
 
     # Predicting
 
-    def _predicted(self, X: Any) -> Any:
-        """The outputs f: (n, K), where X lives."""
+    def _predicted(self, where: str, X: Any) -> Any:
+        """The outputs f: (n, K), where X is, if that is where the network is; else on the host."""
         check_is_fitted(self)
-        if registry.of(X).name == "numpy":
-            X = validate_data(self, X, reset=False, **_ARRAYS)
-            return registry.to_host(self._forward(X))
-        return self._forward(X)
-
-    def _forward(self, X: Any) -> Any:
-        """The outputs for checked X."""
-        return forward(self.network_, X, type(self).__name__)
+        where = f"{type(self).__name__}.{where}"
+        X, _ = arrays.features(self, where, X, self.network_.place)
+        f = forward(self.network_, X, where)
+        return registry.to_host(f) if registry.of(X).name == "numpy" else f
 
 
 def _warn(message: str) -> None:

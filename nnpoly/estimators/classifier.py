@@ -18,6 +18,7 @@ from ..network import Network
 from . import files
 from .arrays import hosted
 from .base import BaseMLP
+from .parameters import named_loss
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -33,7 +34,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         `nn.AdamW(nn.schedules.Cosine(1e-3, 5000))`, whose own settings then count.
     learning_rate
         "constant", "invscaling" (eta / (n + 1)^power_t in an epoch, n the samples seen before),
-        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`.
+        "adaptive" (divided by 5 instead of stopping), or one of `nn.schedules`. As in scikit-learn,
+        "adam" reads the schedules alone.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping
         As in scikit-learn.
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
@@ -41,7 +43,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     loss
         "log_loss", "focal", or one of `nn.losses`.
     label_smoothing
-        The share of every label that is spread over all classes.
+        The share of every label that is spread over all classes, with "log_loss".
     class_weight
         None, "balanced", or a weight by class; times `sample_weight`. Scores are without it.
     dropout
@@ -52,7 +54,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         One of `nn.initializers` for the weights, with biases of 0; None: scikit-learn's way, which
         draws weights and biases from U[-a, a], a = sqrt(6 / (m_in + m)), for sigmoids with 2 for 6.
     callbacks
-        Of `Trainer.fit`.
+        Of `Trainer.fit`; not with "lbfgs".
     backend, device
         Where to train; None: where X is, else the default.
     dtype
@@ -123,23 +125,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """The likeliest class of each row: (n,), or the labels' 0 and 1: (n, K)."""
-        f, xp = self._predicted(X), registry.of(X).xp
+        f = self._predicted("predict", X)
+        backend = registry.of(f)
+        xp, index = backend.xp, backend.dtype(backend.index_dtype)
         if self._multilabel:
-            return xp.astype(f > 0.5, xp.int64)
-        indices = xp.astype(f[:, 0] > 0.5, xp.int64) if self._single else xp.argmax(f, axis=1)
+            return xp.astype(f > 0.5, index)
+        indices = xp.astype(f[:, 0] > 0.5, index) if self._single else xp.argmax(f, axis=1)
         classes = self.classes_
-        if registry.of(f).name == "numpy" or classes.dtype.kind not in "iufb":
+        if backend.name == "numpy" or classes.dtype.kind not in "iufb":
             return classes[registry.to_host(indices)]
-        return xp.take(xp.asarray(classes, device=f.device), indices, axis=0)
+        return xp.take(backend.from_host(classes, f.device), indices, axis=0)
 
     def predict_proba(self, X: Any) -> Any:
         """The classes' probabilities: (n, K), a column each in the order of `classes_`."""
-        f = self._predicted(X)
-        return registry.of(X).xp.concat([1.0 - f, f], axis=1) if self._single else f
+        f = self._predicted("predict_proba", X)
+        return registry.of(f).xp.concat([1.0 - f, f], axis=1) if self._single else f
 
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithms of `predict_proba`."""
-        return registry.of(X).xp.log(self.predict_proba(X))
+        f = self.predict_proba(X)
+        return registry.of(f).xp.log(f)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy of the predictions for X."""
@@ -161,9 +166,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"sigmoid network, got {classes.tolist()} for {net!r}."
             )
 
-    def _checked_y(self, y: Any) -> Any:
+    def _checked_y(self, where: str, y: Any, name: str) -> Any:
         check_classification_targets(y)
-        if type_of_target(y, input_name="y").startswith("multilabel"):
+        if type_of_target(y, input_name=name).startswith("multilabel"):
             return y.toarray() if hasattr(y, "toarray") else y
         return column_or_1d(y, warn=True)
 
@@ -172,37 +177,52 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self._multilabel:
             self.classes_ = host.arange(y.shape[1])
             return
-        self.classes_ = host.unique(registry.to_host(y if classes is None else classes))
+        self.classes_ = host.unique(y if classes is None else _listed(classes))
         if len(self.classes_) < 2:
             raise ValueError(
                 f"MLPClassifier: `y` must have at least two classes, got one class: "
                 f"{self.classes_.tolist()[0]!r}."
             )
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _require_classes(self, where: str, classes: Any) -> None:
+        given = self.classes_ if classes is None else host.unique(_listed(classes))
+        if given.tolist() != self.classes_.tolist():
+            raise ValueError(
+                f"{where}: `classes` must be those of the first call, {self.classes_.tolist()}, "
+                f"got {given.tolist()}. Leave them out, or make a new estimator."
+            )
+
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         if (y.ndim == 2) != self._multilabel:
-            raise ValueError("MLPClassifier: `y` must be labels of the same kind as at first.")
+            raise ValueError(f"{where}: `{name}` must be labels of the same kind as at first.")
         if self._multilabel:
             return y.astype("float64")
         indices = host.index_of(y, self.classes_)
         if (indices < 0).any():
             unknown = y[indices < 0].tolist()[0]
             raise ValueError(
-                f"MLPClassifier: `y` must be among classes_ {self.classes_.tolist()}, got "
+                f"{where}: `{name}` must be among classes_ {self.classes_.tolist()}, got "
                 f"{unknown!r}. Name all classes at the first partial_fit."
             )
         return indices if loss.output == "softmax" else indices[:, None].astype("float64")
 
     def _loss_for(self, output: str | None) -> Loss:
-        if isinstance(self.loss, Loss):
-            return self.loss
         if output is None:
             softmax = not self._multilabel and len(self.classes_) > 2
             output = "softmax" if softmax else "sigmoid"
-        if self.loss == "log_loss":
+        if isinstance(self.loss, str) and self.loss == "log_loss":
             kind = losses.CrossEntropy if output == "softmax" else losses.Logistic
             return kind(self.label_smoothing)
-        return losses.get(self.loss, output, "MLPClassifier")
+        if self.label_smoothing:
+            raise ValueError(
+                f"MLPClassifier: `label_smoothing` must be 0 with loss={self.loss!r}, got "
+                f"{self.label_smoothing!r}: it is of loss='log_loss'. A loss of `nn.losses` has "
+                "its own, where it has one: nn.losses.CrossEntropy(0.1)."
+            )
+        if isinstance(self.loss, Loss):
+            return self.loss
+        names = {"log_loss": "cross_entropy", "focal": "focal"}
+        return losses.get(named_loss("MLPClassifier", self.loss, names), output, "MLPClassifier")
 
     def _times_class_weights(self, y: Any, weights: Any) -> Any:
         if self.class_weight is None:
@@ -226,3 +246,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         else:
             guesses, targets = f > 0.5, targets > 0.5
         return float(accuracy_score(targets, guesses, sample_weight=weights))
+
+
+def _listed(classes: Any) -> host.HostArray:
+    """Classes to come, which may be a set, as an array."""
+    return registry.to_host(classes if hasattr(classes, "shape") else list(classes))

@@ -41,8 +41,10 @@ class Learnt(TypedDict):
     feature_names_in_: NotRequired[ArrayEntry | None]
     t_: int
     n_iter_: NotRequired[int | None]
+    best_loss_: NotRequired[float | None]
     _fixed: NotRequired[PairsEntry | None]
     _rate: NotRequired[TupleEntry | None]
+    _waited: NotRequired[int | None]
 
 
 class LearntOfClassifier(Learnt):
@@ -111,7 +113,8 @@ def _require_consistent(made: Any, where: str, net: Any) -> None:
     if width != net.inputs or len(getattr(made, "feature_names_in_", range(width))) != width:
         raise ValueError(f"its features are not the {net.inputs} inputs of its network")
     within("t_", made.t_)
-    within("n_iter_", getattr(made, "n_iter_", 0))
+    for name in ("n_iter_", "_waited"):
+        within(name, getattr(made, name, 0))
     strangers = getattr(made, "_fixed", {}).keys() - set(FIXED)
     if strangers:
         raise ValueError(f"its `_fixed` has no {min(strangers)!r}")

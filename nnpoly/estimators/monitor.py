@@ -27,6 +27,8 @@ class Monitor:
 
     Attributes
     ----------
+    best, waited
+        The best loss or score so far, and the epochs in a row since without such a gain.
     scores
         The validation score of every epoch.
     converged
@@ -44,9 +46,9 @@ class Monitor:
     ) -> None:
         self._tol, self._patience, self._divisor = tol, patience, divisor
         self._score, self._by_score = score, by_score
-        self._best = -math.inf if by_score else math.inf
+        self.best = -math.inf if by_score else math.inf
         self._best_network: Network | None = None
-        self._waited = 0
+        self.waited = 0
         self.scores: list[float] = []
         self.converged = False
 
@@ -55,15 +57,17 @@ class Monitor:
         if self._score is not None:
             self.scores.append(self._score())
         gain = self._gain(trainer, history.loss[-1])
-        self._waited = 0 if gain >= self._tol else self._waited + 1
-        if self._waited <= self._patience:
+        self.waited = 0 if gain >= self._tol else self.waited + 1
+        if self.waited <= self._patience:
             return False
         self.converged = not self._slows_down(trainer)
         return self.converged
 
     def can_wait(self) -> int:
         """The number of epochs that may pass before this must be called."""
-        return 1 if self._score is not None else int(min(self._patience - self._waited, 1e6)) + 1
+        if self._score is not None:
+            return 1
+        return max(0, int(min(self._patience - self.waited, 1e6))) + 1
 
     def restore_best(self, network: Network) -> None:
         """Give the network the parameters of the best score, where the score decides."""
@@ -74,11 +78,11 @@ class Monitor:
     def _gain(self, trainer: Trainer, loss: float) -> float:
         """By how much the newest epoch is better than the best, which it then becomes."""
         if not self._by_score:
-            gain, self._best = self._best - loss, min(self._best, loss)
+            gain, self.best = self.best - loss, min(self.best, loss)
             return gain
-        gain = self.scores[-1] - self._best
+        gain = self.scores[-1] - self.best
         if gain > 0.0:
-            self._best, self._best_network = self.scores[-1], trainer.network.copy()
+            self.best, self._best_network = self.scores[-1], trainer.network.copy()
         return gain
 
     def _slows_down(self, trainer: Trainer) -> bool:
@@ -89,5 +93,5 @@ class Monitor:
         if rate <= 1e-6:
             return False
         trainer.rate_factor /= self._divisor
-        self._waited = 0
+        self.waited = 0
         return True

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from .. import _checks, initializers, optimizers
+from .. import _checks, initializers, losses, optimizers
 from ..activations import Sigmoid
 from ..activations import get as activation_of
 from ..backends import host, registry
 from ..data.place import Place
 from ..layers import Dense
+from ..losses import Loss
 from ..network import Network, regularised
-from ..optimizers import Adam, Optimizer
+from ..optimizers import Optimizer
 from ..schedules import Schedule
 
 _ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
@@ -108,8 +109,8 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
             raise AttributeError(f"{where}: `solver` 'lbfgs' takes all data at once. Use 'adam'.")
         if part and self.early_stopping:
             raise ValueError(f"{where}: `early_stopping` must be False: one epoch is all there is.")
-        if self._at_once and self.dropout:
-            raise ValueError(f"{where}: `dropout` must be 0 with 'lbfgs', got {self.dropout!r}.")
+        if self._at_once:
+            self._check_at_once(where)
         _checks.not_negative(where, "alpha", self.alpha)
         _checks.integer(where, "max_iter", self.max_iter)
         _checks.not_negative(where, "tol", self.tol)
@@ -119,6 +120,23 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"{where}: `callbacks` must be a list of callables, got {self.callbacks!r}."
             )
+
+    def _check_at_once(self, where: str) -> None:
+        """Refuse what needs steps or epochs."""
+        if self.dropout:
+            raise ValueError(f"{where}: `dropout` must be 0 with 'lbfgs', got {self.dropout!r}.")
+        if self.callbacks:
+            raise ValueError(
+                f"{where}: `callbacks` are called after epochs, which 'lbfgs' has not, got "
+                f"{self.callbacks!r}. Set callbacks=(), or solver='adam'."
+            )
+        _checks.integer(where, "max_fun", self.max_fun)
+
+    @property
+    def _rate_rule(self) -> Any:
+        """The `learning_rate` that counts: scikit-learn's Adam knows none but the constant one."""
+        named = isinstance(self.learning_rate, str) and self.learning_rate in _LEARNING_RATES
+        return "constant" if named and self.solver == "adam" else self.learning_rate
 
     # The network
 
@@ -180,7 +198,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         """
         if isinstance(self.solver, Optimizer):
             return self.solver
-        rate = self.learning_rate
+        rate = self._rate_rule
         if not isinstance(rate, Schedule):
             name = _checks.choice(where, "learning_rate", rate, _LEARNING_RATES)
             rate = _checks.positive(where, "learning_rate_init", self.learning_rate_init)
@@ -192,11 +210,21 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         if kind is optimizers.SGD:
             options["momentum"] = self.momentum
             options["nesterov"] = bool(self.nesterovs_momentum and self.momentum)
-        if issubclass(kind, Adam):
+        if hasattr(kind, "beta1") and hasattr(kind, "eps"):  # Adam and its relatives
             options["beta1"], options["beta2"] = self.beta_1, self.beta_2
             options["eps"], options["eps_inside_sqrt"] = self.epsilon, False
         made: Optimizer = kind(rate, **options)
         return made
+
+
+def named_loss(where: str, name: Any, names: Mapping[str, str]) -> Any:
+    """The library's name of a loss; errors list `names`, but not those of the library alone.
+
+    names: the library's by those of the documentation. None and losses stay as they are.
+    """
+    if name is None or isinstance(name, Loss) or (isinstance(name, str) and name in losses.BY_NAME):
+        return name
+    return names[_checks.choice(where, "loss", name, names)]
 
 
 def _draw_like_scikit_learn(net: Network, shrink: bool) -> None:

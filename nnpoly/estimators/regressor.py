@@ -13,8 +13,15 @@ from sklearn.utils.validation import column_or_1d
 from .. import losses
 from ..losses import Loss
 from ..network import Network
-from .arrays import hosted
+from .arrays import hosted, require_no_dates
 from .base import BaseMLP
+from .parameters import named_loss
+
+_LOSSES = {
+    "squared_error": "mse",
+    "absolute_error": "absolute",
+    **{name: name for name in ("huber", "quantile", "poisson")},
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -69,7 +76,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """The predictions: (n,), or (n, K) of several outputs."""
-        f = self._predicted(X)
+        f = self._predicted("predict", X)
         return f[:, 0] if f.shape[1] == 1 else f
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -81,19 +88,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         if net.output not in ("identity", "exp"):
             raise ValueError(f"{where}: `net` must have an identity or exp output, got {net}.")
 
-    def _checked_y(self, y: Any) -> Any:
+    def _checked_y(self, where: str, y: Any, name: str) -> Any:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        require_no_dates(where, y, name)
         return y.astype("float64") if y.dtype.kind != "f" else y
 
-    def _encode(self, y: Any, loss: Loss) -> Any:
+    def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         return y[:, None] if y.ndim == 1 else y
 
     def _loss_for(self, output: str | None) -> Loss:
-        named = {"squared_error": "mse", "absolute_error": "absolute"}
-        loss: Any = self.loss
-        if not isinstance(loss, Loss):
-            loss = losses.BY_NAME.get(named.get(loss, loss), loss)
+        loss = named_loss("MLPRegressor", self.loss, _LOSSES)
+        loss = losses.BY_NAME[loss] if isinstance(loss, str) else loss
         output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
         return losses.get(loss, output, "MLPRegressor")
 

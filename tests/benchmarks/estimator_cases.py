@@ -1,4 +1,4 @@
-"""The contestants of estimators.py; a case is a data set's name, or `stream:rows`."""
+"""The contestants of estimators.py; a case is a data set's name, `stream:rows` or `grid:rows`."""
 
 from __future__ import annotations
 
@@ -52,9 +52,11 @@ def versions(contestant: str) -> dict[str, str]:
 
 
 def prepare(contestant: str, case: str) -> Case:
-    """Return fits on a data set, or on a stream."""
+    """Return fits on a data set, in a search, or on a stream."""
     warnings.simplefilter("ignore")
     name, _, rows = case.partition(":")
+    if name == "grid":
+        return Search(contestant, int(rows))
     return Stream(int(rows)) if rows else Fits(contestant, name)
 
 
@@ -87,6 +89,35 @@ def estimator(contestant: str, name: str) -> type[Any]:
     else:
         from nnpoly import estimators as library
     return library.MLPRegressor if name in REGRESSION else library.MLPClassifier
+
+
+class Search(Case):
+    """Searches of a grid, in as many jobs as the contestant's name says."""
+
+    def __init__(self, contestant: str, rows: int) -> None:
+        from sklearn.model_selection import GridSearchCV
+
+        from nnpoly.estimators import MLPClassifier
+
+        for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
+            del os.environ[name]  # joblib gives each worker its share of the CPUs
+        os.environ["PYTHONWARNINGS"] = "ignore"
+        super().__init__(rows=rows)
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(rows, 30)).astype("float32")
+        self.y = (self.X[:, 0] > 0).astype(int)
+        jobs = int(contestant.rpartition("=")[2])
+        model = MLPClassifier((32, 32), max_iter=10, random_state=0)
+        grid = {"alpha": [1e-4, 1e-3, 1e-2, 1e-1]}
+        self.search = GridSearchCV(model, grid, cv=4, n_jobs=jobs, refit=False)
+        self.sample(0)
+
+    def sample(self, number: int) -> dict[str, float]:
+        """Return the mean seconds of a fit, and those of the whole search."""
+        start = perf_counter()
+        self.search.fit(self.X, self.y)
+        seconds = perf_counter() - start
+        return {"seconds": float(self.search.cv_results_["mean_fit_time"].mean()), "whole": seconds}
 
 
 class Stream(Case):

@@ -1,4 +1,4 @@
-"""Estimators beside scikit-learn's MLP: test scores, seconds of fit, and the memory of a stream.
+"""Estimators beside scikit-learn's MLP: test scores, seconds of fit; a grid search; a stream.
 
 The same architecture, optimiser and stopping rule: scikit-learn's defaults (a hidden layer of 100,
 relu, Adam, batches of 200, at most 200 epochs), inputs standardised, a quarter held out. A process
@@ -28,6 +28,8 @@ CONTESTANTS = [
 
 
 STREAM = 2_000_000  # rows
+GRID = 20_000  # rows
+JOBS = ["nnpoly, n_jobs=1", "nnpoly, n_jobs=2"]
 
 
 def entry(rows: Sequence[Row]) -> dict[str, Any]:
@@ -59,6 +61,13 @@ def ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> float:
     return median(theirs["seconds"]) / median(ours["seconds"])
 
 
+def search(row: Row) -> dict[str, Any]:
+    """Return what the evidence has of a grid search: every round's mean seconds of a fit."""
+    if row.fault:
+        raise SystemExit(f"{row.contestant}, {row.case}: {row.fault}")
+    return {"contestant": row.contestant, **row.facts, **row.samples}
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Refuse what has no standard error."""
     if arguments.rounds < 2:
@@ -81,13 +90,18 @@ def main() -> int:
         for name in arguments.sets:
             rows.append(entry(measure(remotes, [name], arguments.rounds)))
             print(line(rows[-1]), flush=True)
+    with started("estimator_cases", JOBS, arguments.threads) as remotes:
+        grid = [search(row) for row in measure(remotes, [f"grid:{GRID}"], arguments.rounds)]
+    for row in grid:
+        seconds, whole = median(row["seconds"]), median(row["whole"])
+        print(f"a grid search, {row['contestant']}: {seconds:.3f} s a fit, {whole:.2f} s in all")
     with started("estimator_cases", ["nnpoly"], arguments.threads) as remotes:
         [row] = measure(remotes, [f"stream:{arguments.stream}"], 1)
     if row.fault:
         raise SystemExit(f"stream: {row.fault}")
     stream = row.facts | {name: values[0] for name, values in row.samples.items()}
     print("a stream of {rows:,} rows: {seconds:.1f} s, {megabytes:.1f} MB more".format(**stream))
-    write(arguments.json, {"setting": properties, "rows": rows, "stream": stream})
+    write(arguments.json, {"setting": properties, "rows": rows, "grid": grid, "stream": stream})
     return 0
 
 

@@ -137,6 +137,7 @@ def estimator_page() -> tuple[Path, str]:
     text = inserted(page.read_text(), "setting", setting_of(document))
     text = inserted(text, "scores", score_table(document["rows"]))
     text = inserted(text, "seconds", seconds_table(document["rows"]))
+    text = inserted(text, "grid", grid_table(document["grid"]))
     stream = "{rows:,} rows, one epoch: {seconds:.1f} s, {megabytes:.1f} MB more memory at the peak"
     return page, inserted(text, "stream", stream.format(**document["stream"]))
 
@@ -243,6 +244,22 @@ def seconds_table(rows: list[dict[str, Any]]) -> str:
         cells = [f"{times[name]:.3f} s" for name in ("scikit-learn", "nnpoly")]
         cells += [f"{times[theirs] / times[ours]:.1f}" for theirs, ours in pairs]
         lines.append(f"| {row['set']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def grid_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a number of jobs a line.
+
+    Parameters
+    ----------
+    rows
+        What estimators.py wrote of grid searches.
+    """
+    lines = ["| | least, median of a fit | median of the search |", "| --- | ---: | ---: |"]
+    for row in rows:
+        jobs, fits = row["contestant"].partition(", ")[2], row["seconds"]
+        times = f"{min(fits):.3f}, {median(fits):.3f} s | {median(row['whole']):.2f} s"
+        lines.append(f"| `{jobs}` | {times} |")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beside import trained_alike
 from sklearn import neural_network as theirs
 from sklearn.exceptions import ConvergenceWarning
 
@@ -41,16 +42,8 @@ def norm(model: Any) -> float:
 
 
 def pair(**options: Any) -> tuple[Any, Any]:
-    """Return scikit-learn's regressor that has seen no sample, and ours with the same weights."""
-    start = theirs.MLPRegressor(**SHARED | {"learning_rate_init": 1e-300}, random_state=0)
-    start.set_params(max_iter=1, warm_start=True).fit(X, Y)
-    del start._optimizer
-    start.t_, start.loss_curve_ = 0, []
-    net = nn.MLP.from_weights([W.T for W in start.coefs_], start.intercepts_, "tanh", "identity")
-    ours = MLPRegressor.from_network(net).set_params(warm_start=True)
-    for model in (start, ours):
-        model.set_params(**SHARED | options)
-    return start, ours
+    """Return scikit-learn's regressor and ours with the same weights, which go on from there."""
+    return trained_alike(theirs.MLPRegressor, X, Y, **SHARED | options)
 
 
 # The learning rate "invscaling"

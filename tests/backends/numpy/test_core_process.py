@@ -241,7 +241,37 @@ def test_affinity_limits_the_default():
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
         "from nnpoly.backends import threads; print(threads.default())"
     )
-    assert run(code, NNPOLY_NUM_THREADS="") == "1"
+    assert run(code, NNPOLY_NUM_THREADS="", OMP_NUM_THREADS="") == "1"
+
+
+@pytest.mark.parametrize(
+    ("openmp", "own", "count"),
+    [
+        ("1", "", 1),
+        ("3,2", "", 3),  # of the outermost region, and of those in it
+        ("99", "", 4),  # there are four CPUs
+        *((nonsense, "", 4) for nonsense in ("", "0", "-1", "many", ",", "1.5")),
+        ("1", "3", 3),
+    ],
+)
+def test_openmps_variable_limits_the_default(openmp, own, count, monkeypatch):
+    monkeypatch.setattr(threads, "available_cpus", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", openmp)
+    monkeypatch.setenv("NNPOLY_NUM_THREADS", own)
+    assert threads.default() == count
+
+
+@linux
+def test_threadpoolctl_limits_the_threads():
+    """The pool starts no worker under its limit, and as many as before after it."""
+    code = LARGE + (
+        "import nnpoly.estimators, threadpoolctl; nn.set_num_threads(2)\n"
+        "found = [i for i in threadpoolctl.threadpool_info() if i['user_api'] == 'nnpoly']\n"
+        "before = threads()\n"
+        "with threadpoolctl.threadpool_limits(1): large(); inside = threads()\n"
+        "large(); print(len(found), found[0]['num_threads'], inside - before, threads() - before)"
+    )
+    assert run(code) == "1 2 0 1"
 
 
 def control_group(root: Path, lines: str, files: dict[str, str]) -> list[float]:
