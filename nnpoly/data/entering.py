@@ -11,7 +11,7 @@ from ..backends.steps import Batch
 from ..losses import Loss
 from ..primitives import Array
 from .place import Kind, Place, host_array, is_kind, not_finite, plain, require_real
-from .rows import Rows, gives_rows_alone, is_source, reads_by_rows
+from .rows import Rows, is_source, reads_by_rows
 
 
 def features(
@@ -51,12 +51,12 @@ def _entered(where: str, place: Place, name: str, X: Any, whole: bool) -> Any:
     given = X if source else plain(where, name, X)
     if (source or host.is_host(given)) and len(given.shape) == 2:
         by_rows = not whole and reads_by_rows(given, place, source)
-        if by_rows or gives_rows_alone(given):
+        if by_rows or not host.is_host(given):
             rows = Rows(given, name)
             require_real(where, name, rows[:0])
             if by_rows:
                 return rows
-            given = rows[:]
+            given = read(where, place, rows, slice(None))
     return place.real(where, name, given)
 
 

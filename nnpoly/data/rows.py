@@ -74,11 +74,6 @@ def is_source(where: str, name: str, X: Any) -> bool:
     return has and registry.of(X).name == "numpy"
 
 
-def gives_rows_alone(source: Any) -> bool:
-    """Whether a source is no array, sparse or not: it need not become one but by its rows."""
-    return not (host.is_host(source) or hasattr(type(source), "tocsr"))
-
-
 def reads_by_rows(X: Any, place: Place, source: bool) -> bool:
     """Whether X, a host array or a source, is read a few rows at a time.
 

@@ -161,7 +161,7 @@ class Trainer:
         Examples
         --------
         >>> import nnpoly as nn
-        >>> net = nn.Network([nn.Dense(2, 4), nn.Dropout(0.1), nn.Dense(4, 3)], "softmax")
+        >>> net = nn.Network([nn.Dense(2, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax")
         >>> print(nn.Trainer(net).summary().splitlines()[-1])
         steps      op by op: ...
         """

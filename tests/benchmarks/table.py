@@ -4,8 +4,9 @@
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
 with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
-``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``, on a machine with
-a GPU ``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
+``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
+``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, on a machine with a GPU
+``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
 ``python tests/benchmarks/table.py``.
 """
 
@@ -296,6 +297,25 @@ def ensemble_table(ways: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def ways_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a way in which arrays come a line, over a plain array's time.
+
+    Parameters
+    ----------
+    rows
+        What ways.py wrote.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        entry, _, way = row["case"].partition(":")
+        pairs = zip(row["way"], row["plain"], strict=True)
+        found.setdefault(way, {})[entry] = median(came / plain for came, plain in pairs)
+    lines = ["| | `fit` | `net(X)` |", "| --- | ---: | ---: |"]
+    for way, ratios in found.items():
+        lines.append(f"| {way} | {ratios['fit']:.2f} | {ratios['predict']:.2f} |")
+    return "\n".join(lines)
+
+
 def inserted(text: str, marker: str, table: str) -> str:
     """Return the text with the table between the marker's lines."""
     pattern = rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)"
@@ -314,6 +334,13 @@ def claimed(text: str, claim: str, measured: str) -> str:
     return re.sub(row, lambda _: f"| {claim} | {measured} |", text, count=1, flags=re.MULTILINE)
 
 
+def ways_page() -> tuple[Path, str]:
+    """Return the page of ways.py, and its text with its evidence."""
+    page, document = FOLDER / "ways.md", json.loads((FOLDER / "ways.json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    return page, inserted(text, "ways", ways_table(document["rows"]))
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as the evidence makes them."""
     document = json.loads(EVIDENCE.read_text())
@@ -323,7 +350,8 @@ def pages() -> dict[Path, str]:
     text = inserted(text, "ratios", render(document, ratio))
     readme = ROOT / "README.md"
     first = inserted(readme.read_text(), "ratios", render(document, ratio))
-    made = [kernel_page(), prediction_page(), special_page(), estimator_page(), gpu_page(on_gpu)]
+    made = [kernel_page(), prediction_page(), special_page(), estimator_page(), ways_page()]
+    made.append(gpu_page(on_gpu))
     return dict(made) | {
         readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu)),
         page: inserted(text, "times", render(document, times)),
