@@ -46,7 +46,7 @@ def _at_once(frame: Any) -> host.HostArray | None:
     if hasattr(type(frame), "iter_columns"):  # polars, which would make dates numbers
         if any(c.null_count() or c.dtype.is_temporal() for c in frame.iter_columns()):
             return None
-        array = frame.to_numpy()
+        array = frame.to_numpy(order="c")
         return array if array.dtype.kind in REAL else None
     dtypes = set(frame.dtypes)
     types = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
