@@ -153,7 +153,7 @@ class ArrayData(NamedTuple):
         if self.bootstrap:
             sample = host.bootstrap(n, self.seed)
             order = sample if order is None else sample[order]
-        return Batches(self.data, order, self.size)
+        return Batches(self.data, order, min(self.size, n))  # C's integers hold no larger one
 
 
 class StreamData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from numbers import Number
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from ..data import entering
 from ..data.frames import not_real
 from ..data.place import Place, plain
 from ..network.network import place_of
+
+_DATES = re.compile("datetime|date|timedelta|time|duration")  # the beginnings of dtypes' names
 
 
 class Samples(NamedTuple):
@@ -101,8 +104,10 @@ def require_no_dates(where: str, data: Any, name: str) -> None:
     """Refuse dates and durations, which NumPy would turn into numbers: of arrays and of frames."""
     dtypes = data.dtypes if hasattr(data, "dtypes") else [getattr(data, "dtype", "")]
     for dtype in dtypes if hasattr(dtypes, "__iter__") else [dtypes]:
-        if str(dtype).lower().startswith(("date", "time", "duration")):
-            raise ValueError(not_real(where, name, f"dtype {dtype}"))
+        kind = _DATES.match(str(dtype).lower())
+        if kind:
+            remedy = "m" if kind[0] in ("timedelta", "duration") else "M"
+            raise ValueError(not_real(where, name, f"dtype {dtype}", remedy))
 
 
 def _require_matrix(where: str, X: Any, name: str) -> None:

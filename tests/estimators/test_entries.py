@@ -268,12 +268,12 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "durations": (
         lambda: fit(MLPRegressor(), y=DATES - DATES[0]),
-        "`y` must hold real numbers, got dtype timedelta",
+        "`y` must hold real numbers, got dtype timedelta.* Turn durations into numbers first",
     ),
     **{
         f"X of dates, {name}": (
             lambda made=made: fit(x=made(np.stack([DATES, DATES], axis=1))),
-            "`X` must hold real numbers, got dtype [dD]atetime",
+            "`X` must hold real numbers, got dtype [dD]atetime.* Turn dates into numbers first",
         )
         for name, made in {
             "numpy": np.asarray,

@@ -500,3 +500,13 @@ def test_all_of_it_is_resumed(tmp_path, backend_variant):
     whole = run(tmp_path / "whole", 7)
     run(tmp_path / "parts", 3)
     assert run(tmp_path / "parts", 7) == whole
+
+
+def test_a_batch_size_that_no_machine_counts_is_all_rows():
+    X, y = data()
+    fitted = []
+    for size in (N, 10**30):
+        made = trainer()
+        made.fit(X, y, 2, size)
+        fitted.append(weights_of(made))
+    assert fitted[0] == fitted[1]
