@@ -288,7 +288,7 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path) {
   CHECK(dtype, {OUTPUT, out, n, m});
-  if (!(rate >= 0 && rate < 1)) return NNPOLY_RANGE;
+  if (!is_rate(rate)) return NNPOLY_RANGE;
   const struct dropped job = {.out = out, .m = m, .dropout = {rate, (uint32_t)key, (uint32_t)path}};
   return nnpoly_run_dropout(nnpoly_kernels(dtype), &job, n);
 }

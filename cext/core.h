@@ -22,6 +22,8 @@ struct dropout {
   uint32_t key, path;
 };
 
+static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
+
 struct product {
   enum form form;
   const void *A, *B;

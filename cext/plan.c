@@ -26,8 +26,6 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
   return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
 }
 
-static int is_rate(double dropout) { return dropout >= 0 && dropout < 1; }
-
 static int sound(const struct nnpoly_training *t) {
   if (t->dtype != NNPOLY_FLOAT32 && t->dtype != NNPOLY_FLOAT64) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;

@@ -193,7 +193,7 @@ def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     Pipes and devices are written into first.
     """
     targets = [path if _is_special(path) else _resolved(path) for path in paths]
-    temporaries = [path.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp") for path in targets]
+    temporaries = [_new_name(path) for path in targets]
     try:
         for temporary, target in zip(temporaries, targets, strict=True):
             with open(temporary, "xb"):
@@ -230,11 +230,16 @@ def _publish(temporaries: dict[Path, Path]) -> None:
         _sync_folder(folder)
 
 
+def _new_name(path: Path) -> Path:
+    """A name for a temporary file beside a file, as `_TEMPORARY` has them."""
+    return path.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp")
+
+
 def _second_name(path: Path) -> Path | None:
     """Another name for a file, or a copy where the disk has no such names; None if it is none."""
     if not path.exists():
         return None
-    name = path.with_name(f".nnpoly-{secrets.token_hex(8)}.tmp")
+    name = _new_name(path)
     try:
         os.link(path, name)
     except OSError:

@@ -75,13 +75,11 @@ def is_source(where: str, name: str, X: Any) -> bool:
 
 
 def reads_by_rows(X: Any, place: Place, source: bool) -> bool:
-    """Whether X, a host array or a source, is read a few rows at a time.
+    """Whether X, a host array or a source of two axes, is read a few rows at a time.
 
     A source is, unless it is small or a memory map that can be taken as it is; and so is what would
     not fit the device.
     """
-    if len(X.shape) != 2:
-        return False
     size, room = math.prod(X.shape) * place.itemsize, place.backend.room(place.device)
     if room is not None and size > room:
         return True

@@ -66,11 +66,10 @@ def features(
     given, first = X, place is None
     if place is None:
         backend, device = _home(where, X, estimator.backend, estimator.device)
-        dtype = estimator.dtype
+        if estimator.dtype is not None:
+            place = place_of(where, backend, device, estimator.dtype)
     else:
-        backend, device, dtype = place.backend, place.device, place.dtype
-    if place is None and dtype is not None:
-        place = place_of(where, backend, device, dtype)
+        backend, device = place.backend, place.device
     require_no_dates(where, X, name)
     stays = backend.name != "numpy" and registry.of(X) is backend
     if stays:

@@ -35,7 +35,6 @@ def train(
     from scipy import optimize
 
     X, y, weights = samples
-    X = X.toarray() if hasattr(X, "toarray") else X
     total = float(len(y) if weights is None else weights.sum())
     weights = None if weights is None else weights * (len(y) / total)
     decay, widths = alpha / total, (net.inputs, net.outputs)

@@ -148,7 +148,7 @@ def _is_category(table: Table, name: str, forced: bool) -> bool:
             ", a date. Leave the column out (--drop), or write what matters of it (year, month, "
             "weekday, days since ...) as numbers"
         )
-        raise table.refuse(name, what, int(table.frame[name].is_not_null().arg_true()[0]))
+        raise table.refuse(name, what, int(table.column(name).is_not_null().arg_true()[0]))
     row = table.slip(name) if kind == "text" and not forced else None
     if row is not None:
         what = (

@@ -147,7 +147,7 @@ def prepare(
     parts = split(n, labels, holdout, validation, seed)
     training = table.take(parts.fit)
     predicted = classes or Quantity.fit(training, target)
-    y: NDArray[Any] = predicted.encode(table)
+    y: NDArray[Any] = predicted.encode(table) if labels is None else labels
     if isinstance(predicted, Quantity):
         require_near(table, target, predicted.standardised(y), predicted.mean, predicted.scale)
     schema = Schema.of(table, target, parts.fit, categorical, drop)

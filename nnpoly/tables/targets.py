@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -64,7 +64,7 @@ class Classes(Described):
         table = table.take(known_rows(table, name))
         labels = _labels(table, name)
         counts = Counter(labels)
-        classes = _in_order(table, name, counts)
+        classes = _in_order(table, name, labels)
         if len(classes) < 2:
             raise table.refuse(name, f" has one class ({classes[0]!r}), so nothing is to be learnt")
         if len(classes) > min(MOST_CLASSES, len(labels) // 2):
@@ -118,12 +118,15 @@ def _labels(table: Table, name: str) -> list[Any]:
     return texts
 
 
-def _in_order(table: Table, name: str, labels: Iterable[Any]) -> list[Any]:
-    """Return different labels in order: texts of numbers by their numbers, 9.5 before 10.0."""
+def _in_order(table: Table, name: str, labels: Sequence[Any]) -> list[Any]:
+    """Return the different labels of a column in order: texts of numbers by their numbers.
+
+    So 9.5 is before 10.0.
+    """
     if table.kind(name) not in NUMERIC:
-        return sorted(labels)
-    numbers = dict(zip(_labels(table, name), table.numbers(name).tolist(), strict=True))
-    return sorted(labels, key=lambda label: (numbers[label], label))
+        return sorted(set(labels))
+    numbers = dict(zip(labels, table.numbers(name).tolist(), strict=True))
+    return sorted(numbers, key=lambda label: (numbers[label], label))
 
 
 def _text(label: Label) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import beside
 import numpy as np
 import pytest
 from beside import trained_alike
@@ -28,18 +29,7 @@ X = RNG.normal(size=(200, 5))
 NUMBERS = X[:, 0] * 2 + 1
 CLASSES = np.digitize(X[:, 0], [-0.5, 0.5])
 KINDS = {"MLPRegressor": NUMBERS, "MLPClassifier": CLASSES}
-PLAIN: dict[str, Any] = {
-    "hidden_layer_sizes": (8,),
-    "activation": "tanh",
-    "alpha": 0.0,
-    "shuffle": False,
-    "batch_size": 40,
-    "solver": "sgd",
-    "momentum": 0.0,
-    "learning_rate_init": 0.05,
-    "tol": 0.0,
-    "max_iter": 4,
-}
+PLAIN = {**beside.PLAIN, "momentum": 0.0, "max_iter": 4}
 MOMENTUM = {"momentum": 0.9}
 ADAM = {"solver": "adam", "epsilon": 1e-14, "learning_rate_init": 0.01}
 HELD_OUT = {"early_stopping": True, "n_iter_no_change": 1000}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from beside import trained_alike
+from beside import PLAIN, trained_alike
 from sklearn import neural_network as theirs
 from sklearn.exceptions import ConvergenceWarning
 
@@ -21,16 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5))
 Y = X[:, 0] * 2 + 1
-SHARED: dict[str, Any] = {
-    "hidden_layer_sizes": (8,),
-    "activation": "tanh",
-    "alpha": 0.0,
-    "shuffle": False,
-    "batch_size": 40,
-    "solver": "sgd",
-    "learning_rate_init": 0.05,
-    "tol": 0.0,
-}
 
 
 def w(model: Any) -> np.ndarray:
@@ -43,7 +33,7 @@ def norm(model: Any) -> float:
 
 def pair(**options: Any) -> tuple[Any, Any]:
     """Return scikit-learn's regressor and ours with the same weights, which go on from there."""
-    return trained_alike(theirs.MLPRegressor, X, Y, **SHARED | options)
+    return trained_alike(theirs.MLPRegressor, X, Y, **PLAIN | options)
 
 
 # The learning rate "invscaling"
@@ -73,7 +63,7 @@ def test_invscaling_of_partial_fits(momentum):
 
 
 def test_invscaling_goes_on_in_a_warm_start():
-    options = SHARED | {"learning_rate": "invscaling", "random_state": 0, "warm_start": True}
+    options = PLAIN | {"learning_rate": "invscaling", "random_state": 0, "warm_start": True}
     twice, once = MLPRegressor(max_iter=4, **options), MLPRegressor(max_iter=8, **options)
     assert np.array_equal(w(twice.fit(X, Y).fit(X, Y)), w(once.fit(X, Y)))
     # 10 rows, which make fewer steps, and then 200.
@@ -128,7 +118,7 @@ def encoded(model: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_learning_rate_is_read_anew():
-    options = SHARED | {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 1.0}
+    options = PLAIN | {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 1.0}
     model = MLPRegressor(max_iter=200, warm_start=True, **options).fit(X, Y)
     trainer = model.trainer_
     slow = trainer.rate_factor

@@ -10,6 +10,17 @@ from sklearn import neural_network as theirs
 import nnpoly as nn
 from nnpoly.estimators import MLPClassifier, MLPRegressor
 
+# Options with which the two take the same steps.
+PLAIN: dict[str, Any] = {
+    "hidden_layer_sizes": (8,),
+    "activation": "tanh",
+    "alpha": 0.0,
+    "shuffle": False,
+    "batch_size": 40,
+    "solver": "sgd",
+    "learning_rate_init": 0.05,
+    "tol": 0.0,
+}
 NAMES = {"logistic": "sigmoid"}  # scikit-learn's, and the library's
 
 
