@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -201,15 +202,20 @@ def converted(array: HostArray, dtype: str) -> tuple[HostArray, bool]:
     return np.ascontiguousarray(cast(array, dtype)), False
 
 
+def without_overflow() -> AbstractContextManager[Any]:
+    """The context in which numbers that are too large for a dtype become infinite silently."""
+    return np.errstate(over="ignore")
+
+
 def cast(data: Any, dtype: Any) -> Any:
     """The array, or SciPy's sparse matrix, in `dtype`; numbers too large for it are infinite."""
-    with np.errstate(over="ignore"):
+    with without_overflow():
         return data.astype(dtype, copy=False)
 
 
 def fill(block: HostArray, data: HostArray) -> None:
     """Write data into an array of another type; numbers too large for it are infinite."""
-    with np.errstate(over="ignore"):
+    with without_overflow():
         block[...] = data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
@@ -190,6 +191,11 @@ class StreamData:
                 f"{where}: without `y`, `X` must be an iterable of batches (X, y) or a function of "
                 f"the epoch's number that returns one, got {type(given).__name__}."
             )
+        if callable(given) and not _takes_a_number(given):
+            raise TypeError(
+                f"{where}: `X` must take the epoch's number (from 0), got a function without such a "
+                "parameter. Write lambda epoch: ..., even where every epoch is the same."
+            )
         if isinstance(given, Iterator) and steps is None and epochs > 1:
             raise ValueError(
                 f"{where}: `X` is an iterator, which one epoch uses up, but epochs={epochs}. Pass "
@@ -204,6 +210,19 @@ class StreamData:
         begun = self._begun > 0 and isinstance(self._given, Iterator)
         self._begun += 1
         return Stream(source, self._loss, self._widths, begun)
+
+
+def _takes_a_number(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with one argument, as far as it says what it takes."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some functions that are compiled
+        return True
+    try:
+        signature.bind(0)
+    except TypeError:
+        return False
+    return True
 
 
 class Stream:

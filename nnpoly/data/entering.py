@@ -48,7 +48,7 @@ def _entered(where: str, place: Place, name: str, X: Any, whole: bool) -> Any:
     if isinstance(X, Rows):
         return X
     source = is_source(where, name, X)
-    given = X if source else plain(where, name, X)
+    given = X if source else plain(where, name, X, place.dtype)
     if (source or host.is_host(given)) and len(given.shape) == 2:
         by_rows = not whole and reads_by_rows(given, place, source)
         if by_rows or not host.is_host(given):

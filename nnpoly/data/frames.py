@@ -1,10 +1,11 @@
-"""Frames: columns with names, each of a type of its own (pandas, polars, ...), as one array.
+"""Frames: columns with names, each of a type of its own (pandas, polars, Arrow), as one array.
 
 Only a frame's type is asked what it has: its own attributes may be columns of that name.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,17 +13,19 @@ from ..backends import host
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 _ENCODE = "Encode categories first (nn.one_hot)"
-_REMEDIES = {  # by the kind of the NumPy dtype
+_REMEDIES = {  # by the kind of the NumPy dtype, or by a method that data without numbers have
     "M": "Turn dates into numbers first, such as the days since one of them.",
     "m": "Turn durations into numbers first, such as seconds.",
     "c": "Take the parts of complex numbers: .real, .imag.",
     "O": f"{_ENCODE}, or make objects numbers: .astype(float).",
+    "collect": "Run its query first: .collect().",
 }
 
 
 def is_frame(data: Any) -> bool:
     """Whether `data` is a frame."""
-    return hasattr(type(data), "columns") and hasattr(type(data), "to_numpy")
+    kind = type(data)
+    return hasattr(kind, "columns") and (hasattr(kind, "to_numpy") or hasattr(kind, "itercolumns"))
 
 
 def is_column(data: Any) -> bool:
@@ -30,17 +33,20 @@ def is_column(data: Any) -> bool:
     return hasattr(type(data), "to_frame") and hasattr(type(data), "to_numpy")
 
 
-def to_host(where: str, name: str, data: Any) -> host.HostArray:
-    """A frame of real numbers, or a column of anything, as an array."""
+def to_host(where: str, name: str, data: Any, dtype: str | None = None) -> host.HostArray:
+    """A frame of real numbers, or a column of anything, as an array.
+
+    dtype: the floating type that a frame's numbers are wanted in; they may come in another one.
+    """
     if is_column(data):
         return _values(where, name, data) if _kind(data) in REAL else host.asarray(data)
-    if (array := _at_once(data)) is not None:
+    if (array := _at_once(data, dtype)) is not None:
         return array
     columns = [_values(where, f"{name}[{label!r}]", column) for label, column in _columns(data)]
     return host.columns(columns)
 
 
-def _at_once(frame: Any) -> host.HostArray | None:
+def _at_once(frame: Any, wanted: str | None) -> host.HostArray | None:
     """A frame as an array; None where a column may be at fault, or must be looked at alone."""
     array: host.HostArray
     if hasattr(type(frame), "iter_columns"):  # polars, which would make dates numbers
@@ -48,14 +54,24 @@ def _at_once(frame: Any) -> host.HostArray | None:
             return None
         array = frame.to_numpy(order="c")
         return array if array.dtype.kind in REAL else None
+    if hasattr(type(frame), "itercolumns"):  # Arrow
+        if any(column.null_count for column in frame.itercolumns()):
+            return None
+        parts = [host.asarray(column) for column in frame.itercolumns()]
+        return host.columns(parts) if all(part.dtype.kind in REAL for part in parts) else None
     dtypes = set(frame.dtypes)
     types = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
     if not all(host.is_dtype(dtype) and dtype.kind in REAL for dtype in types):
         return None
-    if not all(map(host.is_dtype, dtypes)) and frame.isna().to_numpy().any():
-        return None
-    array = frame.to_numpy(host.common_type(types))
-    return array
+    dtype = host.common_type(types)
+    if all(map(host.is_dtype, dtypes)):
+        array = frame.to_numpy(dtype)
+        return array
+    if any(kind.kind != "f" for kind in types):
+        return None if frame.isna().to_numpy().any() else frame.to_numpy(dtype)
+    with host.without_overflow():  # and a missing value is NaN
+        array = frame.to_numpy(wanted or dtype, na_value=math.nan)
+    return array if host.all_finite(array) else None
 
 
 def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
@@ -63,15 +79,17 @@ def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
     if hasattr(type(frame), "items"):
         items: Iterable[tuple[Any, Any]] = frame.items()
         return items
+    if hasattr(type(frame), "itercolumns"):
+        return zip(frame.schema.names, frame.itercolumns(), strict=True)
     return ((column.name, column) for column in frame.iter_columns())
 
 
 def _values(where: str, name: str, column: Any) -> host.HostArray:
     """A column's values, none of which may be missing; NaN is a number."""
-    kind = _kind(column)
+    kind, dtype = _kind(column), _dtype(column)
     if kind not in REAL:
-        raise ValueError(not_real(where, name, f"dtype {column.dtype}", kind))
-    if not host.is_dtype(column.dtype):
+        raise ValueError(not_real(where, name, f"dtype {dtype}", kind))
+    if not host.is_dtype(dtype):
         absent = column.isna() if hasattr(type(column), "isna") else column.is_null()
         missing = host.asarray(absent, "bool")
         if missing.any():
@@ -80,16 +98,29 @@ def _values(where: str, name: str, column: Any) -> host.HostArray:
                 f"{missing.size} rows, the first in row {missing.argmax()}. Fill or drop them "
                 "first."
             )
-    return host.asarray(column, getattr(column.dtype, "numpy_dtype", None))
+    return host.asarray(
+        column, "float64" if _is_decimal(dtype) else getattr(dtype, "numpy_dtype", None)
+    )
+
+
+def _dtype(column: Any) -> Any:
+    return column.dtype if hasattr(type(column), "dtype") else column.type
 
 
 def _kind(column: Any) -> str:
     """The kind of the NumPy dtype of a column's values."""
-    kind = getattr(column.dtype, "kind", None) or host.asarray(column.head(0)).dtype.kind
+    dtype = _dtype(column)
+    if _is_decimal(dtype):  # objects, each of which float() takes
+        return "f"
+    kind = getattr(dtype, "kind", None) or host.asarray(column[:0]).dtype.kind
     return str(host.asarray(column).dtype.kind if kind == "O" else kind)  # categories' own
 
 
+def _is_decimal(dtype: Any) -> bool:
+    return str(dtype).lower().startswith("decimal")
+
+
 def not_real(where: str, name: str, came: Any, kind: str = "") -> str:
-    """The message about data that are not real numbers; kind: of their NumPy dtype."""
+    """The message about data that are not real numbers; kind: a key of the remedies, if known."""
     remedy = _REMEDIES.get(kind, f"{_ENCODE}.")
     return f"{where}: `{name}` must hold real numbers, got {came}. {remedy}"

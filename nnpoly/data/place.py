@@ -96,10 +96,11 @@ class Place:
         return self.backend.from_host(converted, self.device)
 
 
-def plain(where: str, name: str, data: Any) -> Any:
+def plain(where: str, name: str, data: Any, dtype: str | None = None) -> Any:
     """The host's data of other kinds as plain arrays; anything else as it is.
 
     Those are NumPy's matrices and masked arrays, frames and their columns, and SciPy's sparse ones.
+    dtype: as in `frames.to_host`.
     """
     if host.is_host(data):
         if host.is_masked(data):
@@ -109,7 +110,7 @@ def plain(where: str, name: str, data: Any) -> Any:
             )
         return host.asarray(data)
     if frames.is_frame(data) or frames.is_column(data):
-        return frames.to_host(where, name, data)
+        return frames.to_host(where, name, data, dtype)
     return data.toarray() if is_sparse(where, name, data) else data
 
 
@@ -140,8 +141,11 @@ def not_finite(
 def require_real(where: str, name: str, array: host.HostArray) -> None:
     """Refuse arrays of texts, objects, dates and complex numbers."""
     if array.dtype.kind not in REAL:
-        came = f"dtype {array.dtype}" if array.ndim else type(array.item()).__name__
-        raise ValueError(not_real(where, name, came, array.dtype.kind if array.ndim else ""))
+        if array.ndim:
+            raise ValueError(not_real(where, name, f"dtype {array.dtype}", array.dtype.kind))
+        kind = type(array.item())
+        is_query = hasattr(kind, "collect")
+        raise ValueError(not_real(where, name, kind.__name__, "collect" if is_query else ""))
 
 
 def host_array(where: str, name: str, data: Any, backend: Backend) -> host.HostArray:

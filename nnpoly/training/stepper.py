@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -231,10 +231,11 @@ class Stepper:
                 self.t = t
         return loss
 
-    def step_together(self, batches: Sequence[Batch]) -> list[Array]:
+    def step_together(self, batches: Iterable[Batch]) -> list[Array]:
         """Take one step by the mean gradient of several batches, as of their union.
 
-        Returns each batch's loss before it.
+        Each is used before the next one is drawn: a source may fill the same arrays again.
+        Returns each batch's loss before the step.
         """
         if self._halves is None:
             backend, precision = self.network.place.backend, self.precision
@@ -245,18 +246,20 @@ class Stepper:
         losses: list[Array] = []
         total: Any = None  # of n times the gradient: (P,)
         rows = 0
-        with self.lock, self.network.place.scope():
+        scope = self.network.place.scope
+        with self.lock:
             t = self.t + 1
-            for part, batch in enumerate(batches):
-                n, state = batch.x.shape[0], self.state
-                key = self.key(t, part)
-                loss, g, buffers = gradient_of(state.w, state.buffers, batch, key)
-                self.state = state._replace(buffers=buffers)
-                losses.append(loss)
-                total, rows = g * n if total is None else total + g * n, rows + n
             w, moments, buffers = self.state
-            w, moments = updated(w, total / rows, moments, self.coefficients(t))
-            self.state = State(w, moments, buffers)
+            for part, batch in enumerate(batches):
+                n = batch.x.shape[0]
+                with scope():
+                    loss, g, buffers = gradient_of(w, buffers, batch, self.key(t, part))
+                    total = g * n if total is None else total + g * n
+                losses.append(loss)
+                rows += n
+            with scope():
+                w, moments = updated(w, total / rows, moments, self.coefficients(t))
+                self.state = State(w, moments, buffers)
             self.t = t
         return losses
 
@@ -309,8 +312,8 @@ class Stepper:
         with closing(batches.arrays(self.network.place, "Trainer.fit")) as arrays:
             if accumulate == 1:
                 return [self.step(batch) for batch in arrays]
-            while group := list(islice(arrays, accumulate)):
-                losses += self.step_together(group)
+            for first in arrays:
+                losses += self.step_together(chain([first], islice(arrays, accumulate - 1)))
         return losses
 
     def run(self, epochs: Sequence[Batches]) -> Taken | None:

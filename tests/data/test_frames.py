@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -55,6 +58,56 @@ def test_numbers_and_booleans_are_numbers(frame):
     assert given.equals(before)
 
 
+FLOATS = pd.DataFrame({"a": AREA, "b": COUNT + 0.5, "c": AREA**2})
+
+
+@pytest.mark.parametrize("types", ["Float64", {"a": "Float32", "c": "Float64"}, "double[pyarrow]"])
+def test_frames_of_floats_alone_are_numbers_missing_or_too_large(types):
+    """They come in the network's type at once."""
+    pytest.importorskip("pyarrow")
+    frame, plain = (
+        FLOATS.astype(types),
+        FLOATS.astype({"a": "f4"} if isinstance(types, dict) else {}),
+    )
+    assert trained(frame) == trained(plain.to_numpy())
+    with pytest.raises(
+        ValueError, match=r"`X\['c'\]` must have no missing values, got 1 in 30 rows"
+    ):
+        trained(absent(frame, "c", 3))
+    frame.loc[3, "c"] = 1e300
+    for call in (trained, nn.MLP([3, 2])):
+        with pytest.raises(ValueError, match="must be finite in float32, got NaN or infinity in 1"):
+            call(frame)
+
+
+def test_not_a_number_is_predicted_as_in_an_array():
+    pytest.importorskip("pyarrow")
+    frame = FLOATS.assign(a=np.where(AREA > 0, np.nan, AREA))
+    net = nn.MLP([3, 2])
+    expected = net(frame.to_numpy())
+    assert np.isnan(expected).any()
+    import pyarrow
+
+    arrow = pyarrow.table({name: frame[name].to_numpy() for name in frame})
+    for given in (arrow, arrow.to_pandas(types_mapper=pd.ArrowDtype)):
+        np.testing.assert_array_equal(net(given), expected)
+
+
+def test_decimals_are_numbers():
+    pyarrow = pytest.importorskip("pyarrow")
+    prices = [Decimal(int(c)) / 4 for c in COUNT]
+    plain = np.stack([COUNT / 4, COUNT / 4, COUNT / 4], axis=1)
+    column = pyarrow.array(prices, pyarrow.decimal128(9, 2))
+    table = pyarrow.table(dict.fromkeys("abc", column))
+    weights = pl.Series([Decimal(int(c)) for c in COUNT + 4])
+    frames = [table, pl.from_arrow(table), table.to_pandas(types_mapper=pd.ArrowDtype)]
+    for frame in frames:
+        assert trained(frame) == trained(plain)
+        assert trained(frame, sample_weight=weights) == trained(plain, sample_weight=COUNT + 4)
+    with pytest.raises(ValueError, match=MISSING.replace("30", "4").replace("row 3", "row 1")):
+        nn.MLP([1, 2])(pl.DataFrame({"a": [Decimal(1), None, Decimal(2), Decimal(3)]}))
+
+
 def test_dummies_are_numbers():
     dummies = pd.get_dummies(pd.DataFrame({"area": AREA, "town": TOWN}))
     plain = np.stack([AREA, TOWN == "A", TOWN == "B"], axis=1)
@@ -83,6 +136,15 @@ def absent(frame: Any, column: str, row: int) -> Any:
     return frame
 
 
+def arrow(**columns: Any) -> Callable[[], Any]:
+    """A function that returns Arrow's table of MIXED with other columns."""
+
+    def table() -> Any:
+        return pytest.importorskip("pyarrow").table(MIXED.to_dict("list") | columns)
+
+    return table
+
+
 POLARS = pl.from_dict(MIXED.to_dict("list"))
 MISSING = "must have no missing values, got 1 in 30 rows, the first in row 3. Fill or drop"
 FAULTS = {
@@ -107,12 +169,25 @@ FAULTS = {
         "X['count']",
         MISSING,
     ),
+    "polars, a query": (
+        POLARS.lazy(),
+        "X",
+        "must hold real numbers, got LazyFrame. Run its query first: .collect().",
+    ),
+    "Arrow, text": (arrow(open=list(TOWN)), "X['open']", "got dtype string. Encode categories"),
+    "Arrow, dates": (
+        arrow(open=[datetime.date(2020, 1, 1)] * N),
+        "X['open']",
+        "got dtype date32[day]. Turn dates into numbers first",
+    ),
+    "Arrow, missing": (arrow(count=[1, 2, 3, None, *COUNT[4:].tolist()]), "X['count']", MISSING),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_columns_that_are_no_numbers_are_named(fault):
     frame, name, *parts = FAULTS[fault]
+    frame = frame() if callable(frame) else frame
     with pytest.raises(ValueError, match=r"^Trainer\.fit: ") as caught:
         trained(frame)
     message = str(caught.value)

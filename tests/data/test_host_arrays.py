@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import nnpoly as nn
 from nnpoly.backends import host as backends_host
@@ -54,6 +56,32 @@ def test_memory_is_the_users_again_when_a_call_returns(backend_variant):
         other.step(X[chosen], y[chosen])
         host(other.network.w)  # waits
     assert host(t.network.w).tobytes() == host(other.network.w).tobytes()
+
+
+def refilled(parts: tuple[np.ndarray, ...], rows: np.ndarray, xp: Any = np) -> Iterator[Any]:
+    """Batches of `parts`, each of which fills the same arrays again."""
+    buffers = [xp.asarray(part[rows[0]]) for part in parts]
+    for chosen in rows:
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer[:] = xp.asarray(part[chosen])
+        yield tuple(buffers)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize("kinds", ["Xy", "Xys"])
+def test_a_source_may_fill_the_same_arrays_again(backend_variant, kinds, accumulate):
+    """Once it is asked for the next batch; also where several batches make one step."""
+    place = backend_variant.place
+    parts = tuple({"X": X, "y": y, "s": s}[kind] for kind in kinds)
+    rows = np.random.default_rng(0).permutation(40).reshape(5, 8)
+    batches = [tuple(part[chosen] for part in parts) for chosen in rows]
+    namespaces = [np, torch] if place.get("backend") == "torch" else [np]
+    t = trainer(place)
+    expected = t.fit(batches, epochs=2, accumulate=accumulate).loss, host(t.network.w).tobytes()
+    for xp in namespaces:
+        t = trainer(place)
+        history = t.fit(lambda k, xp=xp: refilled(parts, rows, xp), epochs=2, accumulate=accumulate)
+        assert (history.loss, host(t.network.w).tobytes()) == expected
 
 
 @pytest.mark.parametrize("path", [(0,), (7, 0, 3), (2**32, 5), (2**64 + 2**33, 2**32 - 1, 2**40)])

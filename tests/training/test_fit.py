@@ -291,6 +291,7 @@ X, Y = data()
 BAD_SOURCES = {
     "used up": ((iter(batches()),), {"epochs": 2}, ValueError, "is an iterator, which one epoch"),
     "no iterable": ((3,), {}, TypeError, "must be an iterable of batches"),
+    "no number": ((lambda: batches(),), {}, TypeError, "must take the epoch's number"),
     "no pair": (([X[:4]],), {}, ValueError, "but batch 1 is a ndarray of 4"),
     "wrong width": (([(X[:, :2], Y)],), {}, ValueError, r"`batch 1's X` must have shape \(n, 3\)"),
     "NaN": (([(X, Y), (X * np.nan, Y)],), {}, ValueError, "`batch 2's X` must be finite"),
