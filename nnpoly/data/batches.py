@@ -193,8 +193,8 @@ class StreamData:
             )
         if callable(given) and not _takes_a_number(given):
             raise TypeError(
-                f"{where}: `X` must take the epoch's number (from 0), got a function without such a "
-                "parameter. Write lambda epoch: ..., even where every epoch is the same."
+                f"{where}: `X` must take the epoch's number (from 0), got a function without a "
+                "parameter for it. Write lambda epoch: ..., even where every epoch is the same."
             )
         if isinstance(given, Iterator) and steps is None and epochs > 1:
             raise ValueError(
