@@ -15,6 +15,8 @@ from . import _checks
 from ._described import Described
 from .backends import host
 
+_AT_ONCE = 1 << 16  # entries that are drawn in one go
+
 
 class Initializer(Described):
     """A rule that draws a weight matrix."""
@@ -24,8 +26,32 @@ class Initializer(Described):
         """Return float64 weights of `shape` = (m, m_in)."""
         raise NotImplementedError
 
+    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+        """Write weights, rounded to its dtype, into W: (m, m_in).
 
-class Constant(Initializer):
+        Raises
+        ------
+        ValueError
+            If what is drawn has another shape.
+        """
+        drawn = host.asarray(self(rng, W.shape))
+        if drawn.shape != W.shape:
+            raise ValueError(
+                f"Dense: `init` must draw weights of the shape that it is given, {W.shape}, got "
+                f"{drawn.shape} from {self!r}."
+            )
+        W[...] = drawn
+
+
+class _OfEachEntry(Initializer):
+    """A rule for each entry alone: a few rows after another are drawn as all at once."""
+
+    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+        for rows in host.row_blocks(W, _AT_ONCE):
+            rows[...] = self(rng, rows.shape)
+
+
+class Constant(_OfEachEntry):
     """Every weight equal: hidden neurons then stay identical through training."""
 
     value: float = 0.0
@@ -37,7 +63,7 @@ class Constant(Initializer):
         return host.full(shape, self.value)
 
 
-class Uniform(Initializer):
+class Uniform(_OfEachEntry):
     """U[-a, a]."""
 
     a: float = 0.05
@@ -49,7 +75,7 @@ class Uniform(Initializer):
         return rng.uniform(-self.a, self.a, shape)
 
 
-class Normal(Initializer):
+class Normal(_OfEachEntry):
     """N(mu, s^2)."""
 
     mu: float = 0.0
@@ -91,12 +117,17 @@ class Scaled(Initializer):
         )
 
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return self._rule(shape)(rng, shape)
+
+    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+        self._rule(W.shape).fill(rng, W)
+
+    def _rule(self, shape: tuple[int, ...]) -> Uniform | Normal:
         fan_out, fan_in = shape
         variance = self.gain / (fan_in if self.fan == "in" else fan_in + fan_out)
         if self.uniform:
-            a = math.sqrt(3.0 * variance)
-            return rng.uniform(-a, a, shape)
-        return rng.normal(0.0, math.sqrt(variance), shape)
+            return Uniform(math.sqrt(3.0 * variance))
+        return Normal(0.0, math.sqrt(variance))
 
 
 class Orthogonal(Initializer):

@@ -105,6 +105,24 @@ class Layer(Described):
         """Return the trainable parameters' start, float64 on the host."""
         return {}
 
+    def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
+        """Write the trainable parameters' start, rounded to their dtype, into arrays of the host.
+
+        Raises
+        ------
+        ValueError
+            If `initial` gives others than `shapes` names.
+        """
+        start = {name: host.asarray(value) for name, value in self.initial(rng).items()}
+        given, wanted = ({k: a.shape for k, a in part.items()} for part in (start, params))
+        if given != wanted:
+            raise ValueError(
+                f"{type(self).__name__}: `initial` must return the arrays that `shapes` names, "
+                f"{wanted}, got {given}."
+            )
+        for name, value in start.items():
+            params[name][...] = value
+
     def buffers(self) -> dict[str, host.HostArray]:
         """Return the start of arrays that training changes but does not differentiate."""
         return {}
@@ -180,14 +198,16 @@ class Dense(Layer):
         return {"W": (self.outputs, self.inputs), "b": (self.outputs,)}
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
-        shape = (self.outputs, self.inputs)
-        W = host.asarray(self.init(rng, shape))
-        if W.shape != shape:
-            raise ValueError(
-                f"Dense: `init` must draw weights of the shape that it is given, {shape}, got "
-                f"{W.shape} from {self.init!r}."
-            )
-        return {"W": W, "b": host.full((self.outputs,), 0.0)}
+        params = {name: host.full(shape, 0.0) for name, shape in self.shapes().items()}
+        self.init.fill(rng, params["W"])
+        return params
+
+    def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
+        if type(self).initial is not Dense.initial:  # a subclass begins otherwise
+            super().fill(rng, params)
+        else:
+            self.init.fill(rng, params["W"])
+            params["b"][...] = 0.0
 
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
@@ -428,6 +448,10 @@ class Residual(Layer):
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
         return _joined([layer.initial(rng) for layer in self.layers])
+
+    def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
+        for layer, part in zip(self.layers, self._split(params), strict=True):
+            layer.fill(rng, part)
 
     def buffers(self) -> dict[str, host.HostArray]:
         return _joined([layer.buffers() for layer in self.layers])

@@ -7,7 +7,7 @@ given bit-equal numbers and none depends on what was drawn before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, TypeGuard
 
@@ -247,9 +247,14 @@ def all_finite(array: HostArray) -> bool:
     """Whether no entry is NaN or infinite, looking at a few rows at a time."""
     if array.size <= _LOOK:
         return bool(np.isfinite(array).all())
-    rows = max(1, _LOOK // max(1, array[:1].size))
-    blocks = (array[i : i + rows] for i in range(0, len(array), rows))
-    return all(bool(np.isfinite(block).all()) for block in blocks)
+    return all(bool(np.isfinite(rows).all()) for rows in row_blocks(array, _LOOK))
+
+
+def row_blocks(array: HostArray, entries: int) -> Iterator[HostArray]:
+    """Yield views of an array's rows in order, as many at a time as have about so many entries."""
+    rows = max(1, entries // max(1, array[:1].size))
+    for i in range(0, len(array), rows):
+        yield array[i : i + rows]
 
 
 def finite_rows(array: HostArray) -> HostArray:

@@ -68,8 +68,12 @@ class Network:
     ) -> None:
         self._describe(layers, output, seed)
         self.place = place_of(type(self).__name__, backend, device, dtype)
-        start = [layer.initial(host.generator(self.seed, l)) for l, layer in enumerate(self.chain)]
-        self._w = self.from_host(host.vector(self.layout.pieces(start), self.dtype))
+        w: Any = host.empty((self.layout.size,), self.dtype)
+        views: list[dict[str, Any]] = self.layout.views(host.namespace(), w)
+        for l, params in enumerate(views):
+            self.chain[l].fill(host.generator(self.seed, l), params)
+        with self.place.scope():
+            self._w = self.place.backend.from_host(w, self.place.device)
         self.buffers = self._place_buffers([layer.buffers() for layer in self.chain])
 
     # Construction

@@ -6,6 +6,7 @@ Statistical bounds are 5 standard deviations of the estimate, which the sample s
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -227,3 +228,57 @@ def test_weights_of_another_shape_are_refused():
     )
     with pytest.raises(ValueError, match=message):
         nn.MLP([2, 3], init=Transposed())
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_weights_that_are_written_are_those_that_are_returned(name):
+    """Rounded, and though some are drawn a few rows at a time."""
+    shape = (1000, 150)
+    returned, rng = BY_NAME[name](host.generator(3), shape), host.generator(3)
+    W = np.full(shape, np.nan, "f4")
+    BY_NAME[name].fill(rng, W)
+    assert W.tobytes() == returned.astype("f4").tobytes()
+    assert rng.random() == after(BY_NAME[name], shape)
+
+
+def after(init: Initializer, shape: tuple[int, int]) -> float:
+    """The next number of the generator that has drawn weights."""
+    rng = host.generator(3)
+    init(rng, shape)
+    return rng.random()
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "float64"}, {"init": "xavier_uniform"}])
+def test_a_network_is_made_in_little_more_memory_than_its_parameters(options):
+    nn.MLP([4, 8, 2], **options)
+    tracemalloc.start()
+    net = nn.MLP([256, 2048, 512], **options)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * net.w.nbytes
+
+
+class Halved(nn.Dense):
+    """A user's layer that begins otherwise."""
+
+    def initial(self, rng):
+        start = super().initial(rng)
+        return {"W": start["W"] / 2, "b": start["b"] + 1.0}
+
+
+class Misnamed(nn.LayerNorm):
+    """A user's layer that forgets a parameter."""
+
+    def initial(self, rng):
+        return {"gain": np.ones(self.features)}
+
+
+def test_a_layer_may_begin_as_it_likes_with_all_its_parameters():
+    plain = nn.Network([nn.Dense(3, 2)], seed=1, dtype="float64").layers[0]
+    for chain in ([Halved(3, 2)], [Halved(3, 2), nn.Residual([nn.Dense(2, 2)])]):
+        own = nn.Network(chain, seed=1, dtype="float64").layers[0]
+        np.testing.assert_array_equal(own.W, plain.W / 2)
+        np.testing.assert_array_equal(own.b, [1.0, 1.0])
+    message = r"^Misnamed: `initial` must return the arrays that `shapes` names, .*'shift': \(2,\)"
+    with pytest.raises(ValueError, match=message):
+        nn.Network([nn.Dense(3, 2), Misnamed(2), nn.Dense(2, 1)])
