@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
 from problem import BETA1, BETA2, EPS, Contestant, Problem
+from threadpoolctl import threadpool_info
 
 
 def versions() -> dict[str, str]:
@@ -17,10 +19,13 @@ def versions() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        NumPy's version with its BLAS.
+        NumPy's version with its BLAS, and the kernels that this has chosen.
     """
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {"numpy": f"{np.__version__} ({blas['name']} {blas['version']})"}
+    return {"numpy": f"{np.__version__} ({', '.join(map(_blas, threadpool_info()))})"}
+
+
+def _blas(pool: dict[str, Any]) -> str:
+    return f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'one kernel')}"
 
 
 class Stage(ABC):

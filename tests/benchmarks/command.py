@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import processor
 from remote import Remote, Row
 
 
@@ -72,12 +73,15 @@ def started(module: str, names: Iterable[str], threads: int) -> Iterator[list[Re
 def setting(arguments: argparse.Namespace, remotes: Iterable[Remote]) -> dict[str, str]:
     """Return what is measured on which machine: property to value.
 
-    "load" is the machine's average over the last minute.
+    "load" is the machine's average over the last minute; "peak", that of float32 multiply-adds in
+    registers.
     """
-    found = {"cpu": cpu()}
+    found = {"cpu": processor.name(), "caches": processor.caches()}
     for name in ("threads", "rounds"):
         if hasattr(arguments, name):
             found[name] = str(getattr(arguments, name))
+    if hasattr(arguments, "threads") and (best := processor.peak(arguments.threads)):
+        found["peak"] = f"{best:.0f} GFLOP/s"
     found |= {"load": f"{os.getloadavg()[0]:.2f}", "python": platform.python_version()}
     for remote in remotes:
         found |= remote.versions
@@ -87,15 +91,6 @@ def setting(arguments: argparse.Namespace, remotes: Iterable[Remote]) -> dict[st
 def show(properties: dict[str, str]) -> None:
     """Print what `setting` returns, a property a line."""
     print(*(f"{name}: {value}" for name, value in properties.items()), sep="\n", flush=True)
-
-
-def cpu() -> str:
-    """Return the processor's model, and how many CPUs this process may use."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{names[0] if names else platform.machine()}, {count} CPUs"
 
 
 def write(path: Path | None, document: dict[str, Any]) -> None:

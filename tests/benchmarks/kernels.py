@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+import processor
 from command import parsed, parser, setting, show, started, status, write
 from remote import Row, measure
 from table import rate
@@ -42,20 +38,6 @@ KERNELS = (
     + [f"slope:{count}:{sigma}" for count in ELEMENTS for sigma in ("tanh", "gelu")]
 )
 TOLERANCE = 1e-4  # of the largest value
-
-
-def peak(threads: int) -> float | None:
-    """Return the processor's float32 multiply-adds in GFLOP/s; None without a C compiler."""
-    compiler = os.environ.get("CC") or shutil.which("cc")
-    if not compiler:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        program = f"{folder}/peak"
-        flags = "-O2", "-march=native", "-ffp-contract=fast", "-pthread", "-DREAL=float"
-        source = Path(__file__).with_name("peak.c")
-        subprocess.run([compiler, *flags, source, "-o", program], check=True)
-        done = subprocess.run([program, str(threads)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def compare(rows: list[Row]) -> None:
@@ -118,8 +100,6 @@ def run(
     found: list[Row] = []
     with started(module, contestants, arguments.threads) as remotes:
         properties = setting(arguments, remotes)
-        if best:
-            properties["peak"] = f"{best:.0f} GFLOP/s"
         show(properties)
         print("", f"{'':26} " + " ".join(heads), sep="\n", flush=True)
         for kernel in kernels:
@@ -138,7 +118,7 @@ def main() -> int:
     told = "such as dense:32x64x64 sigma:65536:tanh"
     made.add_argument("--kernels", nargs="+", default=KERNELS, help=told)
     arguments = parsed(made)
-    best = peak(arguments.threads)
+    best = processor.peak(arguments.threads)
     return run(arguments, "kernel_cases", CONTESTANTS, arguments.kernels, best)
 
 

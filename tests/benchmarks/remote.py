@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
+CHOICES_OF_OPENBLAS = "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"  # slower than its own where set
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Remote:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | environment(threads) | dict(variables or {}),
+            env=inherited() | environment(threads) | dict(variables or {}),
         )
         greeting = self._reply()
         self.versions: dict[str, str] = greeting.get("versions", {})
@@ -147,6 +148,11 @@ def measure(
             for row in rows[remote]:
                 remote.sample(row, number)
     return [row for found in rows.values() for row in found]
+
+
+def inherited() -> dict[str, str]:
+    """Return this process's environment, without what would choose OpenBLAS's kernels for it."""
+    return {k: v for k, v in os.environ.items() if k not in CHOICES_OF_OPENBLAS}
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Write the tables of README.md and docs/benchmarks from the evidence beside them.
 
-``python tests/benchmarks/step.py --json docs/benchmarks/step.json``,
-``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels-1.json``, the same
-with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
+``python tests/benchmarks/step.py --json docs/benchmarks/step/PROCESSOR.json``,
+``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels/PROCESSOR-1.json``,
+the same with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
 ``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, on a machine with a GPU
@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "benchmarks"
-EVIDENCE = FOLDER / "step.json"
+OWN = ("nnpoly", "nnpoly-fit")  # the README compares these with all others
 GPU_CLAIM = "784-512-512-10:relu:b128"  # the README's network; in float32
 
 
@@ -103,15 +103,61 @@ def setting_of(document: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in document["setting"].items())
 
 
+def by_processor(page: Path) -> list[dict[str, Any]]:
+    """Return a page's evidence: a document for each processor, and number of threads."""
+    return [json.loads(path.read_text()) for path in sorted(page.with_suffix("").glob("*.json"))]
+
+
+def heading(document: dict[str, Any]) -> str:
+    """Return a document's heading: its processor and threads."""
+    setting = document["setting"]
+    return f"## {setting['cpu']}, {setting['threads']} used"
+
+
+def step_page() -> tuple[Path, str]:
+    """Return the steps' page as the evidence makes it."""
+    page, parts = FOLDER / "step.md", []
+    for document in by_processor(page):
+        parts += [heading(document), setting_of(document)]
+        parts += ["Median time over hand-written NumPy's:", render(document, ratio)]
+        parts += ["Microseconds a step, minimum / median:", render(document, times)]
+    return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
 def kernel_page() -> tuple[Path, str]:
     """Return the kernels' page as the evidence makes it."""
-    page = FOLDER / "kernels.md"
-    text = page.read_text()
-    for threads in (1, 2):
-        document = json.loads((FOLDER / f"kernels-{threads}.json").read_text())
-        text = inserted(text, f"setting {threads}", setting_of(document))
-        text = inserted(text, f"threads {threads}", kernel_table(document))
-    return page, text
+    page, parts = FOLDER / "kernels.md", []
+    for document in by_processor(page):
+        parts += [heading(document), setting_of(document), kernel_table(document)]
+    return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def readme_table(documents: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a network a line, a processor a column.
+
+    A cell has the time of the fastest other contestant over that of nnpoly's step, and over that of
+    a step in its epochs.
+
+    Parameters
+    ----------
+    documents
+        What step.py wrote, on one processor each.
+    """
+    heads = [document["setting"]["cpu"].split(",")[0] for document in documents]
+    lines = ["| network | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    for network in dict.fromkeys(row["network"] for row in documents[0]["rows"]):
+        cells = [against_others(document, network) for document in documents]
+        lines.append(f"| {network.replace(':', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def against_others(document: dict[str, Any], network: str) -> str:
+    """Return the others' best median of a network over those of `OWN`, or - without one."""
+    rows = [row for row in document["rows"] if row["network"] == network and not row["fault"]]
+    medians = {row["contestant"]: median(row["us"]) for row in rows}
+    others = [us for contestant, us in medians.items() if not contestant.startswith("nnpoly")]
+    ratios = [f"{min(others) / medians[own]:.1f}" if own in medians else "-" for own in OWN]
+    return " / ".join(ratios) if others else "-"
 
 
 def prediction_page() -> tuple[Path, str]:
@@ -343,19 +389,13 @@ def ways_page() -> tuple[Path, str]:
 
 def pages() -> dict[Path, str]:
     """Return the pages as the evidence makes them."""
-    document = json.loads(EVIDENCE.read_text())
     on_gpu = json.loads((FOLDER / "gpu.json").read_text())
-    page = EVIDENCE.with_suffix(".md")
-    text = inserted(page.read_text(), "setting", setting_of(document))
-    text = inserted(text, "ratios", render(document, ratio))
     readme = ROOT / "README.md"
-    first = inserted(readme.read_text(), "ratios", render(document, ratio))
-    made = [kernel_page(), prediction_page(), special_page(), estimator_page(), ways_page()]
-    made.append(gpu_page(on_gpu))
-    return dict(made) | {
-        readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu)),
-        page: inserted(text, "times", render(document, times)),
-    }
+    table = readme_table(by_processor(FOLDER / "step.md"))
+    first = inserted(readme.read_text(), "ratios", table)
+    made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
+    made += [ways_page(), gpu_page(on_gpu)]
+    return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 
 if __name__ == "__main__":
