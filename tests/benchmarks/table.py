@@ -2,7 +2,8 @@
 
 ``python tests/benchmarks/step.py --json docs/benchmarks/step/PROCESSOR.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels/PROCESSOR-1.json``,
-the same with 2, ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
+the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts/PROCESSOR.json``,
+``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
 ``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, on a machine with a GPU
@@ -130,6 +131,38 @@ def kernel_page() -> tuple[Path, str]:
     for document in by_processor(page):
         parts += [heading(document), setting_of(document), kernel_table(document)]
     return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def parts_page() -> tuple[Path, str]:
+    """Return the page of parts.py as the evidence makes it."""
+    page, parts = FOLDER / "parts.md", []
+    for document in by_processor(page):
+        parts += [heading(document), setting_of(document), parts_table(document)]
+    return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def parts_table(document: dict[str, Any]) -> str:
+    """Return a Markdown table: a network with a part a line.
+
+    Parameters
+    ----------
+    document
+        What parts.py wrote.
+    """
+    us: dict[tuple[str, str], dict[str, float]] = {}
+    without = {row["part"]: row["without"] for row in document["rows"]}
+    for row in document["rows"]:
+        of_case = us.setdefault((row["network"], row["part"]), {})
+        of_case[row["contestant"]] = median(row["us"]) if row["us"] else math.nan
+    others = list(dict.fromkeys(row["contestant"] for row in document["rows"]))[1:]
+    heads = ["nnpoly, us", "x without it", *(f"x {name}" for name in others)]
+    lines = ["| network | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    for (network, part), medians in us.items():
+        own, plain = medians["nnpoly"], us[network, without[part]]["nnpoly"]
+        ratios = [own / plain, *(medians[name] / own for name in others)]
+        cells = " | ".join([f"{own:,.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
+        lines.append(f"| {network.replace(':', ' ')}, {part} | {cells} |")
+    return "\n".join(lines)
 
 
 def readme_table(documents: list[dict[str, Any]]) -> str:
@@ -394,7 +427,7 @@ def pages() -> dict[Path, str]:
     table = readme_table(by_processor(FOLDER / "step.md"))
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
-    made += [ways_page(), gpu_page(on_gpu)]
+    made += [parts_page(), ways_page(), gpu_page(on_gpu)]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 
