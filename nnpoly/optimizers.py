@@ -258,7 +258,6 @@ class _AdamLike(Optimizer):
         return {"m": self.beta1, "s": self.beta2}
 
     def coefficients(self, t: int, ages: Ages | None = None) -> Coefficients:
-        # A fit of tiny batches spends much of its time here: one call a step, and no other.
         age_m = age_s = t
         if ages is not None:
             age_m, age_s = ages.get("m", t), ages.get("s", t)
@@ -268,6 +267,14 @@ class _AdamLike(Optimizer):
             1.0 / (1.0 - self.beta1**age_m),
             1.0 / (1.0 - self.beta2**age_s),
         )
+
+    def coefficients_of(self, steps: range, ages: Ages | None = None) -> list[Coefficients]:
+        is_plain = type(self).coefficients is _AdamLike.coefficients
+        if ages or not is_plain or not isinstance(eta := self.learning_rate, float):
+            return super().coefficients_of(steps, ages)
+        # A fit of tiny batches would spend half of its time in a call for each step.
+        beta1, beta2 = self.beta1, self.beta2
+        return [(eta, 1.0 / (1.0 - beta1**t), 1.0 / (1.0 - beta2**t)) for t in steps]
 
     @property
     def _betas(self) -> tuple[float, float]:

@@ -70,9 +70,10 @@ def bootstrap(n: int, seed: int) -> HostArray:
     return generator(seed, _SAMPLES).integers(0, n, n)
 
 
-def arange(n: int) -> HostArray:
-    """The numbers 0..n-1 in order."""
-    return np.arange(n)
+def arange(n: int, times: int = 1) -> HostArray:
+    """The numbers 0..n-1 in order, so many times."""
+    numbers = np.arange(n)
+    return numbers if times == 1 else np.tile(numbers, times)
 
 
 def key(seed: int, t: int) -> int:

@@ -37,14 +37,14 @@ class Batches(NamedTuple):
 
     def mean(self, values: Sequence[float]) -> float:
         """The mean of the batches' means, weighted by their sizes: the last one may be smaller."""
+        return self.means(values)[0]
+
+    def means(self, values: Sequence[float]) -> list[float]:
+        """The means of several epochs such as this one, of all their batches' means."""
         full, rest = divmod(self.rows, self.size)
         sizes = [self.size] * full + ([rest] if rest else [])
-        return mean(values, sizes)
-
-    @property
-    def visited(self) -> host.HostArray:
-        """The numbers of the rows that the epoch visits, in order."""
-        return host.arange(self.rows) if self.order is None else self.order
+        starts = range(0, len(values), len(sizes))
+        return [mean(values[i : i + len(sizes)], sizes) for i in starts]
 
     def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
         """Yield each batch as the network's arrays."""
@@ -100,6 +100,14 @@ class Batches(NamedTuple):
                 batch = block[rows, ...]
                 gathered = order is not None and together > self.size
                 yield backend.copy(batch) if gathered else batch
+
+
+def visited(epochs: Sequence[Batches]) -> host.HostArray:
+    """The numbers of the rows that epochs of the same data visit, in order."""
+    orders = [epoch.order for epoch in epochs if epoch.order is not None]
+    if not orders:
+        return host.arange(epochs[0].rows, len(epochs))
+    return orders[0] if len(orders) == 1 else host.concatenate(orders)
 
 
 def mean(values: Sequence[float], sizes: Sequence[int]) -> float:

@@ -107,9 +107,7 @@ class Loop:
             if not all(map(math.isfinite, [*taken.losses, *taken.extremes])):
                 transaction.undo()
                 return 0
-            steps = parts[0].steps
-            starts = range(0, len(taken.losses), steps)
-            losses = [parts[0].mean(taken.losses[i : i + steps]) for i in starts]
+            losses = parts[0].means(taken.losses)
             trained.loss.extend(losses)
         later = iter(losses)
         try:

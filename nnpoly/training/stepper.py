@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..backends import host, registry
 from ..backends.steps import Batch, Request, Spec, State, Steps, Taken
-from ..data.batches import Batches, Stream
+from ..data.batches import Batches, Stream, visited
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Coefficients, Optimizer
@@ -296,9 +296,7 @@ class Stepper:
             self.steps,
             self.state,
             first.data,
-            first.visited
-            if len(epochs) == 1
-            else host.concatenate([epoch.visited for epoch in epochs]),
+            visited(epochs),
             first.rows,
             first.size,
             self._coefficients_of(steps),
