@@ -116,7 +116,7 @@ WRONG = {
     ("classifier", tables.load): "a 'MLPClassifier', which reads arrays and no tables' columns: "
     "load it by nnpoly.estimators.MLPClassifier.load",
     ("regressor", tables.load): "load it by nnpoly.estimators.MLPRegressor.load",
-    ("table_classes", MLPClassifier.load): "got a table's model. Use nnpoly.tables.load",
+    ("classes", MLPClassifier.load): "got a table's model. Use nnpoly.tables.load",
 }
 
 
