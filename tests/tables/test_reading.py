@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import math
 import re
@@ -145,8 +146,14 @@ def test_arrays_that_are_no_table(arrays, message, tmp_path):
         tables.read(tmp_path / "t.npz")
 
 
+def parquet() -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}).write_parquet(file)
+    return file.getvalue()
+
+
 OTHER_FORMATS = {
-    "a Parquet file. Rename it to end in .parquet": b"PAR1...",
+    "a Parquet file. Rename it to end in .parquet": parquet(),
     "a ZIP archive, such as .npz and .xlsx files are. Rename an NPZ": b"PK\x03\x04...",
     "packed by gzip. Unpack it first": gzip.compress(b"a,b\n1,2\n"),
     "packed by bzip2. Unpack it first": bz2.compress(b"a,b\n1,2\n"),
@@ -163,6 +170,11 @@ def test_a_file_of_another_format_is_told(message, ending, tmp_path):
     path.write_bytes(OTHER_FORMATS[message])
     with pytest.raises(ValueError, match=f"^{re.escape(f'read: {path} is {message}')}"):
         tables.read(path)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "BZh", "ARROW1", "PK"])
+def test_names_by_which_other_formats_begin_are_names(name, tmp_path):
+    assert csv_of(tmp_path, f"{name},b\n1,2\n").names == [name, "b"]
 
 
 @pytest.mark.parametrize("first", ["# made by hand", "Sales of 2024", "# made, by hand"])
