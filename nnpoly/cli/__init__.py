@@ -17,7 +17,7 @@ from ..training.epochs import NonFiniteLossError
 from .common import Mistake, Parser, fail, one_line
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
-from .process import Terminated, abandon_stdout, terminable, usable_streams
+from .process import Terminated, abandon_stdout, stdout_errors, terminable, usable_streams
 from .train import add_train, train
 
 
@@ -52,7 +52,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             status: int = options.run(options)
             return status
         finally:
-            sys.stdout.flush()  # here, where a closed pipe is told from a full disk
+            with stdout_errors():
+                sys.stdout.flush()  # here, where a closed pipe is told from a full disk
     except BrokenPipeError:
         abandon_stdout()
         return 1

@@ -16,10 +16,21 @@ from typing import Any, NoReturn
 
 from ..data.container import together
 from ..tables.wording import printable, shortened
+from .process import stdout_errors
 
 REASONS: dict[type[OSError], str | None] = {
     FileExistsError: "it is a file",
     FileNotFoundError: "the folder that it should be in is missing",
+}
+OTHERS = {  # endings of tables in formats that are not written
+    **dict.fromkeys((".npz", ".npy"), "NumPy's arrays"),
+    **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".ods"), "a workbook"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "JSON"),
+    **dict.fromkeys((".feather", ".arrow", ".ipc", ".orc", ".avro"), "a table of another format"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip"), "an archive"),
+    **dict.fromkeys((".h5", ".hdf5"), "HDF5"),
+    **dict.fromkeys((".pkl", ".pickle"), "a pickle"),
+    ".safetensors": "a model",
 }
 DTYPES = ("float32", "float64")
 
@@ -36,8 +47,17 @@ def fail(options: argparse.Namespace, message: str, status: int) -> int:
 
 def say(*lines: object) -> None:
     """Print lines, with the control characters of users' names escaped."""
-    for line in "\n".join(map(str, lines)).split("\n"):
-        print(printable(line))
+    with stdout_errors():
+        for line in "\n".join(map(str, lines)).split("\n"):
+            print(printable(line))
+        sys.stdout.flush()
+
+
+def path(text: str) -> Path:
+    """Convert text to a path, for argparse."""
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"must be a path without NUL, got {shortened(text)}")
+    return Path(text)
 
 
 def one_line(error: BaseException) -> str:
@@ -51,7 +71,8 @@ def print_data(text: str) -> None:
     if sys.stdout.isatty():
         say(text.removesuffix("\n"))
     else:
-        print(text, end="")
+        with stdout_errors():
+            print(text, end="")
 
 
 @contextmanager
@@ -135,6 +156,11 @@ def require_writable(output: Path, names: Sequence[str]) -> None:
 
 def require_output(output: Path, inputs: Sequence[Path]) -> None:
     """Refuse a file that cannot be written, or is one of those that are read, before any work."""
+    if what := OTHERS.get(output.suffix.lower()):
+        raise Mistake(
+            f"--output: {output} would hold {what}, which is not written: name a file that ends in "
+            ".csv, .tsv or .parquet"
+        )
     try:
         for path in inputs:
             if path.exists() and output.exists() and output.samefile(path):

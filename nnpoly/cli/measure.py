@@ -16,7 +16,7 @@ from ..backends import Backend, registry
 from ..network import MLP
 from ..optimizers import Adam
 from ..training import Trainer
-from .common import DTYPES, Mistake, fail, floating, list_of, positive, refused, whole
+from .common import DTYPES, Mistake, fail, floating, list_of, positive, refused, say, whole
 
 
 class Problem(NamedTuple):
@@ -95,10 +95,10 @@ def _parity_table(backend: str, dtype: str, steps: int) -> list[Any]:
     """Print the errors of a backend in a dtype, and return the rows of the report."""
     rows = testing.parity_report([backend], [dtype], steps).rows
     title = f"{backend} {dtype}"
-    print(f"{title:<30}  error / bound")
+    say(f"{title:<30}  error / bound")
     for row in rows:
         breach = "" if row.passed else "  BREACH"
-        print(f"  {row.subject:<28}  {row.units:13.3f}{breach}", flush=True)
+        say(f"  {row.subject:<28}  {row.units:13.3f}{breach}")
     return rows
 
 
@@ -110,14 +110,14 @@ def bench(options: argparse.Namespace) -> int:
     backends = _backends(options)
     device = _device(options.device, backends)
     for backend in backends:
-        print(f"{backend.name:<6}  {backend.version()}")
-    print(f"\n{'microseconds a step':<32}  {'backend':<7}  {'min':>10}  {'median':>10}")
+        say(f"{backend.name:<6}  {backend.version()}")
+    say(f"\n{'microseconds a step':<32}  {'backend':<7}  {'min':>10}  {'median':>10}")
     for problem in PROBLEMS + (LARGE_PROBLEMS if options.large else ()):
         timings = [Timing(problem, backend, device) for backend in backends]
         sample_in_rounds(timings, options.seconds_per_network)
         for timing in timings:
             times = f"{min(timing.times):10.1f}  {median(timing.times):10.1f}"
-            print(f"{problem!s:<32}  {timing.name:<7}  {times}", flush=True)
+            say(f"{problem!s:<32}  {timing.name:<7}  {times}")
     return 0
 
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import tables
 from ..backends import registry
-from ..data.container import write_atomically
+from ..data.container import disk_errors, write_atomically
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
 from ..tables.model import load_network
-from .common import Mistake, fail, print_data, refused, require, require_output, say
+from .common import Mistake, fail, path, print_data, refused, require, require_output, say
 from .process import is_stdout, stdout_is_closed
 from .tables import MODEL, rows_with_target
 
 
 def _add_model(add: Callable[..., Any]) -> None:
-    add("model", type=Path, metavar="MODEL", help=f"the file, or the folder that holds {MODEL}")
+    add("model", type=path, metavar="MODEL", help=f"the file, or the folder that holds {MODEL}")
 
 
 def _add_table(add: Callable[..., Any]) -> None:
     _add_model(add)
-    add("table", type=Path, metavar="TABLE", help="with the model's columns, in any order")
+    add("table", type=path, metavar="TABLE", help="with the model's columns, in any order")
     text = "categories that were not in training: refused (error, the default), or zeros (ignore)"
     add("--unknown", choices=UNKNOWN, default="error", help=text)
     add("--backend", help="numpy, cupy, torch or jax ($NNPOLY_BACKEND, or numpy)")
@@ -34,7 +35,8 @@ def _add_table(add: Callable[..., Any]) -> None:
 def add_predict(add: Callable[..., Any]) -> None:
     """Add the arguments of `predict`."""
     _add_table(add)
-    add("--output", type=Path, metavar="FILE", help="the CSV to write (-: standard output)")
+    text = "the CSV, .tsv or .parquet to write (-: standard output)"
+    add("--output", type=path, metavar="FILE", help=text)
 
 
 add_evaluate = _add_table
@@ -42,7 +44,7 @@ add_summary = _add_model
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Predict the rows of a table with a trained model; write CSV."""
+    """Predict the rows of a table with a trained model; write CSV or Parquet."""
     to_stdout = options.output is None or is_stdout(options.output)
     if not to_stdout:
         require_output(options.output, [options.table, _file(options.model)])
@@ -51,16 +53,27 @@ def predict(options: argparse.Namespace) -> int:
     model, table = _read(options, "polars", "safetensors")
     with refused(ValueError):
         X = model.inputs.encode(table, options.unknown)
-    text = model.predict_encoded(X).frame().write_csv()
+    frame = model.predict_encoded(X).frame()
     if to_stdout:
-        print_data(text)
+        print_data(frame.write_csv())
         return 0
     try:
-        write_atomically(options.output, text.encode())
+        with disk_errors(options.output):
+            write_atomically(options.output, _content(frame, options.output.suffix.lower()))
     except BrokenPipeError:
         return fail(options, f"--output: whoever read {options.output} has left", 1)
     say(f"{options.output} now holds {len(table)} predictions")
     return 0
+
+
+def _content(frame: Any, suffix: str) -> bytes:
+    """Return a frame as the bytes of a file with that ending."""
+    file = io.BytesIO()
+    if suffix == ".parquet":
+        frame.write_parquet(file)
+    else:
+        frame.write_csv(file, separator="\t" if suffix == ".tsv" else ",")
+    return file.getvalue()
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -82,6 +82,17 @@ def is_stdout(path: Path) -> bool:
     return False
 
 
+@contextmanager
+def stdout_errors() -> Iterator[None]:
+    """Let the errors of writing to standard output name it; a closed pipe is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
 def abandon_stdout() -> None:
     """Drop what standard output did not take, which Python would try again at the end."""
     try:

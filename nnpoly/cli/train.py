@@ -11,7 +11,7 @@ from typing import Any
 from ..tables.reading import READERS
 from ..tables.targets import TASKS
 from . import digits, tables
-from .common import DTYPES, Mistake, floating, list_of, positive, real, whole
+from .common import DTYPES, Mistake, floating, list_of, path, positive, real, whole
 
 SHARE = real("> 0 and < 1", lambda value: 0.0 < value < 1.0)
 RATE = real(">= 0 and < 1", lambda value: 0.0 <= value < 1.0)
@@ -52,7 +52,7 @@ def add_train(add: Callable[..., Any]) -> None:
     add("--seed", type=whole(0), default=0, metavar="N", help=seed)
     text = f"{' or '.join(DTYPES)} (float32)"
     add("--dtype", type=floating, default="float32", metavar="T", help=text)
-    option("--output", Path, "DIR", "folder for the files; made if missing")
+    option("--output", path, "DIR", "folder for the files; made if missing")
     add("--quiet", action="store_true", help="show no progress bar")
 
 
@@ -77,12 +77,12 @@ def train(options: argparse.Namespace) -> int:
     if options.data == "digits":
         _refuse_table_options(options)
         return digits.train(_with_defaults(options, digits.DEFAULTS))
-    path = Path(options.data)
-    if path.suffix.lower() not in READERS:
-        raise Mistake(f"{path} must be digits, or a file that ends in {', '.join(READERS)}")
+    data = Path(options.data)
+    if data.suffix.lower() not in READERS:
+        raise Mistake(f"{data} must be digits, or a file that ends in {', '.join(READERS)}")
     complete = _with_defaults(options, tables.DEFAULTS)
     if complete.output is None:
-        complete.output = Path(f"nnpoly-{path.stem}")
+        complete.output = Path(f"nnpoly-{data.stem}")
     return tables.train(complete)
 
 

@@ -69,9 +69,12 @@ def _library(name: str) -> Any:
 def as_path(where: str, path: Any, name: str = "path") -> Path:
     """Return `path` as a path."""
     try:
-        return Path(path)
+        found = Path(path)
     except TypeError as error:
         raise TypeError(f"{where}: `{name}` must be a path, got {path!r}.") from error
+    if "\0" in str(found):
+        raise ValueError(f"{where}: `{name}` must be a path without NUL, got {str(found)!r}.")
+    return found
 
 
 # Writing
@@ -107,16 +110,18 @@ def metadata(text: str, arrays: Mapping[str, host.HostArray]) -> dict[str, str]:
     return {"nnpoly": f"{text}\n{_checksum(text, arrays)}"}
 
 
-def target_path(where: str, path: Any) -> Path:
-    """Return `path` as a path, if something can be written there."""
-    target = as_path(where, path)
+def target_path(where: str, path: Any, name: str = "path") -> Path:
+    """Return `path` as a path, if something can be written there; `name` is the argument's."""
+    target = as_path(where, path, name)
     folder = _resolved(target).parent
     if not (target.exists() or folder.is_dir()):
         raise FileNotFoundError(
-            f"{where}: `path` is in {folder}, which is no folder. Make it first."
+            f"{where}: `{name}` is in {folder}, which is no folder. Make it first."
         )
     if target.is_dir():
-        raise IsADirectoryError(f"{where}: `path` {target} is a folder. Name a file in it.")
+        raise IsADirectoryError(f"{where}: `{name}` {target} is a folder. Name a file in it.")
+    if not (target.exists() or os.access(folder, os.W_OK | os.X_OK)):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
     return target
 
 

@@ -7,12 +7,10 @@ from typing import Any, NotRequired, TypedDict
 from .._described import construct, describe
 from ..backends import host
 from ..data.container import named, read, typed
-from ..network.files import ExtraFile, require_finite
+from ..network.files import ESTIMATOR, ExtraFile, content_of, require_finite
 from ..training import Trainer
 from ..training.files import saved_in, within
 from .parameters import FIXED
-
-EXTRA = "estimator"  # the key of the extra data
 
 
 class ArrayEntry(TypedDict):
@@ -69,7 +67,7 @@ def save(estimator: Any, path: Any, learnt: type[Learnt]) -> None:
         "parameters": {name: _described(where, name, value) for name, value in given.items()},
         "learnt": {name: _described(where, name, value) for name, value in kept.items()},
     }
-    estimator.trainer_.save(path, {EXTRA: content})
+    estimator.trainer_.save(path, {ESTIMATOR: content})
 
 
 def _parameters(estimator: Any) -> list[str]:
@@ -82,14 +80,11 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
     where = f"{kind.__name__}.load"
     header, arrays = read(path)
     file = typed(path, header, ExtraFile)
-    content = file.get("extra", {}).get(EXTRA)
+    content = file.get("extra", {}).get(ESTIMATOR)
     entry = None if content is None else typed(path, content, EstimatorEntry)
     if entry is None or entry["class"] != kind.__name__:
-        reader = {"network": "nn.load", "trainer": "nn.Trainer.load"}[file["kind"]]
-        came = f"a {file['kind']}. Use {reader}"
-        if entry is not None:
-            came = f"a {entry['class'][:40]!r}. Use the `load` of that class"
-        raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}.")
+        came, reader = content_of(file)
+        raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}. Use {reader}.")
     values = typed(path, entry["learnt"], learnt)
     saved = saved_in(where, path, header, arrays, backend, device)
     require_finite(path, saved.network)

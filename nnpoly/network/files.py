@@ -30,6 +30,29 @@ class ExtraFile(TypedDict):
     extra: NotRequired[dict[str, Any]]
 
 
+TABLE, ESTIMATOR = "table", "estimator"  # keys of the extra data of what is more than a network
+
+
+def estimator_in(extra: dict[str, Any]) -> str:
+    """Return the class of the estimator that a file's extra data describe, or ""."""
+    entry = extra.get(ESTIMATOR)
+    name = entry.get("class") if isinstance(entry, dict) else None
+    return name[:40] if isinstance(name, str) else ""
+
+
+def content_of(file: ExtraFile) -> tuple[str, str]:
+    """Return what a file holds and what loads it, in words."""
+    extra = file.get("extra", {})
+    if name := estimator_in(extra):
+        return f"a {name!r}", "the `load` of that class"
+    if TABLE in extra:
+        return "a table's model", "nnpoly.tables.load"
+    return {
+        "network": ("a network", "nn.load"),
+        "trainer": ("a trainer", "nn.Trainer.load"),
+    }[file["kind"]]
+
+
 class NetworkFile(ExtraFile):
     """The header of every file, as far as it is about the network."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .table import Table, polars
+from .wording import shortened
 
 SEPARATORS = ",;\t|"
 TOLD = re.compile(rf'"?sep=([{SEPARATORS}])"?\s*', re.IGNORECASE)  # Excel's first line
@@ -60,7 +61,7 @@ def _parsed(path: Path, lines: Iterable[str], separator: str, before: int) -> Ta
         raise ValueError(f"read: {path} is empty: its first line must name the columns.")
     named = max(i for i, name in enumerate(names) if name) + 1
     _require_different(path, names[:named])
-    blocks = list(_blocks(_rows(path, reader, named, len(names), before)))
+    blocks = list(_blocks(_rows(path, reader, names[:named], len(names), before)))
     frame = polars().concat([_frame([()] * len(names)), *(block for block, _ in blocks)])
     places = np.array([line for _, some in blocks for line in some], np.int64)
     kept = [i for i in range(len(names)) if i < named or _has_text(frame.to_series(i))]
@@ -74,8 +75,11 @@ def _require_different(path: Path, names: Sequence[str]) -> None:
     for i, name in enumerate(names, 1):
         first = places.setdefault(name, i)
         if first != i:
+            remedy = "rename one" if name else "name them"
+            if not any(names[:i]):
+                remedy += ", or write the file without its index: df.to_csv(path, index=False)"
             raise ValueError(
-                f"read: {path} has two columns {name!r} (columns {first} and {i}): rename one."
+                f"read: {path} has two columns {name!r} (columns {first} and {i}): {remedy}."
             )
 
 
@@ -99,20 +103,23 @@ def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[Any, list[i
 
 
 def _rows(
-    path: Path, reader: Any, named: int, width: int, before: int
+    path: Path, reader: Any, names: Sequence[str], width: int, before: int
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row with the line on which it begins; empty lines are skipped.
 
     Columns without a name at the end of the first line are often none: some programs end each line
     with a separator. Empty cells there may be missing, and there may be more of them.
     """
-    line = before + reader.line_num + 1
+    line, named = before + reader.line_num + 1, len(names)
+    remedy = "Put cells that hold the separator in double quotes"
+    if named == 1 or names[0].startswith("#"):
+        remedy = f"Its first line is {shortened(names[0])}: remove what stands above the names"
     try:
         for row in reader:
             if row and (len(row) < named or any(row[width:])):
                 raise ValueError(
                     f"read: {path}, line {line} has {len(row)} cells, but the first line names "
-                    f"{named} columns. Put cells that hold the separator in double quotes."
+                    f"{named} column{'s' * (named > 1)}. {remedy}."
                 )
             if row:
                 yield line, (row + [""] * (width - len(row)))[:width]

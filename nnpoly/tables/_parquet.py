@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,12 +17,22 @@ def read(path: Path) -> Table:
     pl = polars()
     try:
         with _silenced(pl.exceptions.PanicException):
-            return Table(path.name, pl.read_parquet(path, glob=False))
+            frame = pl.read_parquet(path, glob=False)
+            return Table(path.name, frame, indexed=_index_of(pl.read_parquet_metadata(path)))
     except OSError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise ValueError(f"read: {path} is no readable Parquet file: {reason}.") from error
+
+
+def _index_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the columns that pandas wrote as the index; a damaged list names none."""
+    try:
+        found = json.loads(metadata.get("pandas", "{}")).get("index_columns", [])
+    except (ValueError, AttributeError, RecursionError):
+        return ()
+    return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
 
 @contextmanager

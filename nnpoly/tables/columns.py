@@ -24,6 +24,11 @@ MOST_CATEGORIES = 1000  # each is an input of the network
 FEWEST_IDENTIFIERS = 20  # distinct texts of a column of identifiers, at least
 IDENTIFIERS = 0.9  # share of distinct texts above which a column only names the rows
 NUMERIC = ("boolean", "integer", "number")
+TEMPORAL = {  # what matters of such columns
+    "date": "year, month, weekday, days since ...",
+    "time": "hours since midnight, say",
+    "duration": "of seconds or days, say",
+}
 LARGEST, CLOSEST = 1e140, 1e-140  # of numbers whose squares, and sums of them, float64 holds
 FARTHEST = 3e38  # standardised, as the networks' float32 holds
 MOST_DENSE = 8_000_000  # numbers of an X that is mostly zeros; a larger one is sparse
@@ -95,7 +100,9 @@ class Schema:
         _require_free(table, target, categorical, drop)
         training = table.take(rows)
         index = [name for name in table.index if name != target and name not in categorical]
-        left_out = dict.fromkeys(index, "row numbers") | dict.fromkeys(drop, "as asked")
+        left_out = {name: table.why_index(name) for name in index}
+        left_out |= dict.fromkeys(drop, "as asked")
+        table.tell_kinds()
         numbers: list[str] = []
         categories: dict[str, bool] = {}
         notes: dict[str, str] = {}
@@ -109,7 +116,7 @@ class Schema:
                 reason = _useless_category(training, name, categories[name], forced, notes[name])
             else:
                 numbers.append(name)
-                reason = _useless_number(training.numbers(name))
+                reason = _useless_number(training, name)
             if reason:
                 left_out[name] = reason
         return cls(
@@ -143,10 +150,10 @@ def _is_category(table: Table, name: str, forced: bool) -> bool:
             f"Schema: {table.source}: column {at} has no name: give it one, or leave it out "
             "(--drop '\"\"')."
         )
-    if kind == "date" and not forced:
+    if kind in TEMPORAL and not forced:
         what = (
-            ", a date. Leave the column out (--drop), or write what matters of it (year, month, "
-            "weekday, days since ...) as numbers"
+            f", a {kind}. Leave the column out (--drop), or write what matters of it "
+            f"({TEMPORAL[kind]}) as numbers"
         )
         raise table.refuse(name, what, int(table.column(name).is_not_null().arg_true()[0]))
     row = table.slip(name) if kind == "text" and not forced else None
@@ -159,14 +166,15 @@ def _is_category(table: Table, name: str, forced: bool) -> bool:
     return forced or kind == "text"
 
 
-def _useless_number(values: NDArray[np.float64]) -> str:
+def _useless_number(training: Table, name: str) -> str:
     """Return the reason to leave out a column of numbers, or ""."""
+    values = training.numbers(name)
     known = values[~np.isnan(values)]
     if not known.size:
         return "it is empty"
     spread = known.max() - known.min() if abs(known).max() < LARGEST else np.inf
     if known.size == values.size and spread == 0.0:
-        return f"it is always {known[0]:g}"
+        return f"it {training.constant(name)}"
     if 0.0 < spread < CLOSEST:
         return f"its numbers differ by less than {CLOSEST:g}: write them in another unit"
     return ""
@@ -320,12 +328,9 @@ class Preprocessing(Described):
             If scikit-learn is missing.
         """
         if not schema.numbers and not schema.categories:
-            why = "; ".join(f"{name!r} ({reason})" for name, reason in schema.left_out.items())
-            raise ValueError(
-                f"Preprocessing: {table.source} has no column to learn from. Left out: {why}."
-            )
-        for name in schema.numbers:
-            require_computable(table, name, table.numbers(name))
+            whys = "; ".join(f"{name!r} ({reason})" for name, reason in schema.left_out.items())
+            why = f"Left out: {whys}" if whys else "It has the target alone: add columns"
+            raise ValueError(f"Preprocessing: {table.source} has no column to learn from. {why}.")
         imputer, scaler, encoder = _transformers(table, schema)
         indicated = imputer.indicator_.features_.tolist() if schema.numbers else []
         return cls(
@@ -475,6 +480,8 @@ def plain(table: Table, schema: Schema) -> Any:
     """Return the columns as a polars DataFrame of numbers and texts, scikit-learn's input."""
     pl = polars()
     numbers = {name: table.numbers(name) for name in schema.numbers}
+    for name, values in numbers.items():
+        require_computable(table, name, values)
     texts = {
         name: pl.Series(table.texts(name, numeric), dtype=pl.String)
         for name, numeric in schema.categories.items()

@@ -13,7 +13,7 @@ from .._described import construct, describe
 from ..backends import host, registry
 from ..data.container import named, typed
 from ..network import Network
-from ..network.files import require_finite
+from ..network.files import TABLE, estimator_in, require_finite
 from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
@@ -21,7 +21,7 @@ from .table import Table, polars
 from .targets import Classes, Quantity, Target, as_array
 from .wording import printable
 
-EXTRA = "table"  # the key of the columns and the target in a file's extra data
+EXTRA = TABLE  # the key of the columns and the target in a file's extra data
 MOST_COLUMNS = 40  # in a summary
 
 
@@ -168,12 +168,18 @@ def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
     Raises
     ------
     ValueError, OSError
-        For a file that cannot be read, or a network that does not predict a column.
+        For a file that cannot be read, an estimator's file, or a network that does not predict a
+        column.
     """
-    net, model = load_network(path, backend, device)
+    net, extra = checkpoint.load_with_extra(path, backend, device)
     require_finite(path, net)
-    if model is not None:
+    if (model := _model_of(path, net, extra)) is not None:
         return model
+    if name := estimator_in(extra):
+        raise ValueError(
+            f"load: {path} holds a {name!r}, which reads arrays and no tables' columns: load it by "
+            f"nnpoly.estimators.{name}.load, and predict in Python."
+        )
     with named(path):
         return _without_columns(net)
 
@@ -184,11 +190,16 @@ def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableMo
     Parameters and errors are those of `load`.
     """
     net, extra = checkpoint.load_with_extra(path, backend, device)
+    return net, _model_of(path, net, extra)
+
+
+def _model_of(path: Any, net: Network, extra: dict[str, Any]) -> TableModel | None:
+    """Make a model of a network and a file's extra data, if these describe a table's columns."""
     if EXTRA not in extra:
-        return net, None
+        return None
     table = typed(path, extra[EXTRA], TableEntry)
     with named(path):
-        return net, TableModel(net, construct(table["inputs"]), construct(table["target"]))
+        return TableModel(net, construct(table["inputs"]), construct(table["target"]))
 
 
 def _without_columns(net: Network) -> TableModel:

@@ -6,9 +6,11 @@ What is damaged in a file is one ValueError that names it, whatever the librarie
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data.container import as_path
 from . import _csv, _npz, _parquet
 from .table import Table, polars
 
@@ -52,7 +54,7 @@ def read(path: Any) -> Table:
     >>> table.names, table.numbers("price"), table.where(1)
     (['price', 'size'], array([1.5, nan]), 'line 3')
     """
-    path = Path(path)
+    path = as_path("read", path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"read: {path} must end in {', '.join(READERS)} to be read as a table.")
@@ -60,6 +62,8 @@ def read(path: Any) -> Table:
     if not path.is_file():
         raise FileNotFoundError(f"read: {path} is {'a folder' if path.is_dir() else 'no file'}.")
     try:
+        if reader is _csv.read:
+            _require_text(path)
         table = reader(path)
     except OSError as error:
         if error.filename is not None:
@@ -68,8 +72,16 @@ def read(path: Any) -> Table:
     if not len(table):
         raise ValueError(f"read: {path} has no rows.")
     frame = _stripped(table.frame)
-    blanks = _blanks(frame)
-    return Table(table.source, _cleared(frame), table.lines, table.decimal_comma, blanks)
+    return replace(table, frame=_cleared(frame), blanks=_blanks(frame))
+
+
+def _require_text(path: Path) -> None:
+    """Refuse a file that begins as one of another format than UTF-8 text."""
+    with open(path, "rb") as file:
+        start = file.read(10)
+    for first, (what, remedy) in BEGINNINGS.items():
+        if start.startswith(first):
+            raise ValueError(f"read: {path} is {what}. {remedy}.")
 
 
 def _stripped(frame: Any) -> Any:
@@ -101,6 +113,26 @@ def _cleared(frame: Any) -> Any:
     )
 
 
+# How files begin that are no text (PAR1 alone may name a column), what they are, and the remedy.
+WORKBOOK = "Save the sheet as CSV UTF-8"
+UNPACK = "Unpack it first"
+AS_UTF8 = "Save it as UTF-8 (in Excel: CSV UTF-8)"
+BEGINNINGS: dict[bytes, tuple[str, str]] = {
+    b"PAR1\x15": ("a Parquet file", "Rename it to end in .parquet"),
+    b"PK\x03\x04": (
+        "a ZIP archive, such as .npz and .xlsx files are",
+        f"Rename an NPZ to end in .npz. {WORKBOOK} if it is a workbook",
+    ),
+    b"\xd0\xcf\x11\xe0": ("an .xls workbook", WORKBOOK),
+    b"\x1f\x8b": ("packed by gzip", UNPACK),
+    b"BZh91AY&SY": ("packed by bzip2", UNPACK),
+    b"\xfd7zXZ": ("packed by xz", UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", UNPACK),
+    b"\xff\xfe": ("text in UTF-16", AS_UTF8),
+    b"\xfe\xff": ("text in UTF-16", AS_UTF8),
+    b"\x89HDF": ("an HDF5 file", "Save its table as CSV, Parquet or NPZ"),
+    b"ARROW1\0\0": ("an Arrow or Feather file", "Save its table as Parquet"),
+}
 READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": _csv.read,
     ".tsv": _csv.read,

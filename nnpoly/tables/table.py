@@ -8,11 +8,11 @@ apart, as labels and categories: float64, which numbers become, rounds those ove
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ PADDED = r"^[+-]?0[0-9]"  # 007 names something: as a number it would lose its z
 MARK = r"^[^\pL\pN]+$"
 # With thousands, a currency or %, or plain.
 NUMBER_LIKE = r"^[+-]?[$€£¥]?\s?[+-]?[0-9]+([,.'\s][0-9]{3})*([.,][0-9]+)?\s?[%$€£¥]?$"
-INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_0__")  # pandas' names of a nameless index
+# pandas' names of a nameless index, and of its levels: as a CSV, in Parquet and by reset_index().
+INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_\d+__|index|level_0")
+LEVEL = re.compile(r"__index_level_\d+__")
 
 
 def polars() -> Any:
@@ -56,6 +58,8 @@ class Table:
         True if 3,14 is a number, as in files whose separator is a semicolon.
     blanks
         Texts of the file that were read as missing cells, such as NA, by column.
+    indexed
+        Names of columns that the file itself calls the index.
 
     Examples
     --------
@@ -71,6 +75,7 @@ class Table:
     lines: NDArray[np.int64] | None = None
     decimal_comma: bool = False
     blanks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    indexed: Sequence[str] = ()
     _index: tuple[str, ...] | None = field(default=None, repr=False)
     _rows: NDArray[np.int64] | None = field(default=None, repr=False)  # in the file, after `take`
     _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)
@@ -93,9 +98,7 @@ class Table:
         lines = None if self.lines is None else self.lines[rows]
         frame = self.frame[rows]
         in_file = rows if self._rows is None else self._rows[rows]
-        return Table(
-            self.source, frame, lines, self.decimal_comma, self.blanks, self.index, in_file
-        )
+        return replace(self, frame=frame, lines=lines, _index=self.index, _rows=in_file)
 
     def where(self, row: int) -> str:
         """Return the place of a row as text: its line in a CSV, else its index from 0."""
@@ -137,23 +140,30 @@ class Table:
         return f": it has {listed(self.names)}"
 
     def kind(self, name: str) -> str:
-        """Return the type of a column's cells: boolean, integer, number, text, date or empty.
+        """Return the type of a column's cells.
 
-        The cells of a CSV are numbers if all of them read as such, and none has leading zeros:
-        01234 and 007 are names.
+        It is boolean, integer, number, text, date, time (of the day), duration or empty. The cells
+        of a CSV are numbers if all of them read as such, and none has leading zeros: 01234 and 007
+        are names.
         """
         if name not in self._kinds:
             self._kinds[name] = self._kind(name)
         return self._kinds[name]
 
+    def tell_kinds(self) -> None:
+        """Tell the kinds of all columns of texts at once: one by one takes many times as long."""
+        self._tell([name for name in self.names if self.column(name).dtype == polars().String])
+
     def _kind(self, name: str) -> str:
         pl, column = polars(), self.column(name)
+        kinds = {pl.Null: "empty", pl.Boolean: "boolean", pl.Time: "time", pl.Duration: "duration"}
         if column.null_count() == len(column):
             return "empty"
         if column.dtype == pl.String:
-            return self._kind_of_texts(column)
-        if column.dtype == pl.Boolean:
-            return "boolean"
+            self._tell([name])
+            return self._kinds[name]
+        if column.dtype.base_type() in kinds:
+            return kinds[column.dtype.base_type()]
         if column.dtype.is_temporal():
             return "date"
         if column.dtype.is_numeric():
@@ -161,29 +171,53 @@ class Table:
         what = f" holds {column.dtype}, not numbers, booleans or texts. Leave it out (--drop)"
         raise self.refuse(name, what)
 
-    def _kind_of_texts(self, column: Any) -> str:
-        cells = column.unique()
-        text = polars().col("")
-        is_padded, is_integer, is_truth, is_date = (
-            cells.to_frame()
-            .select(
-                padded=text.str.contains(PADDED).any(),
-                integer=text.str.contains(INTEGER).all(),
-                truth=text.str.to_lowercase().is_in(TRUTHS).all(),
-                date=text.str.contains(DATE).all(),
-            )
-            .row(0)
+    def _tell(self, names: Sequence[str]) -> None:
+        """Tell the kinds of columns of texts."""
+        pl = polars()
+        cells = pl.all()
+        numbers = self._plain(cells).cast(pl.Float64, strict=False).is_not_null()
+        truths = cells.str.to_lowercase().is_in(list(TRUTHS))
+        others = []
+        for name, (is_empty, is_padded, is_integer, is_number) in self._passed(
+            names,
+            cells.is_null().all(),
+            cells.str.contains(PADDED).any(),
+            cells.str.contains(INTEGER).all(),
+            (numbers | cells.is_null()).all(),
+        ):
+            if is_number and not is_padded:
+                self._kinds[name] = "empty" if is_empty else "integer" if is_integer else "number"
+            else:
+                others.append((name, is_padded))
+        found = self._passed(
+            [name for name, _ in others],
+            cells.str.contains(DATE).all(),
+            truths.all(),
+            (truths | numbers | cells.is_null()).all(),
         )
-        if is_padded or self._parsed(cells).null_count() > cells.null_count():
-            return "date" if is_date else "text"
-        return "integer" if is_integer else "boolean" if is_truth else "number"
+        for (name, is_padded), (_, (is_date, is_truth, is_either)) in zip(
+            others, found, strict=True
+        ):
+            if is_either and not is_padded:
+                self._kinds[name] = "boolean" if is_truth else "number"
+            else:
+                self._kinds[name] = "date" if is_date else "text"
+
+    def _passed(self, names: Sequence[str], *tests: Any) -> Iterator[tuple[str, tuple[bool, ...]]]:
+        """Yield names and which tests, expressions of one boolean a column, their columns pass."""
+        frame = polars().DataFrame({str(i): self.column(name) for i, name in enumerate(names)})
+        if names:
+            passed = zip(*(frame.select(test).row(0) for test in tests), strict=True)
+            yield from zip(names, passed, strict=True)
+
+    def _plain(self, texts: Any) -> Any:
+        """Return texts, or an expression of them, with points for decimal commas."""
+        return texts.str.replace(DECIMAL_COMMA, "${1}.${2}") if self.decimal_comma else texts
 
     def _parsed(self, texts: Any) -> Any:
         """Convert texts to numbers, and to null where they are none. true is 1, false 0."""
         pl = polars()
-        if self.decimal_comma:
-            texts = texts.str.replace(DECIMAL_COMMA, "${1}.${2}")
-        numbers = texts.cast(pl.Float64, strict=False)
+        numbers = self._plain(texts).cast(pl.Float64, strict=False)
         if numbers.null_count() == texts.null_count():
             return numbers
         truths = texts.str.to_lowercase().replace_strict(
@@ -203,13 +237,7 @@ class Table:
         ValueError
             For a cell that is no number or is infinite. The message names the cell and its row.
         """
-        pl, column = polars(), self.column(name)
-        if column.dtype == pl.String:
-            values = self._parsed(column)
-        elif column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-            values = column.cast(pl.Float64)
-        else:
-            raise self.refuse(name, f" must hold numbers, got {column.dtype}")
+        column, values = self.column(name), self._values(name)
         if values.null_count() > column.null_count():
             good = (values.is_not_null() | column.is_null()).to_numpy()
             self.require(name, good, ", which is no number")
@@ -217,6 +245,15 @@ class Table:
         what = ", which is no finite number. Correct it, or leave it empty if it is unknown"
         self.require(name, ~np.isinf(array), what)
         return array
+
+    def _values(self, name: str) -> Any:
+        """Return a column as a Series of float64, which is null for cells that are no numbers."""
+        pl, column = polars(), self.column(name)
+        if column.dtype == pl.String:
+            return self._parsed(column)
+        if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+            return column.cast(pl.Float64)
+        raise self.refuse(name, f" must hold numbers, got {column.dtype}")
 
     def texts(self, name: str, numeric: bool = False) -> list[str | None]:
         """Return a column as texts: (n,). A missing cell is None, a number its shortest text.
@@ -226,17 +263,28 @@ class Table:
         name
             The column's name.
         numeric
-            Convert the cells to numbers first, so that 1, 1.0 and "1" become one text.
+            Convert cells that are numbers to them first, so that 1, 1.0 and "1" become one text.
         """
         column = self.column(name)
-        if column.dtype == polars().String and not numeric:
+        is_text = column.dtype == polars().String
+        if is_text and not numeric:
             return list(column)
-        integers = _integers(column).to_list()
-        numbers = self.numbers(name).tolist()
+        integers, numbers = _integers(column), self._values(name)
+        texts = column if is_text else [None] * len(column)
         return [
-            integer if integer is not None or math.isnan(number) else shortest(number)
-            for integer, number in zip(integers, numbers, strict=True)
+            text if number is None else integer if integer is not None else shortest(number)
+            for text, integer, number in zip(texts, integers, numbers, strict=True)
         ]
+
+    def constant(self, name: str) -> str:
+        """Return why a column of numbers tells nothing, all of which are one float64."""
+        first, *others = dict.fromkeys(self.texts(name, numeric=True))
+        if not others:
+            return f"is always {first}"
+        return (
+            f"holds integers, such as {first} and {others[0]}, that are all one number in float64 "
+            "(subtract one of them from all)"
+        )
 
     def found(
         self, name: str, texts: Iterable[str | None], numeric: bool = False
@@ -277,15 +325,38 @@ class Table:
         """Names of the columns that only number the rows, as pandas and R write them.
 
         Such a column holds different integers, in any order and with gaps, and has no name and
-        stands first, or has a name that pandas gives to a nameless index (`Unnamed: 0`,
-        `__index_level_0__`). The rows that `take` returns have the index of the whole table.
+        stands first, has a name that pandas gives to a nameless index (`Unnamed: 0`,
+        `__index_level_0__`, `index`, `level_0`), or is what a Parquet file calls its index. The
+        levels of a nameless index of several (`Unnamed: 0`, `Unnamed: 1`, ...;
+        `__index_level_0__`, ...) number the rows together. The rows that `take` returns have the
+        index of the whole table.
         """
         if self._index is not None:
             return self._index
-        candidates = [name for name in self.names if INDEX.fullmatch(name)]
+        candidates = [name for name in self.names if INDEX.fullmatch(name) or name in self.indexed]
         if self.names[:1] == [""]:
             candidates.insert(0, "")
-        return tuple(name for name in candidates if self._holds_different_integers(name))
+        found = [name for name in candidates if self._holds_different_integers(name)]
+        of_csv = takewhile(self._places.__contains__, (f"Unnamed: {k}" for k in count()))
+        for levels in (list(of_csv), [name for name in self.names if LEVEL.fullmatch(name)]):
+            if len(levels) > 1 and not {*levels} & {*found}:
+                found += self._whole_levels(levels)
+        return tuple(found)
+
+    def why_index(self, name: str) -> str:
+        """Return why a column of the index is no input."""
+        if not name or INDEX.fullmatch(name) or name not in self.indexed:
+            return "row numbers"
+        return "the index, of different integers (an input after df.reset_index())"
+
+    def _whole_levels(self, levels: list[str]) -> list[str]:
+        """Return the levels that hold integers, if all levels together differ in every row."""
+        columns = [self.column(name) for name in levels]
+        frame = polars().DataFrame({str(i): column for i, column in enumerate(columns)})
+        if not frame.is_unique().all():
+            return []
+        whole = [not _integers(column).null_count() for column in columns]
+        return [name for name, is_whole in zip(levels, whole, strict=True) if is_whole]
 
     def _holds_different_integers(self, name: str) -> bool:
         column = self.column(name)

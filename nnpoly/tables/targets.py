@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._described import Described
-from .columns import CLOSEST, NUMERIC, require_computable, require_sklearn
-from .table import Table, shortest
+from .columns import CLOSEST, NUMERIC, TEMPORAL, require_computable, require_sklearn
+from .table import TRUTHS, Table, shortest
 from .wording import listed
 
 TASKS = ("classification", "regression")
@@ -85,8 +85,10 @@ class Classes(Described):
 
     def encode(self, table: Table) -> NDArray[np.int64]:
         """Return the class index of each row: (n,)."""
-        is_text = isinstance(self.classes[0], str)
-        found = table.found(self.name, map(_text, self.classes), numeric=not is_text)
+        truths = _truths(self.classes)
+        is_text = not truths and isinstance(self.classes[0], str)
+        texts = truths.values() if truths else map(_text, self.classes)
+        found = table.found(self.name, texts, numeric=not is_text)
         what = f", which is none of the model's classes ({listed(self.classes)})"
         table.require(self.name, found >= 0, what)
         return found
@@ -105,10 +107,11 @@ def _kind(label: Any) -> type | None:
 def _labels(table: Table, name: str) -> list[Any]:
     """Return the labels of a column without missing cells as texts, booleans, integers or floats.
 
-    Those of a CSV are as they stand in the file: 1.0 and 1.10, also +1, are texts.
+    Those of a CSV are as they stand in the file: 1.0 and 1.10, also +1 and TRUE, are texts. But
+    True and TRUE in one column are the boolean.
     """
     kind, texts = table.kind(name), table.texts(name)
-    if kind not in NUMERIC:
+    if kind not in NUMERIC or _truths(texts):
         return texts
     if kind == "boolean":
         return [value == 1.0 for value in table.numbers(name).tolist()]
@@ -116,6 +119,18 @@ def _labels(table: Table, name: str) -> list[Any]:
         make: type = int if kind == "integer" else float
         return [make(text) for text in texts]
     return texts
+
+
+def _truths(labels: Iterable[Any]) -> dict[str, str]:
+    """Return the texts of the numbers that labels such as TRUE and FALSE stand for, or nothing.
+
+    Nothing too where one of both is written in several ways.
+    """
+    different = dict.fromkeys(labels)
+    if not all(isinstance(label, str) and label.lower() in TRUTHS for label in different):
+        return {}
+    truths = {label: shortest(TRUTHS[label.lower()]) for label in different}
+    return truths if len(set(truths.values())) == len(truths) else {}
 
 
 def _in_order(table: Table, name: str, labels: Sequence[Any]) -> list[Any]:
@@ -184,7 +199,7 @@ class Quantity(Described):
         y = table.numbers(name)
         require_computable(table, name, y)
         if (y == y[0]).all():
-            raise table.refuse(name, f" is always {y[0]:g}, so nothing is to be learnt")
+            raise table.refuse(name, f" {table.constant(name)}, so nothing is to be learnt")
         if y.max() - y.min() < CLOSEST:
             what = f" holds numbers that differ by less than {CLOSEST:g}. Write it in another unit"
             raise table.refuse(name, what)
@@ -233,8 +248,9 @@ def told_task(table: Table, name: str) -> str:
     other numbers are quantities.
     """
     kind = table.kind(name)
-    if kind == "date":
-        raise table.refuse(name, " holds dates, which cannot be predicted. Write it as a number")
+    if kind in TEMPORAL:
+        what = f" holds {kind}s, which cannot be predicted. Write it as a number"
+        raise table.refuse(name, what)
     row = table.slip(name) if kind == "text" else None
     if row is not None:
         what = ", but most of its cells are numbers. Correct it, or leave it empty if it is unknown"

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from .. import _checks, losses
 from .._described import construct, describe
 from ..backends import host
-from ..data.container import Arrays, as_path, checked_extra, named, read, to_json, typed, write
+from ..data.container import (
+    Arrays,
+    checked_extra,
+    named,
+    read,
+    target_path,
+    to_json,
+    typed,
+    write,
+)
 from ..losses import Loss
 from ..network import Network
 from ..network.files import ExtraFile, NetworkFile, network_of
@@ -176,12 +185,14 @@ def resume(calls: Calls, stepper: Stepper, history: History, path: Any, epochs: 
 
     Raises
     ------
+    OSError
+        If there is no file, and none could be written.
     ValueError
         If the file is of another network, optimiser, loss, list of callbacks or batches, or has
         more than `epochs` epochs. Nothing has changed then.
     """
     where, net = "Trainer.fit", stepper.network
-    if not as_path(where, path, "resume").exists():
+    if not target_path(where, path, "resume").exists():
         calls.continue_from(history.copy(), Position(len(history)), None)
         return
     saved = load(where, path, net.place.backend, net.device)

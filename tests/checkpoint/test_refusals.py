@@ -113,7 +113,10 @@ WRONG = {
     ("trainer", MLPClassifier.load): "got a trainer. Use nn.Trainer.load",
     ("regressor", MLPClassifier.load): "got a 'MLPRegressor'. Use the `load` of that class",
     ("classifier", MLPRegressor.load): "got a 'MLPClassifier'. Use the `load` of that class",
-    ("classifier", tables.load): "must have 3 inputs and 1 outputs by identity",
+    ("classifier", tables.load): "a 'MLPClassifier', which reads arrays and no tables' columns: "
+    "load it by nnpoly.estimators.MLPClassifier.load",
+    ("regressor", tables.load): "load it by nnpoly.estimators.MLPRegressor.load",
+    ("classes", MLPClassifier.load): "got a table's model. Use nnpoly.tables.load",
 }
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -393,3 +394,51 @@ def test_batches_of_a_source_are_resumed_by_their_number(tmp_path):
     with pytest.raises(ValueError, match="its steps_per_epoch is 4, and not 5"):
         fit(5)
     assert fit(4) == 12
+
+
+def impossible(folder: Path) -> dict[str, tuple[Any, type[Exception], str]]:
+    """Paths at which no checkpoint is and none can be written, by what they are."""
+    (folder / "file").write_text("")
+    (folder / "loop").symlink_to("loop")
+    (folder / "nowhere").symlink_to(folder / "none" / "run")
+    return {
+        "below a file": (folder / "file" / "run", OSError, "which is no folder. Make it first"),
+        "no folder": (folder / "none" / "run", OSError, "which is no folder. Make it first"),
+        "a folder": (folder, IsADirectoryError, "is a folder. Name a file in it"),
+        "a link to nowhere": (folder / "nowhere", OSError, "which is no folder. Make it first"),
+        "a link to itself": (folder / "loop", OSError, "loop"),
+        "NUL": (f"{folder}/a\0b", ValueError, "`resume` must be a path without NUL"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["below a file", "no folder", "a folder", "a link to nowhere", "a link to itself", "NUL"],
+)
+def test_a_resume_that_can_never_be_is_refused_before_any_work(what, tmp_path):
+    path, error, message = impossible(tmp_path)[what]
+    trainer = nn.Trainer(nn.MLP([2, 3, 2], seed=0))
+    before = trainer.network.w.copy()
+    with pytest.raises(error, match=re.escape(message)):
+        trainer.fit(np.eye(2), [0, 1], 3, resume=path)
+    assert np.array_equal(trainer.network.w, before)
+    assert len(trainer.history) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="may write anywhere")
+def test_a_resume_in_a_folder_that_is_read_only_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    trainer = nn.Trainer(nn.MLP([2, 3, 2], seed=0))
+    with pytest.raises(PermissionError, match=re.escape(f"Permission denied: '{tmp_path}")):
+        trainer.fit(np.eye(2), [0, 1], 3, resume=tmp_path / "run")
+    tmp_path.chmod(0o700)
+
+
+def test_a_first_run_may_begin_at_a_link_whose_file_is_to_be_written(tmp_path):
+    (tmp_path / "link").symlink_to("run")
+    for last in (1, 2):
+        trainer = nn.Trainer(nn.MLP([2, 3, 2], seed=0))
+        saved = [Checkpoint(tmp_path / "link")]
+        trainer.fit(np.eye(2), [0, 1], last, callbacks=saved, resume=tmp_path / "link")
+    assert (tmp_path / "run").is_file()
+    assert len(nn.Trainer.load(tmp_path / "run").history) == 2

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from commands import ended, started, status_of
 
@@ -131,6 +132,46 @@ def test_what_predictions_may_not_replace(shop, tmp_path, capsys, forbid):
         assert re.fullmatch(r"nnpoly predict: --output: [^\n]+\n", said)
         assert message in said
     assert ((shop / "t.csv").read_bytes(), (shop / "out" / MODEL).read_bytes()) == before
+
+
+def test_the_ending_tells_the_format_of_predictions(shop, expected, tmp_path):
+    assert predict(shop, tmp_path / "p.Parquet") == 0
+    found = pl.read_parquet(tmp_path / "p.Parquet")
+    assert found.write_csv() == expected
+    assert found.schema["probability of yes"] == pl.Float32
+    assert predict(shop, tmp_path / "p.tsv") == 0
+    assert (tmp_path / "p.tsv").read_text() == expected.replace(",", "\t")
+    assert predict(shop, tmp_path / "p.txt") == 0
+    assert (tmp_path / "p.txt").read_text() == expected
+
+
+@pytest.mark.parametrize("ending", [".xlsx", ".json", ".npz", ".csv.gz", ".FEATHER"])
+def test_endings_of_other_formats_are_refused(ending, shop, tmp_path, capsys, forbid):
+    from nnpoly.tables import TableModel
+
+    forbid(TableModel, "predict_encoded")
+    assert predict(shop, tmp_path / f"p{ending}") == 2
+    said = capsys.readouterr().err
+    assert "is not written: name a file that ends in .csv, .tsv or .parquet\n" in said
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "a\0b.csv", "--target", "y"],
+        ["train", "t.csv", "--target", "y", "--output", "a\0b"],
+        ["predict", "out", "a\0b.csv"],
+        ["predict", "out", "t.csv", "--output", "a\0b"],
+        ["evaluate", "a\0b", "t.csv"],
+        ["summary", "a\0b"],
+    ],
+)
+def test_a_path_with_nul_is_one_line(arguments, shop, monkeypatch, capsys):
+    monkeypatch.chdir(shop)
+    assert status_of(*arguments) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"nnpoly {arguments[0]}: [^\n]*without NUL, got 'a\\x00b[^\n]*\n", said)
 
 
 # nnpoly train: all or none
@@ -312,9 +353,11 @@ def test_a_reader_who_has_left_gets_no_message(arguments, shop):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no full device")
 def test_a_full_standard_output_is_one_line(shop):
-    line = "nnpoly summary: [Errno 28] No space left on device\n"
-    assert ended("summary", "out", folder=shop, streams="> /dev/full") == (1, "", line)
-    line = "nnpoly predict: [Errno 28] No space left on device\n"
+    line = "nnpoly {}: [Errno 28] No space left on device: 'standard output'\n"
+    for command in (["summary", "out"], ["predict", "out", "t.csv"]):
+        found = ended(*command, folder=shop, streams="> /dev/full")
+        assert found == (1, "", line.format(command[0]))
+    line = "nnpoly predict: [Errno 28] No space left on device: '/dev/full'\n"
     arguments = ["predict", "out", "t.csv", "--output", "/dev/full"]
     assert ended(*arguments, folder=shop) == (1, "", line)
 

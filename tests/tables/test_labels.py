@@ -102,7 +102,9 @@ TEXTS = [
     (["1e3", "2"], "number", ("2", "1e3")),
     (["0", "10", "9"], "integer", (0, 9, 10)),
     (["0.5", "-1.5"], "number", (-1.5, 0.5)),
-    (["True", "False"], "boolean", (False, True)),
+    (["True", "False"], "boolean", ("False", "True")),
+    (["TRUE", "FALSE"], "boolean", ("FALSE", "TRUE")),
+    (["true", "false"], "boolean", ("false", "true")),
 ]
 
 
@@ -182,3 +184,55 @@ def test_models_from_before_read_leading_zeros_as_they_did(tmp_path):
     assert Classes("v", (7.0, 42.0)).encode(table).tolist() == [0, 1] * 6
     numbers = Preprocessing(("v",), (0.0,), (), (0.0,), (1.0,), ())
     assert numbers.encode(table)[:, 0].tolist() == [7.0, 42.0] * 6
+
+
+# Booleans
+
+
+@pytest.mark.parametrize("labels", [["TRUE", "FALSE"], ["True", "False"], ["false", "true"]])
+def test_booleans_of_a_csv_are_predicted_as_they_are_written(labels, tmp_path):
+    table = csv_of(tmp_path, rows(labels, 60))
+    ready = tables.prepare(table, "v", "classification")
+    assert [label.lower() for label in ready.target.classes] == ["false", "true"]
+    model = tables.TableModel(nn.MLP([1, 2]), ready.inputs, ready.target)
+    model.save(tmp_path / "m")
+    found = tables.load(tmp_path / "m").predict(table)
+    assert set(found.values.tolist()) <= set(labels)
+    lines = found.frame().write_csv().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} <= set(labels)
+
+
+def test_booleans_may_be_written_otherwise_in_another_table(tmp_path):
+    target = Classes.fit(csv_of(tmp_path, rows(["TRUE", "FALSE"])), "v")
+    for other in (["true", "False"], ["1", "0"], ["1.0", "0"]):
+        assert target.encode(csv_of(tmp_path, rows(other))).tolist() == [1, 0] * 6
+    assert target.encode(table_of(v=[True, False])).tolist() == [1, 0]
+    assert target.encode(table_of(v=[1.0, 0.0])).tolist() == [1, 0]
+    assert Classes("v", (False, True)).encode(csv_of(tmp_path, rows(["TRUE", "x"][:1]))).all()
+    message = r"'v' has 'maybe' in line 3, which is none of the model's classes \('FALSE', 'TRUE'\)"
+    with pytest.raises(ValueError, match=message):
+        target.encode(csv_of(tmp_path, rows(["TRUE", "maybe"])))
+
+
+def test_booleans_that_are_written_in_several_ways_are_two_classes(tmp_path):
+    table = csv_of(tmp_path, rows(["True", "FALSE", "TRUE", "False"]))
+    target = Classes.fit(table, "v")
+    assert target.classes == (False, True)
+    assert target.encode(table).tolist() == [1, 0] * 6
+    assert Classes.fit(table_of(v=[True, False] * 4), "v").classes == (False, True)
+
+
+def test_a_text_is_none_of_the_classes_of_numbers(tmp_path):
+    message = r"'v' has 'many' in line 3, which is none of the model's classes \(0, 1\)"
+    with pytest.raises(ValueError, match=message):
+        Classes("v", (0, 1)).encode(csv_of(tmp_path, rows(["1", "many"])))
+
+
+def test_integers_that_are_one_float64_are_told(tmp_path):
+    table = csv_of(tmp_path, rows([str(2**53), str(2**53 + 1)]))
+    told = f"holds integers, such as {2**53} and {2**53 + 1}, that are all one number in float64"
+    assert Schema.of(table, "y", np.arange(12)).left_out["v"].startswith(f"it {told}")
+    with pytest.raises(ValueError, match=told):
+        tables.Quantity.fit(table, "v")
+    always = csv_of(tmp_path, rows([str(2**53 + 1)]))
+    assert Schema.of(always, "y", np.arange(12)).left_out == {"v": f"it is always {2**53 + 1}"}

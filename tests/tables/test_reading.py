@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import math
 import re
 import sys
@@ -140,6 +144,50 @@ def test_arrays_that_are_no_table(arrays, message, tmp_path):
     np.savez(tmp_path / "t.npz", **arrays)
     with pytest.raises(ValueError, match=re.escape(message)):
         tables.read(tmp_path / "t.npz")
+
+
+def parquet() -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}).write_parquet(file)
+    return file.getvalue()
+
+
+OTHER_FORMATS = {
+    "a Parquet file. Rename it to end in .parquet": parquet(),
+    "a ZIP archive, such as .npz and .xlsx files are. Rename an NPZ": b"PK\x03\x04...",
+    "packed by gzip. Unpack it first": gzip.compress(b"a,b\n1,2\n"),
+    "packed by bzip2. Unpack it first": bz2.compress(b"a,b\n1,2\n"),
+    "packed by xz. Unpack it first": lzma.compress(b"a,b\n1,2\n"),
+    "text in UTF-16. Save it as UTF-8": "a,b\n1,2\n".encode("utf-16"),
+    "an .xls workbook. Save the sheet as CSV": b"\xd0\xcf\x11\xe0\xa1\xb1",
+}
+
+
+@pytest.mark.parametrize("message", OTHER_FORMATS)
+@pytest.mark.parametrize("ending", [".csv", ".TSV"])
+def test_a_file_of_another_format_is_told(message, ending, tmp_path):
+    path = tmp_path / f"t{ending}"
+    path.write_bytes(OTHER_FORMATS[message])
+    with pytest.raises(ValueError, match=f"^{re.escape(f'read: {path} is {message}')}"):
+        tables.read(path)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "BZh", "ARROW1", "PK"])
+def test_names_by_which_other_formats_begin_are_names(name, tmp_path):
+    assert csv_of(tmp_path, f"{name},b\n1,2\n").names == [name, "b"]
+
+
+@pytest.mark.parametrize("first", ["# made by hand", "Sales of 2024", "# made, by hand"])
+def test_what_stands_above_the_names_is_told(first, tmp_path):
+    message = f"Its first line is {first.split(',')[0]!r}: remove what stands above the names."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        csv_of(tmp_path, f"{first}\na,b,c\n1,2,3\n")
+    assert csv_of(tmp_path, "#id,b\n1,2\n").names == ["#id", "b"]
+
+
+def test_a_path_with_nul_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"read: `path` must be a path without NUL, got 'a\\x00b"):
+        tables.read("a\0b.csv")
 
 
 def test_a_missing_column_is_answered_with_the_closest():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import pkgutil
@@ -53,7 +54,8 @@ def test_roles_of_columns():
 
 
 NUMBERED = [3, 40, 7, 0, -2, 11, 8, 95, 6, 1, 12, 30]  # integers, in no order and with gaps
-INDICES = ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"]
+INDICES = ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__", "__index_level_3__"]
+INDICES += ["index", "level_0"]  # of df.reset_index()
 
 
 def indexed(name: str, cells: Any, folder: Path, first: bool = True) -> Table:
@@ -105,6 +107,135 @@ def test_the_index_of_a_parquet_file_is_left_out(tmp_path):
     pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
     schema = Schema.of(tables.read(tmp_path / "t.parquet"), "y", range(12))
     assert schema.left_out == {"__index_level_0__": "row numbers"}
+
+
+@pytest.mark.parametrize("index", [NUMBERED, list("abcdefghijkl"), [1, 1, *range(2, 12)]])
+def test_a_named_index_of_a_parquet_file_is_left_out_if_it_is_of_different_integers(
+    index, tmp_path
+):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [i * i % 7 for i in range(12)], "y": [0, 1] * 6, "id": index})
+    frame.set_index("id").to_parquet(tmp_path / "indexed.parquet")
+    frame.to_parquet(tmp_path / "plain.parquet")
+    left_out = {"id": "the index, of different integers (an input after df.reset_index())"}
+    found = Schema.of(tables.read(tmp_path / "indexed.parquet"), "y", range(12))
+    assert found.left_out == (left_out if index is NUMBERED else {})
+    assert Schema.of(tables.read(tmp_path / "plain.parquet"), "y", range(12)).left_out == {}
+
+
+def levels(first: Any, names: Any) -> Any:
+    """A frame of 12 rows whose index has two levels: 0 to 5 in each of two parts."""
+    pandas = pytest.importorskip("pandas")
+    columns = {"x": [i * i % 7 for i in range(12)], "y": [0, 1] * 6}
+    index = pandas.MultiIndex.from_product([first, range(6)], names=names)
+    return pandas.DataFrame(columns, index)
+
+
+def test_the_levels_of_a_nameless_index_number_the_rows_together(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = levels([0, 1], [None, None])
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "nameless.csv")
+    pandas.read_csv(tmp_path / "nameless.csv").to_csv(tmp_path / "t.csv", index=False)
+    for name in ("t.parquet", "t.csv"):
+        table = tables.read(tmp_path / name)
+        schema = Schema.of(table.take(range(2, 12)), "y", range(8))
+        assert schema.numbers == ("x",)
+        assert list(schema.left_out.values()) == ["row numbers"] * 2
+    message = (
+        r"two columns '' \(columns 1 and 2\): name them, or .* df\.to_csv\(path, index=False\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        tables.read(tmp_path / "nameless.csv")
+
+
+def test_levels_of_texts_and_named_levels_stay_inputs(tmp_path):
+    levels(["a", "b"], [None, None]).to_parquet(tmp_path / "texts.parquet")
+    schema = Schema.of(tables.read(tmp_path / "texts.parquet"), "y", range(12))
+    assert schema.left_out == {"__index_level_1__": "row numbers"}
+    assert schema.categories == {"__index_level_0__": False}
+    levels([1, 2], ["country", "year"]).to_parquet(tmp_path / "named.parquet")
+    assert Schema.of(tables.read(tmp_path / "named.parquet"), "y", range(12)).left_out == {}
+
+
+def test_a_list_of_indices_that_is_damaged_names_none(tmp_path):
+    frame = pl.DataFrame({"id": NUMBERED, "y": [0, 1] * 6})
+    for text in ("{", "[]", '{"index_columns": 5}', '{"index_columns": [["id"], null]}'):
+        frame.write_parquet(tmp_path / "t.parquet", metadata={"pandas": text})
+        table = tables.read(tmp_path / "t.parquet")
+        assert (table.indexed, table.index) == ((), ())
+    frame.write_parquet(tmp_path / "t.parquet", metadata={"pandas": '{"index_columns": ["id"]}'})
+    assert tables.read(tmp_path / "t.parquet").index == ("id",)
+
+
+def test_a_table_of_the_target_alone_has_no_column_to_learn_from():
+    table = table_of(y=[0, 1] * 6)
+    message = r"no column to learn from\. It has the target alone: add columns\.$"
+    with pytest.raises(ValueError, match=message):
+        Preprocessing.fit(table, Schema.of(table, "y", range(12)))
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "hint"),
+    [
+        (datetime.timedelta(seconds=5), "duration", r"\(of seconds or days, say\)"),
+        (datetime.time(12, 30), "time", r"\(hours since midnight, say\)"),
+        (datetime.date(2024, 1, 31), "date", r"\(year, month,"),
+    ],
+)
+def test_columns_of_time_are_called_what_they_are(cell, kind, hint, tmp_path):
+    table = table_of(when=[cell] * 12, y=[0, 1] * 6)
+    assert table.kind("when") == kind
+    with pytest.raises(ValueError, match=rf"'when' has .* in row 0 .*, a {kind}\. .*{hint}"):
+        Schema.of(table, "y", range(12))
+    with pytest.raises(ValueError, match=rf"'when' holds {kind}s, which cannot be predicted"):
+        tables.told_task(table, "when")
+
+
+def test_telling_kinds_at_once_or_one_by_one_is_the_same(tmp_path):
+    cells = {
+        "integer": ["1", "+2", ""],
+        "number": ["1", "2.5", ""],
+        "also number": ["1", "true", ""],
+        "boolean": ["True", "false", ""],
+        "text": ["a", "1", ""],
+        "padded": ["01", "1", ""],
+        "date": ["2024-01-31", "2024-02-01", ""],
+        "padded date": ["01.02.2024", "1.2.2024", ""],
+        "empty": ["", "", ""],
+        "*": ["1", "x", "true"],
+        "": ["1", "2", "3"],
+    }
+    lines = [",".join(cells), *(",".join(row) for row in zip(*cells.values(), strict=True))]
+    one, all_ = (csv_of(tmp_path, "\n".join([*lines, ""]) + ",".join("z" * 11)) for _ in range(2))
+    one, all_ = one.take([0, 1, 2]), all_.take([0, 1, 2])
+    all_.tell_kinds()
+    assert [one.kind(name) for name in cells] == [all_.kind(name) for name in cells]
+    kinds = ["integer", "number", "number", "boolean", "text", "text", "date", "date"]
+    assert [one.kind(name) for name in cells] == [*kinds, "empty", "text", "integer"]
+
+
+def test_preparing_takes_a_time_in_proportion_to_the_columns(tmp_path):
+    """2,000 columns took three queries each to tell their kinds."""
+    names = [f"c{i}" for i in range(2000)]
+    rng = np.random.default_rng(0)
+    rows = [",".join(f"{x:.3f}" for x in row) for row in rng.normal(size=(30, len(names)))]
+    content = "\n".join(
+        [",".join([*names, "y"]), *(f"{row},{i % 2}" for i, row in enumerate(rows))]
+    )
+    table = csv_of(tmp_path, content)
+    selected: list[Any] = []
+    select = pl.DataFrame.select
+
+    def counted(frame: Any, *arguments: Any, **options: Any) -> Any:
+        selected.append(arguments)
+        return select(frame, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pl.DataFrame, "select", counted)
+        ready = tables.prepare(table, "y", "classification")
+    assert ready.inputs.names == tuple(names)
+    assert len(selected) < 100
 
 
 def test_an_index_is_dropped_predicted_or_a_category_where_that_is_asked_for(tmp_path):
