@@ -273,7 +273,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     **{
         f"X of dates, {name}": (
             lambda made=made: fit(x=made(np.stack([DATES, DATES], axis=1))),
-            "`X` must hold real numbers, got dtype [dD]atetime.* Turn dates into numbers first",
+            r"`X.* must hold real numbers, got dtype [dD]atetime.* Turn dates into numbers first",
         )
         for name, made in {
             "numpy": np.asarray,
