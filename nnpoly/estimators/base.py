@@ -133,7 +133,7 @@ class BaseMLP(Parameters):
         """Write the estimator to one safetensors file, which can hold no code; see `load`.
 
         It holds the network, the optimiser's moments, the history, the parameters (callbacks
-        apart), and the classes.
+        apart), the classes, and what a fit reports: losses, scores and counts.
         """
         check_is_fitted(self)
         files.save(self, path, self._learnt)
