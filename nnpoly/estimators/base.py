@@ -82,8 +82,15 @@ class BaseMLP(Parameters):
     @property
     def network_(self) -> Network:
         """The network."""
-        net: Network = self.trainer_.network
-        return net
+        return self._trained.network
+
+    @property
+    def _trained(self) -> Trainer:
+        """The trainer; an error that says so before any fit."""
+        if "trainer_" not in self.__dict__:
+            check_is_fitted(self)
+        trainer: Trainer = self.trainer_
+        return trainer
 
     @property
     def coefs_(self) -> list[host.HostArray]:
@@ -117,8 +124,7 @@ class BaseMLP(Parameters):
     @property
     def loss_curve_(self) -> list[float]:
         """The loss of every epoch."""
-        curve: list[float] = self.trainer_.history.loss
-        return curve
+        return self._trained.history.loss
 
     def _adopt(self, net: Network) -> None:
         """Make a network of given weights this estimator's own."""

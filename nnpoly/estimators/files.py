@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from .._described import construct, describe
@@ -96,7 +97,7 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
         if entry is not None:
             came = f"a {entry['class'][:40]!r}. Use the `load` of that class"
         raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}.")
-    values = typed(path, entry["learnt"], learnt)
+    values: Mapping[str, Any] = typed(path, entry["learnt"], learnt)
     saved = saved_in(where, path, header, arrays, backend, device)
     require_finite(path, saved.network)
     with named(path):

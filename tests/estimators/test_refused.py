@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import neural_network as theirs
+from sklearn.exceptions import NotFittedError
 
 import nnpoly as nn
 from nnpoly import estimators
@@ -468,3 +469,14 @@ def test_sparse_targets_of_scipy_are_dense_ones():
             warnings.simplefilter("ignore")  # of a column
             sparse, dense = (made().fit(X, form(y)) for form in (scipy.sparse.csr_array, np.array))
         assert np.array_equal(w(sparse), w(dense))
+
+
+FITTED = ["network_", "coefs_", "intercepts_", "n_layers_", "n_outputs_", "out_activation_"]
+
+
+@pytest.mark.parametrize("made", [classifier, regressor])
+def test_attributes_of_a_fit_say_that_there_was_none(made):
+    for name in (*FITTED, "loss_curve_"):
+        assert not hasattr(made(), name)
+        with pytest.raises(NotFittedError, match=r"instance is not fitted yet. Call 'fit'"):
+            getattr(made(), name)
