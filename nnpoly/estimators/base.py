@@ -296,13 +296,14 @@ class BaseMLP(Parameters):
         share = _checks.positive(where, "validation_fraction", share)
         strata = self._strata(where, targets)
         groups = 1 if strata is None else len(host.unique(strata))
-        held = math.ceil(share * n)
-        if held < max(2, groups) or n - held < groups:
-            each = "" if strata is None else f", and of each of the {groups} classes on both sides"
+        held, least = math.ceil(share * n), max(2, groups)
+        if held < least or n - held < groups:
+            why = "" if strata is None else f", as there are {groups} classes"
+            size = "small" if held < least else "large"
             raise ValueError(
-                f"{where}: `validation_fraction` must set aside at least two rows and leave some"
-                f"{each}, got {share:g} of {n} rows: the validation set is too small, or all there "
-                "is. Take another fraction or more rows, pass X_val and y_val, or set "
+                f"{where}: `validation_fraction` must set aside at least {least} rows and leave at "
+                f"least {groups}{why}, got {share:g} of {n} rows: the validation set is too {size}."
+                " Take another fraction or more rows, pass X_val and y_val, or set "
                 "early_stopping=False."
             )
         split: tuple[Any, Any] = train_test_split(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, TypeAlias
 
 from sklearn.base import BaseEstimator
@@ -97,6 +97,10 @@ def _learning_rate(where: str, name: str, value: Any) -> None:
 
 
 def _seed(where: str, name: str, value: Any) -> None:
+    if (
+        isinstance(value, Integral) and 0 <= int(value) < 2**32
+    ):  # of which no generator need be made
+        return
     try:
         check_random_state(value)
     except ValueError as error:

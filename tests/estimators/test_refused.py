@@ -240,7 +240,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one row": (
         lambda: stopped(MLPRegressor, 5, NUMBERS),
-        "MLPRegressor.fit: `validation_fraction` must set aside at least two .*of 5 rows",
+        "MLPRegressor.fit: `validation_fraction` must set aside at least 2 rows and leave at "
+        "least 1, got 0.1 of 5 rows: the validation set is too small",
     ),
     "a class of one row": (
         lambda: stopped(MLPClassifier, 60, ONE_ROW),
