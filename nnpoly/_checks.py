@@ -27,13 +27,19 @@ def number(
     A Python float, since a NumPy scalar would promote the arrays that it meets.
     """
     try:
-        result = math.nan if isinstance(value, str | bytes | bool) else float(value)
+        result = math.nan if _is_text_or_flag(value) else float(value)
     except (TypeError, ValueError):
         result = math.nan
     if not (low <= result <= high) or math.isinf(result):
         bounds = "finite" if math.isinf(low) and math.isinf(high) else f"in [{low:g}, {high:g}]"
         raise ValueError(f"{where}: `{name}` must be a number {bounds}, got {value!r}.")
     return result
+
+
+def _is_text_or_flag(value: Any) -> bool:
+    """Whether a value is a text or a truth value, NumPy's too, which float() takes."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return isinstance(value, str | bytes | bool) or kind == "b"
 
 
 def positive(where: str, name: str, value: Any) -> float:
@@ -59,7 +65,11 @@ def below_one(where: str, name: str, value: Any) -> float:
 
 def flag(where: str, name: str, value: Any) -> bool:
     """Return True or False, or 1 or 0, as a bool."""
-    if isinstance(value, str) or value not in (True, False):
+    try:
+        known = value in (True, False)
+    except ValueError:  # of an array, which is many
+        known = False
+    if not known:
         raise ValueError(f"{where}: `{name}` must be True or False, got {value!r}.")
     return bool(value)
 
@@ -95,6 +105,6 @@ def distinct(where: str, name: str, value: Any, kinds: type | tuple[type, ...]) 
 def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     known = sorted(options)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}.")
     return str(value)

@@ -215,10 +215,24 @@ def compute(
     y = registry.to_host(y)
     weights = None if sample_weight is None else registry.to_host(sample_weight)
     y = y[:, None] if y.ndim == 1 and output != "softmax" else y
-    return {
-        name: float(metric(y, f)) if callable(metric) else _named(metric, output, y, f, weights)
-        for name, metric in metrics.items()
-    }
+    found = {}
+    for name, metric in metrics.items():
+        if callable(metric):
+            found[name] = _number(name, metric(y, f))
+        else:
+            found[name] = _named(metric, output, y, f, weights)
+    return found
+
+
+def _number(name: str, value: Any) -> float:
+    """What a user's metric returned as a number; NaN and infinity are some."""
+    try:
+        if not isinstance(value, str):  # which float() would read
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    came = f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+    raise ValueError(f"metrics: `{name}` must return a number, got {came}.")
 
 
 def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:

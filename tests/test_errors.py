@@ -346,6 +346,10 @@ FIT_FAULTS = {
         "`callbacks` must be a list of callables",
     ),
     "callbacks": ({"callbacks": [None]}, "`callbacks` must be a list of callables", "got [None]."),
+    "a class": (
+        {"callbacks": [print, callbacks.EarlyStopping]},
+        "`callbacks[1]` must be an object, got the class EarlyStopping. Make one of it",
+    ),
     "None": ({"callbacks": None}, "`callbacks` must be a list of callables", "got None."),
 }
 

@@ -65,9 +65,9 @@ class Backend:
         """Whether `array` is an array of this library."""
         raise NotImplementedError
 
-    def is_dense(self, array: Array) -> bool:
-        """Whether an array of this library holds all its entries."""
-        return True
+    def lack(self, array: Array) -> str:
+        """The word for an array of this library that does not hold all its entries, or ""."""
+        return ""
 
     def device(self, device: Any) -> Any:
         """The library's device object for a user's `device`; None is the default device."""

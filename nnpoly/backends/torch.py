@@ -28,8 +28,10 @@ class Torch(Backend):
     def owns(self, array: Any) -> TypeGuard[Array]:
         return isinstance(array, torch.Tensor)
 
-    def is_dense(self, array: torch.Tensor) -> bool:
-        return array.layout is torch.strided
+    def lack(self, array: torch.Tensor) -> str:
+        if array.layout is not torch.strided:
+            return "sparse"
+        return "meta" if array.is_meta else ""
 
     def device(self, device: Any) -> Any:
         try:
@@ -47,6 +49,8 @@ class Torch(Backend):
         return torch.tensor(host.ascending(array), device=device)
 
     def to_host(self, array: torch.Tensor) -> host.HostArray:
+        if array.dtype is torch.bfloat16:  # which NumPy lacks, and float32 holds
+            array = array.float()
         return host.asarray(array.detach().cpu().numpy())
 
     def convert(self, array: torch.Tensor, dtype: str, device: Any) -> torch.Tensor:

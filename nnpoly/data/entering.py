@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard, cast
 
-from ..backends import host, registry
+from ..backends import Backend, host, registry
 from ..backends.steps import Batch
 from ..losses import Loss
 from ..primitives import Array
@@ -24,7 +24,7 @@ def features(
     ValueError
         For another shape, an empty batch, another backend's array or data that is not real.
     """
-    _require_dense(where, place, name, X)
+    require_whole(where, place.backend, name, X)
     fits = _is_of(place.reals, X)
     x: Array = host.in_order(X if fits else _entered(where, place, name, X, whole))
     if x.ndim != 2 or x.shape[1] != width or x.shape[0] == 0:
@@ -60,14 +60,19 @@ def _entered(where: str, place: Place, name: str, X: Any, whole: bool) -> Any:
     return place.real(where, name, given)
 
 
-def _require_dense(where: str, place: Place, name: str, data: Any) -> None:
-    """Refuse sparse arrays of the place's library."""
-    if not host.is_array(data) and place.backend.owns(data) and not place.backend.is_dense(data):
-        raise ValueError(
-            f"{where}: `{name}` must be dense on {place.backend.name}, got a sparse array. Pass "
-            f"{name}.to_dense(), or one of SciPy's sparse matrices, which become dense a batch at "
-            "a time."
+def require_whole(where: str, backend: Backend, name: str, data: Any) -> None:
+    """Refuse arrays of the backend's library that do not hold all their entries."""
+    if host.is_array(data) or not backend.owns(data) or not (lack := backend.lack(data)):
+        return
+    remedy = "Pass one that has values."
+    if lack == "sparse":
+        remedy = (
+            f"Pass {name}.to_dense(), or one of SciPy's sparse matrices, which become dense a "
+            "batch at a time."
         )
+    raise ValueError(
+        f"{where}: `{name}` must be dense on {backend.name}, got a {lack} array. {remedy}"
+    )
 
 
 def _is_of(kind: Kind, data: Any) -> TypeGuard[Array]:
@@ -100,7 +105,7 @@ def targets(
         For a wrong shape, a label out of range, or rows that are no probabilities.
     """
     n, K = shape
-    _require_dense(where, place, name, y)
+    require_whole(where, place.backend, name, y)
     fits = _is_of(place.indices, y) or _is_of(place.reals, y)
     given = host.in_order(y if fits else _own_or_hosts(where, place, name, y))
     if loss.labels == "classes" and given.ndim == 1:

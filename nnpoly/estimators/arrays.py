@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import host, registry
 from ..data import entering
-from ..data.frames import not_real
-from ..data.place import Place, plain
+from ..data.frames import is_frame, not_real
+from ..data.place import Place, on_host, plain
+from ..losses import Loss
+from ..network import Network
 from ..network.network import place_of
-
-_DATES = re.compile("datetime|date|timedelta|time|duration")  # the beginnings of dtypes' names
 
 
 class Samples(NamedTuple):
@@ -37,14 +38,18 @@ class Samples(NamedTuple):
         return Samples(X, targets[indices], None if weights is None else weights[indices])
 
 
-def hosted(array: Any) -> Any:
+def hosted(where: str, name: str, data: Any) -> Any:
     """An array of another backend as NumPy's; anything else as it is."""
-    return array if registry.of(array).name == "numpy" else registry.to_host(array)
+    backend = registry.of(data)
+    if backend.name == "numpy":
+        return data
+    entering.require_whole(where, backend, name, data)
+    return backend.to_host(data)
 
 
 def _plain(where: str, name: str, data: Any) -> Any:
     """The data as an array of the host, or as one of SciPy's sparse matrices where they are one."""
-    data = hosted(data)
+    data = hosted(where, name, data)
     return data if issparse(data) else plain(where, name, data)
 
 
@@ -64,21 +69,23 @@ def features(
         The argument's.
     """
     given, first = X, place is None
+    entering.require_whole(where, registry.of(X), name, X)
     if place is None:
         backend, device = _home(where, X, estimator.backend, estimator.device)
         if estimator.dtype is not None:
             place = place_of(where, backend, device, estimator.dtype)
     else:
         backend, device = place.backend, place.device
-    require_no_dates(where, X, name)
     stays = backend.name != "numpy" and registry.of(X) is backend
     if stays:
         _require_matrix(where, X, name)
     else:
         X = _plain(where, name, X)
-        X = _checked(estimator, X, None if place is None else place.dtype, name)
+        _require_plain_numbers(where, name, X)
+        X = _checked(estimator, where, X, None if place is None else place.dtype, name)
     place = place_of(where, backend, device, _floating(X)) if place is None else place
-    validate_data(estimator, given, reset=first, skip_check_array=True)  # names, and their number
+    with named(where, name):  # the columns' names, and their number
+        validate_data(estimator, given, reset=first, skip_check_array=True)
     if stays:
         X = entering.features(where, place, X, estimator.n_features_in_, name)
         entering.require_finite(where, place, X, name)
@@ -99,14 +106,22 @@ def _floating(X: Any) -> str:
     return name if name == "float64" else "float32"
 
 
-def require_no_dates(where: str, data: Any, name: str) -> None:
-    """Refuse dates and durations, which NumPy would turn into numbers: of arrays and of frames."""
-    dtypes = data.dtypes if hasattr(data, "dtypes") else [getattr(data, "dtype", "")]
-    for dtype in dtypes if hasattr(dtypes, "__iter__") else [dtypes]:
-        kind = _DATES.match(str(dtype).lower())
-        if kind:
-            remedy = "m" if kind[0] in ("timedelta", "duration") else "M"
-            raise ValueError(not_real(where, name, f"dtype {dtype}", remedy))
+@contextmanager
+def named(where: str, name: str) -> Iterator[None]:
+    """Put the entry and the argument before what scikit-learn's checks say."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}: `{name}`: {error}") from error
+
+
+def _require_plain_numbers(where: str, name: str, data: Any, kinds: str = "mMc") -> None:
+    """Refuse an array of dates or durations, which NumPy would turn into numbers, or complex."""
+    kind = getattr(getattr(data, "dtype", None), "kind", "")
+    if kind and kind in kinds:
+        known = " Complex data not supported." if kind == "c" else ""  # what its checks look for
+        raise ValueError(not_real(where, name, f"dtype {data.dtype}", kind) + known)
 
 
 def _require_matrix(where: str, X: Any, name: str) -> None:
@@ -118,10 +133,10 @@ def _require_matrix(where: str, X: Any, name: str) -> None:
         )
 
 
-def _checked(estimator: Any, X: Any, dtype: str | None, name: str) -> Any:
+def _checked(estimator: Any, where: str, X: Any, dtype: str | None, name: str) -> Any:
     """The host's X after scikit-learn's checks, which come after the conversion to a dtype."""
     dtypes = ["float64", "float32"] if dtype is None else [dtype]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), named(where, name):
         warnings.filterwarnings("ignore", "overflow encountered in cast")  # it is refused
         return check_array(
             X, accept_sparse="csr", dtype=dtypes, order="C", input_name=name, estimator=estimator
@@ -131,30 +146,35 @@ def _checked(estimator: Any, X: Any, dtype: str | None, name: str) -> Any:
 def targets(estimator: Any, where: str, X: Any, y: Any, name: str = "y") -> Any:
     """The targets of a checked X on the host, (n,) or (n, K), of any dtype."""
     if y is None:
-        validate_data(estimator, y=y)  # which says so
-    y = _plain(where, name, y)
+        with named(where, name):
+            validate_data(estimator, y=y)  # which says so
+    if is_frame(y) and y.shape[1] == 1:  # labels may be of any type, but only in a column
+        column = plain(where, name, y[next(iter(y.columns))])
+        y = column[:, None]  # which scikit-learn warns of
+    y = plain(where, name, hosted(where, name, y))
+    _require_plain_numbers(where, name, y, "c")
     _require_no_gaps(where, y, name)
-    y = check_array(
-        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name=name, estimator=estimator
-    )
-    check_consistent_length(X, y)
+    with named(where, name):
+        y = check_array(y, ensure_2d=False, dtype=None, input_name=name, estimator=estimator)
+        check_consistent_length(X, y)
     return y
 
 
 def _require_no_gaps(where: str, y: Any, name: str) -> None:
     """Refuse None, NaN and pandas' NA among labels, which cannot be sorted with them."""
-    given = host.asarray(None if hasattr(y, "toarray") else y)
+    with named(where, name):
+        given = host.asarray(y)
     if given.dtype.kind != "O" or given.ndim == 0:
         return
     for row, label in enumerate(given.tolist()):
-        if _is_missing(label):
+        if is_missing(label):
             raise ValueError(
                 f"{where}: `{name}` must have no missing values, got {label!r} in row {row}. Leave "
                 "out such rows, or give them a value of their own."
             )
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
     """Whether a label is None, or does not equal itself, or will not say, as pandas' NA."""
     try:
         return label is None or bool(label != label)
@@ -166,14 +186,37 @@ def sample_weights(where: str, name: str, weights: Any, n: int) -> Any:
     """The samples' weights as (n,) numbers >= 0 on the host; None stays None."""
     if weights is None:
         return None
-    if isinstance(weights, Number):
-        weights = [weights] * n
-    options = {"ensure_2d": False, "ensure_all_finite": False, "input_name": name}
-    weights = check_array(hosted(weights), dtype=["float64", "float32"], order="C", **options)
+    if isinstance(weights, str):
+        raise ValueError(
+            f"{where}: `{name}` must be None or {n} numbers, got {weights!r}. Weights of classes "
+            "are a parameter: MLPClassifier(class_weight='balanced')."
+        )
+    weights = [weights] * n if isinstance(weights, Number) else weights
+    weights = on_host(where, name, hosted(where, name, weights))
     require_weight(where, name, weights)
+    dtype = "float32" if weights.dtype == "float32" else "float64"
+    return entering.sample_weights(where, _host_place(dtype), weights, n, name)
+
+
+def _host_place(dtype: str) -> Place:
+    """The host's place of a dtype."""
     numpy = registry.get("numpy")
-    place = Place(numpy, numpy.device(None), str(weights.dtype))
-    return entering.sample_weights(where, place, weights, n, name)
+    return Place(numpy, numpy.device(None), dtype)
+
+
+def require_targets(where: str, name: str, net: Network, loss: Loss, targets: Any) -> None:
+    """Refuse targets on the host that are not of the network's shape, dtype and loss."""
+    shape, place = (len(targets), net.outputs), _host_place(net.dtype)
+    entering.targets(where, place, targets, loss, shape, name)
+
+
+def numbers(where: str, name: str, y: Any) -> Any:
+    """An array of real numbers of any dtype, objects and texts of numbers too, as floats."""
+    _require_plain_numbers(where, name, y)
+    try:
+        return y.astype("float64") if y.dtype.kind != "f" else y
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{not_real(where, name, f'dtype {y.dtype}')} ({error})") from error
 
 
 def require_weight(where: str, name: str, weights: Any, of: str = "") -> None:

@@ -20,11 +20,11 @@ from ..layers import Dense
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Optimizer
-from ..training import Trainer
+from ..training import NonFiniteLossError, Trainer
 from ..training.evaluation import forward
 from . import arrays, files, lbfgs
 from .arrays import Samples
-from .monitor import Monitor
+from .monitor import Monitor, diverged
 from .parameters import Parameters
 
 
@@ -37,13 +37,13 @@ class BaseMLP(Parameters):
         """Checked targets, (n,) or (n, K), of an array on the host."""
         raise NotImplementedError
 
-    def _set_classes(self, y: Any, classes: Any) -> None:
+    def _set_classes(self, where: str, y: Any, classes: Any) -> None:
         """Set `classes_`, which a regressor lacks, from the first y or the classes to come."""
 
     def _require_classes(self, where: str, classes: Any) -> None:
         """Refuse other classes to come than those of the first fit."""
 
-    def _loss_for(self, output: str | None) -> Loss:
+    def _loss_for(self, where: str, output: str | None) -> Loss:
         """The loss for a network of that output; None: for a new network."""
         raise NotImplementedError
 
@@ -51,12 +51,12 @@ class BaseMLP(Parameters):
         """The network's targets: (n,) class indices or (n, K)."""
         raise NotImplementedError
 
-    def _times_class_weights(self, y: Any, weights: Any) -> Any:
+    def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
         """The samples' weights times those of their classes; None: all are 1."""
         return weights
 
-    def _strata(self, targets: Any) -> Any:
-        """The groups that are in the validation share as in all data, or None."""
+    def _strata(self, where: str, targets: Any) -> Any:
+        """The groups that are in the validation share as in all data: (n,), or None."""
         return None
 
     def _score_outputs(self, f: Any, targets: Any, weights: Any) -> float:
@@ -82,8 +82,15 @@ class BaseMLP(Parameters):
     @property
     def network_(self) -> Network:
         """The network."""
-        net: Network = self.trainer_.network
-        return net
+        return self._trained.network
+
+    @property
+    def _trained(self) -> Trainer:
+        """The trainer; an error that says so before any fit."""
+        if "trainer_" not in self.__dict__:
+            check_is_fitted(self)
+        trainer: Trainer = self.trainer_
+        return trainer
 
     @property
     def coefs_(self) -> list[host.HostArray]:
@@ -117,12 +124,12 @@ class BaseMLP(Parameters):
     @property
     def loss_curve_(self) -> list[float]:
         """The loss of every epoch."""
-        curve: list[float] = self.trainer_.history.loss
-        return curve
+        return self._trained.history.loss
 
     def _adopt(self, net: Network) -> None:
         """Make a network of given weights this estimator's own."""
-        loss = losses.get(self._loss_for(net.output), net.output, type(self).__name__)
+        where = f"{type(self).__name__}.from_network"
+        loss = losses.get(self._loss_for(where, net.output), net.output, where)
         self.trainer_ = Trainer(net, loss=loss)
         self.n_features_in_, self.t_ = net.inputs, 0
 
@@ -132,7 +139,7 @@ class BaseMLP(Parameters):
         """Write the estimator to one safetensors file, which can hold no code; see `load`.
 
         It holds the network, the optimiser's moments, the history, the parameters (callbacks
-        apart), and the classes.
+        apart), the classes, and what a fit reports: losses, scores and counts.
         """
         check_is_fitted(self)
         files.save(self, path, self._learnt)
@@ -241,17 +248,20 @@ class BaseMLP(Parameters):
             self._require_fixed(where)
             self._require_classes(where, classes)
             net = self.network_
-            loss = losses.get(self._loss_for(net.output), net.output, where)
+            loss = losses.get(self._loss_for(where, net.output), net.output, where)
             targets = self._encode(where, y, "y", loss)
         else:
-            self._set_classes(y, classes)
-            loss = self._loss_for(None)
+            self._set_classes(where, y, classes)
+            loss = self._loss_for(where, None)
             targets = self._encode(where, y, "y", loss)
             net = self._new_network(where, place, targets, loss)
-        samples = Samples(X, targets, self._times_class_weights(y, weights))
+        arrays.require_targets(where, "y", net, loss, targets)
+        samples = Samples(X, targets, self._times_class_weights(where, y, weights))
         if held_out is not None:
             (X, y, weights), _ = self._checked(where, held_out, place, "_val")
-            return net, loss, samples, Samples(X, self._encode(where, y, "y_val", loss), weights)
+            targets = self._encode(where, y, "y_val", loss)
+            arrays.require_targets(where, "y_val", net, loss, targets)
+            return net, loss, samples, Samples(X, targets, weights)
         if self.early_stopping and not self._at_once:
             kept, held = self._split(where, targets, net.seed)
             shown = samples._replace(weights=weights).rows(place, held)
@@ -282,19 +292,24 @@ class BaseMLP(Parameters):
 
     def _split(self, where: str, targets: Any, seed: int) -> tuple[Any, Any]:
         """The rows to train on, and those to set aside."""
-        share = _checks.positive(where, "validation_fraction", self.validation_fraction)
-        kept, held = train_test_split(
-            host.arange(len(targets)),
-            test_size=_checks.below_one(where, "validation_fraction", share),
-            random_state=seed,
-            stratify=self._strata(targets),
-        )
-        if len(held) < 2:
+        n, share = len(targets), self.validation_fraction
+        share = _checks.positive(where, "validation_fraction", share)
+        strata = self._strata(where, targets)
+        groups = 1 if strata is None else len(host.unique(strata))
+        held, least = math.ceil(share * n), max(2, groups)
+        if held < least or n - held < groups:
+            why = "" if strata is None else f", as there are {groups} classes"
+            size = "small" if held < least else "large"
             raise ValueError(
-                f"{where}: The validation set is too small: {len(held)} sample. Increase "
-                "validation_fraction or the size of your dataset."
+                f"{where}: `validation_fraction` must set aside at least {least} rows and leave at "
+                f"least {groups}{why}, got {share:g} of {n} rows: the validation set is too {size}."
+                " Take another fraction or more rows, pass X_val and y_val, or set "
+                "early_stopping=False."
             )
-        return kept, held
+        split: tuple[Any, Any] = train_test_split(
+            host.arange(n), test_size=share, random_state=seed, stratify=strata
+        )
+        return split
 
     def _new_network(self, where: str, place: Place, targets: Any, loss: Loss) -> Network:
         """A new network; the attributes of the one before are gone."""
@@ -318,7 +333,7 @@ class BaseMLP(Parameters):
         now = self._architecture(where)
         self._fixed = getattr(self, "_fixed", now)  # a given network has none before its first fit
         for name, was in self._fixed.items():
-            if now[name] != was:
+            if not _alike(now[name], was):
                 raise ValueError(
                     f"{where}: `{name}` must stay {was!r} for a network that is trained on, got "
                     f"{now[name]!r}. Set warm_start=False, or make a new estimator."
@@ -363,6 +378,7 @@ class BaseMLP(Parameters):
         steps = self.trainer_.t if hasattr(self, "trainer_") else 0
         optimizer = self._optimizer(where, decay, n, size, self.t_, steps)
         trainer = self._trainer_of(net, loss, optimizer)
+        trainer.stepper.require_rows(where, size)
         self._reset_rate(trainer)
         monitor, before = self._monitor(shown, part), len(trainer.history)
         try:
@@ -377,6 +393,8 @@ class BaseMLP(Parameters):
                 shuffle=self.shuffle,
                 sample_weight=weights,
             )
+        except NonFiniteLossError as error:
+            raise diverged(where, error.found, "a smaller learning_rate_init") from error
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         monitor.restore_best(net)
@@ -441,6 +459,14 @@ class BaseMLP(Parameters):
         X, _ = arrays.features(self, where, X, self.network_.place)
         f = forward(self.network_, X, where)
         return registry.to_host(f) if registry.of(X).name == "numpy" else f
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two values of a parameter are equal; arrays, which are none, are not."""
+    try:
+        return bool(a == b)
+    except ValueError:
+        return False
 
 
 def _warn(message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
@@ -11,14 +11,29 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from .. import losses
+from .. import _checks, losses
 from ..backends import host, registry
 from ..losses import Loss
 from ..network import Network
 from . import files
-from .arrays import hosted
+from .arrays import hosted, is_missing, named
 from .base import BaseMLP
-from .parameters import named_loss
+from .parameters import CHECKS, Check, named_loss
+
+_ANEW = "Set warm_start=False, or make a new estimator."
+
+
+def _class_weight(where: str, name: str, value: Any) -> None:
+    """Refuse what gives no class a weight."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{where}: `{name}` must be None, 'balanced', or a dict of a weight for each class, "
+            f"got {value!r}."
+        )
+    for label, weight in value.items():
+        _checks.not_negative(where, f"{name}[{label!r}]", weight)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -84,6 +99,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     class_weight: Any = None
 
     _learnt = files.LearntOfClassifier
+    _rules: ClassVar[dict[str, Check]] = {
+        **CHECKS,
+        "label_smoothing": _checks.below_one,
+        "class_weight": _class_weight,
+    }
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -116,11 +136,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
         classes: all labels there will be, at the first call; None: those in y.
         """
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "MLPClassifier.partial_fit: `class_weight` 'balanced' needs all data at once. Pass "
-                "a weight by class instead."
-            )
         return self._fit("partial_fit", (X, y, sample_weight), classes=classes, part=True)
 
     def predict(self, X: Any) -> Any:
@@ -148,8 +163,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy of the predictions for X."""
-        guesses, weights = hosted(self.predict(X)), hosted(sample_weight)
-        return float(accuracy_score(hosted(y), guesses, sample_weight=weights))
+        where = "MLPClassifier.score"
+        guesses, y = hosted(where, "predictions", self.predict(X)), hosted(where, "y", y)
+        weights = hosted(where, "sample_weight", sample_weight)
+        return float(accuracy_score(y, guesses, sample_weight=weights))
 
     @property
     def _single(self) -> bool:
@@ -167,25 +184,34 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
-        check_classification_targets(y)
-        if type_of_target(y, input_name=name).startswith("multilabel"):
-            return y.toarray() if hasattr(y, "toarray") else y
-        return column_or_1d(y, warn=True)
+        with named(where, name):
+            check_classification_targets(y)
+            several = type_of_target(y, input_name=name).startswith("multilabel")
+            return y if several else column_or_1d(y, warn=True)
 
-    def _set_classes(self, y: Any, classes: Any) -> None:
+    def _check_parameters(self, where: str, part: bool) -> None:
+        super()._check_parameters(where, part)
+        if part and self.class_weight == "balanced":
+            raise ValueError(
+                f"{where}: `class_weight` 'balanced' needs all data at once. Pass a weight by "
+                "class instead."
+            )
+
+    def _set_classes(self, where: str, y: Any, classes: Any) -> None:
         self._multilabel = y.ndim == 2
         if self._multilabel:
             self.classes_ = host.arange(y.shape[1])
             return
-        self.classes_ = host.unique(y if classes is None else _listed(classes))
+        self.classes_ = host.unique(y) if classes is None else _listed(where, classes)
         if len(self.classes_) < 2:
+            name = "y" if classes is None else "classes"
             raise ValueError(
-                f"MLPClassifier: `y` must have at least two classes, got one class: "
+                f"{where}: `{name}` must have at least two classes, got one class: "
                 f"{self.classes_.tolist()[0]!r}."
             )
 
     def _require_classes(self, where: str, classes: Any) -> None:
-        given = self.classes_ if classes is None else host.unique(_listed(classes))
+        given = self.classes_ if classes is None else _listed(where, classes)
         if given.tolist() != self.classes_.tolist():
             raise ValueError(
                 f"{where}: `classes` must be those of the first call, {self.classes_.tolist()}, "
@@ -194,7 +220,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         if (y.ndim == 2) != self._multilabel:
-            raise ValueError(f"{where}: `{name}` must be labels of the same kind as at first.")
+            K = len(self.classes_)
+            wanted = f"(n, {K}), {K} labels of 0 and 1 a row" if self._multilabel else "(n,)"
+            raise ValueError(
+                f"{where}: `{name}` must have shape {wanted}, as the first y, got {y.shape}."
+                + ("" if name == "y_val" else f" {_ANEW}")
+            )
         if self._multilabel:
             return y.astype("float64")
         indices = host.index_of(y, self.classes_)
@@ -202,11 +233,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             unknown = y[indices < 0].tolist()[0]
             raise ValueError(
                 f"{where}: `{name}` must be among classes_ {self.classes_.tolist()}, got "
-                f"{unknown!r}. Name all classes at the first partial_fit."
+                f"{unknown!r}. {self._remedy(where, name)}"
             )
         return indices if loss.output == "softmax" else indices[:, None].astype("float64")
 
-    def _loss_for(self, output: str | None) -> Loss:
+    def _remedy(self, where: str, name: str) -> str:
+        """What to do about classes that were not there at first."""
+        if name != "y":
+            return "Leave out their rows."
+        if where.endswith(".partial_fit"):
+            return "Name all classes at the first partial_fit of a new estimator: classes=[...]."
+        return _ANEW
+
+    def _loss_for(self, where: str, output: str | None) -> Loss:
         if output is None:
             softmax = not self._multilabel and len(self.classes_) > 2
             output = "softmax" if softmax else "sigmoid"
@@ -215,30 +254,62 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return kind(self.label_smoothing)
         if self.label_smoothing:
             raise ValueError(
-                f"MLPClassifier: `label_smoothing` must be 0 with loss={self.loss!r}, got "
+                f"{where}: `label_smoothing` must be 0 with loss={self.loss!r}, got "
                 f"{self.label_smoothing!r}: it is of loss='log_loss'. A loss of `nn.losses` has "
                 "its own, where it has one: nn.losses.CrossEntropy(0.1)."
             )
         if isinstance(self.loss, Loss):
             return self.loss
         names = {"log_loss": "cross_entropy", "focal": "focal"}
-        return losses.get(named_loss("MLPClassifier", self.loss, names), output, "MLPClassifier")
+        return losses.get(named_loss(where, self.loss, names), output, where)
 
-    def _times_class_weights(self, y: Any, weights: Any) -> Any:
+    def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
         if self.class_weight is None:
             return weights
         if self._multilabel:
             raise ValueError(
-                "MLPClassifier: `class_weight` must be None where a sample has several labels; "
-                "pass sample_weight instead."
+                f"{where}: `class_weight` must be None where a sample has several labels; pass "
+                "sample_weight instead."
             )
-        options = {"classes": self.classes_, "y": y, "sample_weight": weights}
-        by_class = compute_class_weight(self.class_weight, **options)
-        of_classes = by_class[host.index_of(y, self.classes_)]
-        return of_classes if weights is None else of_classes * weights
+        by_class = self._weights_by_class(where, y, weights)
+        of_samples = by_class[host.index_of(y, self.classes_)]
+        weights = of_samples if weights is None else of_samples * weights
+        if not (host.all_finite(weights) and weights.any()):
+            raise ValueError(
+                f"{where}: `class_weight` must leave finite weights that are not all 0, got "
+                f"{self.class_weight!r}. Give a class that is in y a weight above 0."
+            )
+        return weights
 
-    def _strata(self, targets: Any) -> Any:
-        return None if self._multilabel else targets
+    def _weights_by_class(self, where: str, y: Any, weights: Any) -> host.HostArray:
+        """A weight for each of `classes_`: 1 where none is given."""
+        wanted, classes = self.class_weight, self.classes_.tolist()
+        if wanted == "balanced":  # over the classes that have any weight
+            y, weights = (y, None) if weights is None else (y[weights > 0], weights[weights > 0])
+            present = host.unique(y)
+            options = {"classes": present, "y": y, "sample_weight": weights}
+            found = compute_class_weight("balanced", **options)
+            wanted = dict(zip(present.tolist(), found.tolist(), strict=True))
+        strangers = [label for label in wanted if label not in classes]
+        if strangers and any(label not in wanted for label in classes):  # a slip, most likely
+            raise ValueError(
+                f"{where}: `class_weight` must name classes among {classes}, got {strangers[0]!r}."
+            )
+        return host.asarray([wanted.get(label, 1.0) for label in classes], "float64")
+
+    def _strata(self, where: str, targets: Any) -> Any:
+        if self._multilabel:
+            return None
+        groups = targets if targets.ndim == 1 else targets[:, 0].astype("int64")
+        for group in host.unique(groups).tolist():
+            if (groups == group).sum() < 2:
+                raise ValueError(
+                    f"{where}: `y` must have at least two rows of each class, since "
+                    f"`early_stopping` sets rows of each aside, got one of class "
+                    f"{self.classes_.tolist()[group]!r}. Leave it out, pass X_val and y_val, or "
+                    "set early_stopping=False."
+                )
+        return groups
 
     def _score_outputs(self, f: Any, targets: Any, weights: Any) -> float:
         if self.network_.output == "softmax":
@@ -248,6 +319,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return float(accuracy_score(targets, guesses, sample_weight=weights))
 
 
-def _listed(classes: Any) -> host.HostArray:
-    """Classes to come, which may be a set, as an array."""
-    return registry.to_host(classes if hasattr(classes, "shape") else list(classes))
+def _listed(where: str, classes: Any) -> host.HostArray:
+    """Classes to come, which may be a set, as an array of different ones, sorted."""
+    try:
+        labels = hosted(where, "classes", classes) if hasattr(classes, "shape") else list(classes)
+        texts = {isinstance(label, str) for label in labels}
+        array = registry.to_host(labels)
+        fits = len(texts) == 1 and not any(map(is_missing, array.ravel().tolist()))
+        fits = fits and not isinstance(classes, str)
+    except (TypeError, ValueError):  # no collection, or a ragged one
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{where}: `classes` must be a list of labels, all of them texts or all numbers and "
+            f"none missing, got {classes!r}."
+        )
+    return host.unique(array)

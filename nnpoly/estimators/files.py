@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from .._described import construct, describe
@@ -11,6 +12,9 @@ from ..network.files import ESTIMATOR, ExtraFile, content_of, require_finite
 from ..training import Trainer
 from ..training.files import saved_in, within
 from .parameters import FIXED
+
+# What a fit may leave at None; other attributes of early files are None where there were none.
+MAY_BE_NONE = ("best_loss_", "validation_scores_", "best_validation_score_")
 
 
 class ArrayEntry(TypedDict):
@@ -39,7 +43,10 @@ class Learnt(TypedDict):
     feature_names_in_: NotRequired[ArrayEntry | None]
     t_: int
     n_iter_: NotRequired[int | None]
+    loss_: NotRequired[float]
     best_loss_: NotRequired[float | None]
+    validation_scores_: NotRequired[list[float] | None]
+    best_validation_score_: NotRequired[float | None]
     _fixed: NotRequired[PairsEntry | None]
     _rate: NotRequired[TupleEntry | None]
     _waited: NotRequired[int | None]
@@ -61,7 +68,8 @@ def save(estimator: Any, path: Any, learnt: type[Learnt]) -> None:
     """Write a fitted estimator; `learnt` has its attributes that are to be kept."""
     where = f"{type(estimator).__name__}.save"
     given = {name: getattr(estimator, name) for name in _parameters(estimator)}
-    kept = {name: getattr(estimator, name, None) for name in learnt.__annotations__}
+    names = [name for name in learnt.__annotations__ if hasattr(estimator, name)]
+    kept = {name: getattr(estimator, name) for name in names}
     content = {
         "class": type(estimator).__name__,
         "parameters": {name: _described(where, name, value) for name, value in given.items()},
@@ -85,7 +93,7 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
     if entry is None or entry["class"] != kind.__name__:
         came, reader = content_of(file)
         raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}. Use {reader}.")
-    values = typed(path, entry["learnt"], learnt)
+    values: Mapping[str, Any] = typed(path, entry["learnt"], learnt)
     saved = saved_in(where, path, header, arrays, backend, device)
     require_finite(path, saved.network)
     with named(path):
@@ -95,8 +103,8 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
         given = {name: _constructed(path, value) for name, value in entry["parameters"].items()}
         made = kind(**given)
         for name in learnt.__annotations__:
-            if (value := values.get(name)) is not None:
-                setattr(made, name, _constructed(path, value))
+            if name in values and (values[name] is not None or name in MAY_BE_NONE):
+                setattr(made, name, _constructed(path, values[name]))
         _require_consistent(made, where, saved.network)
     made.trainer_ = Trainer.of_saved(path, saved)
     return made

@@ -9,9 +9,10 @@ from ..backends import host, registry
 from ..data import entering
 from ..losses import Loss
 from ..network import Network
-from ..training import History, NonFiniteLossError
+from ..training import History
 from ..training.progress import Progress
 from .arrays import Samples
+from .monitor import diverged
 
 
 def train(
@@ -58,10 +59,7 @@ def train(
     with Progress(limits["maxiter"], enabled=verbose) as bar:
         found = optimize.minimize(value_and_gradient, start, callback=iterated, **options)
     if not math.isfinite(found.fun):
-        raise NonFiniteLossError(
-            f"{where}: the loss became {found.fun} in iteration {found.nit} of lbfgs. The "
-            "estimator is as it was before. Try inputs and targets scaled to mean 0 and variance "
-            "1, or solver='adam'."
-        )
+        came = f"the loss became {found.fun} in iteration {found.nit} of lbfgs"
+        raise diverged(where, came, "solver='adam'")
     net.w = host.asarray(found.x, net.dtype)
     return found

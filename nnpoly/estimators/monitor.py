@@ -1,4 +1,4 @@
-"""The monitor: the callback that decides when an estimator's training ends."""
+"""The monitor: the callback that decides when an estimator's training ends, and bad ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import math
 from collections.abc import Callable
 
 from ..network import Network
-from ..training import History, Trainer
+from ..training import History, NonFiniteLossError, Trainer
+
+
+def diverged(where: str, found: str, remedy: str) -> NonFiniteLossError:
+    """The error of a training that ends in NaN or infinity.
+
+    found: what became so, and when.
+    """
+    return NonFiniteLossError(
+        f"{where}: {found}. The estimator is as it was before. Try inputs and targets scaled to "
+        f"mean 0 and variance 1, or {remedy}.",
+        found,
+    )
 
 
 class Monitor:

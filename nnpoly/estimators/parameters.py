@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar, TypeAlias
 
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 
 from .. import _checks, initializers, losses, optimizers
 from ..activations import Sigmoid
@@ -19,6 +22,7 @@ from ..losses import Loss
 from ..network import Network, regularised
 from ..optimizers import Optimizer
 from ..schedules import Schedule
+from ..training.calls import check_callbacks
 
 _ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
 _LEARNING_RATES = ("constant", "invscaling", "adaptive")
@@ -61,6 +65,108 @@ class SampleScaling(Schedule):
         return self.learning_rate / math.pow(samples + 1, self.power)
 
 
+# Checks of parameters
+
+
+def _activation(where: str, name: str, value: Any) -> Any:
+    """The activation of a name, scikit-learn's too."""
+    return activation_of(_ACTIVATIONS.get(value, value) if isinstance(value, str) else value, where)
+
+
+def _solver(where: str, name: str, value: Any) -> None:
+    if not isinstance(value, Optimizer):
+        _checks.choice(where, name, value, [*optimizers.BY_NAME, "lbfgs"])
+
+
+def _sizes(where: str, name: str, value: Any) -> list[int]:
+    """The widths of the hidden layers, of one number or of several."""
+    single = isinstance(value, str | bytes) or not getattr(value, "ndim", hasattr(value, "__len__"))
+    return [_checks.integer(where, name, m) for m in ([value] if single else value)]
+
+
+def _batch_size(where: str, name: str, value: Any) -> int | None:
+    """The rows of a batch; None where they are to be found."""
+    if isinstance(value, str) and value == "auto":
+        return None
+    return _checks.integer(where, name, value)
+
+
+def _learning_rate(where: str, name: str, value: Any) -> None:
+    if not isinstance(value, Schedule):
+        _checks.choice(where, name, value, _LEARNING_RATES)
+
+
+def _seed(where: str, name: str, value: Any) -> None:
+    if (
+        isinstance(value, Integral) and 0 <= int(value) < 2**32
+    ):  # of which no generator need be made
+        return
+    try:
+        check_random_state(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: `{name}` must be None, an integer in [0, 2**32 - 1] or a "
+            f"numpy.random.RandomState, got {value!r}."
+        ) from error
+
+
+def _verbosity(where: str, name: str, value: Any) -> None:
+    """True, False, or one of scikit-learn's degrees, all of which are True here."""
+    try:
+        _checks.flag(where, name, value)
+    except ValueError:
+        _checks.integer(where, name, value, 0)
+
+
+def _patience(where: str, name: str, value: Any) -> None:
+    if not (isinstance(value, Real) and value == math.inf):  # which is scikit-learn's "never"
+        _checks.integer(where, name, value)
+
+
+def _share(where: str, name: str, value: Any) -> None:
+    try:
+        _checks.below_one(where, name, value)
+    except ValueError as error:
+        raise ValueError(f"{error} It is a share of the rows: 0.1 sets a tenth aside.") from error
+
+
+def _callbacks(where: str, name: str, value: Any) -> None:
+    check_callbacks(where, value)
+
+
+Check: TypeAlias = Callable[[str, str, Any], Any]  # of the entry, the parameter's name, its value
+# Of all parameters but those that the network or the data decide. All are looked at, whether the
+# solver uses them or not, as scikit-learn does.
+CHECKS: dict[str, Check] = {
+    "hidden_layer_sizes": _sizes,
+    "activation": _activation,
+    "solver": _solver,
+    "alpha": _checks.not_negative,
+    "batch_size": _batch_size,
+    "learning_rate": _learning_rate,
+    "learning_rate_init": _checks.positive,
+    "power_t": _checks.not_negative,
+    "max_iter": _checks.integer,
+    "shuffle": _checks.flag,
+    "random_state": _seed,
+    "tol": _checks.not_negative,
+    "verbose": _verbosity,
+    "warm_start": _checks.flag,
+    "momentum": partial(_checks.number, low=0.0, high=1.0),
+    "nesterovs_momentum": _checks.flag,
+    "early_stopping": _checks.flag,
+    "validation_fraction": _share,
+    "beta_1": _checks.below_one,
+    "beta_2": _checks.below_one,
+    "epsilon": _checks.positive,
+    "n_iter_no_change": _patience,
+    "max_fun": _checks.integer,
+    "dropout": _checks.below_one,
+    "layer_norm": _checks.flag,
+    "callbacks": _callbacks,
+}
+
+
 @dataclass(eq=False, repr=False)
 class Parameters(BaseEstimator):  # type: ignore[misc]
     """The parameters that both estimators have, and the network and optimiser they describe."""
@@ -98,6 +204,8 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     device: Any = None
     dtype: Any = None
 
+    _rules: ClassVar[dict[str, Check]] = CHECKS
+
     @property
     def _at_once(self) -> bool:
         """Whether the solver takes all data at once, and no steps."""
@@ -105,21 +213,14 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     def _check_parameters(self, where: str, part: bool) -> None:
         """Refuse parameters that are out of range or do not go together."""
+        for name, check in self._rules.items():
+            check(where, name, getattr(self, name))
         if part and self._at_once:
             raise AttributeError(f"{where}: `solver` 'lbfgs' takes all data at once. Use 'adam'.")
         if part and self.early_stopping:
             raise ValueError(f"{where}: `early_stopping` must be False: one epoch is all there is.")
         if self._at_once:
             self._check_at_once(where)
-        _checks.not_negative(where, "alpha", self.alpha)
-        _checks.integer(where, "max_iter", self.max_iter)
-        _checks.not_negative(where, "tol", self.tol)
-        if self.n_iter_no_change != math.inf:  # which scikit-learn takes for "never"
-            _checks.integer(where, "n_iter_no_change", self.n_iter_no_change)
-        if not isinstance(self.callbacks, tuple | list):
-            raise ValueError(
-                f"{where}: `callbacks` must be a list of callables, got {self.callbacks!r}."
-            )
 
     def _check_at_once(self, where: str) -> None:
         """Refuse what needs steps or epochs."""
@@ -130,7 +231,6 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
                 f"{where}: `callbacks` are called after epochs, which 'lbfgs' has not, got "
                 f"{self.callbacks!r}. Set callbacks=(), or solver='adam'."
             )
-        _checks.integer(where, "max_fun", self.max_fun)
 
     @property
     def _rate_rule(self) -> Any:
@@ -142,10 +242,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     def _hidden(self, where: str) -> list[int]:
         """The widths of the hidden layers."""
-        hidden = self.hidden_layer_sizes
-        several = hasattr(hidden, "__len__") and not isinstance(hidden, str)
-        sizes = hidden if several else [hidden]
-        return [_checks.integer(where, "hidden_layer_sizes", m) for m in sizes]
+        return _sizes(where, "hidden_layer_sizes", self.hidden_layer_sizes)
 
     def _architecture(self, where: str) -> dict[str, Any]:
         """The parameters that a network has once and for all."""
@@ -156,7 +253,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         self, where: str, widths: Sequence[int], output: str, seed: int, place: Place
     ) -> Network:
         """A new network."""
-        sigma = activation_of(_ACTIVATIONS.get(self.activation, self.activation), where)
+        sigma = _activation(where, "activation", self.activation)
         like_scikit_learn = self.init is None
         net = regularised(
             widths,
@@ -178,9 +275,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     def _rows_of_a_batch(self, where: str, n: int) -> int:
         """The number of rows of a batch, where there are n rows."""
-        if isinstance(self.batch_size, str) and self.batch_size == "auto":
-            return min(200, n)
-        return min(_checks.integer(where, "batch_size", self.batch_size), n)
+        return min(_batch_size(where, "batch_size", self.batch_size) or 200, n)
 
     def _optimizer(
         self, where: str, weight_decay: float, n: int, size: int, samples: int, steps: int
@@ -198,17 +293,15 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         """
         if isinstance(self.solver, Optimizer):
             return self.solver
-        rate = self._rate_rule
-        if not isinstance(rate, Schedule):
-            name = _checks.choice(where, "learning_rate", rate, _LEARNING_RATES)
-            rate = _checks.positive(where, "learning_rate_init", self.learning_rate_init)
-            if name == "invscaling":
-                power = _checks.not_negative(where, "power_t", self.power_t)
-                rate = SampleScaling(rate, power, n, -(-n // size), samples, steps)
-        kind = optimizers.BY_NAME[_checks.choice(where, "solver", self.solver, optimizers.BY_NAME)]
+        rate, eta = self._rate_rule, float(self.learning_rate_init)
+        if rate == "invscaling":
+            rate = SampleScaling(eta, float(self.power_t), n, -(-n // size), samples, steps)
+        elif not isinstance(rate, Schedule):
+            rate = eta
+        kind = optimizers.BY_NAME[self.solver]
         options: dict[str, Any] = {} if kind.decoupled else {"weight_decay": weight_decay}
         if kind is optimizers.SGD:
-            options["momentum"] = self.momentum
+            options["momentum"] = _checks.below_one(where, "momentum", self.momentum)
             options["nesterov"] = bool(self.nesterovs_momentum and self.momentum)
         if hasattr(kind, "beta1") and hasattr(kind, "eps"):  # Adam and its relatives
             options["beta1"], options["beta2"] = self.beta_1, self.beta_2

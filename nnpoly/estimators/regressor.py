@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from .. import losses
 from ..losses import Loss
 from ..network import Network
-from .arrays import hosted, require_no_dates
+from .arrays import hosted, numbers
 from .base import BaseMLP
 from .parameters import named_loss
 
@@ -81,8 +81,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions for X."""
-        f, weights = hosted(self.predict(X)), hosted(sample_weight)
-        return float(r2_score(hosted(y), f, sample_weight=weights))
+        where = "MLPRegressor.score"
+        f, y = hosted(where, "predictions", self.predict(X)), hosted(where, "y", y)
+        return float(r2_score(y, f, sample_weight=hosted(where, "sample_weight", sample_weight)))
 
     def _require_network(self, where: str, net: Network) -> None:
         if net.output not in ("identity", "exp"):
@@ -91,17 +92,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        require_no_dates(where, y, name)
-        return y.astype("float64") if y.dtype.kind != "f" else y
+        return numbers(where, name, y)
 
     def _encode(self, where: str, y: Any, name: str, loss: Loss) -> Any:
         return y[:, None] if y.ndim == 1 else y
 
-    def _loss_for(self, output: str | None) -> Loss:
-        loss = named_loss("MLPRegressor", self.loss, _LOSSES)
+    def _loss_for(self, where: str, output: str | None) -> Loss:
+        loss = named_loss(where, self.loss, _LOSSES)
         loss = losses.BY_NAME[loss] if isinstance(loss, str) else loss
         output = "exp" if getattr(loss, "output", "") == "exp" else "identity"
-        return losses.get(loss, output, "MLPRegressor")
+        return losses.get(loss, output, where)
 
     def _score_outputs(self, f: Any, targets: Any, weights: Any) -> float:
         if not math.isfinite(float(f.sum())):

@@ -148,9 +148,15 @@ def _hook(callback: Any, name: str) -> Callable[..., Any]:
 
 
 def check_callbacks(where: str, callbacks: Any) -> None:
-    """Refuse anything but a list of callables."""
+    """Refuse anything but a list of callables, and classes, of which no object was made."""
     if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
         raise ValueError(
             f"{where}: `callbacks` must be a list of callables such as "
             f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
         )
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, type):
+            raise ValueError(
+                f"{where}: `callbacks[{i}]` must be an object, got the class {callback.__name__}. "
+                f"Make one of it: {callback.__name__}(...)."
+            )

@@ -95,7 +95,7 @@ class Ensemble:
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         epochs: int = 10,
         batch_size: int = 32,
         validation: tuple[Any, Any] | None = None,
@@ -128,6 +128,11 @@ class Ensemble:
             If every member that still trained has failed in the same epoch; `failures` has them.
         """
         where, first = "Ensemble.fit", self.trainers[0]
+        if y is None:
+            raise ValueError(
+                f"{where}: `y` is missing. Pass the targets, one for each row of X; sources of "
+                "batches are for Trainer.fit."
+            )
         epochs = _checks.integer(where, "epochs", epochs)
         batch_size = _checks.integer(where, "batch_size", batch_size)
         data = first.checked(where, X, y, sample_weight)

@@ -19,7 +19,17 @@ SECONDS = 0.05  # that epochs in one call may take: Ctrl-C loses as much
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A loss or parameter became NaN or infinite; the parameters are those before that epoch."""
+    """A loss or parameter became NaN or infinite; the parameters are those before that epoch.
+
+    Attributes
+    ----------
+    found
+        What became so, and when: "the loss became nan in epoch 3, step 1".
+    """
+
+    def __init__(self, message: str, found: str = "") -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class Loop:
@@ -191,15 +201,16 @@ def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float
         return
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
-            raise NonFiniteLossError(_not_finite("the loss", loss, epoch, step))
+            raise _not_finite("the loss", loss, epoch, step)
     # The last step shows in no loss of this epoch, so the parameters are looked at too.
     wrong = next(extreme for extreme in extremes if not math.isfinite(extreme))
-    raise NonFiniteLossError(_not_finite("a parameter", wrong, epoch, len(losses)))
+    raise _not_finite("a parameter", wrong, epoch, len(losses))
 
 
-def _not_finite(what: str, value: float, epoch: int, step: int) -> str:
-    return (
-        f"Trainer.fit: {what} became {value} in epoch {epoch}, step {step}. "
-        "The parameters are those from before this epoch. Try a smaller learning rate, "
-        "clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1."
+def _not_finite(what: str, value: float, epoch: int, step: int) -> NonFiniteLossError:
+    found = f"{what} became {value} in epoch {epoch}, step {step}"
+    return NonFiniteLossError(
+        f"Trainer.fit: {found}. The parameters are those from before this epoch. Try a smaller "
+        "learning rate, clip_norm=1.0 in the optimiser, or inputs scaled to mean 0 and variance 1.",
+        found,
     )

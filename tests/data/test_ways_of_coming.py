@@ -269,6 +269,9 @@ def test_sparse_tensors_are_refused():
             ) as caught:
                 entry(sparse)
             assert "SciPy's sparse" in str(caught.value)
+    for entry in (t.network, lambda x: t.step(x, y), lambda x: t.fit(x, y)):
+        with pytest.raises(ValueError, match=r"`(X|xb)` must be dense on torch, got a meta array"):
+            entry(x.to("meta"))
 
 
 def test_sparse_arrays_of_jax_are_refused():

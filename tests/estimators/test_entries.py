@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import scipy.sparse
 import torch
+from sklearn.exceptions import DataConversionWarning
 
 import nnpoly as nn
 from nnpoly.backends import registry
@@ -273,7 +274,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     **{
         f"X of dates, {name}": (
             lambda made=made: fit(x=made(np.stack([DATES, DATES], axis=1))),
-            "`X` must hold real numbers, got dtype [dD]atetime.* Turn dates into numbers first",
+            r"`X.* must hold real numbers, got dtype [dD]atetime.* Turn dates into numbers first",
         )
         for name, made in {
             "numpy": np.asarray,
@@ -372,3 +373,19 @@ def test_lbfgs_shows_its_progress(capsys):
     assert "epoch 3/3  loss " in said
     MLPRegressor(solver="lbfgs", **OPTIONS).fit(X, NUMBERS)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_frame_of_one_column_is_a_column(frame):
+    """As with scikit-learn, which warns of it; of texts, too."""
+    if frame == "arrow":
+        pytest.importorskip("pyarrow")
+    for labels in (Y, np.array(["no", "yes"])[Y]):
+        y = FRAMES[frame]({"target": labels})
+        with pytest.warns(DataConversionWarning, match="column-vector"):
+            model = MLPClassifier(**OPTIONS).fit(X, y)
+        assert np.array_equal(model.classes_, np.unique(labels))
+        assert np.array_equal(w(model), w(MLPClassifier(**OPTIONS).fit(X, labels)))
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        model = MLPRegressor(**OPTIONS).fit(X, FRAMES[frame]({"target": NUMBERS}))
+    assert np.array_equal(w(model), w(MLPRegressor(**OPTIONS).fit(X, NUMBERS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 import nnpoly as nn
+from nnpoly.data import container
 from nnpoly.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -87,3 +89,84 @@ def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(TypeError, match="`random_state` must be a number, a text"):
         attempt(MLPClassifier(random_state=np.random.RandomState(0), max_iter=1).fit(X, Y))
     assert not list(tmp_path.iterdir())
+
+
+REPORTED = (
+    "loss_",
+    "loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "n_iter_",
+    "t_",
+)
+FITS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "early stopping": {"early_stopping": True},
+    "X_val": {"X_val": True},
+    "lbfgs": {"solver": "lbfgs"},
+    "lbfgs with X_val": {"solver": "lbfgs", "X_val": True},
+}
+
+
+@pytest.mark.parametrize("way", FITS)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_what_a_fit_reports_comes_back(kind, way, tmp_path):
+    """Every public attribute that the fit has set, None too, and none that it has not."""
+    options = {**FITS[way]}
+    held_out = {"X_val": X, "y_val": Y} if options.pop("X_val", False) else {}
+    model = kind(max_iter=4, random_state=0, **options).fit(X, Y, **held_out)
+    model.save(tmp_path / "m")
+    again = kind.load(tmp_path / "m")
+    public = {name for name in vars(model) if name.endswith("_")}
+    assert public == {name for name in vars(again) if name.endswith("_")}
+    for name in REPORTED:
+        assert hasattr(again, name) == hasattr(model, name), name
+        assert getattr(again, name, ...) == getattr(model, name, ...), name
+
+
+def damaged(tmp_path: Path, change: Any) -> Path:
+    """Return a file of an estimator whose learnt attributes a function has changed."""
+    model = MLPClassifier(max_iter=2, early_stopping=True, random_state=0).fit(X, Y)
+    model.save(tmp_path / "m")
+    header, arrays = container.read(tmp_path / "m")
+    change(header["extra"]["estimator"]["learnt"])
+    header = {key: value for key, value in header.items() if key not in ("format", "version")}
+    container.write(tmp_path / "d", arrays, header)
+    return tmp_path / "d"
+
+
+def test_earlier_files_are_read(tmp_path):
+    """They have no reports of scores, and None for attributes that there were not."""
+
+    def change(learnt: dict[str, Any]) -> None:
+        for name in ("loss_", "validation_scores_", "best_validation_score_"):
+            del learnt[name]
+        learnt["feature_names_in_"] = None
+
+    model = MLPClassifier.load(damaged(tmp_path, change))
+    assert model.n_iter_ == 2
+    assert model.best_loss_ is None
+    for name in ("loss_", "validation_scores_", "feature_names_in_"):
+        assert not hasattr(model, name)
+    model.set_params(warm_start=True).fit(X, Y)
+    assert len(model.validation_scores_) == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"loss_": "low"},
+        {"loss_": None},
+        {"validation_scores_": 3.0},
+        {"validation_scores_": ["a"]},
+        {"best_validation_score_": [1.0]},
+    ],
+    ids=str,
+)
+def test_reports_of_another_type_are_refused(changed, tmp_path):
+    path = damaged(tmp_path, lambda learnt: learnt.update(changed))
+    with pytest.raises(
+        ValueError, match=f"{path} cannot be read: Expected .*{next(iter(changed))}"
+    ):
+        MLPClassifier.load(path)

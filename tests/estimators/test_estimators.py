@@ -531,7 +531,7 @@ BAD = {
     "callbacks": "`callbacks` must be a list of callables",
     "loss": "`loss` must be one of",
     "init": "`init` must be one of",
-    "dropout": "`rate` must be a number",
+    "dropout": "`dropout` must be a number",
     "dtype": "`dtype` must be one of",
     "backend": "`backend` must be one of",
 }

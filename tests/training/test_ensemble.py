@@ -270,6 +270,13 @@ def test_members_that_cannot_be_trained_together(make, message):
         ((X, CLASSES), {"validation": X}, "`validation` must be a pair"),
         ((X, CLASSES), {"callbacks": lambda trainer: 3}, "`callbacks` must be a list"),
         ((X, CLASSES), {"callbacks": [print]}, "`callbacks` must be a function"),
+        (
+            (X, CLASSES),
+            {"callbacks": lambda trainer: [nn.callbacks.EarlyStopping]},
+            "`callbacks[0]` must be an object, got the class EarlyStopping",
+        ),
+        ((X,), {}, "`y` is missing. Pass the targets, one for each row of X"),
+        ((lambda epoch: [(X, CLASSES)],), {}, "sources of batches are for Trainer.fit"),
     ],
 )
 def test_wrong_arguments_of_fit_are_refused_before_any_work(arguments, options, message):

@@ -183,6 +183,32 @@ def test_a_function_is_a_metric():
     assert history.metrics["errors"][-1] == errors(y, t.network(X)) > 0
 
 
+@pytest.mark.parametrize(
+    ("value", "came"),
+    [
+        (np.ones((40, 3)), r"an array of shape \(40, 3\)"),
+        (np.ones(2), r"an array of shape \(2,\)"),
+        (None, "None"),
+        ("0.5", "'0.5'"),
+        ({"a": 1}, "{'a': 1}"),
+        (1j, "1j"),
+    ],
+)
+def test_a_metric_that_gives_no_number_is_named(value, came):
+    def profit(y: Any, f: Any) -> Any:
+        return value
+
+    (X, y), t = data(), trainer()
+    before = t.network.w.copy()
+    message = f"metrics: `profit` must return a number, got {came}"
+    with pytest.raises(ValueError, match=message):
+        t.fit(X, y, 2, metrics=[profit])
+    with pytest.raises(ValueError, match=message):
+        nn.metrics.score(t.network, X, y, [profit])
+    assert np.array_equal(t.network.w, before)
+    assert len(t.history) == 0
+
+
 def test_a_missing_class_has_no_roc_auc():
     X, y = data(30)
     zeros = y == 0
