@@ -27,7 +27,7 @@ class NonFiniteLossError(ArithmeticError):
         What became so, and when: "the loss became nan in epoch 3, step 1".
     """
 
-    def __init__(self, message: str, found: str = "") -> None:
+    def __init__(self, message: str = "", found: str = "") -> None:
         super().__init__(message)
         self.found = found
 
