@@ -95,6 +95,33 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in);
 
+/* Normalisation of each column of x: (n, m), axis 0, or of each row, axis 1:
+ * x^ = (x - mean) * scale. mean, variance and scale: (m,) for axis 0, (n,) for axis 1.
+ *
+ * mean, variance (biased) and scale = 1 / sqrt(variance + eps) of x. variance may be NULL. */
+int nnpoly_moments(int dtype, const void *x, void *mean, void *variance, void *scale, int64_t n,
+                   int64_t m, int axis, double eps);
+
+/* out = gain x^ + shift. gain, shift: (m,); out: (n, m). */
+int nnpoly_normalise(int dtype, const void *x, const void *mean, const void *scale,
+                     const void *gain, const void *shift, void *out, int64_t n, int64_t m,
+                     int axis);
+
+/* dgain and dshift: (m,), the columns' sums of delta x^ and of delta. delta: (n, m), by
+ * gain x^ + shift. */
+int nnpoly_norm_gradients(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, void *dgain, void *dshift, int64_t n, int64_t m,
+                          int axis);
+
+/* out: (n, m), by x, where mean and scale are x's own. For rows, with d = delta gain:
+ * out = (d - mean of d - x^ mean of d x^) scale. For columns:
+ * out = (delta - dshift / n - x^ dgain / n) gain scale. */
+int nnpoly_row_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, const void *gain, void *out, int64_t n, int64_t m);
+int nnpoly_column_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                             const void *scale, const void *gain, const void *dgain,
+                             const void *dshift, void *out, int64_t n, int64_t m);
+
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
                     double a);
@@ -163,14 +190,40 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path);
 
-/* A plan: a training step of a chain of dense layers as one call, and many steps as one. Its bits
- * are those of the functions above, called one by one. A plan is used by one thread at a time. */
+/* A plan: a training step of a chain of layers as one call, and many steps as one. Its bits are
+ * those of the functions above, called one by one. A plan is used by one thread at a time.
+ *
+ * A layer computes pre from x, what the layer before it gave or the inputs; then post = sigma(pre),
+ * and in training the dropout of post. All but DENSE have as many outputs as inputs. The
+ * parameters, in the order in which they lie in the flat vector:
+ *
+ *   DENSE        pre = x W^T + b               W: (outputs, inputs), b: (outputs,)
+ *   ROW_NORM     pre = gain x^ + shift, axis 1 gain, shift: (outputs,)
+ *   COLUMN_NORM  the same, axis 0              gain, shift: (outputs,)
+ *   ADD          pre = x + post of layer `from`, which is below it, and of one ADD alone
+ *   COPY         pre = x
+ *
+ * The first layer is DENSE or COPY. A COLUMN_NORM has running means and variances, buffers of
+ * (outputs,) each: a step of more than one row moves them by `momentum` towards the batch's, and
+ * predictions are normalised by them. */
+enum nnpoly_kind {
+  NNPOLY_DENSE,
+  NNPOLY_ROW_NORM,
+  NNPOLY_COLUMN_NORM,
+  NNPOLY_ADD,
+  NNPOLY_COPY,
+  NNPOLY_KINDS /* how many there are */
+};
+
 struct nnpoly_layer {
+  int kind;
   int64_t inputs, outputs;
   int activation; /* of the last layer: NNPOLY_IDENTITY */
   double a;
-  double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale; 0 in the last */
+  double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale */
   int32_t path;   /* as there */
+  int from;       /* of an ADD, else not looked at */
+  double eps, momentum;
 };
 
 /* In the order of nnpoly/backends/codes.py. */
@@ -188,8 +241,6 @@ enum nnpoly_loss {
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
-  double dropout;                    /* of x: as a layer's */
-  int32_t path;
   int loss, rule, eps_inside;
   double loss_a;          /* a of nnpoly_element_loss */
   double label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
@@ -201,10 +252,11 @@ struct nnpoly_training {
   double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
-/* The vectors that training changes, flat (P,), W then b, layer by layer. As in nnpoly_update; g
- * receives the gradient; average may be NULL. */
+/* The vectors that training changes, flat (P,), layer by layer. As in nnpoly_update; g receives the
+ * gradient; average may be NULL. buffers: the mean and the variance of each COLUMN_NORM in turn. */
 struct nnpoly_state {
   void *w, *g, *m, *s, *peak, *average;
+  void *const *buffers;
 };
 
 /* The numbers that change from step to step: as in nnpoly_update, and the key as in
@@ -213,11 +265,11 @@ struct nnpoly_rates {
   double learning_rate, weight_m, weight_g, unbias_s, key;
 };
 
-/* f = the output of a chain of dense layers. w: the flat vector of its parameters, W then b, layer
- * by layer; x: (n, inputs); f: (n, outputs). output: an activation, which is applied to the last
- * layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
+/* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
+ * buffers: as in nnpoly_state; x: (n, inputs); f: (n, outputs). output: an activation, which is
+ * applied to the last layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *x, void *f, int64_t n, int output);
+                   const void *const *buffers, const void *x, void *f, int64_t n, int output);
 
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */

@@ -161,3 +161,23 @@ int nnpoly_run_dropout(const struct kernels *kernels, const struct dropped *drop
   const struct dropout_job job = {kernels, dropped, n};
   return nnpoly_run(dropout_part, &job, nnpoly_parts(n * dropped->m, PART_ELEMENTS), 0);
 }
+
+/* Normalisation */
+
+struct norm_job {
+  norm_kernel *kernel;
+  const struct norm *norm;
+  int64_t count;
+};
+
+static void norm_part(const void *argument, int index, int parts, void *scratch) {
+  const struct norm_job *job = argument;
+  const struct range r = nnpoly_cut(job->count, index, parts, STEP_ELEMENTS);
+  (void)scratch;
+  job->kernel(job->norm, r.start, r.stop);
+}
+
+int nnpoly_run_norm(norm_kernel *kernel, const struct norm *norm, int64_t count) {
+  const struct norm_job job = {kernel, norm, count};
+  return nnpoly_run(norm_part, &job, nnpoly_parts(norm->n * norm->m, PART_ELEMENTS), 0);
+}

@@ -8,62 +8,17 @@ normal number: JAX flushes what is below it. A copy has scale 0 and must be exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from case_table import CASES as CASES  # for those who compare with them
+from case_table import Arguments, Array, cases, exact, relative
+from case_table import Case as Case
 
 from nnpoly import activations, losses
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
 from nnpoly.backends.numpy.kernels import BLOCK
-
-UNITS = 8
-Array = np.ndarray
-Arguments = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of a primitive; an argument ``views`` holds the shapes of the views."""
-
-    primitive: str
-    name: str
-    arguments: Arguments
-    terms: int
-
-    def scales(self, arguments: Arguments, results: list[Array]) -> list[Array]:
-        """A scale for each result, from the arguments and results in float64."""
-        scale = SCALES[self.primitive](results, **arguments)
-        return scale if isinstance(scale, list) else [scale]
-
-
-CASES: dict[str, list[Case]] = {}
-SCALES: dict[str, Callable[..., Any]] = {}
-
-
-def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
-    """Register a generator of cases, which yields (name, terms, arguments)."""
-
-    def enter(generate: Callable[..., Iterator[tuple[str, int, Arguments]]]) -> None:
-        rng = np.random.default_rng(list(primitive.encode()))
-        SCALES[primitive] = scale
-        CASES[primitive] = [
-            Case(primitive, name, arguments, terms) for name, terms, arguments in generate(rng)
-        ]
-
-    return enter
-
-
-def exact(results: list[Array], **arguments: Any) -> list[float]:
-    """Scale 0: nothing is rounded."""
-    return [0.0] * len(results)
-
-
-def relative(results: list[Array], **arguments: Any) -> list[Array]:
-    """The magnitudes of the results."""
-    return [np.abs(result) for result in results]
-
 
 # Activations
 
@@ -216,6 +171,98 @@ def _dense_gradients(rng):
         name = name_of((n, m_in, m))
         yield name, n, arguments
         yield f"{name}-out", n, {**arguments, "out": {"W": np.ones((m, m_in)), "b": np.ones(m)}}
+
+
+# Normalisation
+
+
+def moments_scale(results, x, axis, eps):
+    _, variance, scale = results
+    size = np.abs(x) + np.mean(np.abs(x), axis=axis, keepdims=True)
+    of_variance = variance + np.mean(size**2, axis=axis, keepdims=True)
+    relative_error = of_variance / (variance + eps)
+    return [np.mean(np.abs(x), axis=axis, keepdims=True), of_variance, scale * relative_error]
+
+
+def norm_arguments(rng, n: int, m: int, axis: int) -> Arguments:
+    """Return delta, x, and mean and scale of x along an axis."""
+    delta, x = rng.standard_normal((n, m)), rng.standard_normal((n, m)) + 0.5
+    shape = (1, m) if axis == 0 else (n, 1)
+    mean, scale = 0.5 + 0.1 * rng.standard_normal(shape), rng.uniform(0.5, 1.5, shape)
+    return {"delta": delta, "x": x, "mean": mean, "scale": scale}
+
+
+def of_columns(rng, m: int, *names: str) -> Arguments:
+    return {name: rng.standard_normal(m) for name in names}
+
+
+def normal_size(x, mean, scale):
+    """The size of what x^ is the difference of."""
+    return (np.abs(x) + np.abs(mean)) * scale
+
+
+def normalise_scale(results, x, mean, scale, gain, shift):
+    return np.abs(gain) * normal_size(x, mean, scale) + np.abs(shift)
+
+
+def norm_gradients_scale(results, delta, x, mean, scale, out=None):
+    size = np.abs(delta)
+    return [np.sum(size * normal_size(x, mean, scale), axis=0), np.sum(size, axis=0)]
+
+
+def row_norm_delta_scale(results, delta, x, mean, scale, gain):
+    d, normal = np.abs(delta * gain), normal_size(x, mean, scale)
+    along = np.mean(d * normal, axis=1, keepdims=True)
+    return (d + np.mean(d, axis=1, keepdims=True) + normal * along) * scale
+
+
+def column_norm_delta_scale(results, delta, x, mean, scale, gain, dgain, dshift):
+    sums = np.abs(dshift) + normal_size(x, mean, scale) * np.abs(dgain)
+    return (np.abs(delta) + sums / len(x)) * np.abs(gain) * scale
+
+
+NORM_SHAPES = [(1, 3), (7, 1), (31, 17), (3, 65)]  # n, m
+
+
+@cases("moments", moments_scale)
+def _moments(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            x = rng.standard_normal((n, m)) + 0.5
+            yield f"{n}x{m}-{axis}", (n, m)[axis], {"x": x, "axis": axis, "eps": 1e-2}
+
+
+@cases("normalise", normalise_scale)
+def _normalise(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            given = norm_arguments(rng, n, m, axis)
+            del given["delta"]
+            yield f"{n}x{m}-{axis}", 1, given | of_columns(rng, m, "gain", "shift")
+
+
+@cases("norm_gradients", norm_gradients_scale)
+def _norm_gradients(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            given = norm_arguments(rng, n, m, axis)
+            yield f"{n}x{m}-{axis}", n, given
+            out = {"gain": np.ones(m), "shift": np.ones(m)}
+            yield f"{n}x{m}-{axis}-out", n, given | {"out": out}
+
+
+@cases("row_norm_delta", row_norm_delta_scale)
+def _row_norm_delta(rng):
+    for n, m in NORM_SHAPES:
+        given = norm_arguments(rng, n, m, 1)
+        yield f"{n}x{m}", m, given | of_columns(rng, m, "gain")
+
+
+@cases("column_norm_delta", column_norm_delta_scale)
+def _column_norm_delta(rng):
+    for n, m in NORM_SHAPES:
+        given = norm_arguments(rng, n, m, 0)
+        yield f"{n}x{m}", 1, given | of_columns(rng, m, "gain", "dgain", "dshift")
 
 
 @cases("dropout_scale", relative)

@@ -27,6 +27,12 @@ SCORES = [
     *((3, K) for K in (1, 2, 7, 8, 9, 15, 16, 17, 33, 1000)),
     *((700, 61), (4097, 9)),
 ]
+# Rows are taken LANES at a time, their sums have 16 lanes, and columns go by 4 vectors.
+NORMS = [
+    *((n, 5) for n in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 1000)),
+    *((3, m) for m in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129, 4097)),
+    *((130, 260), (301, 128)),
+]
 RULES = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "nadam", "amsgrad", "lion"]
 
 
@@ -79,6 +85,21 @@ def losses(rng: np.random.Generator) -> Iterator[Case]:
             yield case("element_loss", (repr(loss), n, K, n), n * K, arguments)
 
 
+def norms(rng: np.random.Generator) -> Iterator[Case]:
+    for n, m in NORMS:
+        given = [cases.norm_arguments(rng, n, m, axis) for axis in (0, 1)]
+        for axis in (0, 1):
+            arguments = {"x": given[axis]["x"], "axis": axis, "eps": 1e-3}
+            yield case("moments", (n, m, axis), (n, m)[axis], arguments)
+            yield case("norm_gradients", (n, m, axis), n, given[axis])
+            at = {name: given[axis][name] for name in ("x", "mean", "scale")}
+            affine = cases.of_columns(rng, m, "gain", "shift")
+            yield case("normalise", (n, m, axis), 1, at | affine)
+        yield case("row_norm_delta", (n, m), m, given[1] | cases.of_columns(rng, m, "gain"))
+        sums = cases.of_columns(rng, m, "gain", "dgain", "dshift")
+        yield case("column_norm_delta", (n, m), 1, given[0] | sums)
+
+
 def rest(rng: np.random.Generator) -> Iterator[Case]:
     for n, m in ((0, 3), (1, 1), (33, 17), (301, 128)):
         arguments = {"x": rng.random((n, m)), "rate": 0.3, "key": 5, "path": 7}
@@ -105,7 +126,7 @@ def edges() -> dict[str, list[Case]]:
     """Return all of them, by primitive."""
     rng = np.random.default_rng(3)
     found: dict[str, list[Case]] = {}
-    for generate in (products, element_by_element, losses, rest, updates):
+    for generate in (products, element_by_element, losses, norms, rest, updates):
         for one in generate(rng):
             found.setdefault(one.primitive, []).append(one)
     return found
