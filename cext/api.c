@@ -225,8 +225,9 @@ static int run_loss(int dtype, struct loss *loss, void *mean) {
   return status;
 }
 
-int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
-                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+static int softmax_loss(int dtype, int kind, double a, const void *scores, const int64_t *labels,
+                        const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                        int64_t K) {
   if (n < 1 || K < 1) return NNPOLY_SHAPE;
   if ((labels == NULL) == (rows == NULL)) return NNPOLY_NULL;
   CHECK(dtype, {INPUT, scores, n, K}, {INPUT | OPTIONAL, rows, n, K},
@@ -234,7 +235,8 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
   const int64_t words = 8 / size_of(dtype); /* of an int64, in elements */
   CHECK(dtype, {INPUT | OPTIONAL, labels, n, words}, {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
   if ((uintptr_t)labels % sizeof(int64_t) != 0) return NNPOLY_MISALIGNED;
-  struct loss job = {.kind = NNPOLY_CROSS_ENTROPY,
+  struct loss job = {.kind = kind,
+                     .a = a,
                      .scores = scores,
                      .y = rows,
                      .labels = labels,
@@ -245,9 +247,22 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
   return run_loss(dtype, &job, loss);
 }
 
+int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
+                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+  return softmax_loss(dtype, NNPOLY_CROSS_ENTROPY, 0, scores, labels, rows, weights, delta, loss, n,
+                      K);
+}
+
+int nnpoly_focal(int dtype, double gamma, const void *scores, const int64_t *labels,
+                 const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                 int64_t K) {
+  if (!(gamma >= 0)) return NNPOLY_RANGE;
+  return softmax_loss(dtype, NNPOLY_FOCAL, gamma, scores, labels, rows, weights, delta, loss, n, K);
+}
+
 int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
-  if (kind <= NNPOLY_CROSS_ENTROPY || kind >= NNPOLY_LOSSES) return NNPOLY_RANGE;
+  if (kind < 0 || kind >= NNPOLY_LOSSES || is_of_softmax(kind)) return NNPOLY_RANGE;
   if (n < 1) return NNPOLY_SHAPE;
   CHECK(dtype, {INPUT, scores, n, K}, {INPUT, y, n, K}, {INPUT | OPTIONAL, weights, n, 1},
         {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});

@@ -69,7 +69,7 @@ enum { MOST_CHUNKS = 64, CHUNK_STEP = 16 };
 
 struct loss {
   int kind;                    /* enum nnpoly_loss */
-  double a;                    /* as in nnpoly_element_loss */
+  double a;                    /* as in nnpoly_element_loss and nnpoly_focal */
   const void *scores;          /* (n, K) */
   const void *y;               /* (n, K), or NULL where labels are given */
   const int64_t *labels;       /* (n,) or NULL */
@@ -91,7 +91,12 @@ struct update {
   double ema;
 };
 
-static inline int wants_probabilities(int loss) { return loss <= NNPOLY_LOGISTIC; }
+static inline int is_of_softmax(int loss) {
+  return loss == NNPOLY_CROSS_ENTROPY || loss == NNPOLY_FOCAL;
+}
+static inline int wants_probabilities(int loss) {
+  return is_of_softmax(loss) || loss == NNPOLY_LOGISTIC || loss == NNPOLY_FOCAL_SIGMOID;
+}
 
 static inline int uses_m(int rule) {
   return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
@@ -140,7 +145,7 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 struct kernels {
   int tile_rows, tile_columns; /* of the register tile: where a product is best cut */
   size_t product_scratch;      /* bytes that `product` needs */
-  size_t row_scratch;          /* bytes a column that `softmax` and `cross_entropy` need */
+  size_t row_scratch;          /* bytes a column that `softmax` and the losses of it need */
   void (*product)(const struct product *, struct rect, void *scratch);
   void (*activate)(const void *pre, void *post, int64_t i0, int64_t i1, int activation, double a);
   void (*activation_delta)(const void *d_post, const void *read, void *out, int64_t i0, int64_t i1,
@@ -149,6 +154,7 @@ struct kernels {
                   void *scratch);
   /* Write delta, and return the rows' n times loss. */
   double (*cross_entropy)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
+  double (*focal)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
   double (*element_loss)(const struct loss *, int64_t row0, int64_t row1);
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1); /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);

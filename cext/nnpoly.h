@@ -142,6 +142,11 @@ int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K)
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
                          const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
+/* The same with the factor (1 - f_ik)^gamma before each log f_ik, gamma >= 0. */
+int nnpoly_focal(int dtype, double gamma, const void *scores, const int64_t *labels,
+                 const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                 int64_t K);
+
 /* loss[0] = 1/n sum_ik l(z, y) and delta = l'(z, y) / n. scores z, y, delta: (n, K). n must be
  * positive. l and its derivative l' by z are, with r = z - y:
  *
@@ -151,8 +156,10 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
  *   HUBER          l' (r - l' / 2)                          r, within -a..a
  *   QUANTILE       l' r                                     1 - a if r > 0, -a if r < 0, else 0
  *   POISSON        exp(z) - y - y (z - log y), 0 log 0 = 0  exp(z) - y
+ *   FOCAL_SIGMOID  LOGISTIC with the factor (1 - p)^a before each -log p, p: the probability of 0
+ * or of 1
  *
- * kind: enum nnpoly_loss without CROSS_ENTROPY. */
+ * kind: enum nnpoly_loss without CROSS_ENTROPY and FOCAL. */
 int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
                         const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
@@ -235,6 +242,8 @@ enum nnpoly_loss {
   NNPOLY_HUBER,
   NNPOLY_QUANTILE,
   NNPOLY_POISSON,
+  NNPOLY_FOCAL,
+  NNPOLY_FOCAL_SIGMOID,
   NNPOLY_LOSSES /* how many there are */
 };
 
@@ -242,9 +251,10 @@ struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
   int loss, rule, eps_inside;
-  double loss_a;          /* a of nnpoly_element_loss */
-  double label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
-                           * NNPOLY_LOGISTIC s / 2; must be 0 with losses of no probabilities */
+  double loss_a; /* a of nnpoly_element_loss, gamma of nnpoly_focal */
+  double
+      label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
+                        * losses of the sigmoid s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
@@ -281,8 +291,8 @@ int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch 
  * loss[0] is the loss before the step.
  *
  * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
- * no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a row
- * whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY); or is below 0 (POISSON). */
+ * no probability where the loss wants some: outside of 0..1, or, with losses of the softmax, in a
+ * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON). */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);

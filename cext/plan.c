@@ -198,7 +198,7 @@ static inline __attribute__((always_inline)) int rows_within(int dtype, int loss
     const double value = element(dtype, y, i);
     within &= (value >= lowest) & (value <= highest);
   }
-  for (int64_t i = 0; loss == NNPOLY_CROSS_ENTROPY && i < n; i++) {
+  for (int64_t i = 0; is_of_softmax(loss) && i < n; i++) {
     double sum = 0;
     for (int64_t k = 0; k < K; k++) sum += element(dtype, y, i * K + k);
     within &= fabs(sum - 1) < 1e-2;
@@ -219,7 +219,7 @@ int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *st
   const struct nnpoly_training *t = &plan->training;
   const int64_t P = plan->totals.parameters, K = outputs_of(plan, t->depth - 1);
   if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
-  if (labels != NULL && t->loss != NNPOLY_CROSS_ENTROPY) return NNPOLY_NULL;
+  if (labels != NULL && !is_of_softmax(t->loss)) return NNPOLY_NULL;
   if ((uintptr_t)labels % sizeof *labels != 0) return NNPOLY_MISALIGNED;
   CHECK(t->dtype, {OUTPUT, state->w, P, 1}, {OUTPUT, state->g, P, 1},
         {OUTPUT, state->m, uses_m(t->rule) ? P : 0, 1},

@@ -90,8 +90,12 @@ void nnpoly_loss_rows(const struct kernels *kernels, struct loss *loss, int64_t 
   for (int64_t row = row0; row < row1; row += loss->chunk_rows) {
     const int64_t stop = least(row + loss->chunk_rows, row1);
     double *sum = &loss->partial[row / loss->chunk_rows];
-    *sum = loss->kind == NNPOLY_CROSS_ENTROPY ? kernels->cross_entropy(loss, row, stop, scratch)
-                                              : kernels->element_loss(loss, row, stop);
+    if (loss->kind == NNPOLY_CROSS_ENTROPY)
+      *sum = kernels->cross_entropy(loss, row, stop, scratch);
+    else if (loss->kind == NNPOLY_FOCAL)
+      *sum = kernels->focal(loss, row, stop, scratch);
+    else
+      *sum = kernels->element_loss(loss, row, stop);
   }
 }
 

@@ -45,7 +45,7 @@ static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
                       .labels = batch->labels,
                       .weights = batch->weights,
                       .kept = 1.0 - smoothed,
-                      .added = t->loss == NNPOLY_LOGISTIC ? 0.5 * smoothed : smoothed / K,
+                      .added = is_of_softmax(t->loss) ? smoothed / K : 0.5 * smoothed,
                       .delta = plan->results[last].delta,
                       .n = batch->n,
                       .K = outputs_of(plan, last)};

@@ -56,6 +56,7 @@ const struct kernels TABLE = {
     .activation_delta = activation_delta,
     .softmax = softmax,
     .cross_entropy = cross_entropy,
+    .focal = focal,
     .element_loss = element_loss,
     .sum_of_squares = sum_of_squares,
     .scale = scale,

@@ -162,6 +162,20 @@ static double weight_of(const void *weights, int64_t row) {
   return weights != NULL ? get(weights, row) : 1;
 }
 
+/* -(1-p)^gamma log p, and its derivative by log p. */
+static double focal_term(double p, double gamma, double *slope) {
+  *slope = pow(1 - p, gamma) * (gamma * p * log(p) / (1 - p) - 1);
+  return -pow(1 - p, gamma) * log(p);
+}
+
+static double focal_sigmoid(double z, double y, double gamma, double *slope) {
+  const double f = 1 / (1 + exp(-z));
+  double up, down;
+  const double of_1 = focal_term(f, gamma, &up), of_0 = focal_term(1 - f, gamma, &down);
+  *slope = y * up * (1 - f) - (1 - y) * down * f;
+  return y * of_1 + (1 - y) * of_0;
+}
+
 /* The loss of one element, and its derivative by z. */
 static double element(int kind, double z, double y, double a, double *slope) {
   const double r = z - y, log_y = y > 0 ? log(y) : 0;
@@ -171,8 +185,32 @@ static double element(int kind, double z, double y, double a, double *slope) {
     case NNPOLY_ABSOLUTE: *slope = (r > 0) - (r < 0); return fabs(r);
     case NNPOLY_HUBER: *slope = fmax(-a, fmin(a, r)); return *slope * (r - *slope / 2);
     case NNPOLY_QUANTILE: *slope = r > 0 ? 1 - a : r < 0 ? -a : 0; return *slope * r;
+    case NNPOLY_FOCAL_SIGMOID: return focal_sigmoid(z, y, a, slope);
     default: *slope = exp(z) - y; return *slope - y * (z - log_y);
   }
+}
+
+/* Labels outside of 0..K-1 stand for a row of zeros. */
+static void focal_losses(int64_t n, int64_t K, const void *scores, const int64_t *labels,
+                         const void *weights) {
+  const double gamma = 2;
+  void *delta = room(n * K), *loss = room(1);
+  double want = 0;
+  ok("focal", nnpoly_focal(dtype, gamma, scores, labels, NULL, weights, delta, loss, n, K));
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t label = labels[i];
+    const double weight = weight_of(weights, i) / (double)n;
+    double total = 0, pull = 0;
+    for (int64_t k = 0; k < K; k++) total += exp(get(scores, i * K + k));
+    if (K > 1 && label >= 0 && label < K) /* with one class all is certain, and 0 */
+      want += weight * focal_term(exp(get(scores, i * K + label)) / total, gamma, &pull);
+    for (int64_t k = 0; k < K; k++) {
+      const double f = exp(get(scores, i * K + k)) / total;
+      near("focal delta", get(delta, i * K + k), weight * pull * ((label == k) - f), (double)K,
+           8 * weight);
+    }
+  }
+  near("focal", get(loss, 0), want, (double)(n * K), 8);
 }
 
 static void losses(int64_t n, int64_t K, int weighted) {
@@ -198,8 +236,10 @@ static void losses(int64_t n, int64_t K, int weighted) {
     }
   }
   near("loss", get(loss, 0), want, (double)(n * K), 0);
+  focal_losses(n, K, scores, labels, weights);
   ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, weights, delta, loss, n, K));
   for (int kind = NNPOLY_LOGISTIC; kind < NNPOLY_LOSSES; kind++) {
+    if (kind == NNPOLY_FOCAL) continue; /* of whole rows */
     const double a = 0.25;
     ok("element loss", nnpoly_element_loss(dtype, kind, a, scores, y, weights, delta, loss, n, K));
     want = 0;
@@ -415,7 +455,8 @@ static void refusals(int64_t n) {
   void *y = room(n * K), *loss = room(1);
   for (int kind = NNPOLY_CROSS_ENTROPY; kind < NNPOLY_LOSSES; kind++) {
     /* -1 is no count either, and 5 is one. */
-    const int wrong = kind <= NNPOLY_LOGISTIC ? 5 : kind == NNPOLY_POISSON ? 4 : 3;
+    const int of_probabilities = kind <= NNPOLY_LOGISTIC || kind >= NNPOLY_FOCAL;
+    const int wrong = of_probabilities ? 5 : kind == NNPOLY_POISSON ? 4 : 3;
     training.loss = kind;
     nnpoly_plan *plan = nnpoly_plan_new(&training);
     for (int i = 0; i < wrong; i++) {

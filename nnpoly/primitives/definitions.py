@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVarTuple, cast
 
 from .arrays import Array, Scalar
-from .table import ElementLoss, Elementwise, Ops, primitive
+from .table import ElementLoss, Elementwise, Ops, RowLoss, primitive
 
 # Layers
 
@@ -368,6 +368,24 @@ def element_loss(
     n = scores.shape[0]
     z, y, sample_weight = widened(ops, scores, y, sample_weight)
     losses, slopes = _weighted(sample_weight, *loss.elements(ops, z, y))
+    total, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
+    return total, delta
+
+
+@primitive()
+def row_loss(
+    ops: Ops, scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    """A loss of whole rows: 1/n sum_i l_i, and delta = dl_i/dscores / n.
+
+    scores: (n, K); y: class indices (n,) or rows (n, K); loss: l and its derivative; sample_weight:
+    (n,) or None.
+    """
+    n = scores.shape[0]
+    z, y, sample_weight = widened(ops, scores, y, sample_weight)
+    losses, slopes = loss.rows(ops, z, y)
+    if sample_weight is not None:
+        losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
     total, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
     return total, delta
 

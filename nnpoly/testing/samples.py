@@ -90,6 +90,12 @@ def _element_loss(rng: np.random.Generator) -> Samples:
     return found
 
 
+def _row_loss(rng: np.random.Generator) -> Samples:
+    """Return arguments of focal loss, of moderate scores."""
+    given = [(s, y, losses.Focal()) for s, y in _scores(rng, "c", "h")[:4]]
+    return _weighted(rng, given)
+
+
 def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
     """Return arguments of an optimiser's update with eps inside and outside the root."""
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
@@ -114,6 +120,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "logistic": lambda r: _weighted(r, _scores(r, "p")),
     "squared_error": lambda r: _weighted(r, _scores(r, "r")[:2]),
     "element_loss": _element_loss,
+    "row_loss": _row_loss,
     "gather": lambda r: [(r.normal(size=(40, 5)), r.integers(0, 40, 9))],
     "flatten": lambda r: [([r.normal(size=(3, 4)), r.normal(size=5)],)],
     "clip_norm": lambda r: [(*_vectors(r, "s"), limit) for limit in (0.5, 1e4)],

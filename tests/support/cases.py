@@ -15,6 +15,15 @@ import numpy as np
 from case_table import CASES as CASES  # for those who compare with them
 from case_table import Arguments, Array, cases, exact, relative
 from case_table import Case as Case
+from norms import (
+    column_norm_delta_scale,
+    moments_scale,
+    norm_arguments,
+    norm_gradients_scale,
+    normalise_scale,
+    of_columns,
+    row_norm_delta_scale,
+)
 
 from nnpoly import activations, losses
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
@@ -174,51 +183,6 @@ def _dense_gradients(rng):
 
 
 # Normalisation
-
-
-def moments_scale(results, x, axis, eps):
-    _, variance, scale = results
-    size = np.abs(x) + np.mean(np.abs(x), axis=axis, keepdims=True)
-    of_variance = variance + np.mean(size**2, axis=axis, keepdims=True)
-    relative_error = of_variance / (variance + eps)
-    return [np.mean(np.abs(x), axis=axis, keepdims=True), of_variance, scale * relative_error]
-
-
-def norm_arguments(rng, n: int, m: int, axis: int) -> Arguments:
-    """Return delta, x, and mean and scale of x along an axis."""
-    delta, x = rng.standard_normal((n, m)), rng.standard_normal((n, m)) + 0.5
-    shape = (1, m) if axis == 0 else (n, 1)
-    mean, scale = 0.5 + 0.1 * rng.standard_normal(shape), rng.uniform(0.5, 1.5, shape)
-    return {"delta": delta, "x": x, "mean": mean, "scale": scale}
-
-
-def of_columns(rng, m: int, *names: str) -> Arguments:
-    return {name: rng.standard_normal(m) for name in names}
-
-
-def normal_size(x, mean, scale):
-    """The size of what x^ is the difference of."""
-    return (np.abs(x) + np.abs(mean)) * scale
-
-
-def normalise_scale(results, x, mean, scale, gain, shift):
-    return np.abs(gain) * normal_size(x, mean, scale) + np.abs(shift)
-
-
-def norm_gradients_scale(results, delta, x, mean, scale, out=None):
-    size = np.abs(delta)
-    return [np.sum(size * normal_size(x, mean, scale), axis=0), np.sum(size, axis=0)]
-
-
-def row_norm_delta_scale(results, delta, x, mean, scale, gain):
-    d, normal = np.abs(delta * gain), normal_size(x, mean, scale)
-    along = np.mean(d * normal, axis=1, keepdims=True)
-    return (d + np.mean(d, axis=1, keepdims=True) + normal * along) * scale
-
-
-def column_norm_delta_scale(results, delta, x, mean, scale, gain, dgain, dshift):
-    sums = np.abs(dshift) + normal_size(x, mean, scale) * np.abs(dgain)
-    return (np.abs(delta) + sums / len(x)) * np.abs(gain) * scale
 
 
 NORM_SHAPES = [(1, 3), (7, 1), (31, 17), (3, 65)]  # n, m
@@ -391,11 +355,57 @@ ELEMENT_LOSSES = (
     losses.Huber(0.5),
     losses.Quantile(0.3),
     losses.Poisson(),
+    losses.Focal(2.0, "sigmoid"),
 )
+
+
+def focal_sizes(p, log_p, gamma, error):
+    """The sizes of (1-p)^gamma log p and of its derivative by log p, which is off by `error`."""
+    rest = 1.0 - p
+    log_rest = np.log(np.maximum(rest, 1e-300))
+    rounded = rest**gamma * (1.0 + gamma * np.abs(log_rest))
+    moved = gamma * rest ** (gamma - 1.0) * p * error
+    of_log = np.abs(log_p) + error
+    return of_log * (rounded + moved), (gamma + 1.0) * (rounded + moved + rest**gamma * error)
+
+
+def focal_sigmoid_scale(scores, y, gamma, sample_weight):
+    s, error = column(sample_weight) / len(scores), 1.0 + np.abs(scores)
+    log_f, log_rest = -np.logaddexp(0.0, -scores), -np.logaddexp(0.0, scores)
+    of_1, up = focal_sizes(np.exp(log_f), log_f, gamma, error)
+    of_0, down = focal_sizes(np.exp(log_rest), log_rest, gamma, error)
+    delta = y * up * np.exp(log_rest) + np.abs(1.0 - y) * down * np.exp(log_f)
+    return [np.sum(s * (y * of_1 + np.abs(1.0 - y) * of_0)), s * delta * error]
+
+
+def focal_softmax_scale(results, scores, y, loss, sample_weight=None):
+    s, rows, shifted = (
+        column(sample_weight) / len(scores),
+        as_rows(y, scores.shape[1]),
+        shift(scores),
+    )
+    log_total = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    log_f, error = shifted - log_total, 1.0 + np.abs(shifted) + log_total
+    size, pull = focal_sizes(np.exp(log_f), log_f, loss.gamma, error)
+    pull = rows * pull
+    delta = pull + np.exp(log_f) * error * np.sum(pull, axis=1, keepdims=True)
+    return [np.sum(s * rows * size), s * delta]
+
+
+@cases("row_loss", focal_softmax_scale)
+def _row_loss(rng):
+    for gamma in (1.0, 2.5):
+        for n, K in SCORES:
+            scores, labels = 2.0 * rng.standard_normal((n, K)), rng.integers(0, K, n)
+            for kind, y in (("labels", labels), ("rows", rng.dirichlet(np.ones(K), n))):
+                given = {"scores": scores, "y": y, "loss": losses.Focal(gamma)}
+                yield from with_and_without_weights(rng, f"{n}x{K}-{gamma}-{kind}", n * K, given)
 
 
 def element_loss_scale(results, scores, y, loss, sample_weight=None):
     """Of Poisson's the terms cancel; the others are products of a difference, which is exact."""
+    if isinstance(loss, losses.Focal):
+        return focal_sigmoid_scale(scores, y, loss.gamma, sample_weight)
     if not isinstance(loss, losses.Poisson):
         return [np.abs(result) for result in results]
     n, s, f = len(scores), column(sample_weight), np.exp(scores)
@@ -410,7 +420,9 @@ def _element_loss(rng):
         for n, K in SCORES:
             scores = rng.standard_normal((n, K))
             y = 1.0 * rng.poisson(1.0, (n, K)) if counts else rng.standard_normal((n, K))
-            if not counts:
+            if loss.labels == "probabilities":
+                y = rng.random((n, K))
+            elif not counts:
                 y[-1] = scores[-1]  # at the kink, where the slope is 0
             arguments = {"scores": scores, "y": y, "loss": loss}
             yield from with_and_without_weights(rng, f"{loss!r}-{n}x{K}", n * K, arguments)

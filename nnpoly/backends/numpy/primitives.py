@@ -12,8 +12,8 @@ import numpy as np
 
 from ..._core import ffi, lib
 from ...activations import Activation, Identity
-from ...primitives import ElementLoss, Ops, implements
-from ..codes import CODES, LOSSES, known, loss_parameter, parameter, read
+from ...primitives import ElementLoss, Ops, RowLoss, implements
+from ..codes import CODES, FOCAL, known, loss_code, loss_parameter, parameter, read
 from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
 from .core import INT64, check, dtype_code, floats, pointer, readable, writable
@@ -352,15 +352,35 @@ def _squared_error(
 def _accepts_element_loss(
     scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
 ) -> bool:
-    return type(loss) in LOSSES and _accepts_rows(scores, y, sample_weight)
+    return loss_code(loss) is not None and _accepts_rows(scores, y, sample_weight)
 
 
 @implements("element_loss", "numpy", guard=_accepts_element_loss)
 def _element_loss(
     ops: Ops, scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    codes = LOSSES[type(loss)], loss_parameter(loss)
-    return _element_loss_of(ops, scores, y, sample_weight, *codes)
+    code, a = loss_code(loss), loss_parameter(loss)
+    assert code is not None  # its guard has looked
+    return _element_loss_of(ops, scores, y, sample_weight, code, a)
+
+
+def _accepts_focal(
+    scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> bool:
+    if loss_code(loss) != FOCAL["softmax"]:
+        return False
+    accepts = _accepts_labels if y.ndim == 1 else _accepts_rows
+    return accepts(scores, y, sample_weight)
+
+
+@implements("row_loss", "numpy", guard=_accepts_focal)
+def _focal(
+    ops: Ops, scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    is_rows = y.ndim == 2
+    targets = (ffi.NULL, pointer(y)) if is_rows else (pointer("int64_t[]", y), ffi.NULL)
+    gamma = loss_parameter(loss)
+    return _loss(ops, lib.nnpoly_focal, scores, targets, sample_weight, gamma)
 
 
 # Data and the flat vector

@@ -16,7 +16,7 @@ from ..._core import ffi, lib
 from ...losses import Loss
 from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
-from ..codes import LOSSES, loss_parameter
+from ..codes import loss_code, loss_parameter
 from ..host import HostArray
 from ..steps import Batch, Request, Spec, State, Steps, Taken
 from .chains import Buffers, Table, reason_against, table_of
@@ -41,9 +41,9 @@ def steps(
 
 def _reason_against(spec: Spec) -> str:
     """Why no plan can take the steps; empty if one can."""
-    loss, optimizer = type(spec.loss), type(spec.optimizer)
-    if loss not in LOSSES:
-        return f"{loss.__name__} is not one of the C core's losses"
+    optimizer = type(spec.optimizer)
+    if loss_code(spec.loss) is None:
+        return f"{type(spec.loss).__name__} is not one of the C core's losses"
     if optimizer not in RULES:
         return f"{optimizer.__name__} is not one of the C core's optimisers"
     return reason_against(spec.chain, spec.scratch.gradient.dtype)
@@ -256,7 +256,7 @@ def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     training = ffi.new("struct nnpoly_training *")
     training.dtype = dtype_code(spec.scratch.gradient.dtype)
     training.depth, training.layers = table.depth, table.layers
-    training.loss, training.loss_a = LOSSES[type(loss)], loss_parameter(loss)
+    training.loss, training.loss_a = loss_code(loss), loss_parameter(loss)
     training.rule = rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))

@@ -98,6 +98,9 @@ every_loss = pytest.mark.parametrize(
         (nn.losses.Huber(0.3), "identity", ROWS),
         (nn.losses.Quantile(0.8), "identity", ROWS),
         (nn.losses.Poisson(), "exp", ROWS),
+        (nn.losses.Focal(), "softmax", CLASSES),
+        (nn.losses.Focal(0.5), "softmax", SHARES),
+        (nn.losses.Focal(1.5, "sigmoid"), "sigmoid", ROWS),
     ],
     ids=[
         "classes",
@@ -111,6 +114,9 @@ every_loss = pytest.mark.parametrize(
         "huber",
         "quantile",
         "poisson",
+        "focal",
+        "focal-rows",
+        "focal-sigmoid",
     ],
 )
 
