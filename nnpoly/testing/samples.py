@@ -75,7 +75,7 @@ def _scores(rng: np.random.Generator, *targets: str) -> Samples:
 
 def _weighted(rng: np.random.Generator, samples: Samples) -> Samples:
     """Return a loss's samples without and with sample weights, some of which are 0."""
-    weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, _ in samples]
+    weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, *_ in samples]
     return samples + [(*args, w) for args, w in zip(samples, weights, strict=True)]
 
 
