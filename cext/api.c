@@ -21,9 +21,7 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                             .N = m,
                             .K = m_in,
                             .bias = b,
-                            .post = post,
-                            .activation = activation,
-                            .a = a};
+                            .epilogue = {.activation = activation, .a = a, .post = post}};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 
@@ -40,9 +38,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
                             .M = n,
                             .N = m,
                             .K = m_next,
-                            .read = read,
-                            .activation = activation,
-                            .a = a};
+                            .epilogue = {.activation = activation, .a = a, .read = read}};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 
@@ -54,6 +50,105 @@ int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW
   const struct product p = {
       .form = GRADIENT, .A = delta, .B = x, .C = dW, .M = m, .N = m_in, .K = n, .sums = db};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
+}
+
+/* Normalisation */
+
+/* Of how many columns or rows there are moments. */
+static int64_t groups(int axis, int64_t n, int64_t m) { return axis == 0 ? m : n; }
+
+int nnpoly_moments(int dtype, const void *x, void *mean, void *variance, void *scale, int64_t n,
+                   int64_t m, int axis, double eps) {
+  if (axis != 0 && axis != 1) return NNPOLY_RANGE;
+  const int64_t count = groups(axis, n, m);
+  CHECK(dtype, {INPUT, x, n, m}, {OUTPUT, mean, count, 1}, {OUTPUT | OPTIONAL, variance, count, 1},
+        {OUTPUT, scale, count, 1});
+  const struct kernels *kernels = nnpoly_kernels(dtype);
+  const struct norm job = {.axis = axis,
+                           .n = n,
+                           .m = m,
+                           .eps = eps,
+                           .x = x,
+                           .mean = mean,
+                           .scale = scale,
+                           .variance = variance};
+  return nnpoly_run_norm(axis == 0 ? kernels->column_moments : kernels->row_moments, &job, count);
+}
+
+int nnpoly_normalise(int dtype, const void *x, const void *mean, const void *scale,
+                     const void *gain, const void *shift, void *out, int64_t n, int64_t m,
+                     int axis) {
+  if (axis != 0 && axis != 1) return NNPOLY_RANGE;
+  const int64_t count = groups(axis, n, m);
+  CHECK(dtype, {INPUT, x, n, m}, {INPUT, mean, count, 1}, {INPUT, scale, count, 1},
+        {INPUT, gain, m, 1}, {INPUT, shift, m, 1}, {OUTPUT, out, n, m});
+  const struct norm job = {.axis = axis,
+                           .n = n,
+                           .m = m,
+                           .x = x,
+                           .mean = (void *)mean, /* written by moments alone */
+                           .scale = (void *)scale,
+                           .gain = gain,
+                           .shift = shift,
+                           .C = out,
+                           .epilogue = {.activation = NNPOLY_IDENTITY, .post = out}};
+  return nnpoly_run_norm(nnpoly_kernels(dtype)->normalise, &job, n);
+}
+
+int nnpoly_norm_gradients(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, void *dgain, void *dshift, int64_t n, int64_t m,
+                          int axis) {
+  if (axis != 0 && axis != 1) return NNPOLY_RANGE;
+  const int64_t count = groups(axis, n, m);
+  CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, count, 1},
+        {INPUT, scale, count, 1}, {OUTPUT, dgain, m, 1}, {OUTPUT, dshift, m, 1});
+  const struct norm job = {.axis = axis,
+                           .n = n,
+                           .m = m,
+                           .x = x,
+                           .mean = (void *)mean,
+                           .scale = (void *)scale,
+                           .delta = delta,
+                           .dgain = dgain,
+                           .dshift = dshift};
+  return nnpoly_run_norm(nnpoly_kernels(dtype)->norm_gradients, &job, m);
+}
+
+int nnpoly_row_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, const void *gain, void *out, int64_t n, int64_t m) {
+  CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, n, 1}, {INPUT, scale, n, 1},
+        {INPUT, gain, m, 1}, {OUTPUT, out, n, m});
+  const struct norm job = {.axis = 1,
+                           .n = n,
+                           .m = m,
+                           .x = x,
+                           .mean = (void *)mean,
+                           .scale = (void *)scale,
+                           .gain = gain,
+                           .delta = delta,
+                           .C = out,
+                           .epilogue = {.activation = NNPOLY_IDENTITY}};
+  return nnpoly_run_norm(nnpoly_kernels(dtype)->row_delta, &job, n);
+}
+
+int nnpoly_column_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                             const void *scale, const void *gain, const void *dgain,
+                             const void *dshift, void *out, int64_t n, int64_t m) {
+  CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, m, 1}, {INPUT, scale, m, 1},
+        {INPUT, gain, m, 1}, {INPUT, dgain, m, 1}, {INPUT, dshift, m, 1}, {OUTPUT, out, n, m});
+  const struct norm job = {.axis = 0,
+                           .n = n,
+                           .m = m,
+                           .x = x,
+                           .mean = (void *)mean,
+                           .scale = (void *)scale,
+                           .gain = gain,
+                           .delta = delta,
+                           .dgain = (void *)dgain, /* written by norm_gradients alone */
+                           .dshift = (void *)dshift,
+                           .C = out,
+                           .epilogue = {.activation = NNPOLY_IDENTITY}};
+  return nnpoly_run_norm(nnpoly_kernels(dtype)->column_delta, &job, n);
 }
 
 /* Element by element */
@@ -130,8 +225,9 @@ static int run_loss(int dtype, struct loss *loss, void *mean) {
   return status;
 }
 
-int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
-                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+static int softmax_loss(int dtype, int kind, double a, const void *scores, const int64_t *labels,
+                        const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                        int64_t K) {
   if (n < 1 || K < 1) return NNPOLY_SHAPE;
   if ((labels == NULL) == (rows == NULL)) return NNPOLY_NULL;
   CHECK(dtype, {INPUT, scores, n, K}, {INPUT | OPTIONAL, rows, n, K},
@@ -139,7 +235,8 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
   const int64_t words = 8 / size_of(dtype); /* of an int64, in elements */
   CHECK(dtype, {INPUT | OPTIONAL, labels, n, words}, {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});
   if ((uintptr_t)labels % sizeof(int64_t) != 0) return NNPOLY_MISALIGNED;
-  struct loss job = {.kind = NNPOLY_CROSS_ENTROPY,
+  struct loss job = {.kind = kind,
+                     .a = a,
                      .scores = scores,
                      .y = rows,
                      .labels = labels,
@@ -150,9 +247,22 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
   return run_loss(dtype, &job, loss);
 }
 
+int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
+                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
+  return softmax_loss(dtype, NNPOLY_CROSS_ENTROPY, 0, scores, labels, rows, weights, delta, loss, n,
+                      K);
+}
+
+int nnpoly_focal(int dtype, double gamma, const void *scores, const int64_t *labels,
+                 const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                 int64_t K) {
+  if (!(gamma >= 0)) return NNPOLY_RANGE;
+  return softmax_loss(dtype, NNPOLY_FOCAL, gamma, scores, labels, rows, weights, delta, loss, n, K);
+}
+
 int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
                         const void *weights, void *delta, void *loss, int64_t n, int64_t K) {
-  if (kind <= NNPOLY_CROSS_ENTROPY || kind >= NNPOLY_LOSSES) return NNPOLY_RANGE;
+  if (kind < 0 || kind >= NNPOLY_LOSSES || is_of_softmax(kind)) return NNPOLY_RANGE;
   if (n < 1) return NNPOLY_SHAPE;
   CHECK(dtype, {INPUT, scores, n, K}, {INPUT, y, n, K}, {INPUT | OPTIONAL, weights, n, 1},
         {OUTPUT, delta, n, K}, {OUTPUT, loss, 1, 1});

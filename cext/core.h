@@ -10,8 +10,8 @@
 /* A matrix product C = A B, and the element-wise part that is applied to C while it is in the
  * cache. Its forms, as a layer names them (stored shapes; M, N, K are the product's):
  *
- *   FORWARD    C: pre (M, N) = x (M, K) W^T, W: (N, K); then pre += bias, post = sigma(pre)
- *   DELTA      C: out (M, N) = delta (M, K) W (K, N);   then out *= sigma'(read)
+ *   FORWARD    C: pre (M, N) = x (M, K) W^T, W: (N, K); then pre += bias, and the epilogue
+ *   DELTA      C: out (M, N) = delta (M, K) W (K, N);   then back through the epilogue
  *   GRADIENT   C: dW (M, N) = delta^T x, delta: (K, M), x: (K, N)
  */
 enum form { FORWARD, DELTA, GRADIENT };
@@ -24,20 +24,26 @@ struct dropout {
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
 
+/* What follows a layer's sums, element by element: post = sigma(pre), and the dropout of post. Back
+ * through it: d_post is added to, dropped alike, and times sigma'. Arrays as large as the sums'. */
+struct epilogue {
+  int activation;
+  double a;
+  struct dropout dropout; /* pre's place then has post before it, where pre is not read */
+  void *post;             /* forward */
+  const void *plus;       /* back: what else d_post is the sum of, or NULL */
+  const void *read;       /* back: what sigma' reads, or NULL for nothing */
+};
+
 struct product {
   enum form form;
   const void *A, *B;
   void *C; /* FORWARD: pre where it is kept, else post */
   int64_t M, N, K;
-  const void *bias; /* (N,), FORWARD */
-  void *post;       /* (M, N), FORWARD */
-  const void *read; /* (M, N) or NULL, DELTA */
-  void *sums;       /* (M,), GRADIENT: the columns' sums of delta */
-  int activation;
-  double a;
-  struct dropout dropout; /* of post, and then C has post before it where pre is not read; or of
-                           * delta W */
-  const int64_t *rows;    /* row i of x is stored at rows[i], and not at i; or NULL */
+  const void *bias;         /* (N,), FORWARD */
+  void *sums;               /* (M,), GRADIENT: the columns' sums of delta */
+  struct epilogue epilogue; /* FORWARD: its own; DELTA: of the layer that C is the delta of */
+  const int64_t *rows;      /* row i of x is stored at rows[i], and not at i; or NULL */
   /* GRADIENT: the update of each element once it is complete, or NULL. C and the sums are parts of
    * update->g, at these places. */
   const struct update *update;
@@ -63,7 +69,7 @@ enum { MOST_CHUNKS = 64, CHUNK_STEP = 16 };
 
 struct loss {
   int kind;                    /* enum nnpoly_loss */
-  double a;                    /* as in nnpoly_element_loss */
+  double a;                    /* as in nnpoly_element_loss and nnpoly_focal */
   const void *scores;          /* (n, K) */
   const void *y;               /* (n, K), or NULL where labels are given */
   const int64_t *labels;       /* (n,) or NULL */
@@ -85,19 +91,48 @@ struct update {
   double ema;
 };
 
-static inline int wants_probabilities(int loss) { return loss <= NNPOLY_LOGISTIC; }
+static inline int is_of_softmax(int loss) {
+  return loss == NNPOLY_CROSS_ENTROPY || loss == NNPOLY_FOCAL;
+}
+static inline int wants_probabilities(int loss) {
+  return is_of_softmax(loss) || loss == NNPOLY_LOGISTIC || loss == NNPOLY_FOCAL_SIGMOID;
+}
 
 static inline int uses_m(int rule) {
   return rule != NNPOLY_SGD && rule != NNPOLY_ADAGRAD && rule != NNPOLY_RMSPROP;
 }
 static inline int uses_s(int rule) { return rule >= NNPOLY_ADAGRAD && rule <= NNPOLY_AMSGRAD; }
 
-struct dropped {
-  const void *x;       /* (n, m), or NULL for ones */
-  const int64_t *rows; /* row i of x is stored at rows[i], and not at i; or NULL */
-  void *out;           /* (n, m) */
+struct dropped { /* factors alone */
+  void *out;     /* (n, m) */
   int64_t m;
   struct dropout dropout;
+};
+
+/* C = a + b and the epilogue: FORWARD; or DELTA, where C becomes the delta of the layer below. */
+struct sum {
+  enum form form;
+  const void *a;       /* (n, m); in place if C is a */
+  const int64_t *rows; /* row i of a is stored at rows[i], and not at i; or NULL */
+  const void *b;       /* (n, m) or NULL */
+  void *C;             /* (n, m) */
+  int64_t m;
+  struct epilogue epilogue;
+};
+
+/* x^ = (x - mean) * scale, of each column of x (axis 0) or each row (axis 1), and gain x^ + shift.
+ */
+struct norm {
+  int axis;
+  int64_t n, m;
+  double eps;
+  const void *x;                 /* (n, m) */
+  void *mean, *scale, *variance; /* of what is normalised: (m,) or (n,); variance may be NULL */
+  const void *gain, *shift;      /* (m,) */
+  const void *delta;             /* (n, m), by gain x^ + shift */
+  void *dgain, *dshift;          /* (m,) */
+  void *C;                  /* (n, m): forward as a product's; back, the delta of the layer below */
+  struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
 /* Sums over a vector add up chunks of this many elements, for the same reason. */
@@ -105,15 +140,12 @@ enum { CHUNK = 4096 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* predict.c: whether layers follow each other, with known activations. */
-int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
-
 /* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named.
  */
 struct kernels {
   int tile_rows, tile_columns; /* of the register tile: where a product is best cut */
   size_t product_scratch;      /* bytes that `product` needs */
-  size_t row_scratch;          /* bytes a column that `softmax` and `cross_entropy` need */
+  size_t row_scratch;          /* bytes a column that `softmax` and the losses of it need */
   void (*product)(const struct product *, struct rect, void *scratch);
   void (*activate)(const void *pre, void *post, int64_t i0, int64_t i1, int activation, double a);
   void (*activation_delta)(const void *d_post, const void *read, void *out, int64_t i0, int64_t i1,
@@ -122,12 +154,26 @@ struct kernels {
                   void *scratch);
   /* Write delta, and return the rows' n times loss. */
   double (*cross_entropy)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
+  double (*focal)(const struct loss *, int64_t row0, int64_t row1, void *scratch);
   double (*element_loss)(const struct loss *, int64_t row0, int64_t row1);
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1); /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
   void (*dropout)(const struct dropped *, int64_t row0, int64_t row1);
+  void (*add)(const struct sum *, int64_t row0, int64_t row1);
+  /* mean, variance, scale */
+  void (*row_moments)(const struct norm *, int64_t row0, int64_t row1);
+  void (*column_moments)(const struct norm *, int64_t column0, int64_t column1);
+  void (*inverse_roots)(const void *variance, void *out, int64_t count, double eps);
+  void (*move_towards)(void *running, const void *batch, int64_t i0, int64_t i1, double step);
+  /* C from x */
+  void (*normalise)(const struct norm *, int64_t row0, int64_t row1);
+  /* C from delta: axis 1; axis 0, which reads dgain and dshift */
+  void (*row_delta)(const struct norm *, int64_t row0, int64_t row1);
+  void (*column_delta)(const struct norm *, int64_t row0, int64_t row1);
+  /* dgain and dshift */
+  void (*norm_gradients)(const struct norm *, int64_t column0, int64_t column1);
 };
 
 #if defined(__x86_64__)
@@ -184,6 +230,10 @@ size_t nnpoly_scratch(const struct kernels *, int64_t K);
 
 /* share.c: the dropout of n rows. */
 int nnpoly_run_dropout(const struct kernels *, const struct dropped *, int64_t n);
+
+/* share.c: a kernel of normalisation on all of its `count` rows or columns. */
+typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
+int nnpoly_run_norm(norm_kernel *, const struct norm *, int64_t count);
 
 /* share.c: an optimiser's step on `count` elements. */
 int nnpoly_run_update(const struct kernels *, const struct update *, int64_t count);

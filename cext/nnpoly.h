@@ -95,6 +95,33 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in);
 
+/* Normalisation of each column of x: (n, m), axis 0, or of each row, axis 1:
+ * x^ = (x - mean) * scale. mean, variance and scale: (m,) for axis 0, (n,) for axis 1.
+ *
+ * mean, variance (biased) and scale = 1 / sqrt(variance + eps) of x. variance may be NULL. */
+int nnpoly_moments(int dtype, const void *x, void *mean, void *variance, void *scale, int64_t n,
+                   int64_t m, int axis, double eps);
+
+/* out = gain x^ + shift. gain, shift: (m,); out: (n, m). */
+int nnpoly_normalise(int dtype, const void *x, const void *mean, const void *scale,
+                     const void *gain, const void *shift, void *out, int64_t n, int64_t m,
+                     int axis);
+
+/* dgain and dshift: (m,), the columns' sums of delta x^ and of delta. delta: (n, m), by
+ * gain x^ + shift. */
+int nnpoly_norm_gradients(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, void *dgain, void *dshift, int64_t n, int64_t m,
+                          int axis);
+
+/* out: (n, m), by x, where mean and scale are x's own. For rows, with d = delta gain:
+ * out = (d - mean of d - x^ mean of d x^) scale. For columns:
+ * out = (delta - dshift / n - x^ dgain / n) gain scale. */
+int nnpoly_row_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                          const void *scale, const void *gain, void *out, int64_t n, int64_t m);
+int nnpoly_column_norm_delta(int dtype, const void *delta, const void *x, const void *mean,
+                             const void *scale, const void *gain, const void *dgain,
+                             const void *dshift, void *out, int64_t n, int64_t m);
+
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
                     double a);
@@ -115,6 +142,11 @@ int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K)
 int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, const void *rows,
                          const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
+/* The same with the factor (1 - f_ik)^gamma before each log f_ik, gamma >= 0. */
+int nnpoly_focal(int dtype, double gamma, const void *scores, const int64_t *labels,
+                 const void *rows, const void *weights, void *delta, void *loss, int64_t n,
+                 int64_t K);
+
 /* loss[0] = 1/n sum_ik l(z, y) and delta = l'(z, y) / n. scores z, y, delta: (n, K). n must be
  * positive. l and its derivative l' by z are, with r = z - y:
  *
@@ -124,8 +156,10 @@ int nnpoly_cross_entropy(int dtype, const void *scores, const int64_t *labels, c
  *   HUBER          l' (r - l' / 2)                          r, within -a..a
  *   QUANTILE       l' r                                     1 - a if r > 0, -a if r < 0, else 0
  *   POISSON        exp(z) - y - y (z - log y), 0 log 0 = 0  exp(z) - y
+ *   FOCAL_SIGMOID  LOGISTIC with the factor (1 - p)^a before each -log p, p: the probability of 0
+ * or of 1
  *
- * kind: enum nnpoly_loss without CROSS_ENTROPY. */
+ * kind: enum nnpoly_loss without CROSS_ENTROPY and FOCAL. */
 int nnpoly_element_loss(int dtype, int kind, double a, const void *scores, const void *y,
                         const void *weights, void *delta, void *loss, int64_t n, int64_t K);
 
@@ -163,14 +197,40 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
 int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate, int32_t key,
                          int32_t path);
 
-/* A plan: a training step of a chain of dense layers as one call, and many steps as one. Its bits
- * are those of the functions above, called one by one. A plan is used by one thread at a time. */
+/* A plan: a training step of a chain of layers as one call, and many steps as one. Its bits are
+ * those of the functions above, called one by one. A plan is used by one thread at a time.
+ *
+ * A layer computes pre from x, what the layer before it gave or the inputs; then post = sigma(pre),
+ * and in training the dropout of post. All but DENSE have as many outputs as inputs. The
+ * parameters, in the order in which they lie in the flat vector:
+ *
+ *   DENSE        pre = x W^T + b               W: (outputs, inputs), b: (outputs,)
+ *   ROW_NORM     pre = gain x^ + shift, axis 1 gain, shift: (outputs,)
+ *   COLUMN_NORM  the same, axis 0              gain, shift: (outputs,)
+ *   ADD          pre = x + post of layer `from`, which is below it, and of one ADD alone
+ *   COPY         pre = x
+ *
+ * The first layer is DENSE or COPY. A COLUMN_NORM has running means and variances, buffers of
+ * (outputs,) each: a step of more than one row moves them by `momentum` towards the batch's, and
+ * predictions are normalised by them. */
+enum nnpoly_kind {
+  NNPOLY_DENSE,
+  NNPOLY_ROW_NORM,
+  NNPOLY_COLUMN_NORM,
+  NNPOLY_ADD,
+  NNPOLY_COPY,
+  NNPOLY_KINDS /* how many there are */
+};
+
 struct nnpoly_layer {
+  int kind;
   int64_t inputs, outputs;
   int activation; /* of the last layer: NNPOLY_IDENTITY */
   double a;
-  double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale; 0 in the last */
+  double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale */
   int32_t path;   /* as there */
+  int from;       /* of an ADD, else not looked at */
+  double eps, momentum;
 };
 
 /* In the order of nnpoly/backends/codes.py. */
@@ -182,18 +242,19 @@ enum nnpoly_loss {
   NNPOLY_HUBER,
   NNPOLY_QUANTILE,
   NNPOLY_POISSON,
+  NNPOLY_FOCAL,
+  NNPOLY_FOCAL_SIGMOID,
   NNPOLY_LOSSES /* how many there are */
 };
 
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
-  double dropout;                    /* of x: as a layer's */
-  int32_t path;
   int loss, rule, eps_inside;
-  double loss_a;          /* a of nnpoly_element_loss */
-  double label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
-                           * NNPOLY_LOGISTIC s / 2; must be 0 with losses of no probabilities */
+  double loss_a; /* a of nnpoly_element_loss, gamma of nnpoly_focal */
+  double
+      label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
+                        * losses of the sigmoid s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
   double clip_norm;    /* 0 for none */
   double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
@@ -201,10 +262,11 @@ struct nnpoly_training {
   double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
 };
 
-/* The vectors that training changes, flat (P,), W then b, layer by layer. As in nnpoly_update; g
- * receives the gradient; average may be NULL. */
+/* The vectors that training changes, flat (P,), layer by layer. As in nnpoly_update; g receives the
+ * gradient; average may be NULL. buffers: the mean and the variance of each COLUMN_NORM in turn. */
 struct nnpoly_state {
   void *w, *g, *m, *s, *peak, *average;
+  void *const *buffers;
 };
 
 /* The numbers that change from step to step: as in nnpoly_update, and the key as in
@@ -213,11 +275,11 @@ struct nnpoly_rates {
   double learning_rate, weight_m, weight_g, unbias_s, key;
 };
 
-/* f = the output of a chain of dense layers. w: the flat vector of its parameters, W then b, layer
- * by layer; x: (n, inputs); f: (n, outputs). output: an activation, which is applied to the last
- * layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
+/* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
+ * buffers: as in nnpoly_state; x: (n, inputs); f: (n, outputs). output: an activation, which is
+ * applied to the last layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *x, void *f, int64_t n, int output);
+                   const void *const *buffers, const void *x, void *f, int64_t n, int output);
 
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
@@ -229,8 +291,8 @@ int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch 
  * loss[0] is the loss before the step.
  *
  * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
- * no probability where the loss wants some: outside of 0..1 (LOGISTIC, CROSS_ENTROPY), or in a row
- * whose sum is 1e-2 or more away from 1 (CROSS_ENTROPY); or is below 0 (POISSON). */
+ * no probability where the loss wants some: outside of 0..1, or, with losses of the softmax, in a
+ * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON). */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);

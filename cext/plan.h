@@ -1,4 +1,4 @@
-/* Shared by plan.c and train.c: a plan, and one step of it. */
+/* Shared by plan.c, step.c and train.c: a plan, and one step of it. */
 #ifndef NNPOLY_PLAN_H
 #define NNPOLY_PLAN_H
 
@@ -6,13 +6,32 @@
 #include <stdint.h>
 
 #include "core.h"
+#include "layer.h"
 
-/* One layer's arrays, (rows, outputs) each, and where its W lies in the flat vector. `read` is what
- * sigma' is computed from, pre or else post before dropout, and is post where nothing needs it
- * apart. By products, a delta is that of the layer two above, overwritten. */
+/* One layer's arrays, (rows, outputs) each, and where its parameters lie in the flat vector. `read`
+ * is what sigma' is computed from, pre or else post before dropout, and is post where nothing needs
+ * it apart. By products, a delta is that of the layer two above, overwritten, unless an ADD's. */
 struct results {
   char *read, *post, *delta;
-  int64_t W_at, b_at;
+  char *mean, *scale, *variance; /* of a norm: (rows,) or (outputs,) */
+  int64_t at;
+  int taken_by;   /* the ADD that takes post, or -1 */
+  int running_at; /* of a COLUMN_NORM: where its mean is among the state's buffers, before its
+                     variance */
+};
+
+/* What there is to do, in order: an action for a layer. */
+enum action {
+  MEASURE, /* the moments of a COLUMN_NORM's columns */
+  FORWARDS,
+  COMPARE, /* the loss, and the last layer's delta */
+  ADD_UP,  /* the columns' sums of a COLUMN_NORM, before its delta below */
+  BACK,    /* the delta of the layer below */
+  LEARN    /* the parameters' gradients, and the optimiser's step on them */
+};
+struct act {
+  enum action action;
+  int layer;
 };
 
 /* Whether a short step is faster alone or shared depends on whether the other threads are awake and
@@ -23,17 +42,21 @@ struct choice {
 };
 
 struct nnpoly_plan {
-  struct nnpoly_training training;     /* .layers: the plan's own copy */
-  int64_t size;                        /* of an element, in bytes */
-  int64_t parameters, widest, largest; /* of all; outputs of the widest layer; of the largest W */
-  int64_t rows;                        /* for how many there is room */
+  struct nnpoly_training training; /* .layers: the plan's own copy */
+  int64_t size;                    /* of an element, in bytes */
+  struct totals totals;
+  int64_t largest; /* the elements of the largest W */
+  int64_t rows;    /* for how many there is room */
   int by_rows;
   struct results *results;
-  char *x;         /* the inputs after dropout: (rows, inputs); NULL without */
+  struct act *acts; /* of a step */
+  int act_count;
+  void **taken; /* all memory of batches */
+  int taken_count;
   char *y;         /* a gathered target: (rows, outputs) */
   int64_t *labels; /* or (rows,) */
   char *weights;   /* (rows,) */
-  int64_t bytes;
+  int64_t bytes;   /* of `taken` */
   struct choice choice;
 };
 
@@ -46,12 +69,14 @@ struct batch {
   int64_t n;
 };
 
+#define LITTLE_WORK ((int64_t)1 << 22) /* multiply-adds of a layer */
+
 struct step {
   nnpoly_plan *plan;
   const struct kernels *kernels;
-  struct dropped input; /* of the batch's x, where there is any */
-  const char *x;        /* what the first layer reads */
-  const int64_t *rows;
+  const char *x;
+  const int64_t *rows; /* of x, or NULL */
+  void *const *buffers;
   int64_t n;
   uint32_t key; /* of dropout */
   struct loss loss;
@@ -67,8 +92,8 @@ int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *st
 /* Make room for batches of so many rows. */
 int nnpoly_reserve(nnpoly_plan *plan, int64_t rows);
 
-/* A step, for whose batch there is room. It is taken by all threads, or by this one in a part of
- * something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. */
+/* step.c: a step, for whose batch there is room. It is taken by all threads, or by this one in a
+ * part of something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. */
 struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                         const struct batch *batch, const struct nnpoly_rates *rates);
 int nnpoly_take_step(struct step *);

@@ -3,19 +3,7 @@
 #include <stdint.h>
 
 #include "check.h"
-#include "core.h"
-
-int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth) {
-  if (layers == NULL || depth < 1) return 0;
-  for (int l = 0; l < depth; l++) {
-    const struct nnpoly_layer *layer = &layers[l];
-    if (layer->inputs < 1 || layer->outputs < 1) return 0;
-    if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
-    if (!known(layer->activation)) return 0;
-    if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
-  }
-  return 1;
-}
+#include "layer.h"
 
 /* The rows of a block: many beside the weights that each block packs, while its results are few. */
 enum { FEWEST_ROWS = 128, MOST_ROWS = 512, RESULTS = 1 << 15 };
@@ -29,36 +17,57 @@ struct predict_job {
   const struct kernels *kernels;
   const struct nnpoly_layer *layers;
   int depth, output;
+  const void *const *buffers;
   const char *w, *x;
   char *f;
   int64_t n, size, block; /* rows; bytes of an element; rows of a block */
-  size_t kernel_bytes;    /* of the scratch: for the kernels, then for two blocks of results */
-  size_t results_bytes;   /* of one block */
+  /* of the scratch: for the kernels; for the means of a norm, and as much for its scales; for the
+   * results of a block, of which there are two that take turns, and one for each ADD to take */
+  size_t kernel_bytes, moments_bytes, results_bytes;
 };
+
+static char *results(const struct predict_job *job, char *scratch, int place) {
+  return scratch + job->kernel_bytes + 2 * job->moments_bytes + (size_t)place * job->results_bytes;
+}
+
+/* The results that the ADD takes which takes layer l's; NULL if none does. */
+static char *kept(const struct predict_job *job, char *scratch, int l) {
+  const int taken_by = nnpoly_taken_by(job->layers, job->depth, l);
+  if (taken_by < 0) return NULL;
+  return results(job, scratch, 2 + nnpoly_totals(job->layers, taken_by).adds);
+}
+
+/* Where layer l's go, of which `in` is the input. */
+static char *results_of(const struct predict_job *job, char *scratch, int l, const char *in) {
+  char *place = kept(job, scratch, l);
+  return place != NULL ? place : results(job, scratch, in == results(job, scratch, 0));
+}
 
 static void predict_block(const struct predict_job *job, int64_t row, int64_t rows, char *scratch) {
   const int64_t K = job->layers[job->depth - 1].outputs;
-  const char *in = job->x + row * job->layers[0].inputs * job->size, *w = job->w;
-  char *f = job->f + row * K * job->size;
+  const void *const *running = job->buffers;
+  char *mean = scratch + job->kernel_bytes, *f = job->f + row * K * job->size;
+  struct pass pass = {.n = rows,
+                      .size = job->size,
+                      .x = job->x + row * job->layers[0].inputs * job->size,
+                      .w = job->w,
+                      .scale = mean + job->moments_bytes};
   for (int l = 0; l < job->depth; l++) {
-    const struct nnpoly_layer *layer = &job->layers[l];
-    const int last = l == job->depth - 1, squashed = last && job->output < NNPOLY_ACTIVATIONS;
-    char *out = last ? f : scratch + job->kernel_bytes + (size_t)(l % 2) * job->results_bytes;
-    const char *b = w + layer->inputs * layer->outputs * job->size;
-    const struct product p = {.form = FORWARD,
-                              .A = in,
-                              .B = w,
-                              .C = out,
-                              .M = rows,
-                              .N = layer->outputs,
-                              .K = layer->inputs,
-                              .bias = b,
-                              .post = out,
-                              .activation = squashed ? job->output : layer->activation,
-                              .a = layer->a};
-    job->kernels->product(&p, (struct rect){0, rows, 0, layer->outputs}, scratch);
-    in = out;
-    w = b + layer->outputs * job->size;
+    struct nnpoly_layer layer = job->layers[l];
+    const int last = l == job->depth - 1;
+    if (last && job->output < NNPOLY_ACTIVATIONS) layer.activation = job->output;
+    pass.layer = &layer;
+    pass.mean = mean;
+    if (layer.kind == NNPOLY_COLUMN_NORM) {
+      pass.mean = (char *)running[0]; /* which moments alone would write */
+      job->kernels->inverse_roots(running[1], pass.scale, layer.outputs, layer.eps);
+      running += 2;
+    }
+    pass.other = layer.kind == NNPOLY_ADD ? kept(job, scratch, layer.from) : NULL;
+    pass.C = pass.post = last ? f : results_of(job, scratch, l, pass.x);
+    nnpoly_forward(job->kernels, &pass, 0, rows, scratch);
+    pass.x = pass.post;
+    pass.w += nnpoly_parameters(&layer) * job->size;
   }
   if (job->output == NNPOLY_ACTIVATIONS) job->kernels->softmax(f, f, 0, rows, K, scratch);
 }
@@ -71,30 +80,32 @@ static void predict_part(const void *argument, int index, int parts, void *scrat
 }
 
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *x, void *f, int64_t n, int output) {
+                   const void *const *buffers, const void *x, void *f, int64_t n, int output) {
   if (!nnpoly_sound_layers(layers, depth) || output < 0 || output > NNPOLY_ACTIVATIONS)
     return NNPOLY_RANGE;
   const int64_t K = layers[depth - 1].outputs;
-  int64_t parameters = 0, widest = 0;
-  for (int l = 0; l < depth; l++) {
-    parameters += (layers[l].inputs + 1) * layers[l].outputs;
-    widest = layers[l].outputs > widest ? layers[l].outputs : widest;
-  }
-  CHECK(dtype, {INPUT, w, parameters, 1}, {INPUT, x, n, layers[0].inputs}, {OUTPUT, f, n, K});
-  if (n == 0) return NNPOLY_OK;
+  const struct totals totals = nnpoly_totals(layers, depth);
+  CHECK(dtype, {INPUT, w, totals.parameters, 1}, {INPUT, x, n, layers[0].inputs},
+        {OUTPUT, f, n, K});
+  const int status = nnpoly_check_buffers(buffers, totals.column_norms, size_of(dtype));
+  if (status != NNPOLY_OK || n == 0) return status;
   const struct kernels *kernels = nnpoly_kernels(dtype);
   struct predict_job job = {.kernels = kernels,
                             .layers = layers,
                             .depth = depth,
                             .output = output,
+                            .buffers = buffers,
                             .w = w,
                             .x = x,
                             .f = f,
                             .n = n,
                             .size = size_of(dtype),
-                            .block = block_rows(widest)};
+                            .block = block_rows(totals.widest)};
+  const int64_t rows = least(n, job.block);
   job.kernel_bytes = nnpoly_scratch(kernels, K);
-  job.results_bytes = (size_t)(least(n, job.block) * widest * job.size);
-  const int parts = nnpoly_parts(n * parameters, PART_PRODUCT);
-  return nnpoly_run(predict_part, &job, parts, job.kernel_bytes + 2 * job.results_bytes);
+  job.moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * job.size);
+  job.results_bytes = (size_t)(rows * totals.widest * job.size);
+  const size_t bytes =
+      job.kernel_bytes + 2 * job.moments_bytes + (2 + (size_t)totals.adds) * job.results_bytes;
+  return nnpoly_run(predict_part, &job, nnpoly_parts(n * totals.parameters, PART_PRODUCT), bytes);
 }

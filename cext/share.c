@@ -90,8 +90,12 @@ void nnpoly_loss_rows(const struct kernels *kernels, struct loss *loss, int64_t 
   for (int64_t row = row0; row < row1; row += loss->chunk_rows) {
     const int64_t stop = least(row + loss->chunk_rows, row1);
     double *sum = &loss->partial[row / loss->chunk_rows];
-    *sum = loss->kind == NNPOLY_CROSS_ENTROPY ? kernels->cross_entropy(loss, row, stop, scratch)
-                                              : kernels->element_loss(loss, row, stop);
+    if (loss->kind == NNPOLY_CROSS_ENTROPY)
+      *sum = kernels->cross_entropy(loss, row, stop, scratch);
+    else if (loss->kind == NNPOLY_FOCAL)
+      *sum = kernels->focal(loss, row, stop, scratch);
+    else
+      *sum = kernels->element_loss(loss, row, stop);
   }
 }
 
@@ -160,4 +164,24 @@ static void dropout_part(const void *argument, int index, int parts, void *scrat
 int nnpoly_run_dropout(const struct kernels *kernels, const struct dropped *dropped, int64_t n) {
   const struct dropout_job job = {kernels, dropped, n};
   return nnpoly_run(dropout_part, &job, nnpoly_parts(n * dropped->m, PART_ELEMENTS), 0);
+}
+
+/* Normalisation */
+
+struct norm_job {
+  norm_kernel *kernel;
+  const struct norm *norm;
+  int64_t count;
+};
+
+static void norm_part(const void *argument, int index, int parts, void *scratch) {
+  const struct norm_job *job = argument;
+  const struct range r = nnpoly_cut(job->count, index, parts, STEP_ELEMENTS);
+  (void)scratch;
+  job->kernel(job->norm, r.start, r.stop);
+}
+
+int nnpoly_run_norm(norm_kernel *kernel, const struct norm *norm, int64_t count) {
+  const struct norm_job job = {kernel, norm, count};
+  return nnpoly_run(norm_part, &job, nnpoly_parts(norm->n * norm->m, PART_ELEMENTS), 0);
 }

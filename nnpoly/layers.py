@@ -288,29 +288,15 @@ class _Normalised(Layer):
         shape = (self.features,)
         return {"gain": host.full(shape, 1.0), "shift": host.full(shape, 0.0)}
 
-    def _stage(self, ops: Ops, params: Parameters, x: Array, normal: Array, scale: Array) -> Stage:
-        pre = normal * params["gain"] + params["shift"]
-        return Stage(x, pre, ops.activate(pre, self.activation), self.activation, (normal, scale))
+    def _stage(self, ops: Ops, params: Parameters, x: Array, mean: Array, scale: Array) -> Stage:
+        pre = ops.normalise(x, mean, scale, params["gain"], params["shift"])
+        return Stage(x, pre, ops.activate(pre, self.activation), self.activation, (mean, scale))
 
     @staticmethod
-    def _gradients(ops: Ops, normal: Array, delta: Array) -> dict[str, Array]:
-        xp = ops.xp
-        return {"gain": xp.sum(delta * normal, axis=0), "shift": xp.sum(delta, axis=0)}
-
-
-def _moments(ops: Ops, x: Array, axis: int) -> tuple[Array, Array]:
-    """Return mean and (biased) variance along an axis, which is kept."""
-    mean = ops.xp.mean(x, axis=axis, keepdims=True)
-    centred = x - mean
-    return mean, ops.xp.mean(centred * centred, axis=axis, keepdims=True)
-
-
-def _normalised_dx(ops: Ops, normal: Array, scale: Array, d: Array, axis: int) -> Array:
-    """Derivative through x^ = (x - mean) * scale, where mean and scale are x's own along `axis`."""
-    xp = ops.xp
-    mean = xp.mean(d, axis=axis, keepdims=True)
-    along = xp.mean(d * normal, axis=axis, keepdims=True)
-    return (d - mean - normal * along) * scale
+    def _gradients(ops: Ops, stage: Stage, delta: Array, out: Out) -> dict[str, Array]:
+        mean, scale, *_ = stage.extra
+        dgain, dshift = ops.norm_gradients(delta, stage.x, mean, scale, out)
+        return {"gain": dgain, "shift": dshift}
 
 
 class LayerNorm(_Normalised):
@@ -322,16 +308,17 @@ class LayerNorm(_Normalised):
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
     ) -> Stage:
-        mean, variance = _moments(ops, x, axis=1)
-        scale = 1.0 / ops.xp.sqrt(variance + self.eps)
-        return self._stage(ops, params, x, (x - mean) * scale, scale)
+        mean, _, scale = ops.moments(x, 1, self.eps)
+        return self._stage(ops, params, x, mean, scale)
 
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
     ) -> tuple[dict[str, Array], Array | None]:
-        normal, scale = stage.extra
-        dx = _normalised_dx(ops, normal, scale, delta * params["gain"], axis=1)
-        return self._gradients(ops, normal, delta), below.delta(ops, dx)
+        gradients = self._gradients(ops, stage, delta, out)
+        if below is INPUT:
+            return gradients, None
+        dx = ops.row_norm_delta(delta, stage.x, *stage.extra, params["gain"])
+        return gradients, below.delta(ops, dx)
 
 
 class BatchNorm(_Normalised):
@@ -367,11 +354,10 @@ class BatchNorm(_Normalised):
         mean, variance = buffers["mean"], buffers["variance"]
         if not mode.training:
             scale = 1.0 / ops.xp.sqrt(variance + self.eps)
-            stage = self._stage(ops, params, x, (x - mean) * scale, scale)
+            stage = self._stage(ops, params, x, mean[None, :], scale[None, :])
             return stage._replace(extra=(*stage.extra, False))
-        batch_mean, batch_variance = _moments(ops, x, axis=0)
-        scale = 1.0 / ops.xp.sqrt(batch_variance + self.eps)
-        stage = self._stage(ops, params, x, (x - batch_mean) * scale, scale)
+        batch_mean, batch_variance, scale = ops.moments(x, 0, self.eps)
+        stage = self._stage(ops, params, x, batch_mean, scale)
         if x.shape[0] == 1:
             return stage._replace(extra=(*stage.extra, True))
         keep = 1.0 - self.momentum
@@ -384,10 +370,16 @@ class BatchNorm(_Normalised):
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
     ) -> tuple[dict[str, Array], Array | None]:
-        normal, scale, of_batch = stage.extra
-        d = delta * params["gain"]
-        dx = _normalised_dx(ops, normal, scale, d, axis=0) if of_batch else d * scale
-        return self._gradients(ops, normal, delta), below.delta(ops, dx)
+        mean, scale, of_batch = stage.extra
+        gradients, gain = self._gradients(ops, stage, delta, out), params["gain"]
+        if below is INPUT:
+            return gradients, None
+        if of_batch:
+            own = mean, scale, gain, gradients["gain"], gradients["shift"]
+            dx = ops.column_norm_delta(delta, stage.x, *own)
+        else:
+            dx = delta * gain * scale
+        return gradients, below.delta(ops, dx)
 
 
 class Residual(Layer):

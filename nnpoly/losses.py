@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from . import _checks, activations
 from ._described import Described
-from .primitives import Array, Ops, narrowed, widened
+from .primitives import Array, Ops, widened
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
@@ -70,19 +70,20 @@ class Loss(Described):
         self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
+        loss, delta = ops.row_loss(scores, y, self, sample_weight)
+        return loss, delta
+
+    def rows(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return what `each` does, and check its shapes."""
         n = scores.shape[0]
-        z, y, sample_weight = widened(ops, scores, y, sample_weight)
-        losses, slopes = self.each(ops, z, y)
+        losses, slopes = self.each(ops, scores, y)
         if tuple(losses.shape) != (n,) or slopes.shape != scores.shape:
             raise ValueError(
                 f"{type(self).__name__}.each: must return losses {(n,)} and slopes "
                 f"{tuple(scores.shape)}, got {tuple(losses.shape)} and {tuple(slopes.shape)}. Sum "
                 "each sample's loss over the outputs: axis=1."
             )
-        if sample_weight is not None:
-            losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
-        loss, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
-        return loss, delta
+        return losses, slopes
 
 
 class _Elementwise(Loss):
@@ -279,9 +280,18 @@ class Focal(Loss):
             labels="classes" if output == "softmax" else "probabilities",
         )
 
+    def value_and_delta(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        compute = ops.row_loss if self.output == "softmax" else ops.element_loss
+        loss, delta = compute(scores, y, self, sample_weight)
+        return loss, delta
+
     def each(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
-        of_output = self._softmax if self.output == "softmax" else self._sigmoid
-        return of_output(ops, scores, y)
+        if self.output == "softmax":
+            return self._softmax(ops, scores, y)
+        losses, slopes = self.elements(ops, scores, y)
+        return ops.xp.sum(losses, axis=1), slopes
 
     def _softmax(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         xp, y = ops.xp, ops.one_hot(y, scores)
@@ -292,7 +302,8 @@ class Focal(Loss):
         pull = y * slopes  # of log f_k, whose derivative by z_j is [j = k] - f_j
         return xp.sum(y * losses, axis=1), pull - f * xp.sum(pull, axis=1, keepdims=True)
 
-    def _sigmoid(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+    def elements(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return the loss of every output of the sigmoid, and its derivative: both (n, K)."""
         xp = ops.xp
         ones, zeros = xp.ones_like(scores), xp.zeros_like(scores)
         small = xp.exp(-xp.abs(scores))
@@ -305,7 +316,7 @@ class Focal(Loss):
         of_1, up = self._term(ops, f, log_f)
         of_0, down = self._term(ops, rest, log_rest)
         slopes = y * up * rest - (1.0 - y) * down * f
-        return xp.sum(y * of_1 + (1.0 - y) * of_0, axis=1), slopes
+        return y * of_1 + (1.0 - y) * of_0, slopes
 
     def _term(self, ops: Ops, p: Array, log_p: Array) -> tuple[Array, Array]:
         """Return -(1-p)^gamma log p and its derivative by log p."""

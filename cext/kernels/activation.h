@@ -113,6 +113,10 @@ static void apply_slope(int activation, const real *d_post, const real *read, re
 #undef CASE
 }
 
+static void add_elements(const real *a, const real *b, real *out, int64_t count) {
+  for (int64_t i = 0; i < count; i++) out[i] = a[i] + b[i];
+}
+
 /* The table's entries. */
 static void activate(const void *pre, void *post, int64_t i0, int64_t i1, int activation,
                      double a) {

@@ -47,12 +47,6 @@ static void drop_elements(const struct dropout *law, int64_t m, int64_t at, int6
 }
 
 static void dropout(const struct dropped *job, int64_t row0, int64_t row1) {
-  for (int64_t i = row0; i < row1; i++) {
-    real *out = (real *)job->out + i * job->m;
-    if (job->x == NULL)
-      draw_factors(&job->dropout, i, 0, job->m, out);
-    else
-      drop(&job->dropout, i, 0, job->m,
-           (const real *)job->x + (job->rows == NULL ? i : job->rows[i]) * job->m, out);
-  }
+  for (int64_t i = row0; i < row1; i++)
+    draw_factors(&job->dropout, i, 0, job->m, (real *)job->out + i * job->m);
 }

@@ -228,20 +228,11 @@ static void compute_strip(const real *A, int layout, const real *panels, int hei
 
 /* The element-wise part, for `count` elements of C from `at` on. */
 static void finish(const struct product *p, int64_t at, int64_t count) {
-  real *C = (real *)p->C + at;
-  const int drops = p->dropout.rate > 0;
-  if (p->form == FORWARD) {
-    real *post = (real *)p->post + at;
-    real *whole = drops && !reads_pre(p->activation) ? C : post; /* sigma(pre), before dropout */
-    if (!(p->activation == NNPOLY_IDENTITY && whole == C))
-      apply_sigma(p->activation, C, whole, count, p->a);
-    if (drops) drop_elements(&p->dropout, p->N, at, count, whole, post);
-  }
-  if (p->form == DELTA && drops) drop_elements(&p->dropout, p->N, at, count, C, C);
-  if (p->form == DELTA && p->activation != NNPOLY_IDENTITY)
-    apply_slope(p->activation, C, p->read == NULL ? NULL : (const real *)p->read + at, C, count,
-                p->a);
-  if (p->form == GRADIENT && p->update != NULL)
+  if (p->form == FORWARD)
+    finish_forward(&p->epilogue, p->N, p->C, at, count);
+  else if (p->form == DELTA)
+    finish_backward(&p->epilogue, p->N, p->C, at, count);
+  else if (p->update != NULL)
     update(p->update, p->C_at + at, p->C_at + at + count);
 }
 

@@ -116,6 +116,54 @@ static double cross_entropy(const struct loss *job, int64_t row0, int64_t row1, 
   return total;
 }
 
+/* -(1-p)^gamma log p, of log p <= 0, and its derivative by it. */
+INLINE vec focal_term(vec p, vec log_p, vec gamma, vec *slope) {
+  const vec rest = -expm1_bounded(at_least(log_p, set1(-87))); /* 1 - p */
+  const mask certain = less_equal(rest, (vec){0}); /* there p log p / (1 - p) has the limit -1 */
+  const vec power = exp_decay(gamma * log_positive(choose(certain, set1(1), rest)));
+  const vec at_0 = choose(less((vec){0}, gamma), (vec){0}, set1(1));
+  const vec factor = choose(certain, at_0, power);
+  const vec ratio = choose(certain, set1(-1), p * log_p / choose(certain, set1(1), rest));
+  *slope = factor * fma_(gamma, ratio, set1(-1));
+  return -factor * log_p;
+}
+
+/* As cross_entropy. A row's delta is the pull of each log f_k, whose derivative by z_j is
+ * [j = k] - f_j. */
+static double focal(const struct loss *job, int64_t row0, int64_t row1, void *scratch) {
+  const int64_t K = job->K;
+  real *columns = scratch, *pulls = columns + K * LANES, *targets = pulls + K * LANES;
+  const vec one_nth = set1((real)(1.0 / (double)job->n)), gamma = set1((real)job->a);
+  double total = 0;
+  for (int64_t row = row0; row < row1; row += LANES) {
+    const int count = (int)least(LANES, row1 - row);
+    to_columns((const real *)job->scores + row * K, count, K, columns);
+    fetch_targets(job, row, count, targets);
+    shift_by_maximum(columns, K);
+    const vec log_sum = log_positive(exp_and_sum(columns, pulls, K));
+    const vec weight = fetch_weights(job, row, count), weight_nth = weight * one_nth;
+    vec loss = {0}, all = {0};
+    for (int64_t k = 0; k < K; k++) {
+      const vec y = load(targets + k * LANES), log_f = load(columns + k * LANES) - log_sum;
+      const vec f = exp_decay(log_f);
+      vec pull;
+      loss += y * focal_term(f, log_f, gamma, &pull);
+      pull *= y;
+      all += pull;
+      store(pulls + k * LANES, pull);
+      store(columns + k * LANES, f);
+    }
+    for (int64_t k = 0; k < K; k++) {
+      const vec pull = fma_(load(columns + k * LANES), -all, load(pulls + k * LANES));
+      store(pulls + k * LANES, pull * weight_nth);
+    }
+    to_rows(pulls, count, K, (real *)job->delta + row * K);
+    loss *= weight;
+    for (int i = 0; i < count; i++) total += (double)loss[i];
+  }
+  return total;
+}
+
 /* The loss and delta of one element; n times both. */
 INLINE vec logistic_element(vec z, vec y, vec *delta) {
   const vec positive = choose(less_equal(z, (vec){0}), (vec){0}, z);
@@ -158,6 +206,18 @@ INLINE vec poisson_element(vec z, vec y, vec *delta) {
   return *delta - y * (z - log_y);
 }
 
+INLINE vec focal_sigmoid_element(vec z, vec y, vec gamma, vec *delta) {
+  const vec small = exp_decay(-absolute(z)), inverse = (real)1 / ((real)1 + small);
+  const vec low = small * inverse, log_high = -log1p_unit(small), log_low = log_high - absolute(z);
+  const mask below = less(z, (vec){0});
+  vec up, down;
+  const vec f = choose(below, low, inverse), rest = choose(below, inverse, low);
+  const vec of_1 = focal_term(f, choose(below, log_low, log_high), gamma, &up);
+  const vec of_0 = focal_term(rest, choose(below, log_high, log_low), gamma, &down);
+  *delta = y * up * rest - ((real)1 - y) * down * f;
+  return y * of_1 + ((real)1 - y) * of_0;
+}
+
 /* The lanes' sum, always paired in the same way. */
 static double tree_sum(const vec sums[SUM_VECTORS]) {
   double lanes[SUM_LANES];
@@ -176,13 +236,15 @@ INLINE vec element(int kind, vec z, vec y, vec a, vec *delta) {
     case NNPOLY_HUBER: return huber_element(z, y, a, delta);
     case NNPOLY_QUANTILE: return quantile_element(z, y, a, delta);
     case NNPOLY_POISSON: return poisson_element(z, y, delta);
+    case NNPOLY_FOCAL_SIGMOID: return focal_sigmoid_element(z, y, a, delta);
     default: return squared_element(z, y, delta);
   }
 }
 
 /* Where y = 0, the loss and delta of this score are 0. */
 INLINE real harmless_score(int kind) {
-  return kind == NNPOLY_LOGISTIC || kind == NNPOLY_POISSON ? (real)-1e4 : (real)0;
+  const int rises = kind == NNPOLY_LOGISTIC || kind == NNPOLY_POISSON;
+  return rises || kind == NNPOLY_FOCAL_SIGMOID ? (real)-1e4 : (real)0;
 }
 
 /* SUM_LANES elements; weights, one an element, or NULL. */
@@ -267,6 +329,7 @@ static double element_loss(const struct loss *job, int64_t row0, int64_t row1) {
     case NNPOLY_HUBER: return sum_of(NNPOLY_HUBER, job, row0, row1);
     case NNPOLY_QUANTILE: return sum_of(NNPOLY_QUANTILE, job, row0, row1);
     case NNPOLY_POISSON: return sum_of(NNPOLY_POISSON, job, row0, row1);
+    case NNPOLY_FOCAL_SIGMOID: return sum_of(NNPOLY_FOCAL_SIGMOID, job, row0, row1);
     default: return sum_of(NNPOLY_SQUARED_ERROR, job, row0, row1);
   }
 }

@@ -62,7 +62,7 @@ INLINE ivec iset1(integer x) { return x - (ivec){0}; }
 
 /* fma_(a, b, c) = a b + c, rounded once where the ISA can. The comparisons are false for NaN.
  * sqrt_: square roots. load_part, store_part: the first n of LANES elements; nothing else in memory
- * is touched, and the lanes beyond are 0. */
+ * is touched, and the lanes beyond are 0. keep_first: the first n, and 0 beyond. */
 #if defined(ISA_AVX512)
 
 #if BITS == 32
@@ -83,6 +83,7 @@ INLINE vec choose(mask m, vec yes, vec no) { return X86(512, mask_blend)(m, no, 
 INLINE mask first(int n) { return (mask)((1u << n) - 1u); }
 INLINE vec load_part(const real *p, int n) { return X86(512, maskz_loadu)(first(n), p); }
 INLINE void store_part(real *p, vec x, int n) { X86(512, mask_storeu)(p, first(n), x); }
+INLINE vec keep_first(vec x, int n) { return X86(512, maskz_mov)(first(n), x); }
 
 #else
 
@@ -104,6 +105,7 @@ INLINE __m256i first(int n) {
 }
 INLINE vec load_part(const real *p, int n) { return X86(256, maskload)(p, first(n)); }
 INLINE void store_part(real *p, vec x, int n) { X86(256, maskstore)(p, first(n), x); }
+INLINE vec keep_first(vec x, int n) { return (vec)((ivec)x & (ivec)first(n)); }
 #else
 INLINE vec choose(mask m, vec yes, vec no) { return (vec)((m & (ivec)yes) | (~m & (ivec)no)); }
 INLINE vec load_part(const real *p, int n) {
@@ -113,6 +115,10 @@ INLINE vec load_part(const real *p, int n) {
 }
 INLINE void store_part(real *p, vec x, int n) {
   for (int i = 0; i < n; i++) p[i] = x[i];
+}
+INLINE vec keep_first(vec x, int n) {
+  for (int i = n; i < LANES; i++) x[i] = 0;
+  return x;
 }
 #if defined(ISA_NEON) && BITS == 32
 INLINE vec fma_(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }

@@ -162,6 +162,20 @@ static double weight_of(const void *weights, int64_t row) {
   return weights != NULL ? get(weights, row) : 1;
 }
 
+/* -(1-p)^gamma log p, and its derivative by log p. */
+static double focal_term(double p, double gamma, double *slope) {
+  *slope = pow(1 - p, gamma) * (gamma * p * log(p) / (1 - p) - 1);
+  return -pow(1 - p, gamma) * log(p);
+}
+
+static double focal_sigmoid(double z, double y, double gamma, double *slope) {
+  const double f = 1 / (1 + exp(-z));
+  double up, down;
+  const double of_1 = focal_term(f, gamma, &up), of_0 = focal_term(1 - f, gamma, &down);
+  *slope = y * up * (1 - f) - (1 - y) * down * f;
+  return y * of_1 + (1 - y) * of_0;
+}
+
 /* The loss of one element, and its derivative by z. */
 static double element(int kind, double z, double y, double a, double *slope) {
   const double r = z - y, log_y = y > 0 ? log(y) : 0;
@@ -171,8 +185,32 @@ static double element(int kind, double z, double y, double a, double *slope) {
     case NNPOLY_ABSOLUTE: *slope = (r > 0) - (r < 0); return fabs(r);
     case NNPOLY_HUBER: *slope = fmax(-a, fmin(a, r)); return *slope * (r - *slope / 2);
     case NNPOLY_QUANTILE: *slope = r > 0 ? 1 - a : r < 0 ? -a : 0; return *slope * r;
+    case NNPOLY_FOCAL_SIGMOID: return focal_sigmoid(z, y, a, slope);
     default: *slope = exp(z) - y; return *slope - y * (z - log_y);
   }
+}
+
+/* Labels outside of 0..K-1 stand for a row of zeros. */
+static void focal_losses(int64_t n, int64_t K, const void *scores, const int64_t *labels,
+                         const void *weights) {
+  const double gamma = 2;
+  void *delta = room(n * K), *loss = room(1);
+  double want = 0;
+  ok("focal", nnpoly_focal(dtype, gamma, scores, labels, NULL, weights, delta, loss, n, K));
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t label = labels[i];
+    const double weight = weight_of(weights, i) / (double)n;
+    double total = 0, pull = 0;
+    for (int64_t k = 0; k < K; k++) total += exp(get(scores, i * K + k));
+    if (K > 1 && label >= 0 && label < K) /* with one class all is certain, and 0 */
+      want += weight * focal_term(exp(get(scores, i * K + label)) / total, gamma, &pull);
+    for (int64_t k = 0; k < K; k++) {
+      const double f = exp(get(scores, i * K + k)) / total;
+      near("focal delta", get(delta, i * K + k), weight * pull * ((label == k) - f), (double)K,
+           8 * weight);
+    }
+  }
+  near("focal", get(loss, 0), want, (double)(n * K), 8);
 }
 
 static void losses(int64_t n, int64_t K, int weighted) {
@@ -198,8 +236,10 @@ static void losses(int64_t n, int64_t K, int weighted) {
     }
   }
   near("loss", get(loss, 0), want, (double)(n * K), 0);
+  focal_losses(n, K, scores, labels, weights);
   ok("rows", nnpoly_cross_entropy(dtype, scores, NULL, y, weights, delta, loss, n, K));
   for (int kind = NNPOLY_LOGISTIC; kind < NNPOLY_LOSSES; kind++) {
+    if (kind == NNPOLY_FOCAL) continue; /* of whole rows */
     const double a = 0.25;
     ok("element loss", nnpoly_element_loss(dtype, kind, a, scores, y, weights, delta, loss, n, K));
     want = 0;
@@ -227,19 +267,100 @@ static void data(int64_t N, int64_t n, int64_t row) {
   ok("dropout", nnpoly_dropout_scale(dtype, room(n * row), n, row, 0.5, -5, 7));
 }
 
+/* One group of x: a column or a row of (n, m). */
+struct group {
+  const void *x;
+  int64_t start, step, count;
+};
+
+static struct group group_of(const void *x, int64_t m, int64_t n, int axis, int64_t i) {
+  return axis == 0 ? (struct group){x, i, m, n} : (struct group){x, i * m, 1, m};
+}
+
+static double member(struct group group, int64_t k) {
+  return get(group.x, group.start + k * group.step);
+}
+
+/* The kernels of normalisation, and their results beside loops in double. */
+static void norms(int64_t n, int64_t m, int axis) {
+  const double eps = 0.125;
+  const int64_t groups = axis == 0 ? m : n;
+  const void *x = input(n * m), *delta = input(n * m), *gain = input(m), *shift = input(m);
+  void *mean = room(groups), *variance = room(groups), *scale = room(groups);
+  void *out = room(n * m), *dgain = room(m), *dshift = room(m);
+  ok("moments", nnpoly_moments(dtype, x, mean, variance, scale, n, m, axis, eps));
+  ok("moments", nnpoly_moments(dtype, x, mean, NULL, scale, n, m, axis, eps));
+  for (int64_t i = 0; i < groups; i++) {
+    const struct group group = group_of(x, m, n, axis, i);
+    double sum = 0, squares = 0;
+    for (int64_t k = 0; k < group.count; k++) sum += member(group, k) / (double)group.count;
+    for (int64_t k = 0; k < group.count; k++)
+      squares += (member(group, k) - sum) * (member(group, k) - sum) / (double)group.count;
+    near("mean", get(mean, i), sum, (double)group.count, 1);
+    near("variance", get(variance, i), squares, (double)group.count, 1);
+    near("scale", get(scale, i), 1 / sqrt(squares + eps), (double)group.count, 8);
+  }
+  ok("normalise", nnpoly_normalise(dtype, x, mean, scale, gain, shift, out, n, m, axis));
+  ok("gradients", nnpoly_norm_gradients(dtype, delta, x, mean, scale, dgain, dshift, n, m, axis));
+  for (int64_t j = 0; j < m; j++) {
+    double along = 0, sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t at = i * m + j, of = axis == 0 ? j : i;
+      const double normal = (get(x, at) - get(mean, of)) * get(scale, of);
+      along += get(delta, at) * normal;
+      sum += get(delta, at);
+      near("normalise", get(out, at), get(gain, j) * normal + get(shift, j), 1, 4);
+    }
+    near("dgain", get(dgain, j), along, (double)n, 4);
+    near("dshift", get(dshift, j), sum, (double)n, 1);
+  }
+  if (axis == 0)
+    ok("delta",
+       nnpoly_column_norm_delta(dtype, delta, x, mean, scale, gain, dgain, dshift, out, n, m));
+  else
+    ok("delta", nnpoly_row_norm_delta(dtype, delta, x, mean, scale, gain, out, n, m));
+  for (int64_t i = 0; i < groups; i++) { /* what is normalised does not notice its own mean */
+    const struct group group = group_of(out, m, n, axis, i);
+    double sum = 0;
+    for (int64_t k = 0; k < group.count; k++) sum += member(group, k);
+    near("sum of delta", sum, 0, (double)group.count, 16);
+  }
+}
+
 /* Steps one by one, and all at once by two members that find the rows in the opposite order: the
- * same bits. */
+ * same bits. With dropout, norms and a short cut, or without. */
 static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted) {
   enum { K = 7, MEMBERS = 2, STEPS = 40 };
-  const double rate = weighted ? 0.25 : 0;
-  const struct nnpoly_layer layers[] = {
-      {inputs, width, weighted ? NNPOLY_TANH : NNPOLY_GELU, 0, rate, 5},
-      {width, K, NNPOLY_IDENTITY, 0, 0, 0}};
+  const struct nnpoly_layer first = {.inputs = inputs, .outputs = width, .activation = NNPOLY_GELU};
+  const struct nnpoly_layer last = {
+      .inputs = width, .outputs = K, .activation = NNPOLY_IDENTITY, .path = 5};
+  struct nnpoly_layer within = {.inputs = width,
+                                .outputs = width,
+                                .activation = NNPOLY_TANH,
+                                .dropout = 0.25,
+                                .path = 7,
+                                .from = 1,
+                                .eps = 0.125,
+                                .momentum = 0.25};
+  struct nnpoly_layer layers[8] = {first, last};
+  int depth = 2;
+  if (weighted) {
+    layers[0] = within;
+    layers[0].inputs = layers[0].outputs = inputs;
+    layers[0].kind = NNPOLY_COPY;
+    layers[1] = first;
+    for (depth = 2; depth < 7; depth++) {
+      static const int kinds[] = {NNPOLY_COLUMN_NORM, NNPOLY_DENSE, NNPOLY_ROW_NORM, NNPOLY_ADD,
+                                  NNPOLY_COPY};
+      within.kind = kinds[depth - 2];
+      layers[depth] = within;
+    }
+    layers[depth] = last;
+    layers[depth++].dropout = 0.125;
+  }
   const struct nnpoly_training training = {.dtype = dtype,
-                                           .depth = 2,
+                                           .depth = depth,
                                            .layers = layers,
-                                           .dropout = rate,
-                                           .path = -3,
                                            .loss = NNPOLY_CROSS_ENTROPY,
                                            .label_smoothing = weighted ? 0.25 : 0,
                                            .rule = NNPOLY_ADAM,
@@ -249,7 +370,9 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                            .clip_norm = batch % 2 ? 0.5 : 0,
                                            .weight_decay = 0.01,
                                            .ema = 0.75};
-  const int64_t P = inputs * width + width + width * K + K, steps = (n - 1) / batch + 1;
+  const int64_t P =
+      inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
+  const int64_t steps = (n - 1) / batch + 1;
   const size_t size = dtype == NNPOLY_FLOAT32 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
   char *backwards = room(n * inputs);
@@ -274,9 +397,16 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   struct nnpoly_state states[MEMBERS + 1];
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
+  void *running[MEMBERS + 1][2];
   for (int i = 0; i <= MEMBERS; i++) {
-    states[i] = (struct nnpoly_state){filled(P, 0), room(P), room(P),
-                                      room(P),      NULL,    weighted ? room(P) : NULL};
+    running[i][0] = room(width);
+    running[i][1] = room(width);
+    states[i] = (struct nnpoly_state){.w = filled(P, 0),
+                                      .g = room(P),
+                                      .m = room(P),
+                                      .s = room(P),
+                                      .average = weighted ? room(P) : NULL,
+                                      .buffers = running[i]};
     memcpy(states[i].w, states[0].w, (size_t)P * size);
     made[i] = nnpoly_plan_new(&training);
     if (i < MEMBERS)
@@ -300,8 +430,14 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
     if (memcmp(states[i].w, states[MEMBERS].w, (size_t)P * size) != 0) fail("w", i, MEMBERS);
     if (weighted && memcmp(states[i].average, states[MEMBERS].average, (size_t)P * size) != 0)
       fail("average", i, MEMBERS);
+    for (int j = 0; j < 2; j++)
+      if (memcmp(running[i][j], running[MEMBERS][j], (size_t)width * size) != 0)
+        fail("running", i, MEMBERS);
     nnpoly_plan_free(made[i]);
   }
+  const void *const *buffers = (const void *const *)running[0];
+  ok("predict", nnpoly_predict(dtype, layers, depth, states[0].w, buffers, X, room(n * K), n,
+                               NNPOLY_ACTIVATIONS));
 }
 
 /* A step on rows of targets that no loss, or no loss of probabilities, can have: nothing is
@@ -310,7 +446,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
 static void refusals(int64_t n) {
   enum { K = 3, P = 2 * K + K };
   static const double bad[] = {NAN, INFINITY, -INFINITY, -1, 5};
-  const struct nnpoly_layer layer = {2, K, NNPOLY_IDENTITY, 0, 0, 0};
+  const struct nnpoly_layer layer = {.inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
   const struct nnpoly_rates rates = {0.5, 1, 0, 1, 0};
@@ -319,7 +455,8 @@ static void refusals(int64_t n) {
   void *y = room(n * K), *loss = room(1);
   for (int kind = NNPOLY_CROSS_ENTROPY; kind < NNPOLY_LOSSES; kind++) {
     /* -1 is no count either, and 5 is one. */
-    const int wrong = kind <= NNPOLY_LOGISTIC ? 5 : kind == NNPOLY_POISSON ? 4 : 3;
+    const int of_probabilities = kind <= NNPOLY_LOGISTIC || kind >= NNPOLY_FOCAL;
+    const int wrong = of_probabilities ? 5 : kind == NNPOLY_POISSON ? 4 : 3;
     training.loss = kind;
     nnpoly_plan *plan = nnpoly_plan_new(&training);
     for (int i = 0; i < wrong; i++) {
@@ -353,6 +490,13 @@ static void test_configuration(void) {
   for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
     for (int weighted = 0; weighted <= 1; weighted++) {
       losses(scores[i][0], scores[i][1], weighted);
+      guarded_free_all();
+    }
+  }
+  for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
+    for (int axis = 0; axis <= 1; axis++) {
+      norms(scores[i][0], scores[i][1], axis);
+      norms(scores[i][1], scores[i][0], axis);
       guarded_free_all();
     }
   }

@@ -170,7 +170,7 @@ class Backend:
         return Steps(self.compile(step), self.copy)
 
     def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
-        """A function `predict(w, x, output)`, a forward pass of layers in one call, or None.
+        """A function `predict(w, buffers, x, output)`, a forward pass in one call, or None.
 
         It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.
         """

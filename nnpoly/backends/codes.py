@@ -1,7 +1,8 @@
 """Activations and losses as kernels in C and CUDA have them: codes, parameters, what they read.
 
 The orders of the lists are those of `enum nnpoly_activation` and `enum nnpoly_loss` in
-cext/nnpoly.h, and of `enum Activation` and `enum Loss` in cupy/kernels.cu.
+cext/nnpoly.h, and of `enum Activation` and `enum Loss` in cupy/kernels.cu, which lacks the focal
+losses.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _LOSSES: tuple[type, ...] = (
     losses.Poisson,
 )
 LOSSES = {kind: code for code, kind in enumerate(_LOSSES)}
+FOCAL = {output: len(_LOSSES) + code for code, output in enumerate(("softmax", "sigmoid"))}
 
 
 def known(activation: Activation) -> bool:
@@ -63,6 +65,16 @@ def read_beside(d_post: A, activation: Activation, pre: A | None, post: A) -> A:
     return d_post if array is None else array
 
 
+def loss_code(loss: object) -> int | None:
+    """C's code of a loss; None where it has none. A subclass may compute something else."""
+    if type(loss) is losses.Focal:
+        return FOCAL[loss.output]
+    return LOSSES.get(type(loss))
+
+
 def loss_parameter(loss: object) -> float:
     """The loss's parameter; 0 where it has none."""
-    return float(getattr(loss, "threshold", getattr(loss, "quantile", 0.0)))
+    for name in ("threshold", "quantile", "gamma"):
+        if hasattr(loss, name):
+            return float(getattr(loss, name))
+    return 0.0

@@ -270,7 +270,7 @@ class Network:
         """The backend's own forward pass, or None where it has none for this."""
         if "_prediction" not in self.__dict__:
             self._prediction = self.place.backend.prediction(self.chain, self.dtype)
-        return self._prediction and self._prediction(self._w, X, output)
+        return self._prediction and self._prediction(self._w, self.buffers, X, output)
 
     def _computed(self, X: Any, output: str, where: str) -> Array:
         """The output for a user's X; in blocks where it is read by rows."""

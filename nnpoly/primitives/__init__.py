@@ -23,6 +23,7 @@ from .table import (
     Implementation,
     Ops,
     Primitive,
+    RowLoss,
     implements,
     primitive,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Namespace",
     "Ops",
     "Primitive",
+    "RowLoss",
     "Scalar",
     "implements",
     "narrowed",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVarTuple, cast
 
 from .arrays import Array, Scalar
-from .table import ElementLoss, Elementwise, Ops, primitive
+from .table import ElementLoss, Elementwise, Ops, RowLoss, primitive
 
 # Layers
 
@@ -63,6 +63,82 @@ def dense_gradients(
     them into out["W"] and out["b"] and return those.
     """
     return delta.T @ x, ops.xp.sum(delta, axis=0)
+
+
+@primitive()
+def moments(ops: Ops, x: Array, axis: int, eps: float) -> tuple[Array, Array, Array]:
+    """Mean, biased variance and 1 / sqrt(variance + eps) of x: (n, m) along an axis, which is kept.
+
+    Each is (1, m) for axis 0 and (n, 1) for axis 1.
+    """
+    xp = ops.xp
+    (wide,) = widened(ops, x)
+    mean = xp.mean(wide, axis=axis, keepdims=True)
+    centred = wide - mean
+    variance = xp.mean(centred * centred, axis=axis, keepdims=True)
+    mean, variance, scale = narrowed(ops, x, mean, variance, 1.0 / xp.sqrt(variance + eps))
+    return mean, variance, scale
+
+
+@primitive()
+def normalise(ops: Ops, x: Array, mean: Array, scale: Array, gain: Array, shift: Array) -> Array:
+    """Affine map of normalised inputs: gain x^ + shift, x^ = (x - mean) * scale.
+
+    x: (n, m); mean, scale: (1, m) or (n, 1); gain, shift: (m,). Returns (n, m).
+    """
+    return (x - mean) * scale * gain + shift
+
+
+@primitive(donates=("out",))
+def norm_gradients(
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    mean: Array,
+    scale: Array,
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array, Array]:
+    """Gradients of a normalisation: dgain = column sums of delta * x^, dshift = those of delta.
+
+    delta, x: (n, m); mean, scale: (1, m) or (n, 1). Returns dgain, dshift: (m,); an implementation
+    may write them into out["gain"] and out["shift"] and return those.
+    """
+    xp = ops.xp
+    return xp.sum(delta * ((x - mean) * scale), axis=0), xp.sum(delta, axis=0)
+
+
+@primitive()
+def row_norm_delta(
+    ops: Ops, delta: Array, x: Array, mean: Array, scale: Array, gain: Array
+) -> Array:
+    """Derivative with respect to x of gain x^ + shift; mean and scale are those of x's rows.
+
+    With d = delta * gain it is (d - mean of d - x^ * mean of d * x^) * scale, the means being the
+    rows'. delta, x: (n, m); mean, scale: (n, 1); gain: (m,). Returns (n, m).
+    """
+    xp, d, normal = ops.xp, delta * gain, (x - mean) * scale
+    along = xp.mean(d * normal, axis=1, keepdims=True)
+    return (d - xp.mean(d, axis=1, keepdims=True) - normal * along) * scale
+
+
+@primitive()
+def column_norm_delta(
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    mean: Array,
+    scale: Array,
+    gain: Array,
+    dgain: Array,
+    dshift: Array,
+) -> Array:
+    """Derivative with respect to x of gain x^ + shift; mean and scale are those of x's columns.
+
+    It is (delta - dshift / n - x^ * dgain / n) * gain * scale: the columns' sums that it takes are
+    the gradients. delta, x: (n, m); mean, scale: (1, m); the others: (m,). Returns (n, m).
+    """
+    n, normal = x.shape[0], (x - mean) * scale
+    return (delta - dshift / n - normal * (dgain / n)) * (gain * scale)
 
 
 # The standard normal distribution function, which the array API lacks. For u = |z| the upper tail
@@ -292,6 +368,24 @@ def element_loss(
     n = scores.shape[0]
     z, y, sample_weight = widened(ops, scores, y, sample_weight)
     losses, slopes = _weighted(sample_weight, *loss.elements(ops, z, y))
+    total, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
+    return total, delta
+
+
+@primitive()
+def row_loss(
+    ops: Ops, scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    """A loss of whole rows: 1/n sum_i l_i, and delta = dl_i/dscores / n.
+
+    scores: (n, K); y: class indices (n,) or rows (n, K); loss: l and its derivative; sample_weight:
+    (n,) or None.
+    """
+    n = scores.shape[0]
+    z, y, sample_weight = widened(ops, scores, y, sample_weight)
+    losses, slopes = loss.rows(ops, z, y)
+    if sample_weight is not None:
+        losses, slopes = sample_weight * losses, sample_weight[:, None] * slopes
     total, delta = narrowed(ops, scores, ops.xp.sum(losses) / n, slopes / n)
     return total, delta
 

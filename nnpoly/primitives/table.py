@@ -30,6 +30,13 @@ class ElementLoss(Protocol):
         """l(z, y) and its derivative by z, element by element."""
 
 
+class RowLoss(Protocol):
+    """A loss of whole rows of scores."""
+
+    def rows(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Every row's loss: (n,), and its derivative by the scores: (n, K)."""
+
+
 class Implementation(NamedTuple):
     """A backend's faster way to compute a primitive; `guard` sees the same arguments."""
 

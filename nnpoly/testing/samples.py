@@ -46,6 +46,21 @@ def _dense_delta(rng: np.random.Generator) -> Samples:
     return [(delta, W, *_pre_post(rng, a), a) for a in _TRAINABLE]
 
 
+def _normalised(rng: np.random.Generator) -> Samples:
+    """Draw delta and x, with mean and scale of x's columns, then of its rows."""
+    found: Samples = []
+    for axis in (0, 1):
+        delta, x = rng.normal(size=(33, 65)), rng.normal(size=(33, 65))
+        mean, variance = (of(x, axis=axis, keepdims=True) for of in (np.mean, np.var))
+        found.append((delta, x, mean, 1.0 / np.sqrt(variance)))
+    return found
+
+
+def _rows(rng: np.random.Generator, count: int) -> list[Any]:
+    """Draw vectors of as many entries as `_normalised` has columns."""
+    return [rng.normal(size=65) for _ in range(count)]
+
+
 def _scores(rng: np.random.Generator, *targets: str) -> Samples:
     """Draw scores and targets: 'c' classes, 'h' one-hot rows, 'p' probabilities, 'r' reals."""
     made: dict[str, Callable[[Any], Any]] = {
@@ -60,7 +75,7 @@ def _scores(rng: np.random.Generator, *targets: str) -> Samples:
 
 def _weighted(rng: np.random.Generator, samples: Samples) -> Samples:
     """Return a loss's samples without and with sample weights, some of which are 0."""
-    weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, _ in samples]
+    weights = [rng.exponential(size=len(s)) * rng.integers(0, 2, len(s)) for s, *_ in samples]
     return samples + [(*args, w) for args, w in zip(samples, weights, strict=True)]
 
 
@@ -75,6 +90,12 @@ def _element_loss(rng: np.random.Generator) -> Samples:
     return found
 
 
+def _row_loss(rng: np.random.Generator) -> Samples:
+    """Return arguments of focal loss, of moderate scores."""
+    given = [(s, y, losses.Focal()) for s, y in _scores(rng, "c", "h")[:4]]
+    return _weighted(rng, given)
+
+
 def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
     """Return arguments of an optimiser's update with eps inside and outside the root."""
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
@@ -86,6 +107,11 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "dense": _dense,
     "dense_delta": _dense_delta,
     "dense_gradients": lambda r: [(r.normal(size=(33, 17)), r.normal(size=(33, 65)))],
+    "moments": lambda r: [(r.normal(size=(33, 65)), axis, 1e-5) for axis in (0, 1)],
+    "normalise": lambda r: [(*a, *_rows(r, 2)) for _, *a in _normalised(r)],
+    "norm_gradients": _normalised,
+    "row_norm_delta": lambda r: [(*a, *_rows(r, 1)) for a in _normalised(r)[1:]],
+    "column_norm_delta": lambda r: [(*a, *_rows(r, 3)) for a in _normalised(r)[:1]],
     "normal_cdf": lambda r: [(r.uniform(-5, 5, size=(40, 500)),)],
     "dropout_scale": lambda r: [(r.normal(size=(33, 65)), 0.3, -12345, 7)],
     "softmax": lambda r: [(s,) for s, _ in _scores(r, "r")],
@@ -94,6 +120,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "logistic": lambda r: _weighted(r, _scores(r, "p")),
     "squared_error": lambda r: _weighted(r, _scores(r, "r")[:2]),
     "element_loss": _element_loss,
+    "row_loss": _row_loss,
     "gather": lambda r: [(r.normal(size=(40, 5)), r.integers(0, 40, 9))],
     "flatten": lambda r: [([r.normal(size=(3, 4)), r.normal(size=5)],)],
     "clip_norm": lambda r: [(*_vectors(r, "s"), limit) for limit in (0.5, 1e4)],

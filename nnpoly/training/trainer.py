@@ -161,8 +161,8 @@ class Trainer:
         Examples
         --------
         >>> import nnpoly as nn
-        >>> net = nn.Network([nn.Dense(2, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax")
-        >>> print(nn.Trainer(net).summary().splitlines()[-1])
+        >>> net = nn.Network([nn.Dense(2, 4), nn.Dense(4, 3)], "softmax", dtype="float16")
+        >>> print(nn.Trainer(net, nn.SGD(0.1)).summary().splitlines()[-1])
         steps      op by op: ...
         """
         rows = {

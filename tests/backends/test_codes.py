@@ -39,7 +39,8 @@ def test_every_activation_has_one_code():
 @pytest.mark.parametrize(("what", "order"), [("activation", ORDER), ("loss", LOSS_ORDER)])
 def test_c_has_the_same_order(what, order):
     *names, count = constants(ROOT / "cext" / "nnpoly.h", f"nnpoly_{what}")
-    assert names == [f"NNPOLY_{name}" for name in order]
+    focal = ["FOCAL", "FOCAL_SIGMOID"] if what == "loss" else []
+    assert names == [f"NNPOLY_{name}" for name in order + focal]
     assert count == ("NNPOLY_ACTIVATIONS" if what == "activation" else "NNPOLY_LOSSES")
 
 
@@ -55,7 +56,9 @@ def test_the_compiled_core_has_the_same_codes():
     assert len(codes.CODES) == lib.NNPOLY_ACTIVATIONS
     for kind, code in codes.LOSSES.items():
         assert getattr(lib, f"NNPOLY_{LOSS_NAMES[kind]}") == code
-    assert len(codes.LOSSES) == lib.NNPOLY_LOSSES
+    focal = {"softmax": lib.NNPOLY_FOCAL, "sigmoid": lib.NNPOLY_FOCAL_SIGMOID}
+    assert focal == codes.FOCAL
+    assert len(codes.LOSSES) + len(focal) == lib.NNPOLY_LOSSES
 
 
 @pytest.mark.parametrize("kind", codes.ACTIVATIONS, ids=NAMES.get)

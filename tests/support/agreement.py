@@ -8,7 +8,7 @@ from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
-from cases import UNITS, Case
+from case_table import UNITS, Case
 
 from nnpoly.primitives import TABLE, Ops
 

@@ -8,62 +8,26 @@ normal number: JAX flushes what is below it. A copy has scale 0 and must be exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from case_table import CASES as CASES  # for those who compare with them
+from case_table import Arguments, Array, cases, exact, relative
+from case_table import Case as Case
+from norms import (
+    column_norm_delta_scale,
+    moments_scale,
+    norm_arguments,
+    norm_gradients_scale,
+    normalise_scale,
+    of_columns,
+    row_norm_delta_scale,
+)
 
 from nnpoly import activations, losses
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
 from nnpoly.backends.numpy.kernels import BLOCK
-
-UNITS = 8
-Array = np.ndarray
-Arguments = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of a primitive; an argument ``views`` holds the shapes of the views."""
-
-    primitive: str
-    name: str
-    arguments: Arguments
-    terms: int
-
-    def scales(self, arguments: Arguments, results: list[Array]) -> list[Array]:
-        """A scale for each result, from the arguments and results in float64."""
-        scale = SCALES[self.primitive](results, **arguments)
-        return scale if isinstance(scale, list) else [scale]
-
-
-CASES: dict[str, list[Case]] = {}
-SCALES: dict[str, Callable[..., Any]] = {}
-
-
-def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
-    """Register a generator of cases, which yields (name, terms, arguments)."""
-
-    def enter(generate: Callable[..., Iterator[tuple[str, int, Arguments]]]) -> None:
-        rng = np.random.default_rng(list(primitive.encode()))
-        SCALES[primitive] = scale
-        CASES[primitive] = [
-            Case(primitive, name, arguments, terms) for name, terms, arguments in generate(rng)
-        ]
-
-    return enter
-
-
-def exact(results: list[Array], **arguments: Any) -> list[float]:
-    """Scale 0: nothing is rounded."""
-    return [0.0] * len(results)
-
-
-def relative(results: list[Array], **arguments: Any) -> list[Array]:
-    """The magnitudes of the results."""
-    return [np.abs(result) for result in results]
-
 
 # Activations
 
@@ -218,6 +182,53 @@ def _dense_gradients(rng):
         yield f"{name}-out", n, {**arguments, "out": {"W": np.ones((m, m_in)), "b": np.ones(m)}}
 
 
+# Normalisation
+
+
+NORM_SHAPES = [(1, 3), (7, 1), (31, 17), (3, 65)]  # n, m
+
+
+@cases("moments", moments_scale)
+def _moments(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            x = rng.standard_normal((n, m)) + 0.5
+            yield f"{n}x{m}-{axis}", (n, m)[axis], {"x": x, "axis": axis, "eps": 1e-2}
+
+
+@cases("normalise", normalise_scale)
+def _normalise(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            given = norm_arguments(rng, n, m, axis)
+            del given["delta"]
+            yield f"{n}x{m}-{axis}", 1, given | of_columns(rng, m, "gain", "shift")
+
+
+@cases("norm_gradients", norm_gradients_scale)
+def _norm_gradients(rng):
+    for n, m in NORM_SHAPES:
+        for axis in (0, 1):
+            given = norm_arguments(rng, n, m, axis)
+            yield f"{n}x{m}-{axis}", n, given
+            out = {"gain": np.ones(m), "shift": np.ones(m)}
+            yield f"{n}x{m}-{axis}-out", n, given | {"out": out}
+
+
+@cases("row_norm_delta", row_norm_delta_scale)
+def _row_norm_delta(rng):
+    for n, m in NORM_SHAPES:
+        given = norm_arguments(rng, n, m, 1)
+        yield f"{n}x{m}", m, given | of_columns(rng, m, "gain")
+
+
+@cases("column_norm_delta", column_norm_delta_scale)
+def _column_norm_delta(rng):
+    for n, m in NORM_SHAPES:
+        given = norm_arguments(rng, n, m, 0)
+        yield f"{n}x{m}", 1, given | of_columns(rng, m, "gain", "dgain", "dshift")
+
+
 @cases("dropout_scale", relative)
 def _dropout_scale(rng):
     for n, m, rate, key, path in (
@@ -344,11 +355,57 @@ ELEMENT_LOSSES = (
     losses.Huber(0.5),
     losses.Quantile(0.3),
     losses.Poisson(),
+    losses.Focal(2.0, "sigmoid"),
 )
+
+
+def focal_sizes(p, log_p, gamma, error):
+    """The sizes of (1-p)^gamma log p and of its derivative by log p, which is off by `error`."""
+    rest = 1.0 - p
+    log_rest = np.log(np.maximum(rest, 1e-300))
+    rounded = rest**gamma * (1.0 + gamma * np.abs(log_rest))
+    moved = gamma * rest ** (gamma - 1.0) * p * error
+    of_log = np.abs(log_p) + error
+    return of_log * (rounded + moved), (gamma + 1.0) * (rounded + moved + rest**gamma * error)
+
+
+def focal_sigmoid_scale(scores, y, gamma, sample_weight):
+    s, error = column(sample_weight) / len(scores), 1.0 + np.abs(scores)
+    log_f, log_rest = -np.logaddexp(0.0, -scores), -np.logaddexp(0.0, scores)
+    of_1, up = focal_sizes(np.exp(log_f), log_f, gamma, error)
+    of_0, down = focal_sizes(np.exp(log_rest), log_rest, gamma, error)
+    delta = y * up * np.exp(log_rest) + np.abs(1.0 - y) * down * np.exp(log_f)
+    return [np.sum(s * (y * of_1 + np.abs(1.0 - y) * of_0)), s * delta * error]
+
+
+def focal_softmax_scale(results, scores, y, loss, sample_weight=None):
+    s, rows, shifted = (
+        column(sample_weight) / len(scores),
+        as_rows(y, scores.shape[1]),
+        shift(scores),
+    )
+    log_total = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    log_f, error = shifted - log_total, 1.0 + np.abs(shifted) + log_total
+    size, pull = focal_sizes(np.exp(log_f), log_f, loss.gamma, error)
+    pull = rows * pull
+    delta = pull + np.exp(log_f) * error * np.sum(pull, axis=1, keepdims=True)
+    return [np.sum(s * rows * size), s * delta]
+
+
+@cases("row_loss", focal_softmax_scale)
+def _row_loss(rng):
+    for gamma in (1.0, 2.5):
+        for n, K in SCORES:
+            scores, labels = 2.0 * rng.standard_normal((n, K)), rng.integers(0, K, n)
+            for kind, y in (("labels", labels), ("rows", rng.dirichlet(np.ones(K), n))):
+                given = {"scores": scores, "y": y, "loss": losses.Focal(gamma)}
+                yield from with_and_without_weights(rng, f"{n}x{K}-{gamma}-{kind}", n * K, given)
 
 
 def element_loss_scale(results, scores, y, loss, sample_weight=None):
     """Of Poisson's the terms cancel; the others are products of a difference, which is exact."""
+    if isinstance(loss, losses.Focal):
+        return focal_sigmoid_scale(scores, y, loss.gamma, sample_weight)
     if not isinstance(loss, losses.Poisson):
         return [np.abs(result) for result in results]
     n, s, f = len(scores), column(sample_weight), np.exp(scores)
@@ -363,7 +420,9 @@ def _element_loss(rng):
         for n, K in SCORES:
             scores = rng.standard_normal((n, K))
             y = 1.0 * rng.poisson(1.0, (n, K)) if counts else rng.standard_normal((n, K))
-            if not counts:
+            if loss.labels == "probabilities":
+                y = rng.random((n, K))
+            elif not counts:
                 y[-1] = scores[-1]  # at the kink, where the slope is 0
             arguments = {"scores": scores, "y": y, "loss": loss}
             yield from with_and_without_weights(rng, f"{loss!r}-{n}x{K}", n * K, arguments)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import cases
 import numpy as np
 from cases import Case
+from norms import norm_arguments, of_columns
 
 from nnpoly import activations
+from nnpoly.losses import Focal
 
 # Vectors have 2 to 16 lanes, register tiles up to 14 rows and 2 vectors; K is cut at 384 and 192,
 # N at 384. At (130, 260, 130) two threads take part.
@@ -26,6 +28,12 @@ SCORES = [
     *((n, 10) for n in (1, 2, 7, 8, 15, 16, 17, 63, 64, 65, 129)),
     *((3, K) for K in (1, 2, 7, 8, 9, 15, 16, 17, 33, 1000)),
     *((700, 61), (4097, 9)),
+]
+# Rows are taken LANES at a time, their sums have 16 lanes, and columns go by 4 vectors.
+NORMS = [
+    *((n, 5) for n in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 1000)),
+    *((3, m) for m in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129, 4097)),
+    *((130, 260), (301, 128)),
 ]
 RULES = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "nadam", "amsgrad", "lion"]
 
@@ -72,11 +80,31 @@ def losses(rng: np.random.Generator) -> Iterator[Case]:
             yield case(primitive, (n, K, y.ndim), n * K, arguments)
             arguments = {**arguments, "sample_weight": weights}
             yield case(primitive, (n, K, y.ndim, n), n * K, arguments)
+        for y in (soft / soft.sum(axis=1, keepdims=True), labels):
+            arguments = {"scores": scores, "y": y, "loss": Focal(2.0)}
+            yield case("row_loss", (n, K, y.ndim), n * K, arguments)
+            arguments = {**arguments, "sample_weight": weights}
+            yield case("row_loss", (n, K, y.ndim, n), n * K, arguments)
         for loss in cases.ELEMENT_LOSSES:
             arguments = {"scores": scores, "y": soft, "loss": loss}
             yield case("element_loss", (repr(loss), n, K), n * K, arguments)
             arguments = {**arguments, "sample_weight": weights}
             yield case("element_loss", (repr(loss), n, K, n), n * K, arguments)
+
+
+def norms(rng: np.random.Generator) -> Iterator[Case]:
+    for n, m in NORMS:
+        given = [norm_arguments(rng, n, m, axis) for axis in (0, 1)]
+        for axis in (0, 1):
+            arguments = {"x": given[axis]["x"], "axis": axis, "eps": 1e-3}
+            yield case("moments", (n, m, axis), (n, m)[axis], arguments)
+            yield case("norm_gradients", (n, m, axis), n, given[axis])
+            at = {name: given[axis][name] for name in ("x", "mean", "scale")}
+            affine = of_columns(rng, m, "gain", "shift")
+            yield case("normalise", (n, m, axis), 1, at | affine)
+        yield case("row_norm_delta", (n, m), m, given[1] | of_columns(rng, m, "gain"))
+        sums = of_columns(rng, m, "gain", "dgain", "dshift")
+        yield case("column_norm_delta", (n, m), 1, given[0] | sums)
 
 
 def rest(rng: np.random.Generator) -> Iterator[Case]:
@@ -105,7 +133,7 @@ def edges() -> dict[str, list[Case]]:
     """Return all of them, by primitive."""
     rng = np.random.default_rng(3)
     found: dict[str, list[Case]] = {}
-    for generate in (products, element_by_element, losses, rest, updates):
+    for generate in (products, element_by_element, losses, norms, rest, updates):
         for one in generate(rng):
             found.setdefault(one.primitive, []).append(one)
     return found

@@ -97,8 +97,8 @@ MUTATIONS = [
     ),
     Mutation(
         "LayerNorm's gradient forgets the mean",
-        "nnpoly/layers.py",
-        "(d - mean - normal",
+        PRIMITIVES,
+        "(d - xp.mean(d, axis=1, keepdims=True) - normal",
         "(d - normal",
     ),
     Mutation("dropout is not inverted", PRIMITIVES, "* (1.0 / (1.0 - rate))", "* 1.0"),

@@ -1,17 +1,30 @@
-"""Chains of dense layers as the C core reads them."""
+"""Chains of layers as the C core reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._core import ffi
-from ...layers import INFERENCE, Dense, Dropout, Layer
+from ..._core import ffi, lib
+from ...layers import (
+    INFERENCE,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Mode,
+    Residual,
+    chain_widths,
+)
 from ..codes import CODES, known, parameter
-from .core import REALS
+from ..steps import Views
+from .core import REALS, pointer, readable, writable
+
+KINDS = {Dense: lib.NNPOLY_DENSE, LayerNorm: lib.NNPOLY_ROW_NORM, BatchNorm: lib.NNPOLY_COLUMN_NORM}
+TAKEN = (*KINDS, Dropout, Residual)
 
 
 def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
@@ -19,58 +32,94 @@ def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
     if dtype not in REALS:
         return f"{dtype} is not float32 or float64"
     for layer in chain:
-        if type(layer) not in (Dense, Dropout):
+        if type(layer) not in TAKEN:
             return f"{type(layer).__name__} layers run op by op"
         if not known(layer.activation):
             return f"{layer.activation} is not an activation of the C core"
+        if isinstance(layer, Residual) and (reason := reason_against(layer.layers, dtype)):
+            return reason
     return ""
-
-
-def reason_against_training(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
-    """Why C cannot train these layers; empty if it can."""
-    if reason := reason_against(chain, dtype):
-        return reason
-    kinds = [type(layer) for layer in chain if not _passes(layer)]
-    if kinds[-1] is Dropout:
-        return "Dropout after the last Dense layer runs op by op"
-    if (Dropout, Dropout) in pairwise(kinds):
-        return "Dropout after Dropout runs op by op"
-    return ""
-
-
-def _passes(layer: Layer) -> bool:
-    """Whether a layer never changes its input."""
-    return isinstance(layer, Dropout) and layer.rate == 0.0
-
-
-class Rate(NamedTuple):
-    """Dropout as C has it: its rate, 0 for none, and its path in the network."""
-
-    dropout: float = 0.0
-    path: int = 0
 
 
 class Table(NamedTuple):
-    """C's table of Dense layers, each with the dropout that follows it, and that of the inputs."""
+    """C's table of layers, and the widths of their ends."""
 
     layers: Any
     depth: int
-    inputs: Rate
+    inputs: int
+    outputs: int
 
 
-def table_of(chain: Sequence[Layer]) -> Table:
-    """The layers of a chain that C takes."""
-    dense = [layer for layer in chain if isinstance(layer, Dense)]
-    rates = [Rate()] * (len(dense) + 1)  # of the inputs, then of each layer's results
-    passed = 0
-    for position, layer in enumerate(chain):
-        if isinstance(layer, Dense):
-            passed += 1
-        elif isinstance(layer, Dropout) and not _passes(layer):
-            rates[passed] = Rate(layer.rate, INFERENCE.at(position).path)
-    layers = ffi.new("struct nnpoly_layer[]", len(dense))
-    for place, layer, rate in zip(layers, dense, rates[1:], strict=True):
-        place.inputs, place.outputs = layer.inputs, layer.outputs
-        place.activation, place.a = CODES[type(layer.activation)], parameter(layer.activation)
-        place.dropout, place.path = rate
-    return Table(layers, len(dense), rates[0])
+def table_of(chain: Sequence[Layer], training: bool) -> Table:
+    """The layers of a chain that C takes, with dropout where it is for training."""
+    inputs, outputs = chain_widths(chain)
+    rows = _Rows(inputs, training)
+    rows.add(chain, INFERENCE)
+    return Table(ffi.new("struct nnpoly_layer[]", rows.rows), len(rows.rows), inputs, outputs)
+
+
+class _Rows:
+    """The table's rows, by layers in their order: a residual block's between its two ends."""
+
+    def __init__(self, width: int, training: bool) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._width, self._training = width, training
+        self._taken: set[int] = set()  # rows whose results an ADD takes
+
+    def add(self, chain: Sequence[Layer], mode: Mode) -> None:
+        """Add layers; `mode` is that of the chain, which knows their paths."""
+        for position, layer in enumerate(chain):
+            inner = mode.at(position) if layer.random else mode
+            if isinstance(layer, Dropout):
+                if self._training and layer.rate > 0.0:
+                    self._drop(layer.rate, inner.path)
+            elif isinstance(layer, Residual):
+                start = self._kept()
+                self.add(layer.layers, inner)
+                self._append(lib.NNPOLY_ADD, layer, **{"from": start})
+            else:
+                if not (self.rows or isinstance(layer, Dense)):
+                    self._append(lib.NNPOLY_COPY)
+                norm = {name: getattr(layer, name, 0.0) for name in ("eps", "momentum")}
+                self._append(KINDS[type(layer)], layer, **norm)
+
+    def _append(self, kind: int, layer: Layer | None = None, **more: Any) -> None:
+        row = {"kind": kind, "inputs": self._width, "activation": lib.NNPOLY_IDENTITY, **more}
+        if layer is not None:
+            self._width = layer.width(self._width)
+            row["activation"] = CODES[type(layer.activation)]
+            row["a"] = parameter(layer.activation)
+        self.rows.append({**row, "outputs": self._width})
+
+    def _drop(self, rate: float, path: int) -> None:
+        """Drop what the newest row gave; a new row's, where that is dropped or needed whole."""
+        newest = len(self.rows) - 1
+        if newest < 0 or newest in self._taken or "dropout" in self.rows[newest]:
+            self._append(lib.NNPOLY_COPY)
+        self.rows[-1] |= {"dropout": rate, "path": path}
+
+    def _kept(self) -> int:
+        """The row whose results an ADD to come takes, which no other takes."""
+        newest = len(self.rows) - 1
+        if newest < 0 or newest in self._taken:
+            self._append(lib.NNPOLY_COPY)
+        start = len(self.rows) - 1
+        self._taken.add(start)
+        return start
+
+
+class Buffers:
+    """Pointers to a chain's buffers, in the order of C: those of a layer as it names them."""
+
+    def __init__(self, chain: Sequence[Layer]) -> None:
+        self._names = [list(layer.buffers()) for layer in chain]
+
+    def places(self, buffers: Views, dtype: np.dtype[Any]) -> Any | None:
+        """C's array of pointers; None where it cannot read or write one."""
+        if not any(self._names):
+            return ffi.NULL
+        parts: Any = zip(self._names, buffers, strict=True)
+        arrays = [part[name] for names, part in parts for name in names]
+        if not (readable(dtype, *arrays) and writable(*arrays)):
+            return None
+        return ffi.new("void *[]", [pointer(array) for array in arrays])

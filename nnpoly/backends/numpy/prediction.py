@@ -1,4 +1,4 @@
-"""Predictions of dense networks in one call of the C core."""
+"""Predictions in one call of the C core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from ..._core import lib
 from ...layers import Layer
 from ..host import HostArray as Array
-from .chains import reason_against, table_of
+from ..steps import Views
+from .chains import Buffers, reason_against, table_of
 from .core import check, dtype_code, pointer
 
 OUTPUTS = {
@@ -32,13 +33,13 @@ class ForwardPass:
     """A forward pass in one call; its bits are those of the layers one by one."""
 
     def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:
-        layers, depth, _ = table_of(chain)
+        table = table_of(chain, training=False)
         self._dtype = dtype
-        self._inputs, self._outputs = layers[0].inputs, layers[depth - 1].outputs
-        self._parameters = sum((layer.inputs + 1) * layer.outputs for layer in layers)
-        self._head = dtype_code(dtype), layers, depth
+        self._inputs, self._outputs = table.inputs, table.outputs
+        self._buffers = Buffers(chain)
+        self._head = dtype_code(dtype), table.layers, table.depth
 
-    def __call__(self, w: Array, x: Any, output: str) -> Array | None:
+    def __call__(self, w: Array, buffers: Views, x: Any, output: str) -> Array | None:
         """Compute f: (n, K), or None for an x that C cannot read as it is.
 
         Threads take different rows, so a few rows of a large network are also left to the layers
@@ -49,11 +50,13 @@ class ForwardPass:
         n, inputs = shape
         if inputs != self._inputs or n == 0:
             return None
-        if n < FEW_ROWS and n * self._parameters > LITTLE_WORK:
+        if n < FEW_ROWS and n * w.size > LITTLE_WORK:
+            return None
+        if (running := self._buffers.places(buffers, self._dtype)) is None:
             return None
         f = np.empty((n, self._outputs), self._dtype)
         try:  # an array that is not contiguous has no buffer; C refuses a misaligned one
-            places = pointer(w), pointer(x), pointer(f)
+            places = pointer(w), running, pointer(x), pointer(f)
         except (ValueError, BufferError):
             return None
         status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..._core import ffi, lib
 from ...activations import Activation, Identity
-from ...primitives import ElementLoss, Ops, implements
-from ..codes import CODES, LOSSES, known, loss_parameter, parameter, read
+from ...primitives import ElementLoss, Ops, RowLoss, implements
+from ..codes import CODES, FOCAL, known, loss_code, loss_parameter, parameter, read
 from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
 from .core import INT64, check, dtype_code, floats, pointer, readable, writable
@@ -154,6 +154,107 @@ def _dense_gradients(
     return W, b
 
 
+def _axis(x: Array, mean: Array) -> int | None:
+    """The axis along which x: (n, m) has these means, or None."""
+    if x.ndim != 2:
+        return None
+    return {(1, x.shape[1]): 0, (len(x), 1): 1}.get(mean.shape)
+
+
+def _vectors(size: int, *arrays: Array) -> bool:
+    return all(array.shape == (size,) for array in arrays)
+
+
+def _accepts_moments(x: Array, axis: int, eps: float) -> bool:
+    return floats(x) and x.ndim == 2 and x.shape[axis] > 0
+
+
+@implements("moments", "numpy", guard=_accepts_moments)
+def _moments(ops: Ops, x: Array, axis: int, eps: float) -> tuple[Array, Array, Array]:
+    n, m = x.shape
+    shape = (1, m) if axis == 0 else (n, 1)
+    mean, variance, scale = (_new(ops, shape, x.dtype) for _ in range(3))
+    places = pointer(x), pointer(mean), pointer(variance), pointer(scale)
+    check(lib.nnpoly_moments(dtype_code(x.dtype), *places, n, m, axis, eps))
+    return mean, variance, scale
+
+
+def _accepts_normalise(x: Array, mean: Array, scale: Array, gain: Array, shift: Array) -> bool:
+    return (
+        floats(x, mean, scale, gain, shift)
+        and _axis(x, mean) is not None
+        and scale.shape == mean.shape
+        and _vectors(x.shape[1], gain, shift)
+    )
+
+
+@implements("normalise", "numpy", guard=_accepts_normalise)
+def _normalise(ops: Ops, x: Array, mean: Array, scale: Array, gain: Array, shift: Array) -> Array:
+    out = _new(ops, x.shape, x.dtype)
+    places = map(pointer, (x, mean, scale, gain, shift, out))
+    check(lib.nnpoly_normalise(dtype_code(x.dtype), *places, *x.shape, _axis(x, mean)))
+    return out
+
+
+def _accepts_norm_gradients(
+    delta: Array, x: Array, mean: Array, scale: Array, out: Mapping[str, Array] | None = None
+) -> bool:
+    if not (floats(delta, x, mean, scale) and _axis(x, mean) is not None):
+        return False
+    if delta.shape != x.shape or scale.shape != mean.shape:
+        return False
+    if out is None:
+        return True
+    gain, shift = out["gain"], out["shift"]
+    fit = readable(x.dtype, gain, shift) and writable(gain, shift)
+    return fit and _vectors(x.shape[1], gain, shift)
+
+
+@implements("norm_gradients", "numpy", guard=_accepts_norm_gradients)
+def _norm_gradients(
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    mean: Array,
+    scale: Array,
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array, Array]:
+    m = x.shape[1]
+    if out is None:
+        out = {"gain": np.empty(m, x.dtype), "shift": np.empty(m, x.dtype)}
+    places = map(pointer, (delta, x, mean, scale, out["gain"], out["shift"]))
+    check(lib.nnpoly_norm_gradients(dtype_code(x.dtype), *places, *x.shape, _axis(x, mean)))
+    return out["gain"], out["shift"]
+
+
+def _accepts_norm_delta(
+    delta: Array, x: Array, mean: Array, scale: Array, gain: Array, *sums: Array
+) -> bool:
+    return (
+        floats(delta, x, mean, scale, gain, *sums)
+        and x.ndim == 2
+        and delta.shape == x.shape
+        and mean.shape == scale.shape == ((1, x.shape[1]) if sums else (len(x), 1))
+        and _vectors(x.shape[1], gain, *sums)
+    )
+
+
+def _norm_delta(ops: Ops, function: Callable[..., int], x: Array, *others: Array) -> Array:
+    out = _new(ops, x.shape, x.dtype)
+    check(function(dtype_code(x.dtype), *map(pointer, (*others, out)), *x.shape))
+    return out
+
+
+@implements("row_norm_delta", "numpy", guard=_accepts_norm_delta)
+def _row_norm_delta(ops: Ops, delta: Array, x: Array, *others: Array) -> Array:
+    return _norm_delta(ops, lib.nnpoly_row_norm_delta, x, delta, x, *others)
+
+
+@implements("column_norm_delta", "numpy", guard=_accepts_norm_delta)
+def _column_norm_delta(ops: Ops, delta: Array, x: Array, *others: Array) -> Array:
+    return _norm_delta(ops, lib.nnpoly_column_norm_delta, x, delta, x, *others)
+
+
 @implements("dropout_scale", "numpy", guard=lambda x, rate, key, path: floats(x) and x.ndim == 2)
 def _dropout_scale(ops: Ops, x: Array, rate: float, key: Any, path: int) -> Array:
     scale = _new(ops, x.shape, x.dtype)
@@ -251,15 +352,35 @@ def _squared_error(
 def _accepts_element_loss(
     scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
 ) -> bool:
-    return type(loss) in LOSSES and _accepts_rows(scores, y, sample_weight)
+    return loss_code(loss) is not None and _accepts_rows(scores, y, sample_weight)
 
 
 @implements("element_loss", "numpy", guard=_accepts_element_loss)
 def _element_loss(
     ops: Ops, scores: Array, y: Array, loss: ElementLoss, sample_weight: Array | None = None
 ) -> tuple[Array, Array]:
-    codes = LOSSES[type(loss)], loss_parameter(loss)
-    return _element_loss_of(ops, scores, y, sample_weight, *codes)
+    code, a = loss_code(loss), loss_parameter(loss)
+    assert code is not None  # its guard has looked
+    return _element_loss_of(ops, scores, y, sample_weight, code, a)
+
+
+def _accepts_focal(
+    scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> bool:
+    if loss_code(loss) != FOCAL["softmax"]:
+        return False
+    accepts = _accepts_labels if y.ndim == 1 else _accepts_rows
+    return accepts(scores, y, sample_weight)
+
+
+@implements("row_loss", "numpy", guard=_accepts_focal)
+def _focal(
+    ops: Ops, scores: Array, y: Array, loss: RowLoss, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    is_rows = y.ndim == 2
+    targets = (ffi.NULL, pointer(y)) if is_rows else (pointer("int64_t[]", y), ffi.NULL)
+    gamma = loss_parameter(loss)
+    return _loss(ops, lib.nnpoly_focal, scores, targets, sample_weight, gamma)
 
 
 # Data and the flat vector

@@ -1,4 +1,4 @@
-"""Training steps of dense networks, with dropout, in one call of the C core, and epochs in a few.
+"""Training steps in one call of the C core, and epochs in a few.
 
 Every result has the bits of the same step taken op by op.
 """
@@ -16,10 +16,10 @@ from ..._core import ffi, lib
 from ...losses import Loss
 from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
-from ..codes import LOSSES, loss_parameter
+from ..codes import loss_code, loss_parameter
 from ..host import HostArray
 from ..steps import Batch, Request, Spec, State, Steps, Taken
-from .chains import Table, reason_against_training, table_of
+from .chains import Buffers, Table, reason_against, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
 
@@ -41,12 +41,12 @@ def steps(
 
 def _reason_against(spec: Spec) -> str:
     """Why no plan can take the steps; empty if one can."""
-    loss, optimizer = type(spec.loss), type(spec.optimizer)
-    if loss not in LOSSES:
-        return f"{loss.__name__} is not one of the C core's losses"
+    optimizer = type(spec.optimizer)
+    if loss_code(spec.loss) is None:
+        return f"{type(spec.loss).__name__} is not one of the C core's losses"
     if optimizer not in RULES:
         return f"{optimizer.__name__} is not one of the C core's optimisers"
-    return reason_against_training(spec.chain, spec.scratch.gradient.dtype)
+    return reason_against(spec.chain, spec.scratch.gradient.dtype)
 
 
 class Places(NamedTuple):
@@ -78,8 +78,10 @@ class PlannedSteps(Steps):
         self._moments = spec.optimizer.moments
         self._classes = spec.loss.labels == "classes"
         self._draws = any(layer.random for layer in spec.chain)
-        table = table_of(spec.chain)
-        self._inputs, self._outputs = table.layers[0].inputs, table.layers[table.depth - 1].outputs
+        self._least_rows = max(layer.least_rows for layer in spec.chain)
+        table = table_of(spec.chain, training=True)
+        self._inputs, self._outputs = table.inputs, table.outputs
+        self._buffers = Buffers(spec.chain)
         rule, self.fields = _rule(spec.optimizer)
         self._columns = [FIELDS.index(field) for field in self.fields]
         self.plan = _new_plan(table, spec, rule)
@@ -102,7 +104,9 @@ class PlannedSteps(Steps):
     ) -> Array | None:
         """Take one step in place; C looks at the targets, and refuses wrong ones."""
         places = self.places(x, y)
-        return None if places is None else self._take(state, places, coefficients, key)
+        if places is None or places.n < self._least_rows:
+            return None
+        return self._take(state, places, coefficients, key)
 
     def _take(
         self, state: State, batch: Places, coefficients: Coefficients, key: Any
@@ -183,9 +187,10 @@ class PlannedSteps(Steps):
         return losses_of_steps, order, rates
 
     def copied(self, state: State) -> State:
-        """Return a copy; these layers have no buffers."""
+        """A copy that no step changes."""
         w, moments, buffers = state
-        return State(copy_of(w), tuple(map(copy_of, moments)), buffers)
+        copies = [{name: copy_of(array) for name, array in part.items()} for part in buffers]
+        return State(copy_of(w), tuple(map(copy_of, moments)), copies)
 
     def bytes(self) -> int:
         """The bytes that the plan has for batches."""
@@ -224,8 +229,12 @@ class PlannedSteps(Steps):
         arrays = {"w": state.w, "g": self._gradient, **named}
         if "v" in arrays:
             arrays["m"] = arrays.pop("v")
+        buffers = self._buffers.places(state.buffers, self._dtype)
         if not (readable(self._dtype, *arrays.values()) and writable(*arrays.values())):
             return False
+        if buffers is None:
+            return False
+        self.arrays.buffers = self._running = buffers  # which must outlive the calls
         for name in ("w", "g", "m", "s", "peak", "average"):
             place = pointer(arrays[name]) if name in arrays else NULL
             setattr(self.arrays, name, place)
@@ -247,8 +256,7 @@ def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     training = ffi.new("struct nnpoly_training *")
     training.dtype = dtype_code(spec.scratch.gradient.dtype)
     training.depth, training.layers = table.depth, table.layers
-    training.dropout, training.path = table.inputs
-    training.loss, training.loss_a = LOSSES[type(loss)], loss_parameter(loss)
+    training.loss, training.loss_a = loss_code(loss), loss_parameter(loss)
     training.rule = rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)
     training.beta1 = getattr(optimizer, "beta1", getattr(optimizer, "momentum", 0.0))

@@ -228,7 +228,7 @@ def test_bad_weights_have_their_status(function):
 
 def test_an_unknown_loss_has_its_status():
     null = ffi.NULL
-    for kind in (-1, lib.NNPOLY_CROSS_ENTROPY, lib.NNPOLY_LOSSES):
+    for kind in (-1, lib.NNPOLY_CROSS_ENTROPY, lib.NNPOLY_FOCAL, lib.NNPOLY_LOSSES):
         status = lib.nnpoly_element_loss(0, kind, 0.0, null, null, null, null, null, 1, 1)
         assert status == lib.NNPOLY_RANGE
 

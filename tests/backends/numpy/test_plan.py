@@ -98,6 +98,9 @@ every_loss = pytest.mark.parametrize(
         (nn.losses.Huber(0.3), "identity", ROWS),
         (nn.losses.Quantile(0.8), "identity", ROWS),
         (nn.losses.Poisson(), "exp", ROWS),
+        (nn.losses.Focal(), "softmax", CLASSES),
+        (nn.losses.Focal(0.5), "softmax", SHARES),
+        (nn.losses.Focal(1.5, "sigmoid"), "sigmoid", ROWS),
     ],
     ids=[
         "classes",
@@ -111,6 +114,9 @@ every_loss = pytest.mark.parametrize(
         "huber",
         "quantile",
         "poisson",
+        "focal",
+        "focal-rows",
+        "focal-sigmoid",
     ],
 )
 
@@ -272,15 +278,19 @@ def test_a_single_output_takes_its_targets_as_a_column_or_a_vector(shape):
         wide.step(X, np.ones(303, "f4"))
 
 
+class Scaled(nn.Dropout):
+    """A layer of one's own."""
+
+    rate: float = 0.5
+
+
 DECLINED = [
-    (nn.Network([nn.Dense(6, 3), nn.Dropout(0.1)], "softmax"), None, "last Dense"),
+    (nn.Network([nn.Dense(6, 4), Scaled(), nn.Dense(4, 3)], "softmax"), None, "Scaled layers"),
     (
-        nn.Network([nn.Dense(6, 4), nn.Dropout(0.1), nn.Dropout(0.2), nn.Dense(4, 3)], "softmax"),
+        nn.Network([nn.Residual([Scaled(), nn.Dense(6, 6)]), nn.Dense(6, 3)], "softmax"),
         None,
-        "after Dropout",
+        "Scaled layers",
     ),
-    (nn.Network([nn.Dense(6, 4), nn.LayerNorm(4), nn.Dense(4, 3)], "softmax"), None, "LayerNorm"),
-    (nn.Network([nn.Dense(6, 4), nn.BatchNorm(4), nn.Dense(4, 3)], "softmax"), None, "BatchNorm"),
     (nn.MLP([6, 4, 3], dtype="float16"), nn.Adam(eps=1e-3), "float16"),
 ]
 

@@ -1,0 +1,132 @@
+/* Layers, forward: for steps and predictions alike. */
+#include "layer.h"
+
+#include "check.h"
+
+int64_t nnpoly_second_at(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_DENSE ? layer->inputs * layer->outputs : layer->outputs;
+}
+
+int64_t nnpoly_parameters(const struct nnpoly_layer *layer) {
+  if (layer->kind != NNPOLY_DENSE && !is_norm(layer)) return 0;
+  return nnpoly_second_at(layer) + layer->outputs;
+}
+
+static int sound(const struct nnpoly_layer *layers, int l) {
+  const struct nnpoly_layer *layer = &layers[l];
+  if (layer->inputs < 1 || layer->outputs < 1) return 0;
+  if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
+  if (!known(layer->activation) || !is_rate(layer->dropout)) return 0;
+  if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
+  if (layer->kind == NNPOLY_DENSE) return 1;
+  if (layer->kind < 0 || layer->kind >= NNPOLY_KINDS) return 0;
+  if (layer->inputs != layer->outputs || (l == 0 && layer->kind != NNPOLY_COPY)) return 0;
+  if (is_norm(layer)) return layer->eps > 0;
+  if (layer->kind == NNPOLY_COPY) return 1;
+  return layer->from >= 0 && layer->from < l && layers[layer->from].outputs == layer->outputs &&
+         nnpoly_taken_by(layers, l, layer->from) < 0;
+}
+
+int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth) {
+  if (layers == NULL || depth < 1) return 0;
+  for (int l = 0; l < depth; l++)
+    if (!sound(layers, l)) return 0;
+  return 1;
+}
+
+struct totals nnpoly_totals(const struct nnpoly_layer *layers, int depth) {
+  struct totals totals = {0};
+  for (int l = 0; l < depth; l++) {
+    totals.parameters += nnpoly_parameters(&layers[l]);
+    if (layers[l].outputs > totals.widest) totals.widest = layers[l].outputs;
+    totals.adds += layers[l].kind == NNPOLY_ADD;
+    totals.column_norms += layers[l].kind == NNPOLY_COLUMN_NORM;
+  }
+  return totals;
+}
+
+int nnpoly_check_buffers(const void *const *buffers, int column_norms, int64_t size) {
+  if (column_norms > 0 && buffers == NULL) return NNPOLY_NULL;
+  for (int i = 0; i < 2 * column_norms; i++) {
+    if (buffers[i] == NULL) return NNPOLY_NULL;
+    if ((uintptr_t)buffers[i] % (uintptr_t)size != 0) return NNPOLY_MISALIGNED;
+  }
+  return NNPOLY_OK;
+}
+
+int nnpoly_taken_by(const struct nnpoly_layer *layers, int depth, int l) {
+  for (int above = l + 1; above < depth; above++)
+    if (layers[above].kind == NNPOLY_ADD && layers[above].from == l) return above;
+  return -1;
+}
+
+static struct epilogue epilogue_of(const struct pass *p) {
+  return (struct epilogue){
+      .activation = p->layer->activation, .a = p->layer->a, .dropout = p->dropout, .post = p->post};
+}
+
+static const char *second(const struct pass *p) {
+  return p->w + nnpoly_second_at(p->layer) * p->size;
+}
+
+struct product nnpoly_product_of(const struct pass *p) {
+  return (struct product){.form = FORWARD,
+                          .A = p->x,
+                          .rows = p->rows,
+                          .B = p->w,
+                          .C = p->C,
+                          .M = p->n,
+                          .N = p->layer->outputs,
+                          .K = p->layer->inputs,
+                          .bias = second(p),
+                          .epilogue = epilogue_of(p)};
+}
+
+struct norm nnpoly_norm_of(const struct pass *p) {
+  return (struct norm){.axis = p->layer->kind == NNPOLY_ROW_NORM,
+                       .n = p->n,
+                       .m = p->layer->outputs,
+                       .eps = p->layer->eps,
+                       .x = p->x,
+                       .mean = p->mean,
+                       .scale = p->scale,
+                       .gain = p->w,
+                       .shift = second(p),
+                       .C = p->C,
+                       .epilogue = epilogue_of(p)};
+}
+
+/* A few rows at a time, which stay in the first cache between the two. */
+enum { FEW_ROWS = 16 };
+
+static void normalise_rows(const struct kernels *kernels, const struct norm *job, int64_t row0,
+                           int64_t row1) {
+  for (int64_t row = row0; row < row1; row += FEW_ROWS) {
+    const int64_t stop = least(row + FEW_ROWS, row1);
+    kernels->row_moments(job, row, stop);
+    kernels->normalise(job, row, stop);
+  }
+}
+
+void nnpoly_forward(const struct kernels *kernels, const struct pass *p, int64_t row0, int64_t row1,
+                    void *scratch) {
+  if (p->layer->kind == NNPOLY_DENSE) {
+    const struct product product = nnpoly_product_of(p);
+    kernels->product(&product, (struct rect){row0, row1, 0, product.N}, scratch);
+  } else if (is_norm(p->layer)) {
+    const struct norm norm = nnpoly_norm_of(p);
+    if (norm.axis == 1)
+      normalise_rows(kernels, &norm, row0, row1);
+    else
+      kernels->normalise(&norm, row0, row1);
+  } else {
+    const struct sum sum = {.form = FORWARD,
+                            .a = p->x,
+                            .rows = p->rows,
+                            .b = p->other,
+                            .C = p->C,
+                            .m = p->layer->outputs,
+                            .epilogue = epilogue_of(p)};
+    kernels->add(&sum, row0, row1);
+  }
+}

@@ -1,0 +1,362 @@
+/* One training step of a plan.
+ *
+ * A step has two ways, with the same bits. By rows, for small layers: each thread takes some rows
+ * of the batch through all layers, to the loss and back to the deltas; then, all deltas being
+ * there, some of each layer's gradient, with the optimiser's step on it. Where a normalisation
+ * needs all rows of a column, threads take columns in between. By products, for large layers, whose
+ * weights are worth packing once: all threads share each act in turn. Either way a layer's
+ * parameters change only after the delta below has been computed from them. */
+#include "check.h"
+#include "plan.h"
+
+static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_state *state,
+                               const struct nnpoly_rates *rates) {
+  const struct nnpoly_training *t = &plan->training;
+  return (struct update){
+      .rule = t->rule,
+      .w = state->w,
+      .m = state->m,
+      .s = state->s,
+      .peak = state->peak,
+      .g = state->g,
+      .learning_rate = rates->learning_rate,
+      .beta1 = t->beta1,
+      .beta2 = t->beta2,
+      .weight_m = rates->weight_m,
+      .weight_g = rates->weight_g,
+      .unbias_s = rates->unbias_s,
+      .eps = t->eps,
+      .eps_inside = t->eps_inside,
+      .penalty = t->decoupled ? 0.0 : t->weight_decay,
+      .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+      .average = state->average,
+      .ema = t->ema,
+  };
+}
+
+static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
+  const struct nnpoly_training *t = &plan->training;
+  const int last = t->depth - 1;
+  const double smoothed = t->label_smoothing, K = (double)outputs_of(plan, last);
+  struct loss loss = {.kind = t->loss,
+                      .a = t->loss_a,
+                      .scores = plan->results[last].post,
+                      .y = batch->y,
+                      .labels = batch->labels,
+                      .weights = batch->weights,
+                      .kept = 1.0 - smoothed,
+                      .added = is_of_softmax(t->loss) ? smoothed / K : 0.5 * smoothed,
+                      .delta = plan->results[last].delta,
+                      .n = batch->n,
+                      .K = outputs_of(plan, last)};
+  nnpoly_cut_loss(&loss);
+  return loss;
+}
+
+/* A layer's arrays in a step */
+
+static struct pass pass_of(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *all = s->plan->results, *r = &all[l];
+  return (struct pass){
+      .layer = layer,
+      .n = s->n,
+      .size = s->plan->size,
+      .x = l > 0 ? all[l - 1].post : s->x,
+      .rows = l > 0 ? NULL : s->rows,
+      .other = layer->kind == NNPOLY_ADD ? all[layer->from].post : NULL,
+      .w = (const char *)s->update.w + r->at * s->plan->size,
+      .C = r->read,
+      .post = r->post,
+      .mean = r->mean,
+      .scale = r->scale,
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+  };
+}
+
+/* Back through the epilogue of layer l. */
+static struct epilogue back_through(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *r = &s->plan->results[l];
+  return (struct epilogue){
+      .activation = layer->activation,
+      .a = layer->a,
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+      .plus = r->taken_by < 0 ? NULL : s->plan->results[r->taken_by].delta,
+      .read = reads_nothing(layer->activation) ? NULL : r->read,
+  };
+}
+
+static char *gradient_at(const struct step *s, int64_t at) {
+  return (char *)s->update.g + at * s->plan->size;
+}
+
+/* The update that follows a gradient. With clipping that waits for all. */
+static const struct update *update_at_once(const struct step *s) {
+  return s->plan->training.clip_norm > 0 ? NULL : &s->update;
+}
+
+/* The norm of layer l, back: with its gradients' places, and the delta of the layer below. */
+static struct norm norm_of(const struct step *s, int l) {
+  const struct pass pass = pass_of(s, l);
+  const struct results *r = &s->plan->results[l];
+  struct norm norm = nnpoly_norm_of(&pass);
+  norm.variance = r->variance;
+  norm.delta = r->delta;
+  norm.dgain = gradient_at(s, r->at);
+  norm.dshift = gradient_at(s, r->at + nnpoly_second_at(pass.layer));
+  if (l > 0) {
+    norm.C = r[-1].delta;
+    norm.epilogue = back_through(s, l - 1);
+  }
+  return norm;
+}
+
+/* The delta of the layer below dense layer l, from its own. */
+static struct product delta_product(const struct step *s, int l) {
+  const struct pass pass = pass_of(s, l);
+  const struct results *r = &s->plan->results[l];
+  return (struct product){.form = DELTA,
+                          .A = r->delta,
+                          .B = pass.w,
+                          .C = r[-1].delta,
+                          .M = s->n,
+                          .N = pass.layer->inputs,
+                          .K = pass.layer->outputs,
+                          .epilogue = back_through(s, l - 1)};
+}
+
+/* dW and db of dense layer l, and the optimiser's step on W and b. */
+static struct product gradient_product(const struct step *s, int l) {
+  const struct pass pass = pass_of(s, l);
+  const struct results *r = &s->plan->results[l];
+  const int64_t b_at = r->at + nnpoly_second_at(pass.layer);
+  return (struct product){.form = GRADIENT,
+                          .A = r->delta,
+                          .B = pass.x,
+                          .rows = pass.rows,
+                          .C = gradient_at(s, r->at),
+                          .M = pass.layer->outputs,
+                          .N = pass.layer->inputs,
+                          .K = s->n,
+                          .sums = gradient_at(s, b_at),
+                          .update = update_at_once(s),
+                          .C_at = r->at,
+                          .sums_at = b_at};
+}
+
+/* Acts, on some rows or columns */
+
+static void compare(struct step *s, struct range rows, void *scratch) {
+  const int last = s->plan->training.depth - 1;
+  nnpoly_loss_rows(s->kernels, &s->loss, rows.start, rows.stop, scratch);
+  if (!(s->plan->training.layers[last].dropout > 0)) return;
+  const struct sum sum = {.form = DELTA,
+                          .a = s->loss.delta,
+                          .C = s->loss.delta,
+                          .m = s->loss.K,
+                          .epilogue = back_through(s, last)};
+  s->kernels->add(&sum, rows.start, rows.stop);
+}
+
+static void back(const struct step *s, int l, struct range rows, void *scratch) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const struct results *r = &s->plan->results[l];
+  if (layer->kind == NNPOLY_DENSE) {
+    const struct product p = delta_product(s, l);
+    s->kernels->product(&p, (struct rect){rows.start, rows.stop, 0, p.N}, scratch);
+  } else if (is_norm(layer)) {
+    const struct norm norm = norm_of(s, l);
+    norm_kernel *const kernel = norm.axis == 1 ? s->kernels->row_delta : s->kernels->column_delta;
+    kernel(&norm, rows.start, rows.stop);
+  } else {
+    const struct sum sum = {.form = DELTA,
+                            .a = r->delta,
+                            .C = r[-1].delta,
+                            .m = layer->outputs,
+                            .epilogue = back_through(s, l - 1)};
+    s->kernels->add(&sum, rows.start, rows.stop);
+  }
+}
+
+static void do_rows(struct step *s, struct act act, struct range rows, void *scratch) {
+  if (act.action == FORWARDS) {
+    const struct pass pass = pass_of(s, act.layer);
+    nnpoly_forward(s->kernels, &pass, rows.start, rows.stop, scratch);
+  } else if (act.action == BACK) {
+    back(s, act.layer, rows, scratch);
+  } else {
+    compare(s, rows, scratch);
+  }
+}
+
+static void measure(const struct step *s, int l, struct range columns) {
+  const struct norm norm = norm_of(s, l);
+  const double momentum = s->plan->training.layers[l].momentum;
+  void *const *running = s->buffers + s->plan->results[l].running_at;
+  s->kernels->column_moments(&norm, columns.start, columns.stop);
+  if (s->n == 1) return; /* one row has no variance */
+  s->kernels->move_towards(running[0], norm.mean, columns.start, columns.stop, momentum);
+  s->kernels->move_towards(running[1], norm.variance, columns.start, columns.stop, momentum);
+}
+
+static void learn_norm(const struct step *s, int l, struct range columns) {
+  const struct norm norm = norm_of(s, l);
+  const struct update *update = update_at_once(s);
+  const int64_t gain_at = s->plan->results[l].at, shift_at = gain_at + norm.m;
+  if (norm.axis == 1) s->kernels->norm_gradients(&norm, columns.start, columns.stop);
+  if (update == NULL) return;
+  s->kernels->update(update, gain_at + columns.start, gain_at + columns.stop);
+  s->kernels->update(update, shift_at + columns.start, shift_at + columns.stop);
+}
+
+static void do_columns(const struct step *s, struct act act, struct range columns) {
+  const int l = act.layer;
+  if (act.action == MEASURE) {
+    measure(s, l, columns);
+  } else if (act.action == ADD_UP) {
+    const struct norm norm = norm_of(s, l);
+    s->kernels->norm_gradients(&norm, columns.start, columns.stop);
+  } else if (is_norm(&s->plan->training.layers[l])) {
+    learn_norm(s, l, columns);
+  }
+}
+
+static int by_columns(struct act act) {
+  return act.action == MEASURE || act.action == ADD_UP || act.action == LEARN;
+}
+
+static int is_dense(const struct step *s, struct act act) {
+  return s->plan->training.layers[act.layer].kind == NNPOLY_DENSE;
+}
+
+static void act_part(struct step *s, struct act act, int index, int parts, void *scratch) {
+  if (act.action == LEARN && is_dense(s, act)) {
+    const struct product p = gradient_product(s, act.layer);
+    nnpoly_product_part(s->kernels, &p, index, parts, scratch);
+    return;
+  }
+  const int64_t count = by_columns(act) ? outputs_of(s->plan, act.layer) : s->n;
+  const int64_t step = by_columns(act) ? STEP_ELEMENTS : s->loss.chunk_rows;
+  const struct range r = nnpoly_cut(count, index, parts, step);
+  if (r.start >= r.stop) return;
+  if (by_columns(act))
+    do_columns(s, act, r);
+  else
+    do_rows(s, act, r, scratch);
+}
+
+size_t nnpoly_step_scratch(const nnpoly_plan *plan) {
+  return nnpoly_scratch(nnpoly_kernels(plan->training.dtype),
+                        outputs_of(plan, plan->training.depth - 1));
+}
+
+/* Acts that follow each other without a look at what other threads did. */
+struct region {
+  struct step *step; /* each part writes its own of the partial losses */
+  const struct act *first, *last;
+};
+
+static void region_part(const void *argument, int index, int parts, void *scratch) {
+  const struct region *region = argument;
+  for (const struct act *act = region->first; act < region->last; act++)
+    act_part(region->step, *act, index, parts, scratch);
+}
+
+static int run_region(struct step *s, const struct act *first, const struct act *last, int parts) {
+  const struct region region = {s, first, last};
+  return nnpoly_run(region_part, &region, parts, nnpoly_step_scratch(s->plan));
+}
+
+static int clip_and_update(const struct step *s) {
+  const struct nnpoly_training *t = &s->plan->training;
+  const int64_t P = s->plan->totals.parameters;
+  if (!(t->clip_norm > 0)) return NNPOLY_OK;
+  const int status = nnpoly_clip_norm(t->dtype, s->update.g, s->update.g, P, t->clip_norm);
+  return status == NNPOLY_OK ? nnpoly_run_update(s->kernels, &s->update, P) : status;
+}
+
+/* By rows */
+
+void nnpoly_take_step_alone(struct step *s, void *scratch) {
+  const struct region all = {s, s->plan->acts, s->plan->acts + s->plan->act_count};
+  region_part(&all, 0, 1, scratch);
+  clip_and_update(s); /* needs no scratch, so it cannot fail */
+}
+
+int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n) {
+  return nnpoly_parts(3 * n * plan->totals.parameters, PART_PRODUCT);
+}
+
+static int step_in_parts(struct step *s, int parts) {
+  const struct act *act = s->plan->acts, *const end = act + s->plan->act_count;
+  int status = NNPOLY_OK;
+  while (status == NNPOLY_OK && act < end) {
+    const struct act *first = act;
+    if (parts == 1) act = end;
+    while (act < end && by_columns(*act) == by_columns(*first)) act++;
+    status = run_region(s, first, act, parts);
+  }
+  return status == NNPOLY_OK ? clip_and_update(s) : status;
+}
+
+/* A few of every PERIOD steps are timed. */
+enum { PERIOD = 256, TRIALS = 4 };
+
+static int step_by_rows(struct step *s) {
+  const int parts = nnpoly_step_parts(s->plan, s->n);
+  if (parts == 1 || s->n * s->plan->largest > LITTLE_WORK) return step_in_parts(s, parts);
+  struct choice *choice = &s->plan->choice;
+  const unsigned turn = choice->steps++ % PERIOD;
+  if (turn >= 2 * TRIALS) return step_in_parts(s, choice->ns[1] < choice->ns[0] ? parts : 1);
+  const int shared = turn >= TRIALS;
+  const int64_t start = nnpoly_now_ns();
+  const int status = step_in_parts(s, shared ? parts : 1);
+  const int64_t ns = nnpoly_now_ns() - start;
+  choice->ns[shared] = turn % TRIALS == 0 ? ns : least(ns, choice->ns[shared]);
+  return status;
+}
+
+/* By products */
+
+static int share_act(struct step *s, const struct act *act) {
+  if (is_dense(s, *act) && act->action != COMPARE) {
+    const struct pass pass = pass_of(s, act->layer);
+    const struct product p = act->action == FORWARDS ? nnpoly_product_of(&pass)
+                             : act->action == BACK   ? delta_product(s, act->layer)
+                                                     : gradient_product(s, act->layer);
+    return nnpoly_run_product(s->kernels, &p);
+  }
+  const int64_t elements = s->n * outputs_of(s->plan, act->layer);
+  return run_region(s, act, act + 1, nnpoly_parts(elements, PART_ELEMENTS));
+}
+
+static int step_by_products(struct step *s) {
+  int status = NNPOLY_OK;
+  for (int i = 0; status == NNPOLY_OK && i < s->plan->act_count; i++)
+    status = share_act(s, &s->plan->acts[i]);
+  return status == NNPOLY_OK ? clip_and_update(s) : status;
+}
+
+/* Either way */
+
+struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
+                        const struct batch *batch, const struct nnpoly_rates *rates) {
+  return (struct step){.plan = plan,
+                       .kernels = nnpoly_kernels(plan->training.dtype),
+                       .x = batch->x,
+                       .rows = batch->rows,
+                       .buffers = state->buffers,
+                       .n = batch->n,
+                       .key = (uint32_t)(int32_t)rates->key,
+                       .loss = loss_of(plan, batch),
+                       .update = update_of(plan, state, rates)};
+}
+
+int nnpoly_take_step(struct step *s) {
+  return s->plan->by_rows ? step_by_rows(s) : step_by_products(s);
+}
+
+void nnpoly_step_loss(const struct step *s, void *loss) {
+  nnpoly_mean_loss(s->plan->training.dtype, &s->loss, loss);
+}
