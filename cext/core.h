@@ -135,6 +135,9 @@ struct norm {
   struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
+/* On some of its rows, or of its columns. */
+typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
+
 /* Sums over a vector add up chunks of this many elements, for the same reason. */
 enum { CHUNK = 4096 };
 
@@ -162,18 +165,13 @@ struct kernels {
   void (*update)(const struct update *, int64_t i0, int64_t i1);
   void (*dropout)(const struct dropped *, int64_t row0, int64_t row1);
   void (*add)(const struct sum *, int64_t row0, int64_t row1);
-  /* mean, variance, scale */
-  void (*row_moments)(const struct norm *, int64_t row0, int64_t row1);
-  void (*column_moments)(const struct norm *, int64_t column0, int64_t column1);
+  norm_kernel *row_moments, *column_moments; /* mean, variance and scale */
   void (*inverse_roots)(const void *variance, void *out, int64_t count, double eps);
   void (*move_towards)(void *running, const void *batch, int64_t i0, int64_t i1, double step);
-  /* C from x */
-  void (*normalise)(const struct norm *, int64_t row0, int64_t row1);
-  /* C from delta: axis 1; axis 0, which reads dgain and dshift */
-  void (*row_delta)(const struct norm *, int64_t row0, int64_t row1);
-  void (*column_delta)(const struct norm *, int64_t row0, int64_t row1);
-  /* dgain and dshift */
-  void (*norm_gradients)(const struct norm *, int64_t column0, int64_t column1);
+  norm_kernel *normalise;      /* of rows of x: C */
+  norm_kernel *row_delta;      /* of rows of delta, axis 1: C */
+  norm_kernel *column_delta;   /* the same, axis 0; it reads dgain and dshift */
+  norm_kernel *norm_gradients; /* of columns: dgain and dshift */
 };
 
 #if defined(__x86_64__)
@@ -232,7 +230,6 @@ size_t nnpoly_scratch(const struct kernels *, int64_t K);
 int nnpoly_run_dropout(const struct kernels *, const struct dropped *, int64_t n);
 
 /* share.c: a kernel of normalisation on all of its `count` rows or columns. */
-typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
 int nnpoly_run_norm(norm_kernel *, const struct norm *, int64_t count);
 
 /* share.c: an optimiser's step on `count` elements. */

@@ -69,7 +69,8 @@ struct batch {
   int64_t n;
 };
 
-#define LITTLE_WORK ((int64_t)1 << 22) /* multiply-adds of a layer */
+/* Of so little work in its largest layer a step goes by rows, and may be faster alone. */
+#define LITTLE_WORK ((int64_t)1 << 22) /* multiply-adds */
 
 struct step {
   nnpoly_plan *plan;

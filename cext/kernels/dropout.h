@@ -8,45 +8,51 @@ INLINE uint32_t mix(uint32_t h) {
   return h ^ (h >> 16);
 }
 
-/* The factors of columns j0..j0+count-1 of row i. */
-static void draw_factors(const struct dropout *law, int64_t i, int64_t j0, int64_t count,
-                         real *out) {
+enum { DRAWN_AT_ONCE = 256 };
+
+/* The hashes of columns j0..j0+count-1, which every row mixes with its own. */
+static void hash_columns(int64_t j0, int64_t count, uint32_t *hashes) {
+  for (int64_t j = 0; j < count; j++) hashes[j] = mix((uint32_t)(j0 + j) + 1);
+}
+
+/* out = x times the factors of row i, in the columns with these hashes; in place if out is x. x may
+ * be NULL, for ones. */
+static void drop(const struct dropout *law, int64_t i, const uint32_t *columns, int64_t count,
+                 const real *x, real *out) {
   const real kept = (real)(1.0 / (1.0 - law->rate));
   const uint32_t threshold = (uint32_t)(law->rate * 0x1000000);
   const uint32_t row = mix(mix(mix((uint32_t)i) ^ law->path) ^ law->key);
+  real factors[DRAWN_AT_ONCE];
   for (int64_t j = 0; j < count; j++) {
-    const uint32_t bits = mix(row + mix((uint32_t)(j0 + j) + 1)) & 0xFFFFFF;
-    out[j] = bits >= threshold ? kept : (real)0;
+    const uint32_t bits = mix(row + columns[j]) & 0xFFFFFF;
+    factors[j] = bits >= threshold ? kept : (real)0;
   }
-}
-
-/* out = x times the factors, for the same columns; in place if out is x. */
-static void drop(const struct dropout *law, int64_t i, int64_t j0, int64_t count, const real *x,
-                 real *out) {
-  enum { AT_ONCE = 256 };
-  real factors[AT_ONCE];
-  for (int64_t j = 0; j < count; j += AT_ONCE) {
-    const int64_t n = least(AT_ONCE, count - j);
-    draw_factors(law, i, j0 + j, n, factors);
-    for (int64_t k = 0; k < n; k += LANES) {
-      const int lanes = (int)least(LANES, n - k);
-      store_up_to(out + j + k, load_up_to(x + j + k, lanes) * load(factors + k), lanes);
-    }
+  if (x == NULL) {
+    memcpy(out, factors, (size_t)count * sizeof *out);
+    return;
+  }
+  for (int64_t j = 0; j < count; j += LANES) {
+    const int n = (int)least(LANES, count - j);
+    store_up_to(out + j, load_up_to(x + j, n) * load_up_to(factors + j, n), n);
   }
 }
 
 /* The same for `count` elements from `at` on of a matrix with m columns, of which x and out are the
- * first. */
+ * first: whole rows, or a part of one. */
 static void drop_elements(const struct dropout *law, int64_t m, int64_t at, int64_t count,
                           const real *x, real *out) {
-  for (int64_t done = 0; done < count;) {
-    const int64_t i = (at + done) / m, j = (at + done) % m, n = least(m - j, count - done);
-    drop(law, i, j, n, x + done, out + done);
-    done += n;
+  const int64_t i0 = at / m, j0 = at % m, columns = least(m - j0, count), rows = count / columns;
+  for (int64_t j = 0; j < columns; j += DRAWN_AT_ONCE) {
+    const int64_t n = least(DRAWN_AT_ONCE, columns - j);
+    uint32_t hashes[DRAWN_AT_ONCE];
+    hash_columns(j0 + j, n, hashes);
+    for (int64_t i = 0; i < rows; i++)
+      drop(law, i0 + i, hashes, n, x == NULL ? NULL : x + i * m + j, out + i * m + j);
   }
 }
 
 static void dropout(const struct dropped *job, int64_t row0, int64_t row1) {
-  for (int64_t i = row0; i < row1; i++)
-    draw_factors(&job->dropout, i, 0, job->m, (real *)job->out + i * job->m);
+  if (job->m == 0 || row0 == row1) return;
+  drop_elements(&job->dropout, job->m, row0 * job->m, (row1 - row0) * job->m, NULL,
+                (real *)job->out + row0 * job->m);
 }

@@ -116,16 +116,19 @@ static double cross_entropy(const struct loss *job, int64_t row0, int64_t row1, 
   return total;
 }
 
-/* -(1-p)^gamma log p, of log p <= 0, and its derivative by it. */
-INLINE vec focal_term(vec p, vec log_p, vec gamma, vec *slope) {
-  const vec rest = -expm1_bounded(at_least(log_p, set1(-87))); /* 1 - p */
+/* -(1-p)^gamma log p and its derivative by log p; rest: 1 - p. */
+INLINE vec focal_term(vec p, vec log_p, vec rest, vec log_rest, vec gamma, vec *slope) {
   const mask certain = less_equal(rest, (vec){0}); /* there p log p / (1 - p) has the limit -1 */
-  const vec power = exp_decay(gamma * log_positive(choose(certain, set1(1), rest)));
-  const vec at_0 = choose(less((vec){0}, gamma), (vec){0}, set1(1));
-  const vec factor = choose(certain, at_0, power);
   const vec ratio = choose(certain, set1(-1), p * log_p / choose(certain, set1(1), rest));
+  const vec factor = exp_decay(gamma * log_rest);
   *slope = factor * fma_(gamma, ratio, set1(-1));
   return -factor * log_p;
+}
+
+/* log(1 - p) for rest = 1 - p: where it is 0, so far below that every power but 0 is 0. */
+INLINE vec log_of_rest(vec rest) {
+  const mask certain = less_equal(rest, (vec){0});
+  return choose(certain, set1((real)-1e30), log_positive(choose(certain, set1(1), rest)));
 }
 
 /* As cross_entropy. A row's delta is the pull of each log f_k, whose derivative by z_j is
@@ -145,9 +148,9 @@ static double focal(const struct loss *job, int64_t row0, int64_t row1, void *sc
     vec loss = {0}, all = {0};
     for (int64_t k = 0; k < K; k++) {
       const vec y = load(targets + k * LANES), log_f = load(columns + k * LANES) - log_sum;
-      const vec f = exp_decay(log_f);
+      const vec f = exp_decay(log_f), rest = -expm1_bounded(at_least(log_f, set1(-87)));
       vec pull;
-      loss += y * focal_term(f, log_f, gamma, &pull);
+      loss += y * focal_term(f, log_f, rest, log_of_rest(rest), gamma, &pull);
       pull *= y;
       all += pull;
       store(pulls + k * LANES, pull);
@@ -212,8 +215,9 @@ INLINE vec focal_sigmoid_element(vec z, vec y, vec gamma, vec *delta) {
   const mask below = less(z, (vec){0});
   vec up, down;
   const vec f = choose(below, low, inverse), rest = choose(below, inverse, low);
-  const vec of_1 = focal_term(f, choose(below, log_low, log_high), gamma, &up);
-  const vec of_0 = focal_term(rest, choose(below, log_high, log_low), gamma, &down);
+  const vec log_f = choose(below, log_low, log_high), log_rest = choose(below, log_high, log_low);
+  const vec of_1 = focal_term(f, log_f, rest, log_rest, gamma, &up);
+  const vec of_0 = focal_term(rest, log_rest, f, log_f, gamma, &down);
   *delta = y * up * rest - ((real)1 - y) * down * f;
   return y * of_1 + ((real)1 - y) * of_0;
 }

@@ -151,10 +151,13 @@ def test_files_of_format_2_are_read(tmp_path, name, use):
     use(Path(path))
 
 
-def test_a_run_of_format_2_goes_on_bit_for_bit(tmp_path):
+def test_a_run_of_format_2_goes_on(tmp_path):
+    """To rounding: BatchNorm had other kernels when the file's epochs were trained."""
     path = shutil.copy(FORMAT2 / "trainer.safetensors", tmp_path)
     whole = resume(tmp_path / "none", 6)
-    np.testing.assert_array_equal(resume(Path(path), 6).network.w, whole.network.w)
+    found = resume(Path(path), 6)
+    assert found.t == whole.t
+    np.testing.assert_allclose(found.network.w, whole.network.w, rtol=1e-4, atol=1e-6)
 
 
 @every_use

@@ -138,7 +138,7 @@ def test_steps_do_not_wait_for_the_device(backend, monkeypatch):
 
 @pytest.mark.parametrize("backend", ["numpy", "strict", "torch", "jax"])
 def test_epochs_wait_for_the_device_once(backend, monkeypatch):
-    t = trainer(backend=backend)
+    t = step_by_step(trainer(backend=backend))
     kind, fetched = type(registry.get(backend)), []
     to_host = kind.to_host
     monkeypatch.setattr(
@@ -289,7 +289,7 @@ def test_data_are_not_modified():
 
 
 def test_history_has_the_mean_of_the_batches_losses(monkeypatch):
-    t, losses = trainer(), []
+    t, losses = step_by_step(trainer()), []
     step = t.stepper.step
     monkeypatch.setattr(t.stepper, "step", lambda b: losses.append(step(b)) or losses[-1])
     history = fit(t, 2)

@@ -113,10 +113,11 @@ class Buffers:
 
     def __init__(self, chain: Sequence[Layer]) -> None:
         self._names = [list(layer.buffers()) for layer in chain]
+        self._none = not any(self._names)
 
     def places(self, buffers: Views, dtype: np.dtype[Any]) -> Any | None:
         """C's array of pointers; None where it cannot read or write one."""
-        if not any(self._names):
+        if self._none:
             return ffi.NULL
         parts: Any = zip(self._names, buffers, strict=True)
         arrays = [part[name] for names, part in parts for name in names]
