@@ -31,7 +31,9 @@ def number(
     except (TypeError, ValueError):
         result = math.nan
     if not (low <= result <= high) or math.isinf(result):
-        bounds = "finite" if math.isinf(low) and math.isinf(high) else f"in [{low:g}, {high:g}]"
+        bounds = f"in [{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
+        if math.isinf(low) and math.isinf(high):
+            bounds = "finite"
         raise ValueError(f"{where}: `{name}` must be a number {bounds}, got {value!r}.")
     return result
 

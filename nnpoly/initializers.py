@@ -32,7 +32,7 @@ class Initializer(Described):
         Raises
         ------
         ValueError
-            If what is drawn has another shape.
+            If what is drawn has another shape, or is no real or finite number.
         """
         drawn = host.asarray(self(rng, W.shape))
         if drawn.shape != W.shape:
@@ -40,15 +40,30 @@ class Initializer(Described):
                 f"Dense: `init` must draw weights of the shape that it is given, {W.shape}, got "
                 f"{drawn.shape} from {self!r}."
             )
-        W[...] = drawn
+        if drawn.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Dense: `init` must draw real numbers, got dtype {drawn.dtype} from {self!r}."
+            )
+        host.fill(W, drawn)
+        if not host.all_finite(W):
+            raise ValueError(
+                f"Dense: `init` must draw numbers that are finite in {W.dtype}, got NaN or "
+                f"infinity from {self!r}."
+            )
+
+
+def _is_ours(rule: Initializer) -> bool:
+    """Whether a rule draws as this module says: a subclass of it may draw otherwise."""
+    return type(rule).__module__ == __name__
 
 
 class _OfEachEntry(Initializer):
     """A rule for each entry alone: a few rows after another are drawn as all at once."""
 
     def fill(self, rng: host.Generator, W: host.HostArray) -> None:
-        for rows in host.row_blocks(W, _AT_ONCE):
-            rows[...] = self(rng, rows.shape)
+        blocks = host.row_blocks(W, _AT_ONCE) if _is_ours(self) else [W]
+        for rows in blocks:
+            super().fill(rng, rows)
 
 
 class Constant(_OfEachEntry):
@@ -120,7 +135,10 @@ class Scaled(Initializer):
         return self._rule(shape)(rng, shape)
 
     def fill(self, rng: host.Generator, W: host.HostArray) -> None:
-        self._rule(W.shape).fill(rng, W)
+        if _is_ours(self):
+            self._rule(W.shape).fill(rng, W)
+        else:
+            super().fill(rng, W)
 
     def _rule(self, shape: tuple[int, ...]) -> Uniform | Normal:
         fan_out, fan_in = shape

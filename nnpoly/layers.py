@@ -442,8 +442,11 @@ class Residual(Layer):
         return _joined([layer.initial(rng) for layer in self.layers])
 
     def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
-        for layer, part in zip(self.layers, self._split(params), strict=True):
-            layer.fill(rng, part)
+        if type(self).initial is not Residual.initial:  # a subclass begins otherwise
+            super().fill(rng, params)
+        else:
+            for layer, part in zip(self.layers, self._split(params), strict=True):
+                layer.fill(rng, part)
 
     def buffers(self) -> dict[str, host.HostArray]:
         return _joined([layer.buffers() for layer in self.layers])

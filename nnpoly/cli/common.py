@@ -55,7 +55,7 @@ def say(*lines: object) -> None:
 
 def path(text: str) -> Path:
     """Convert text to a path, for argparse."""
-    if "\0" in text:
+    if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"must be a path without NUL, got {shortened(text)}")
     return Path(text)
 

@@ -29,8 +29,10 @@ def is_frame(data: Any) -> bool:
 
 
 def is_column(data: Any) -> bool:
-    """Whether `data` is a frame's column."""
-    return hasattr(type(data), "to_frame") and hasattr(type(data), "to_numpy")
+    """Whether `data` is a frame's column, or an array of Arrow's."""
+    kind = type(data)
+    arrow = hasattr(kind, "null_count") and hasattr(kind, "type")
+    return hasattr(kind, "to_numpy") and (hasattr(kind, "to_frame") or arrow)
 
 
 def to_host(where: str, name: str, data: Any, dtype: str | None = None) -> host.HostArray:
@@ -42,7 +44,7 @@ def to_host(where: str, name: str, data: Any, dtype: str | None = None) -> host.
         return _values(where, name, data) if _kind(data) in REAL else host.asarray(data)
     if (array := _at_once(data, dtype)) is not None:
         return array
-    columns = [_values(where, f"{name}[{label!r}]", column) for label, column in _columns(data)]
+    columns = [_values(where, f"{name}[{label!r}]", column) for label, column in columns_of(data)]
     return host.columns(columns)
 
 
@@ -74,7 +76,7 @@ def _at_once(frame: Any, wanted: str | None) -> host.HostArray | None:
     return array if host.all_finite(array) else None
 
 
-def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
+def columns_of(frame: Any) -> Iterable[tuple[Any, Any]]:
     """A frame's columns with their names."""
     if hasattr(type(frame), "items"):
         items: Iterable[tuple[Any, Any]] = frame.items()
@@ -98,9 +100,11 @@ def _values(where: str, name: str, column: Any) -> host.HostArray:
                 f"{missing.size} rows, the first in row {missing.argmax()}. Fill or drop them "
                 "first."
             )
-    return host.asarray(
-        column, "float64" if _is_decimal(dtype) else getattr(dtype, "numpy_dtype", None)
-    )
+    wanted = "float64" if _is_decimal(dtype) else getattr(dtype, "numpy_dtype", None)
+    array = host.asarray(column, wanted)
+    if array.ndim != 1:  # each of whose cells is an array
+        raise ValueError(not_real(where, name, f"dtype {dtype}"))
+    return array
 
 
 def _dtype(column: Any) -> Any:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import host, registry
 from ..data import entering
-from ..data.frames import is_frame, not_real
+from ..data.frames import columns_of, is_frame, not_real
 from ..data.place import Place, on_host, plain
 from ..losses import Loss
 from ..network import Network
@@ -149,7 +149,8 @@ def targets(estimator: Any, where: str, X: Any, y: Any, name: str = "y") -> Any:
         with named(where, name):
             validate_data(estimator, y=y)  # which says so
     if is_frame(y) and y.shape[1] == 1:  # labels may be of any type, but only in a column
-        column = plain(where, name, y[next(iter(y.columns))])
+        ((_, only),) = columns_of(y)
+        column = plain(where, name, only)
         y = column[:, None]  # which scikit-learn warns of
     y = plain(where, name, hosted(where, name, y))
     _require_plain_numbers(where, name, y, "c")

@@ -384,6 +384,11 @@ class Preprocessing(Described):
             training, and unknown categories. The message names the cell and its row.
         """
         _checks.choice("Preprocessing", "unknown", unknown, UNKNOWN)
+        if not isinstance(table, Table):
+            raise TypeError(
+                "Preprocessing.encode: `table` must be a Table, as nnpoly.tables.read(path) makes "
+                f"it of a file, got {type(table).__name__}."
+            )
         for name in self.columns:
             table.column(name)
         numbers = self._numbers(table)

@@ -29,7 +29,7 @@ MARK = r"^[^\pL\pN]+$"
 # With thousands, a currency or %, or plain.
 NUMBER_LIKE = r"^[+-]?[$€£¥]?\s?[+-]?[0-9]+([,.'\s][0-9]{3})*([.,][0-9]+)?\s?[%$€£¥]?$"
 # pandas' names of a nameless index, and of its levels: as a CSV, in Parquet and by reset_index().
-INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_\d+__|index|level_0")
+INDEX = re.compile(r"Unnamed: 0(\.\d+)*|__index_level_\d+__|index|level_\d+")
 LEVEL = re.compile(r"__index_level_\d+__")
 
 
@@ -326,8 +326,8 @@ class Table:
 
         Such a column holds different integers, in any order and with gaps, and has no name and
         stands first, has a name that pandas gives to a nameless index (`Unnamed: 0`,
-        `__index_level_0__`, `index`, `level_0`), or is what a Parquet file calls its index. The
-        levels of a nameless index of several (`Unnamed: 0`, `Unnamed: 1`, ...;
+        `__index_level_0__`, `index`, `level_0`, `level_1`), or is what a Parquet file calls its
+        index. The levels of a nameless index of several (`Unnamed: 0`, `Unnamed: 1`, ...;
         `__index_level_0__`, ...) number the rows together. The rows that `take` returns have the
         index of the whole table.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from numbers import Real
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from .. import _checks
 from .._described import Described
 from .columns import CLOSEST, NUMERIC, TEMPORAL, require_computable, require_sklearn
-from .table import TRUTHS, Table, shortest
+from .table import INTEGER, PADDED, TRUTHS, Table, shortest
 from .wording import listed
 
 TASKS = ("classification", "regression")
@@ -85,9 +86,9 @@ class Classes(Described):
 
     def encode(self, table: Table) -> NDArray[np.int64]:
         """Return the class index of each row: (n,)."""
-        truths = _truths(self.classes)
-        is_text = not truths and isinstance(self.classes[0], str)
-        texts = truths.values() if truths else map(_text, self.classes)
+        alike = _truths(self.classes) or _numbers(self.classes)
+        is_text = not alike and isinstance(self.classes[0], str)
+        texts = alike.values() if alike else map(_text, self.classes)
         found = table.found(self.name, texts, numeric=not is_text)
         what = f", which is none of the model's classes ({listed(self.classes)})"
         table.require(self.name, found >= 0, what)
@@ -108,16 +109,20 @@ def _labels(table: Table, name: str) -> list[Any]:
     """Return the labels of a column without missing cells as texts, booleans, integers or floats.
 
     Those of a CSV are as they stand in the file: 1.0 and 1.10, also +1 and TRUE, are texts. But
-    True and TRUE in one column are the boolean.
+    True and TRUE in one column are the boolean, 1 and 1.0 the integer; 1.1 and 1.10 are versions.
     """
     kind, texts = table.kind(name), table.texts(name)
     if kind not in NUMERIC or _truths(texts):
         return texts
     if kind == "boolean":
         return [value == 1.0 for value in table.numbers(name).tolist()]
-    if texts == table.texts(name, numeric=True):
+    numbers = table.texts(name, numeric=True)
+    if texts == numbers:
         make: type = int if kind == "integer" else float
         return [make(text) for text in texts]
+    whole = [int(text) for text in numbers if text is not None and re.match(INTEGER, text)]
+    if len(whole) == len(texts) and len(set(whole)) < len(set(texts)):
+        return whole
     return texts
 
 
@@ -131,6 +136,20 @@ def _truths(labels: Iterable[Any]) -> dict[str, str]:
         return {}
     truths = {label: shortest(TRUTHS[label.lower()]) for label in different}
     return truths if len(set(truths.values())) == len(truths) else {}
+
+
+def _numbers(labels: Iterable[Any]) -> dict[str, str]:
+    """Return the shortest texts of the numbers that labels such as 1.0 and +2 are, or nothing."""
+    try:
+        numbers = {
+            label: str(int(label)) if re.match(INTEGER, label) else shortest(float(label))
+            for label in labels
+            if not re.match(PADDED, label)
+        }
+    except (TypeError, ValueError, OverflowError):
+        return {}
+    different = set(labels)
+    return numbers if len(set(numbers.values())) == len(numbers) == len(different) else {}
 
 
 def _in_order(table: Table, name: str, labels: Sequence[Any]) -> list[Any]:

@@ -324,7 +324,7 @@ CHANGES: dict[str, tuple[str, Callable[[Path], Any], Callable[[Any], Any], str]]
         "quantity",
         tables.load,
         lambda h: h["extra"]["table"]["target"].update(scale=math.nan),
-        "Quantity: `scale` must be a number in [0, inf], got nan",
+        "Quantity: `scale` must be a number in [0, inf), got nan",
     ),
     "equal labels": (
         "classes",

@@ -104,6 +104,8 @@ def test_decimals_are_numbers():
     for frame in frames:
         assert trained(frame) == trained(plain)
         assert trained(frame, sample_weight=weights) == trained(plain, sample_weight=COUNT + 4)
+    for own in (pyarrow.array(weights), pyarrow.chunked_array([weights.to_arrow()])):
+        assert trained(PLAIN, sample_weight=own) == trained(PLAIN, sample_weight=COUNT + 4)
     with pytest.raises(ValueError, match=MISSING.replace("30", "4").replace("row 3", "row 1")):
         nn.MLP([1, 2])(pl.DataFrame({"a": [Decimal(1), None, Decimal(2), Decimal(3)]}))
 
@@ -168,6 +170,11 @@ FAULTS = {
         POLARS.with_columns(count=pl.when(pl.int_range(N) != 3).then(pl.col("count"))),
         "X['count']",
         MISSING,
+    ),
+    "polars, arrays": (
+        pl.DataFrame({"open": pl.Series([[1.0, 2.0]] * N, dtype=pl.Array(pl.Float64, 2)), "b": y}),
+        "X['open']",
+        "got dtype Array(Float64, shape=(2,)). Encode",
     ),
     "polars, a query": (
         POLARS.lazy(),

@@ -108,15 +108,19 @@ LAYERS: list[Refusal] = [
     ),
     (lambda: nn.Residual([]), "Residual", "`layers` must be a non-empty list of layers"),
     (lambda: activations.LeakyReLU("a"), "LeakyReLU", "`a` must be a number finite, got 'a'."),
-    (lambda: initializers.Uniform(-1.0), "Uniform", "`a` must be a number in [0, inf], got -1.0."),
+    (
+        lambda: initializers.Uniform(-1.0),
+        "Uniform",
+        "`a` must be a number in [0, inf), got -1.0.",
+    ),
 ]
 
 RULES: list[Refusal] = [
     (lambda: nn.SGD(0.0), "SGD", "`learning_rate` must be greater than 0, got 0.0."),
-    (lambda: nn.SGD(-0.1), "SGD", "`learning_rate` must be a number in [0, inf], got -0.1."),
-    (lambda: nn.SGD("0.1"), "SGD", "`learning_rate` must be a number in [0, inf], got '0.1'."),
-    (lambda: nn.SGD(np.nan), "SGD", "`learning_rate` must be a number in [0, inf], got nan."),
-    (lambda: nn.SGD(np.inf), "SGD", "`learning_rate` must be a number in [0, inf], got inf."),
+    (lambda: nn.SGD(-0.1), "SGD", "`learning_rate` must be a number in [0, inf), got -0.1."),
+    (lambda: nn.SGD("0.1"), "SGD", "`learning_rate` must be a number in [0, inf), got '0.1'."),
+    (lambda: nn.SGD(np.nan), "SGD", "`learning_rate` must be a number in [0, inf), got nan."),
+    (lambda: nn.SGD(np.inf), "SGD", "`learning_rate` must be a number in [0, inf), got inf."),
     (lambda: nn.SGD(0.1, momentum=1.0), "SGD", "`momentum` must be below 1, got 1.0."),
     (lambda: nn.SGD(0.1, nesterov=True), "SGD", "`nesterov` needs momentum > 0, got momentum=0."),
     (lambda: nn.Adam(beta1=-0.1), "Adam", "`beta1` must be a number in [0, 1], got -0.1."),
@@ -125,7 +129,7 @@ RULES: list[Refusal] = [
     (
         lambda: nn.AdamW(weight_decay=-1),
         "AdamW",
-        "`weight_decay` must be a number in [0, inf], got -",
+        "`weight_decay` must be a number in [0, inf), got -",
     ),
     (lambda: nn.Lion(clip_norm=0), "Lion", "`clip_norm` must be greater than 0, got 0."),
     (lambda: schedules.Cosine(0.1, 0), "Cosine", "`steps` must be an integer >= 1, got 0."),

@@ -236,3 +236,35 @@ def test_integers_that_are_one_float64_are_told(tmp_path):
         tables.Quantity.fit(table, "v")
     always = csv_of(tmp_path, rows([str(2**53 + 1)]))
     assert Schema.of(always, "y", np.arange(12)).left_out == {"v": f"it is always {2**53 + 1}"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["1", "1.0", "2"], (1.0, 2.0)),
+        (["-0", "0", "1"], (0, 1)),
+        (["1", "+1", "2"], (1, 2)),
+        (["1.0", "2.0"], ("1.0", "2.0")),
+        (["007", "7"], ("007", "7")),
+    ],
+)
+def test_a_number_written_in_two_ways_is_one_class(tmp_path, cells, classes):
+    table = file_of(tmp_path, "csv", cells)
+    target = Classes.fit(table, "v")
+    assert target.classes == classes
+    np.testing.assert_array_equal(
+        target.encode(table),
+        [
+            classes.index(cell) if cell in classes else classes.index(float(cell))
+            for cell in (cells * 60)[:60]
+        ],
+    )
+
+
+def test_numbers_are_measured_however_they_are_written(tmp_path):
+    model = Classes("v", ("+1", "2.0"))
+    for cells in (["1", "2"], ["1.0", "+2"], ["+1", "2.0"]):
+        np.testing.assert_array_equal(model.encode(file_of(tmp_path, "csv", cells)), [0, 1] * 30)
+    named = Classes("v", ("007", "008"))
+    with pytest.raises(ValueError, match="none of the model's classes"):
+        named.encode(file_of(tmp_path, "csv", ["7", "8"]))

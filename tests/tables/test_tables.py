@@ -158,6 +158,21 @@ def test_levels_of_texts_and_named_levels_stay_inputs(tmp_path):
     assert Schema.of(tables.read(tmp_path / "named.parquet"), "y", range(12)).left_out == {}
 
 
+def test_levels_of_reset_index_are_row_numbers(tmp_path):
+    """As groupby writes them, beside the group."""
+    frame = pl.DataFrame({"g": [0, 0, 1] * 4, "level_1": NUMBERED, "y": [0, 1] * 6})
+    frame.write_csv(tmp_path / "t.csv")
+    assert tables.read(tmp_path / "t.csv").index == ("level_1",)
+
+
+def test_what_is_no_table_is_named():
+    inputs = Preprocessing(("x",), (0.0,), (), (0.0,), (1.0,), ())
+    model = tables.TableModel(nn.MLP([1, 2]), inputs, tables.Classes("y", ("a", "b")))
+    for given in (np.zeros((3, 1)), pl.DataFrame({"x": [1.0]}), "t.csv"):
+        with pytest.raises(TypeError, match=r"must be a Table, as nnpoly\.tables\.read\(path\)"):
+            model.predict(given)
+
+
 def test_a_list_of_indices_that_is_damaged_names_none(tmp_path):
     frame = pl.DataFrame({"id": NUMBERED, "y": [0, 1] * 6})
     for text in ("{", "[]", '{"index_columns": 5}', '{"index_columns": [["id"], null]}'):

@@ -266,6 +266,48 @@ class Halved(nn.Dense):
         return {"W": start["W"] / 2, "b": start["b"] + 1.0}
 
 
+class Eye(Constant):
+    """A rule for the whole matrix, under one of each entry."""
+
+    def __call__(self, rng, shape):
+        return np.eye(*shape)
+
+
+class Threes(Scaled):
+    """Another rule than its base's."""
+
+    def __call__(self, rng, shape):
+        return np.full(shape, 3.0)
+
+
+class Emptied(nn.Residual):
+    """A user's block that begins at 0."""
+
+    def initial(self, rng):
+        return {name: 0 * start for name, start in super().initial(rng).items()}
+
+
+@pytest.mark.parametrize("m", [2, 300])
+def test_subclasses_of_initialisers_draw_as_they_say(m):
+    np.testing.assert_array_equal(nn.MLP([m, m, 2], init=Eye()).layers[0].W, np.eye(m))
+    np.testing.assert_array_equal(nn.MLP([m, m, 2], init=Threes()).layers[0].W, 3.0)
+    net = nn.Network([Emptied([nn.Dense(m, m)]), nn.Dense(m, 2)])
+    assert (net.w[: m * m + m] == 0.0).all()
+    assert (net.layers[1].W != 0.0).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 1j, "a", np.datetime64("2020")])
+def test_weights_that_are_no_finite_numbers_are_refused(value):
+    class Odd(Initializer):
+        def __call__(self, rng, shape):
+            return np.full(shape, value)
+
+    with pytest.raises(
+        ValueError, match=r"^Dense: `init` must draw (real numbers|.*finite in flo)"
+    ):
+        nn.MLP([2, 3], init=Odd())
+
+
 class Misnamed(nn.LayerNorm):
     """A user's layer that forgets a parameter."""
 
