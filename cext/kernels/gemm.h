@@ -7,9 +7,9 @@
  *
  *   panel of B   (1 + kc, TILE_COLUMNS): the row that C starts from (bias or zeros), then the rows
  *                k0..k0+kc-1; columns beyond the matrix are zeros
- *   tile of A    for FORWARD and DELTA as it is stored, or, where its rows are gathered or odd in
- *                number, packed by rows (height, ROW_STRIDE); for GRADIENT, whose A is stored
- *                transposed, packed by columns (kc, COLUMN_STRIDE)
+ *   tile of A    for FORWARD and DELTA as it is stored, or, where its rows are gathered, odd in
+ *                number or crowd in the cache, packed by rows (height, ROW_STRIDE); for GRADIENT,
+ *                whose A is stored transposed, packed by columns (kc, COLUMN_STRIDE)
  */
 
 /* The tile's accumulators, two vectors of B and what is read of A fill the registers. */
@@ -260,13 +260,24 @@ static void pack_A(const struct product *p, int64_t i0, int rows, int height, in
     pack_rows(p->A, p->rows, p->K, i0, rows, height, k0, kc, tile);
 }
 
+/* Whether rows of A, which are a power of two of bytes or a multiple of one apart, fall on so few
+ * sets of the cache that a tile's rows drive each other out: more than a quarter of their ways. */
+static int crowds(int64_t K) {
+  const struct cache l1 = nnpoly_first_cache();
+  const int64_t bytes = K * (int64_t)sizeof(real), apart = least(bytes & -bytes, l1.way_bytes);
+  return TILE_ROWS > l1.way_bytes / apart * (l1.ways / 4);
+}
+
 /* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
 static void multiply_block(const struct product *p, struct rect r, int64_t j0, int columns,
                            int64_t k0, int kc, real *A, const real *panels) {
   const int64_t step = balanced(r.i1 - r.i0, TILE_ROWS, 2);
+  /* A single panel reads each row once: there is nothing to gain from a copy of it. */
+  const int packs =
+      p->form == GRADIENT || p->rows != NULL || (columns > TILE_COLUMNS && crowds(p->K));
   for (int64_t i0 = r.i0; i0 < r.i1; i0 += step) {
     const int rows = (int)least(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
-    const int direct = p->form != GRADIENT && p->rows == NULL && rows == height;
+    const int direct = !packs && rows == height;
     /* The sums are of whole columns of delta: whoever has the first columns of dW adds them up. */
     if (!direct) pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
     const real *rows_of_A = direct ? (const real *)p->A + i0 * p->K + k0 : A;

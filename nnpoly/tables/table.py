@@ -225,6 +225,14 @@ class Table:
         )
         return numbers.fill_null(truths)
 
+    def truths(self, name: str) -> list[str]:
+        """Return the different texts of a column that are true or false, in any case of letters."""
+        column = self.column(name)
+        if column.dtype != polars().String:
+            return []
+        found = column.filter(column.str.to_lowercase().is_in(list(TRUTHS)))
+        return list(found.unique().sort())
+
     def _no_numbers(self, texts: Any) -> Any:
         """Return True for the texts that are no numbers."""
         return self._parsed(texts).is_null() & texts.is_not_null()

@@ -63,6 +63,7 @@ class Classes(Described):
             than three rows.
         """
         table = table.take(known_rows(table, name))
+        _require_one_kind(table, name)
         labels = _labels(table, name)
         counts = Counter(labels)
         classes = _in_order(table, name, labels)
@@ -215,6 +216,7 @@ class Quantity(Described):
         require_sklearn()
         from sklearn.preprocessing import StandardScaler
 
+        _require_one_kind(table, name)
         y = table.numbers(name)
         require_computable(table, name, y)
         if (y == y[0]).all():
@@ -260,12 +262,20 @@ def known_rows(table: Table, name: str) -> NDArray[np.bool_]:
     return known
 
 
+def _require_one_kind(table: Table, name: str) -> None:
+    """Refuse a target that mixes numbers with true and false, which inputs may."""
+    if table.kind(name) == "number" and (truths := table.truths(name)):
+        what = f" is the target, but it holds numbers and {truths[0]!r}. Write it in one way"
+        raise table.refuse(name, what)
+
+
 def told_task(table: Table, name: str) -> str:
     """Tell "classification" or "regression" from the values of a target.
 
     Texts, booleans and at most 20 distinct integers, at most half as many as rows, are classes;
     other numbers are quantities.
     """
+    _require_one_kind(table, name)
     kind = table.kind(name)
     if kind in TEMPORAL:
         what = f" holds {kind}s, which cannot be predicted. Write it as a number"

@@ -268,3 +268,10 @@ def test_numbers_are_measured_however_they_are_written(tmp_path):
     named = Classes("v", ("007", "008"))
     with pytest.raises(ValueError, match="none of the model's classes"):
         named.encode(file_of(tmp_path, "csv", ["7", "8"]))
+
+
+@pytest.mark.parametrize("task", [None, "classification", "regression"])
+def test_numbers_and_booleans_in_one_target_are_refused(tmp_path, task):
+    table = file_of(tmp_path, "csv", ["TRUE", "0", "1"])
+    with pytest.raises(ValueError, match="is the target, but it holds numbers and 'TRUE'"):
+        tables.prepare(table, "v", task)

@@ -16,6 +16,7 @@ from conftest import VARIANTS, built_core
 from core_edges import edges
 
 import nnpoly as nn
+from nnpoly import activations
 from nnpoly.backends import get
 from nnpoly.primitives import IMPLEMENTATIONS, TABLE
 
@@ -310,3 +311,25 @@ def test_one_hidden_unit_and_nothing_else():
     dW, db = ops.dense_gradients(np.ones((0, 2)), np.ones((0, 3)))
     assert not dW.any()
     assert not db.any()
+
+
+@every_dtype
+@pytest.mark.parametrize("isa", FUSED)
+def test_rows_that_crowd_in_the_cache_have_the_same_bits(isa, dtype):
+    """They are copied where they are read more than once: not where W has a few rows."""
+    use(isa, 1)
+    rng = np.random.default_rng(0)
+    x, W, b = (rng.standard_normal(s).astype(dtype) for s in ((28, 1024), (100, 1024), 100))
+    ops, relu = get("numpy").ops, activations.relu
+    _, post = ops.dense(x, W, b, relu, False)
+    d, below = rng.standard_normal((28, 1024)).astype(dtype), rng.random((28, 60)).astype(dtype)
+    V = rng.standard_normal((1024, 60)).astype(dtype)
+    delta = ops.dense_delta(d.copy(), V, None, below, relu)
+    for j in range(0, 100, 4):
+        few = slice(j, j + 4)
+        _, part = ops.dense(x, W[few], b[few], relu, False)
+        np.testing.assert_array_equal(post[:, few], part)
+    for j in range(0, 60, 4):
+        few = slice(j, j + 4)
+        part = ops.dense_delta(d.copy(), V[:, few].copy(), None, below[:, few].copy(), relu)
+        np.testing.assert_array_equal(delta[:, few], part)
