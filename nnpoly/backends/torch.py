@@ -6,6 +6,7 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any, TypeGuard
 
+from ..activations import ReLU
 from ..primitives import Array, Ops, implements
 from . import host
 from .base import Backend
@@ -77,3 +78,15 @@ def load() -> Backend:
 def _normal_cdf(ops: Ops, z: torch.Tensor) -> torch.Tensor:
     # erfc keeps the lower tail, which torch.special.ndtr loses to cancellation.
     return 0.5 * torch.erfc(z * -math.sqrt(0.5))
+
+
+@implements("activate", "torch", guard=lambda pre, activation: type(activation) is ReLU)
+def _relu(ops: Ops, pre: torch.Tensor, activation: ReLU) -> torch.Tensor:
+    return torch.relu(pre)  # NaN stays NaN; in a tenth of the time that `where` takes
+
+
+@implements("activation_delta", "torch", guard=lambda d, pre, post, sigma: type(sigma) is ReLU)
+def _relu_delta(
+    ops: Ops, d_post: torch.Tensor, pre: Any, post: torch.Tensor, activation: ReLU
+) -> torch.Tensor:
+    return d_post.mul_(post > 0)
