@@ -128,7 +128,16 @@ def _described(where: str, name: str, value: Any) -> Any:
     """A parameter or an attribute as JSON's types."""
     if host.is_host(value):
         kind = str(value.dtype)
-        return value.item() if value.ndim == 0 else {"array": value.tolist(), "dtype": kind}
+        if value.ndim == 0:
+            return value.item()
+        try:
+            host.of_values(value.tolist(), kind)
+        except ValueError as error:
+            raise TypeError(
+                f"{where}: `{name}` must hold texts, numbers or booleans to be written, got dtype "
+                f"{kind}. Fit with texts as labels: y.astype(str)."
+            ) from error
+        return {"array": value.tolist(), "dtype": kind}
     if isinstance(value, tuple):
         return {"tuple": [_described(where, name, item) for item in value]}
     if isinstance(value, dict):

@@ -170,3 +170,12 @@ def test_reports_of_another_type_are_refused(changed, tmp_path):
         ValueError, match=f"{path} cannot be read: Expected .*{next(iter(changed))}"
     ):
         MLPClassifier.load(path)
+
+
+def test_labels_that_no_file_holds_are_named(tmp_path):
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "M8[D]")[Y]
+    model = MLPClassifier((4,), max_iter=1).fit(X, days)
+    message = r"^MLPClassifier\.save: `classes_` must hold texts.*datetime64\[D\]. Fit with texts"
+    with pytest.raises(TypeError, match=message):
+        model.save(tmp_path / "m.safetensors")
+    assert list(tmp_path.iterdir()) == []
