@@ -22,7 +22,7 @@ from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
 
 AT_ONCE = 1 << 26  # bytes of inputs and activations
-_NOT_KEPT = ("_remembered", "_prediction", "place")  # in a pickle: made anew
+_NOT_KEPT = ("_remembered", "_prediction", "_buffers", "place")  # in a pickle: made anew
 
 
 class Network:
@@ -74,7 +74,7 @@ class Network:
             self.chain[l].fill(host.generator(self.seed, l), params)
         with self.place.scope():
             self._w = self.place.backend.from_host(w, self.place.device)
-        self.buffers = self._place_buffers([layer.buffers() for layer in self.chain])
+        self._buffers = self._place_buffers([layer.buffers() for layer in self.chain])
 
     # Construction
 
@@ -197,20 +197,46 @@ class Network:
             )
         self.adopt(self.place.backend.copy(vector), self.buffers)
 
+    @property
+    def buffers(self) -> Views:
+        """What training changes but does not differentiate, by layer and name.
+
+        Those are the running means and variances of `BatchNorm`. Assigning copies new values in.
+        """
+        return self._buffers
+
+    @buffers.setter
+    def buffers(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        arrays = {"w": self._w, **_named(parts)}
+        self._require_shapes("Network.buffers", arrays)
+        self.adopt(self._w, self._place_buffers(parts))
+
+    def _require_shapes(self, where: str, arrays: Mapping[str, Any]) -> None:
+        """Refuse arrays of other names or shapes than `arrays` has."""
+        given = {name: tuple(array.shape) for name, array in arrays.items()}
+        for name, shape in self.array_shapes().items():
+            if given.get(name) != shape:
+                came = given.get(name, "none")
+                raise ValueError(f"{where}: `{name}` must have shape {shape}, got {came}.")
+
     def adopt(self, w: Array, buffers: Views) -> None:
         """Make w and the buffers the network's own, without copies: nobody else may hold them."""
-        self._w = w
-        self.buffers = buffers
+        self._w, self._buffers = w, buffers
         self.replaced += 1
 
     def arrays(self) -> dict[str, Array]:
         """All arrays by name, live: "w", and the buffers as "buffer/l/name"."""
-        parts = enumerate(self.buffers)
-        buffers = {f"buffer/{l}/{name}": a for l, part in parts for name, a in part.items()}
-        return {"w": self._w, **buffers}
+        return {"w": self._w, **_named(self.buffers)}
 
     def restore(self, arrays: Mapping[str, Any]) -> None:
-        """Copy in the values of arrays named as in `arrays`, of any backend."""
+        """Copy in the values of arrays named as in `arrays`, of any backend.
+
+        Raises
+        ------
+        ValueError
+            If one is missing, or has another shape.
+        """
+        self._require_shapes("Network.restore", arrays)
         parts = [
             {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
             for l, layer in enumerate(self.chain)
@@ -244,10 +270,11 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         backend, dtype = state.pop("place")
+        buffers = state.pop("buffers")
         self.__dict__.update(state)
         self.place = place_of(type(self).__name__, backend, None, dtype)
         self._w = self.from_host(state["_w"])
-        self.buffers = self._place_buffers(state["buffers"])
+        self._buffers = self._place_buffers(buffers)
 
     # Computing
 
@@ -501,6 +528,11 @@ class Network:
         shape = "-".join(str(m) for m in self.widths)
         where = f"{self.dtype} on {self.backend} ({self.device})"
         return f"{type(self).__name__} {shape}, {self.output} output, {where}"
+
+
+def _named(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Buffers of layers by the names that they have in `Network.arrays`."""
+    return {f"buffer/{l}/{name}": a for l, part in enumerate(parts) for name, a in part.items()}
 
 
 def check_differentiable(chain: Sequence[Layer], where: str) -> None:

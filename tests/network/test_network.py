@@ -516,3 +516,16 @@ def test_summary_of_a_tiny_network_shows_single_operations():
 def test_summary_names_activations_with_parameters():
     net = nn.MLP([2, 3, 1], nn.activations.LeakyReLU(0.3), "identity")
     assert "LeakyReLU" in net.summary()
+
+
+@pytest.mark.parametrize("name", ["w", "buffer/1/mean"])
+def test_arrays_of_another_shape_are_refused(name, backend_variant):
+    place = backend_variant.place
+    net = nn.Network([nn.Dense(6, 8), nn.BatchNorm(8), nn.Dense(8, 3)], "softmax", **place)
+    other = nn.Network([nn.Dense(6, 2), nn.BatchNorm(2), nn.Dense(2, 3)], "softmax", **place)
+    before = [host(array).tobytes() for array in net.arrays().values()]
+    with pytest.raises(ValueError, match=rf"^Network\.restore: `{name}` must have shape \("):
+        net.restore({**net.arrays(), name: other.arrays()[name]})
+    with pytest.raises(ValueError, match=r"`buffer/1/variance` must have shape \(8,\), got none"):
+        net.buffers = [{}, {"mean": np.zeros(8)}, {}]
+    assert [host(array).tobytes() for array in net.arrays().values()] == before

@@ -55,6 +55,7 @@ def table_of(chain: Sequence[Layer], training: bool) -> Table:
     inputs, outputs = chain_widths(chain)
     rows = _Rows(inputs, training)
     rows.add(chain, INFERENCE)
+    rows.end()
     return Table(ffi.new("struct nnpoly_layer[]", rows.rows), len(rows.rows), inputs, outputs)
 
 
@@ -82,6 +83,11 @@ class _Rows:
                     self._append(lib.NNPOLY_COPY)
                 norm = {name: getattr(layer, name, 0.0) for name in ("eps", "momentum")}
                 self._append(KINDS[type(layer)], layer, **norm)
+
+    def end(self) -> None:
+        """End in scores: a dropout that is no row of its own may leave an activation last."""
+        if self.rows[-1]["activation"] != lib.NNPOLY_IDENTITY:
+            self._append(lib.NNPOLY_COPY)
 
     def _append(self, kind: int, layer: Layer | None = None, **more: Any) -> None:
         row = {"kind": kind, "inputs": self._width, "activation": lib.NNPOLY_IDENTITY, **more}
@@ -112,15 +118,21 @@ class Buffers:
     """Pointers to a chain's buffers, in the order of C: those of a layer as it names them."""
 
     def __init__(self, chain: Sequence[Layer]) -> None:
-        self._names = [list(layer.buffers()) for layer in chain]
-        self._none = not any(self._names)
+        layers = [(l, layer.buffers()) for l, layer in enumerate(chain)]
+        self._names = [(l, name) for l, part in layers for name in part]
+        self._shapes = [array.shape for _, part in layers for array in part.values()]
+
+    def of(self, buffers: Views) -> list[Any]:
+        """The arrays themselves."""
+        return [buffers[l][name] for l, name in self._names]
 
     def places(self, buffers: Views, dtype: np.dtype[Any]) -> Any | None:
         """C's array of pointers; None where it cannot read or write one."""
-        if self._none:
+        if not self._names:
             return ffi.NULL
-        parts: Any = zip(self._names, buffers, strict=True)
-        arrays = [part[name] for names, part in parts for name in names]
+        arrays = self.of(buffers)
         if not (readable(dtype, *arrays) and writable(*arrays)):
+            return None
+        if [array.shape for array in arrays] != self._shapes:
             return None
         return ffi.new("void *[]", [pointer(array) for array in arrays])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import is_
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -87,6 +88,7 @@ class PlannedSteps(Steps):
         self.plan = _new_plan(table, spec, rule)
         self.arrays = ffi.new("struct nnpoly_state *")
         self._state: State | None = None  # whose arrays these are
+        self._held: list[Any] = []  # its buffers
         self._rates = ffi.new("struct nnpoly_rates *", {"unbias_s": 1.0})
 
     def step(
@@ -112,7 +114,7 @@ class PlannedSteps(Steps):
         self, state: State, batch: Places, coefficients: Coefficients, key: Any
     ) -> Array | None:
         """Take one step; its loss, or None where C refuses an array or a target."""
-        if state is not self._state and not self.point_to(state):
+        if not (self._points_to(state) or self.point_to(state)):
             return None
         rates = self._rates
         for field, value in zip(self.fields, coefficients, strict=True):
@@ -163,7 +165,7 @@ class PlannedSteps(Steps):
         """
         places = self.places(*request.data)
         if places is None or (
-            request.state is not self._state and not self.point_to(request.state)
+            not self._points_to(request.state) and not self.point_to(request.state)
         ):
             return None
         arrays: Iterable[Any] = request.data
@@ -223,6 +225,12 @@ class PlannedSteps(Steps):
         except (ValueError, BufferError):
             return None
 
+    def _points_to(self, state: State) -> bool:
+        """Whether C's state has these arrays. Those of a network's buffers may be replaced."""
+        if state is not self._state:
+            return False
+        return not self._held or all(map(is_, self._held, self._buffers.of(state.buffers)))
+
     def point_to(self, state: State) -> bool:
         """Have C's state point to the arrays; remembered while they stay the same."""
         named = dict(zip(self._moments, state.moments, strict=True))
@@ -238,7 +246,7 @@ class PlannedSteps(Steps):
         for name in ("w", "g", "m", "s", "peak", "average"):
             place = pointer(arrays[name]) if name in arrays else NULL
             setattr(self.arrays, name, place)
-        self._state = state
+        self._state, self._held = state, self._buffers.of(state.buffers)
         return True
 
 

@@ -52,6 +52,12 @@ CHAINS = {
         *(nn.LayerNorm(9, activation="gelu"), nn.Dropout(0.3), nn.Dense(9, 3)),
     ],
     "dropout last": [nn.Dense(6, 5, "tanh"), nn.Dense(5, 3), nn.Dropout(0.4)],
+    "activation last but for dropout": [nn.Dense(6, 3, "relu"), nn.Dropout(0.2)],
+    "block last but for dropout": [
+        *(nn.Dense(6, 3, "relu"), block(nn.LayerNorm(3), sigma="tanh")),
+        *(nn.Dropout(0.2), nn.Dropout(0.0), nn.Dropout(0.1)),
+    ],
+    "activation last but for none": [nn.LayerNorm(6), nn.Dense(6, 3, "relu"), nn.Dropout(0.0)],
     "dropout twice": [
         *(nn.Dropout(0.1), nn.Dropout(0.0), nn.Dropout(0.2), nn.Dense(6, 5, "silu")),
         *(nn.Dropout(0.3), nn.Dropout(0.2), nn.Dense(5, 3), nn.Dropout(0.2), nn.Dropout(0.1)),
@@ -272,3 +278,35 @@ def test_running_statistics_that_are_absent_are_refused():
     for buffers in (ffi.NULL, ffi.new("void *[4]")):
         arguments = dtype, layers, depth, places[0], buffers, *places[1:], 101, 1
         assert lib.nnpoly_predict(*arguments) == lib.NNPOLY_NULL
+
+
+def test_buffers_may_be_replaced_between_steps():
+    """One by one, all, or by those of another network; and none is written into that was freed."""
+
+    def twin(dense: Any) -> nn.Trainer:
+        layers = [dense(6, 8, "relu"), nn.BatchNorm(8), dense(8, 3)]
+        return nn.Trainer(nn.Network(layers, "softmax"), nn.Adam(0.01))
+
+    class Own(nn.Dense):
+        """Takes its steps op by op."""
+
+    found = []
+    for t in (twin(nn.Dense), twin(Own)):
+        t.step(X, CLASSES)
+        t.network.buffers[1]["mean"] = np.full(8, 5.0, "f4")
+        others = [np.zeros(8, "f4") for _ in range(50)]
+        t.step(X, CLASSES)
+        assert not any(array.any() for array in others)
+        t.network.buffers = [{}, {"mean": np.ones(8), "variance": np.full(8, 2.0)}, {}]
+        t.fit(X, CLASSES, 2, 32)
+        found.append([array.tobytes() for array in t.network.arrays().values()])
+        found[-1].append(t.network(X).tobytes())
+    assert found[0] == found[1]
+
+
+def test_buffers_of_another_shape_stay_out_of_c():
+    t = nn.Trainer(nn.Network([nn.Dense(6, 8), nn.BatchNorm(8), nn.Dense(8, 3)], "softmax"))
+    t.network.buffers[1]["variance"] = np.ones(2, "f4")
+    for call in (t.network, lambda X: t.step(X, CLASSES)):
+        with pytest.raises(ValueError, match="broadcast"):
+            call(X)
