@@ -104,10 +104,12 @@ class Batches(NamedTuple):
 
 def visited(epochs: Sequence[Batches]) -> host.HostArray:
     """The numbers of the rows that epochs of the same data visit, in order."""
-    orders = [epoch.order for epoch in epochs if epoch.order is not None]
-    if not orders:
-        return host.arange(epochs[0].rows, len(epochs))
-    return orders[0] if len(orders) == 1 else host.concatenate(orders)
+    first = epochs[0]
+    if first.order is None:
+        return host.arange(first.rows, len(epochs))
+    if len(epochs) == 1:
+        return first.order
+    return host.concatenate(epoch.order for epoch in epochs if epoch.order is not None)
 
 
 def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
