@@ -57,6 +57,13 @@ int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW
 /* Of how many columns or rows there are moments. */
 static int64_t groups(int axis, int64_t n, int64_t m) { return axis == 0 ? m : n; }
 
+/* A normalisation by moments that are there: they are written by nnpoly_moments alone. */
+static struct norm norm_by(int axis, int64_t n, int64_t m, const void *x, const void *mean,
+                           const void *scale) {
+  return (struct norm){
+      .axis = axis, .n = n, .m = m, .x = x, .mean = (void *)mean, .scale = (void *)scale};
+}
+
 int nnpoly_moments(int dtype, const void *x, void *mean, void *variance, void *scale, int64_t n,
                    int64_t m, int axis, double eps) {
   if (axis != 0 && axis != 1) return NNPOLY_RANGE;
@@ -82,16 +89,11 @@ int nnpoly_normalise(int dtype, const void *x, const void *mean, const void *sca
   const int64_t count = groups(axis, n, m);
   CHECK(dtype, {INPUT, x, n, m}, {INPUT, mean, count, 1}, {INPUT, scale, count, 1},
         {INPUT, gain, m, 1}, {INPUT, shift, m, 1}, {OUTPUT, out, n, m});
-  const struct norm job = {.axis = axis,
-                           .n = n,
-                           .m = m,
-                           .x = x,
-                           .mean = (void *)mean, /* written by moments alone */
-                           .scale = (void *)scale,
-                           .gain = gain,
-                           .shift = shift,
-                           .C = out,
-                           .epilogue = {.activation = NNPOLY_IDENTITY, .post = out}};
+  struct norm job = norm_by(axis, n, m, x, mean, scale);
+  job.gain = gain;
+  job.shift = shift;
+  job.C = out;
+  job.epilogue = (struct epilogue){.activation = NNPOLY_IDENTITY, .post = out};
   return nnpoly_run_norm(nnpoly_kernels(dtype)->normalise, &job, n);
 }
 
@@ -102,15 +104,10 @@ int nnpoly_norm_gradients(int dtype, const void *delta, const void *x, const voi
   const int64_t count = groups(axis, n, m);
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, count, 1},
         {INPUT, scale, count, 1}, {OUTPUT, dgain, m, 1}, {OUTPUT, dshift, m, 1});
-  const struct norm job = {.axis = axis,
-                           .n = n,
-                           .m = m,
-                           .x = x,
-                           .mean = (void *)mean,
-                           .scale = (void *)scale,
-                           .delta = delta,
-                           .dgain = dgain,
-                           .dshift = dshift};
+  struct norm job = norm_by(axis, n, m, x, mean, scale);
+  job.delta = delta;
+  job.dgain = dgain;
+  job.dshift = dshift;
   return nnpoly_run_norm(nnpoly_kernels(dtype)->norm_gradients, &job, m);
 }
 
@@ -118,16 +115,11 @@ int nnpoly_row_norm_delta(int dtype, const void *delta, const void *x, const voi
                           const void *scale, const void *gain, void *out, int64_t n, int64_t m) {
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, n, 1}, {INPUT, scale, n, 1},
         {INPUT, gain, m, 1}, {OUTPUT, out, n, m});
-  const struct norm job = {.axis = 1,
-                           .n = n,
-                           .m = m,
-                           .x = x,
-                           .mean = (void *)mean,
-                           .scale = (void *)scale,
-                           .gain = gain,
-                           .delta = delta,
-                           .C = out,
-                           .epilogue = {.activation = NNPOLY_IDENTITY}};
+  struct norm job = norm_by(1, n, m, x, mean, scale);
+  job.gain = gain;
+  job.delta = delta;
+  job.C = out;
+  job.epilogue = (struct epilogue){.activation = NNPOLY_IDENTITY};
   return nnpoly_run_norm(nnpoly_kernels(dtype)->row_delta, &job, n);
 }
 
@@ -136,18 +128,13 @@ int nnpoly_column_norm_delta(int dtype, const void *delta, const void *x, const 
                              const void *dshift, void *out, int64_t n, int64_t m) {
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m}, {INPUT, mean, m, 1}, {INPUT, scale, m, 1},
         {INPUT, gain, m, 1}, {INPUT, dgain, m, 1}, {INPUT, dshift, m, 1}, {OUTPUT, out, n, m});
-  const struct norm job = {.axis = 0,
-                           .n = n,
-                           .m = m,
-                           .x = x,
-                           .mean = (void *)mean,
-                           .scale = (void *)scale,
-                           .gain = gain,
-                           .delta = delta,
-                           .dgain = (void *)dgain, /* written by norm_gradients alone */
-                           .dshift = (void *)dshift,
-                           .C = out,
-                           .epilogue = {.activation = NNPOLY_IDENTITY}};
+  struct norm job = norm_by(0, n, m, x, mean, scale);
+  job.gain = gain;
+  job.delta = delta;
+  job.dgain = (void *)dgain; /* written by norm_gradients alone */
+  job.dshift = (void *)dshift;
+  job.C = out;
+  job.epilogue = (struct epilogue){.activation = NNPOLY_IDENTITY};
   return nnpoly_run_norm(nnpoly_kernels(dtype)->column_delta, &job, n);
 }
 

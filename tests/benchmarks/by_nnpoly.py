@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from other_backends import OnJax, OnTorch
 from problem import BETA1, BETA2, EPS, Contestant, Problem
 
 import nnpoly as nn
@@ -76,30 +77,9 @@ class NnpolyFit(Epochs, Nnpoly):
     """`Trainer.fit` on NumPy arrays."""
 
 
-class NnpolyTorch(Nnpoly):
-    """Over torch tensors."""
-
-    backend = "torch"
-
-    @staticmethod
-    def array(array: np.ndarray) -> Any:
-        import torch
-
-        return torch.from_numpy(array)
+class NnpolyTorch(OnTorch, Nnpoly):
+    """`Trainer.step` on torch tensors."""
 
 
-class NnpolyJax(Nnpoly):
-    """Over JAX arrays."""
-
-    backend = "jax"
-
-    @staticmethod
-    def array(array: np.ndarray) -> Any:
-        import jax.numpy
-
-        return jax.numpy.asarray(array)
-
-    def wait(self) -> None:
-        import jax
-
-        jax.block_until_ready(self.trainer.network.w)
+class NnpolyJax(OnJax, Nnpoly):
+    """`Trainer.step` on JAX arrays."""

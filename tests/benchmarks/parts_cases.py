@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from other_backends import OnJax, OnTorch
 from problem import (
     BETA1,
     BETA2,
@@ -85,33 +86,12 @@ class Nnpoly(Parts):
         return self.trainer.step(self.x, self.y)
 
 
-class NnpolyTorch(Nnpoly):
-    """Over torch tensors."""
-
-    backend = "torch"
-
-    @staticmethod
-    def array(array: np.ndarray) -> Any:
-        import torch
-
-        return torch.from_numpy(array)
+class NnpolyTorch(OnTorch, Nnpoly):
+    """`Trainer.step` on torch tensors."""
 
 
-class NnpolyJax(Nnpoly):
-    """Over JAX arrays."""
-
-    backend = "jax"
-
-    @staticmethod
-    def array(array: np.ndarray) -> Any:
-        import jax.numpy
-
-        return jax.numpy.asarray(array)
-
-    def wait(self) -> None:
-        import jax
-
-        jax.block_until_ready(self.trainer.network.w)
+class NnpolyJax(OnJax, Nnpoly):
+    """`Trainer.step` on JAX arrays."""
 
 
 class Torch(Parts):
