@@ -1,4 +1,4 @@
-"""nnpoly's other CPU backends, mixed into its contestants: how arrays get there, and are waited for."""
+"""nnpoly's other CPU backends, mixed into its contestants: their arrays, and waiting for them."""
 
 from __future__ import annotations
 
