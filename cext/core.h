@@ -187,13 +187,13 @@ extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64;
 /* cpu.c: the kernels of the ISA in use. */
 const struct kernels *nnpoly_kernels(int dtype);
 
-/* cpu.c: the first level's cache of data: the bytes after which addresses fall on the same set, and
- * how many lines a set holds. */
+/* cpu.c: the cache of data of level 1 or 2: the bytes after which addresses fall on the same set,
+ * and how many lines a set holds. */
 struct cache {
   int64_t way_bytes;
   int ways;
 };
-struct cache nnpoly_first_cache(void);
+struct cache nnpoly_cache(int level);
 
 /* cpu.c: have this thread read and write denormal numbers as 0. Returns the setting before. */
 uint64_t nnpoly_flush_denormals(void);

@@ -96,37 +96,40 @@ const char *nnpoly_compiler(void) {
 #endif
 }
 
+enum { LEVELS = 2 };
+
 /* Of a processor that does not say. */
-static const struct cache COMMON = {4096, 8};
+static const struct cache COMMON[LEVELS] = {{4096, 8}, {131072, 8}};
 
 /* Intel describes its caches in leaf 4, AMD in a leaf of its own with the same fields. */
-static struct cache described(void) {
+static struct cache described(int level) {
 #if defined(__x86_64__)
   static const unsigned leaves[] = {4, 0x8000001d};
   for (int l = 0; l < 2; l++) {
     unsigned a, b, c, d;
     for (unsigned i = 0; __get_cpuid_count(leaves[l], i, &a, &b, &c, &d) && (a & 31) != 0; i++) {
-      const unsigned kind = a & 31, level = a >> 5 & 7; /* kinds: data, instructions, both */
-      if (kind == 2 || level != 1) continue;
+      const unsigned kind = a & 31; /* data, instructions, both */
+      if (kind == 2 || (int)(a >> 5 & 7) != level) continue;
       const int64_t line = (b & 0xfff) + 1, partitions = (b >> 12 & 0x3ff) + 1,
                     sets = (int64_t)c + 1;
       return (struct cache){line * partitions * sets, (int)(b >> 22) + 1};
     }
   }
 #endif
-  return COMMON;
+  return COMMON[level - 1];
 }
 
-struct cache nnpoly_first_cache(void) {
-  static _Atomic(int64_t) way_bytes;
-  static _Atomic(int) ways; /* written first */
-  int64_t known = atomic_load_explicit(&way_bytes, memory_order_acquire);
+struct cache nnpoly_cache(int level) {
+  static _Atomic(int64_t) way_bytes[LEVELS];
+  static _Atomic(int) ways[LEVELS]; /* written first */
+  const int l = level - 1;
+  int64_t known = atomic_load_explicit(&way_bytes[l], memory_order_acquire);
   if (known == 0) {
-    const struct cache found = described();
-    atomic_store_explicit(&ways, found.ways, memory_order_relaxed);
-    atomic_store_explicit(&way_bytes, known = found.way_bytes, memory_order_release);
+    const struct cache found = described(level);
+    atomic_store_explicit(&ways[l], found.ways, memory_order_relaxed);
+    atomic_store_explicit(&way_bytes[l], known = found.way_bytes, memory_order_release);
   }
-  return (struct cache){known, atomic_load_explicit(&ways, memory_order_relaxed)};
+  return (struct cache){known, atomic_load_explicit(&ways[l], memory_order_relaxed)};
 }
 
 uint64_t nnpoly_flush_denormals(void) {

@@ -24,13 +24,23 @@ enum {
   TILE_VECTORS = 2,
   TILE_COLUMNS = TILE_VECTORS * LANES,
   BLOCK_K = BITS == 32 ? 384 : 192, /* a tile of A fits a third of 48 KiB ... */
-  BLOCK_N = 384,                    /* ... and the panels of B half a MiB or so */
+  BLOCK_N = 768,                    /* ... and the panels of B most of 2 MiB; see block_columns */
+  LINE = 64 / (int)sizeof(real),    /* elements a line of the cache */
+  FETCHES = TILE_COLUMNS > LINE,    /* narrower tiles wait for their arithmetic, not for memory */
+  AHEAD = 16,                       /* rows of a panel that are fetched before they are used */
   ROW_STRIDE = BLOCK_K + 16,        /* not a power of two, whose rows would share cache sets */
   COLUMN_STRIDE = 16,
   A_SIZE = TILE_ROWS * ROW_STRIDE > BLOCK_K *COLUMN_STRIDE ? TILE_ROWS * ROW_STRIDE
                                                            : BLOCK_K * COLUMN_STRIDE,
   B_SIZE = (1 + BLOCK_K) * BLOCK_N
 };
+
+/* The columns whose panels fill a little more than half of the second cache. */
+static int64_t block_columns(void) {
+  const struct cache l2 = nnpoly_cache(2);
+  const int64_t fit = l2.way_bytes * l2.ways * 9 / 16 / (BLOCK_K * (int)sizeof(real));
+  return least(BLOCK_N, fit < TILE_COLUMNS ? TILE_COLUMNS : fit / TILE_COLUMNS * TILE_COLUMNS);
+}
 
 /* The length of equal blocks, of at most `most` and a multiple of `step`, that cover `whole`. */
 INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
@@ -130,6 +140,11 @@ struct tile {
   int64_t A_stride; /* DIRECT: between the rows of A */
   int rows, columns;
   int resume; /* add to C, instead of starting from the panel's first row */
+  /* What the next tiles need, fetched while this one is computed. The processor's own prefetching
+   * does not see them coming: the lines are in as many pages as there are rows. */
+  const real *C_ahead; /* the next tile of C, in rows as far apart */
+  const real *A_ahead; /* of the next row tile, a line for every LINE multiply-adds ... */
+  int64_t A_step;      /* ... so many elements apart */
 };
 
 /* The layout of A: packed by columns, packed by rows, or as it is stored, by rows. */
@@ -147,19 +162,30 @@ INLINE void compute_tile(int height, int vectors, int layout, const struct tile 
     if (vectors == 2) sum[i][0] = resume ? load(c) : load(B);
     sum[i][vectors - 1] = resume ? load_up_to(c + last, t->columns - last) : load(B + last);
   }
-  KEEP_LOOP
-  for (int64_t k = 0; k < kc; k++) {
-    B += TILE_COLUMNS;
-    vec b[TILE_VECTORS];
-    b[0] = load(B);
-    if (vectors == 2) b[1] = load(B + LANES);
-    UNROLL
-    for (int i = 0; i < height; i++) {
-      const vec a = set1(A[layout == BY_COLUMNS ? i : i * A_stride]);
-      sum[i][0] = fma_(a, b[0], sum[i][0]);
-      if (vectors == 2) sum[i][1] = fma_(a, b[1], sum[i][1]);
+  const int64_t span = FETCHES ? LINE : kc;
+  for (int64_t start = 0, line = 0; start < kc; start += span, line++) {
+    if (FETCHES) __builtin_prefetch(t->A_ahead + line * t->A_step, 0, 2);
+    if (FETCHES && line < height) {
+      __builtin_prefetch(t->C_ahead + line * t->stride, 1, 3);
+      if (vectors == 2) __builtin_prefetch(t->C_ahead + line * t->stride + LANES, 1, 3);
     }
-    A += layout == BY_COLUMNS ? COLUMN_STRIDE : 1;
+    const int64_t stop = least(start + span, kc);
+    KEEP_LOOP
+    for (int64_t k = start; k < stop; k++) {
+      B += TILE_COLUMNS;
+      if (FETCHES) __builtin_prefetch(B + AHEAD * TILE_COLUMNS, 0, 3);
+      if (FETCHES) __builtin_prefetch(B + AHEAD * TILE_COLUMNS + LINE, 0, 3);
+      vec b[TILE_VECTORS];
+      b[0] = load(B);
+      if (vectors == 2) b[1] = load(B + LANES);
+      UNROLL
+      for (int i = 0; i < height; i++) {
+        const vec a = set1(A[layout == BY_COLUMNS ? i : i * A_stride]);
+        sum[i][0] = fma_(a, b[0], sum[i][0]);
+        if (vectors == 2) sum[i][1] = fma_(a, b[1], sum[i][1]);
+      }
+      A += layout == BY_COLUMNS ? COLUMN_STRIDE : 1;
+    }
   }
   UNROLL
   for (int i = 0; i < height; i++) {
@@ -214,13 +240,33 @@ static void (*const TILES[TILE_ROWS / 2][TILE_VECTORS][3])(const struct tile *) 
 #undef COPIES
 #undef ENTRIES
 
-/* Columns j0..j0+columns-1 of the row tile that is packed in A. */
-static void compute_strip(const real *A, int layout, const real *panels, int height, struct tile t,
-                          int columns) {
+/* Rows of A: i0..i0+rows-1, of their columns k0..k0+kc-1. */
+struct row_tile {
+  int64_t i0, k0;
+  int rows, kc;
+};
+
+/* The part of a row tile that is fetched while another's panel `index` is computed: a row, or as
+ * many columns, if A is stored transposed, as there are lines in a row. Others, the first. */
+static const real *part_ahead(const struct product *p, struct row_tile r, int index) {
+  const real *A = p->A;
+  if (p->form == GRADIENT)
+    return A + (r.k0 + (index < LINE ? index * (r.kc / LINE) : 0)) * p->M + r.i0;
+  return A + place(p->rows, r.i0 + (index < r.rows ? index : 0)) * p->K + r.k0;
+}
+
+/* Columns j0..j0+columns-1 of the row tile that is packed in A; `next` is the tile after it. */
+static void compute_strip(const struct product *p, const real *A, int layout, const real *panels,
+                          int height, struct tile t, int columns, struct row_tile next) {
+  const real *below = t.C + (next.rows > 0 ? t.rows * t.stride : 0);
+  t.A_step = p->form == GRADIENT && next.rows > 0 ? p->M : LINE;
+  t.A = A;
   for (int j = 0; j < columns; j += TILE_COLUMNS) {
-    t.A = A;
-    t.B = panels + (int64_t)(j / TILE_COLUMNS) * (1 + t.kc) * TILE_COLUMNS;
+    const int index = j / TILE_COLUMNS;
+    t.B = panels + (int64_t)index * (1 + t.kc) * TILE_COLUMNS;
     t.columns = columns - j < TILE_COLUMNS ? columns - j : TILE_COLUMNS;
+    t.A_ahead = next.rows > 0 ? part_ahead(p, next, index) : A;
+    t.C_ahead = j + TILE_COLUMNS < columns ? t.C + TILE_COLUMNS : below;
     TILES[height / 2 - 1][t.columns > LANES][layout](&t);
     t.C += TILE_COLUMNS;
   }
@@ -263,7 +309,7 @@ static void pack_A(const struct product *p, int64_t i0, int rows, int height, in
 /* Whether rows of A, which are a power of two of bytes or a multiple of one apart, fall on so few
  * sets of the cache that a tile's rows drive each other out: more than a quarter of their ways. */
 static int crowds(int64_t K) {
-  const struct cache l1 = nnpoly_first_cache();
+  const struct cache l1 = nnpoly_cache(1);
   const int64_t bytes = K * (int64_t)sizeof(real), apart = least(bytes & -bytes, l1.way_bytes);
   return TILE_ROWS > l1.way_bytes / apart * (l1.ways / 4);
 }
@@ -288,7 +334,9 @@ static void multiply_block(const struct product *p, struct rect r, int64_t j0, i
                               .A_stride = p->K,
                               .rows = rows,
                               .resume = k0 > 0};
-    compute_strip(rows_of_A, layout, panels, height, tile, columns);
+    const int64_t i1 = i0 + rows;
+    const struct row_tile next = {i1, k0, (int)least(step, r.i1 - i1), kc};
+    compute_strip(p, rows_of_A, layout, panels, height, tile, columns, next);
     if (k0 + kc < p->K) continue;
     finish_strip(p, i0, rows, j0, columns);
     if (p->update != NULL && j0 == 0) update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
@@ -297,7 +345,7 @@ static void multiply_block(const struct product *p, struct rect r, int64_t j0, i
 
 static void product(const struct product *p, struct rect r, void *scratch) {
   real *A = scratch, *panels = A + A_SIZE;
-  const int64_t step_n = balanced(r.j1 - r.j0, BLOCK_N, TILE_COLUMNS);
+  const int64_t step_n = balanced(r.j1 - r.j0, block_columns(), TILE_COLUMNS);
   const int64_t step_k = balanced(p->K, BLOCK_K, 16);
   for (int64_t j0 = r.j0; j0 < r.j1; j0 += step_n) {
     const int columns = (int)least(step_n, r.j1 - j0);
