@@ -56,7 +56,7 @@ static inline int64_t size_of(int dtype) { return dtype == NNPOLY_FLOAT64 ? 8 : 
 /* Return from the calling function unless the type and the arguments are sound. */
 #define CHECK(dtype, ...)                                                                          \
   do {                                                                                             \
-    if ((dtype) != NNPOLY_FLOAT32 && (dtype) != NNPOLY_FLOAT64) return NNPOLY_RANGE;               \
+    if ((dtype) < NNPOLY_FLOAT32 || (dtype) > NNPOLY_BFLOAT16) return NNPOLY_RANGE;                \
     const struct argument arguments_[] = {__VA_ARGS__};                                            \
     const int status_ =                                                                            \
         check_arrays(size_of(dtype), arguments_, (int)(sizeof arguments_ / sizeof arguments_[0])); \

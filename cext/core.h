@@ -48,6 +48,7 @@ struct product {
    * update->g, at these places. */
   const struct update *update;
   int64_t C_at, sums_at;
+  int rounds; /* whether both factors are rounded to bfloat16; of the kernels alone */
 };
 
 /* By the order of enum nnpoly_activation. */
@@ -175,14 +176,19 @@ struct kernels {
 };
 
 #if defined(__x86_64__)
-extern const struct kernels nnpoly_avx512_f32, nnpoly_avx512_f64;
-extern const struct kernels nnpoly_avx2_f32, nnpoly_avx2_f64;
-extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64;
+extern const struct kernels nnpoly_avx512_f32, nnpoly_avx512_f64, nnpoly_avx512_bf16;
+extern const struct kernels nnpoly_dot_bf16, nnpoly_amx_bf16; /* with AVX-512's float32 */
+extern const struct kernels nnpoly_avx2_f32, nnpoly_avx2_f64, nnpoly_avx2_bf16;
+extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64, nnpoly_baseline_bf16;
 #elif defined(__aarch64__)
-extern const struct kernels nnpoly_neon_f32, nnpoly_neon_f64;
+extern const struct kernels nnpoly_neon_f32, nnpoly_neon_f64, nnpoly_neon_bf16;
 #else
-extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64;
+extern const struct kernels nnpoly_baseline_f32, nnpoly_baseline_f64, nnpoly_baseline_bf16;
 #endif
+
+/* kernels/bf16.h: whether dot products of pairs are faster than the multiply-adds they stand for.
+ */
+int nnpoly_dots_pay(void);
 
 /* cpu.c: the kernels of the ISA in use. */
 const struct kernels *nnpoly_kernels(int dtype);

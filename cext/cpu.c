@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* The processor: which ISAs it runs, which one is in use, and its floating-point control. */
 #include <stdatomic.h>
 #include <string.h>
@@ -7,12 +8,16 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 struct isa {
   const char *name;
   int (*runs)(void);
-  const struct kernels *kernels[2]; /* by dtype */
+  const struct kernels *kernels[3]; /* by dtype */
 };
 
 static int always(void) { return 1; }
@@ -34,13 +39,13 @@ static int has_avx2(void) {
 /* Best first. */
 static const struct isa ISAS[] = {
 #if defined(__x86_64__)
-    {"avx512", has_avx512, {&nnpoly_avx512_f32, &nnpoly_avx512_f64}},
-    {"avx2", has_avx2, {&nnpoly_avx2_f32, &nnpoly_avx2_f64}},
-    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64}},
+    {"avx512", has_avx512, {&nnpoly_avx512_f32, &nnpoly_avx512_f64, &nnpoly_avx512_bf16}},
+    {"avx2", has_avx2, {&nnpoly_avx2_f32, &nnpoly_avx2_f64, &nnpoly_avx2_bf16}},
+    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64, &nnpoly_baseline_bf16}},
 #elif defined(__aarch64__)
-    {"neon", always, {&nnpoly_neon_f32, &nnpoly_neon_f64}},
+    {"neon", always, {&nnpoly_neon_f32, &nnpoly_neon_f64, &nnpoly_neon_bf16}},
 #else
-    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64}},
+    {"baseline", always, {&nnpoly_baseline_f32, &nnpoly_baseline_f64, &nnpoly_baseline_bf16}},
 #endif
 };
 enum { COUNT = sizeof ISAS / sizeof ISAS[0] };
@@ -68,7 +73,90 @@ static const struct isa *find(const char *name) {
   return NULL;
 }
 
-const struct kernels *nnpoly_kernels(int dtype) { return current()->kernels[dtype]; }
+#if defined(__x86_64__)
+static int has_dots(void) {
+  unsigned a, b, c, d;
+  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
+
+/* Linux lets a process use the tiles' registers once it has asked. */
+static int may_use_tiles(void) {
+#if defined(__linux__)
+  enum { REQUEST = 0x1023, TILE_DATA = 18 };
+  return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+  return 0;
+#endif
+}
+
+static int has_tiles(void) {
+  unsigned a, b, c, d;
+  return has_dots() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1) &&
+         may_use_tiles();
+}
+#endif
+
+/* How the first of ISAS multiplies BFLOAT16's pairs; best first. Dot products do twice the work of
+ * multiply-adds on AMD's processors, and half of it on some of Intel's; the bits are the same, so
+ * that whichever is faster may be taken. */
+static const struct pairs {
+  const char *name;
+  int (*runs)(void);
+  int (*pays)(void);
+  const struct kernels *kernels;
+} PAIRS[] = {
+#if defined(__x86_64__)
+    {"amx", has_tiles, always, &nnpoly_amx_bf16},
+    {"avx512_bf16", has_dots, nnpoly_dots_pay, &nnpoly_dot_bf16},
+    {"fma", always, always, &nnpoly_avx512_bf16},
+#elif defined(__aarch64__)
+    {"fma", always, always, &nnpoly_neon_bf16},
+#else
+    {"fma", always, always, &nnpoly_baseline_bf16},
+#endif
+};
+enum { WAYS = sizeof PAIRS / sizeof PAIRS[0] };
+
+static _Atomic(const struct pairs *) pairs_in_use;
+
+static const struct pairs *current_pairs(void) {
+  const struct pairs *pairs = atomic_load_explicit(&pairs_in_use, memory_order_acquire);
+  if (pairs == NULL) {
+    pairs = PAIRS;
+    while (!pairs->runs() || !pairs->pays()) pairs++; /* the last one always does */
+    atomic_store_explicit(&pairs_in_use, pairs, memory_order_release);
+  }
+  return pairs;
+}
+
+static const struct pairs *find_pairs(const char *name) {
+  for (int i = 0; name != NULL && i < WAYS; i++)
+    if (strcmp(PAIRS[i].name, name) == 0) return &PAIRS[i];
+  return NULL;
+}
+
+const char *nnpoly_pairs(void) { return current() == ISAS ? current_pairs()->name : "fma"; }
+
+const char *nnpoly_pairs_name(int index) {
+  return index >= 0 && index < WAYS ? PAIRS[index].name : NULL;
+}
+
+int nnpoly_pairs_run(const char *name) {
+  const struct pairs *pairs = find_pairs(name);
+  return pairs != NULL && pairs->runs();
+}
+
+int nnpoly_set_pairs(const char *name) {
+  const struct pairs *pairs = find_pairs(name);
+  if (pairs == NULL || !pairs->runs()) return NNPOLY_NO_ISA;
+  atomic_store_explicit(&pairs_in_use, pairs, memory_order_release);
+  return NNPOLY_OK;
+}
+
+const struct kernels *nnpoly_kernels(int dtype) {
+  if (dtype == NNPOLY_BFLOAT16 && current() == ISAS) return current_pairs()->kernels;
+  return current()->kernels[dtype];
+}
 
 const char *nnpoly_isa(void) { return current()->name; }
 

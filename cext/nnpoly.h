@@ -8,7 +8,8 @@
  * activations, delta = d loss / d pre.
  *
  * Results are bitwise the same for every number of threads, and for every ISA that has fused
- * multiply-add (avx2, avx512, neon). Denormal numbers are read as 0 and written as 0.
+ * multiply-add (avx2, avx512, neon), but BFLOAT16's with AMX. Denormal numbers are read as 0 and
+ * written as 0.
  *
  * Functions may be called from any thread, and after fork(). While one call uses the workers, a
  * call from another thread runs on that thread alone.
@@ -33,7 +34,10 @@ enum nnpoly_status {
   NNPOLY_NO_ISA = 7      /* this processor, or this build, does not have that ISA */
 };
 
-enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1 };
+/* BFLOAT16: arrays of float32, of which both factors of a product are rounded to bfloat16: to the
+ * nearest number, of two as near to the even one; below the least normal number to 0. Sums, and all
+ * but products, are float32's. */
+enum nnpoly_dtype { NNPOLY_FLOAT32 = 0, NNPOLY_FLOAT64 = 1, NNPOLY_BFLOAT16 = 2 };
 
 /* sigma, and the array that its derivative reads. `a` is the parameter of those that have one. The
  * order is that of nnpoly/backends/codes.py, and those that read alike stand side by side. */
@@ -73,6 +77,15 @@ const char *nnpoly_isa_name(int index); /* those of this build, best first; NULL
 int nnpoly_isa_runs(const char *name);  /* 1 if this processor can run it, else 0 */
 int nnpoly_set_isa(const char *name);   /* not while another thread computes */
 const char *nnpoly_compiler(void);      /* "gcc 12.2.0" */
+
+/* The same of products of BFLOAT16 where the ISA is the best: "amx", "avx512_bf16", "fma". The last
+ * two have the same bits, which are those of other ISAs with fused multiply-add; "amx" adds up in
+ * another order, see kernels/bf16.h. The one in use is the first that runs, but "avx512_bf16" only
+ * if it is faster here than "fma", which is measured. */
+const char *nnpoly_pairs(void);
+const char *nnpoly_pairs_name(int index);
+int nnpoly_pairs_run(const char *name);
+int nnpoly_set_pairs(const char *name);
 
 /* How many threads a call may use, the caller among them; at least 1. None is started before a
  * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */

@@ -3,6 +3,7 @@
  *   BITS                                     32 or 64
  *   ISA_AVX512, ISA_AVX2, ISA_NEON or none   see simd.h
  *   TABLE                                    the name of the table that it exports
+ *   ROUNDED_TABLE                            if BITS is 32, of the one whose products round
  *
  * The target is set here, around everything, so that every file is compiled with the same flags. */
 #include "core.h"
@@ -46,33 +47,24 @@ SET_TARGET(TARGET)
 
 #include "gemm.h"
 
-const struct kernels TABLE = {
-    .tile_rows = TILE_ROWS,
-    .tile_columns = TILE_COLUMNS,
-    .product_scratch = (A_SIZE + B_SIZE) * sizeof(real),
-    .row_scratch = 3 * VECTOR_BYTES,
-    .product = product,
-    .activate = activate,
-    .activation_delta = activation_delta,
-    .softmax = softmax,
-    .cross_entropy = cross_entropy,
-    .focal = focal,
-    .element_loss = element_loss,
-    .sum_of_squares = sum_of_squares,
-    .scale = scale,
-    .add_scaled = add_scaled,
-    .update = update,
-    .dropout = dropout,
-    .add = add,
-    .row_moments = row_moments,
-    .column_moments = column_moments,
-    .inverse_roots = inverse_roots,
-    .move_towards = move_towards,
-    .normalise = normalise,
-    .row_delta = row_delta,
-    .column_delta = column_delta,
-    .norm_gradients = norm_gradients,
-};
+/* All but products. */
+#define KERNELS_OF_ELEMENTS                                                                     \
+  .row_scratch = 3 * VECTOR_BYTES, .activate = activate, .activation_delta = activation_delta,  \
+  .softmax = softmax, .cross_entropy = cross_entropy, .focal = focal,                           \
+  .element_loss = element_loss, .sum_of_squares = sum_of_squares, .scale = scale,               \
+  .add_scaled = add_scaled, .update = update, .dropout = dropout, .add = add,                   \
+  .row_moments = row_moments, .column_moments = column_moments, .inverse_roots = inverse_roots, \
+  .move_towards = move_towards, .normalise = normalise, .row_delta = row_delta,                 \
+  .column_delta = column_delta, .norm_gradients = norm_gradients
+
+#define KERNELS(PRODUCT)                                                      \
+  {KERNELS_OF_ELEMENTS, .tile_rows = TILE_ROWS, .tile_columns = TILE_COLUMNS, \
+   .product_scratch = (A_SIZE + B_SIZE) * sizeof(real), .product = PRODUCT}
+
+const struct kernels TABLE = KERNELS(product);
+#if BITS == 32
+const struct kernels ROUNDED_TABLE = KERNELS(rounded_product);
+#endif
 
 #if defined(TARGET) && defined(__clang__)
 #pragma clang attribute pop

@@ -51,16 +51,24 @@ INLINE int64_t balanced(int64_t whole, int64_t most, int64_t step) {
 
 /* Packing */
 
+/* With rounded factors (struct product's `rounds`) the odd k of a pair comes before the even one,
+ * as in bf16.h's dot products, and a last even k has a row of zeros for its odd one. */
+INLINE vec factor(vec x, int rounds) { return rounds ? nearest_bf16(x) : x; }
+INLINE int64_t turned(int64_t k, int rounds) { return rounds ? k ^ 1 : k; }
+INLINE int padded(int kc, int rounds) { return rounds ? (kc + 1) / 2 * 2 : kc; }
+
 /* Where row i of x is stored. */
 INLINE int64_t place(const int64_t *rows, int64_t i) { return rows == NULL ? i : rows[i]; }
 
 /* Rows i0..i0+rows-1 and columns k0..k0+kc-1 of A (M, K). Rows up to `height` become zeros. */
 static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i0, int rows,
-                      int height, int64_t k0, int kc, real *tile) {
+                      int height, int64_t k0, int kc, int rounds, real *tile) {
   for (int i = 0; i < height; i++) {
     const real *row = i < rows ? A + place(places, i0 + i) * K + k0 : A;
-    for (int k = 0; k < kc; k += LANES) /* the last vector may end past kc, within ROW_STRIDE */
-      store(tile + i * ROW_STRIDE + k, i < rows ? load_up_to(row + k, kc - k) : (vec){0});
+    for (int k = 0; k < kc; k += LANES) { /* the last may end past kc, within ROW_STRIDE */
+      const vec x = i < rows ? load_up_to(row + k, kc - k) : (vec){0};
+      store(tile + i * ROW_STRIDE + k, rounds ? swap_pairs(nearest_bf16(x)) : x);
+    }
   }
 }
 
@@ -68,31 +76,34 @@ static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i
  * arbitrary: it reaches elements of C alone that are not stored. sums, if any, gains the columns'
  * sums, from zero at k0 = 0. */
 static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, int rows, int64_t k0,
-                         int kc, real *tile, real *sums) {
+                         int kc, int rounds, real *tile, real *sums) {
   for (int v = 0; v < rows; v += LANES) {
     const int64_t last_whole = K * M - LANES; /* a whole vector can be read up to here */
     vec sum = sums != NULL && k0 > 0 ? load_up_to(sums + i0 + v, rows - v) : (vec){0};
     for (int k = 0; k < kc; k++) {
       const int64_t at = (k0 + k) * M + i0 + v;
       const vec x = at <= last_whole ? load(delta + at) : load_up_to(delta + at, rows - v);
-      store(tile + k * COLUMN_STRIDE + v, x);
+      store(tile + turned(k, rounds) * COLUMN_STRIDE + v, factor(x, rounds));
       sum += x;
     }
+    if (padded(kc, rounds) > kc) store(tile + (kc - 1) * COLUMN_STRIDE + v, (vec){0});
     if (sums != NULL) store_up_to(sums + i0 + v, sum, rows - v);
   }
 }
 
 /* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N). */
 static void pack_panels(const real *B, const int64_t *places, int64_t N, int64_t j0, int columns,
-                        int64_t k0, int kc, real *panels) {
-  const int64_t panel_size = (int64_t)(1 + kc) * TILE_COLUMNS;
-  for (int k = 0; k <= kc; k++) {
-    const real *row = k > 0 ? B + place(places, k0 + k - 1) * N + j0 : B; /* at first zeros */
-    real *to = panels + (int64_t)k * TILE_COLUMNS;
+                        int64_t k0, int kc, int rounds, real *panels) {
+  const int rows = padded(kc, rounds);
+  const int64_t panel_size = (int64_t)(1 + rows) * TILE_COLUMNS;
+  for (int k = -1; k < rows; k++) {
+    const int empty = k < 0 || k >= kc; /* zeros, which C starts from, and a pair's other half */
+    const real *row = empty ? B : B + place(places, k0 + k) * N + j0;
+    real *to = panels + (k < 0 ? 0 : 1 + turned(k, rounds)) * TILE_COLUMNS;
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += panel_size) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
         const int n = columns - j - v;
-        store(to + v, k == 0 || n <= 0 ? (vec){0} : load_up_to(row + j + v, n));
+        store(to + v, empty || n <= 0 ? (vec){0} : factor(load_up_to(row + j + v, n), rounds));
       }
     }
   }
@@ -100,10 +111,10 @@ static void pack_panels(const real *B, const int64_t *places, int64_t N, int64_t
 
 /* Columns k0.. and rows j0.. of W (N, K), transposed: LANES x LANES squares in the registers. */
 static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t j0, int columns,
-                            int64_t k0, int kc, real *panels) {
-  const int64_t panel_size = (int64_t)(1 + kc) * TILE_COLUMNS;
-  const int padded = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
-  for (int j = 0; j < padded; j += LANES) {
+                            int64_t k0, int kc, int rounds, real *panels) {
+  const int64_t panel_size = (int64_t)(1 + padded(kc, rounds)) * TILE_COLUMNS;
+  const int whole = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
+  for (int j = 0; j < whole; j += LANES) {
     real *panel = panels + j / TILE_COLUMNS * panel_size + j % TILE_COLUMNS;
     const int rows = columns - j < LANES ? columns - j : LANES; /* none or fewer, if not positive */
     store(panel, rows <= 0 ? (vec){0} : load_up_to(bias + j0 + j, rows));
@@ -120,7 +131,10 @@ static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t 
       }
       transpose(square);
       real *to = panel + (int64_t)(1 + k) * TILE_COLUMNS;
-      if (n == LANES) {
+      if (rounds) {
+        for (int i = 0; i < padded(n, rounds); i++)
+          store(to + turned(i, rounds) * TILE_COLUMNS, nearest_bf16(square[i]));
+      } else if (n == LANES) {
         UNROLL
         for (int i = 0; i < LANES; i++) store(to + i * TILE_COLUMNS, square[i]);
       } else {
@@ -293,17 +307,16 @@ static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t 
 static void pack_B(const struct product *p, int64_t j0, int columns, int64_t k0, int kc,
                    real *panels) {
   if (p->form == FORWARD)
-    pack_transposed(p->B, p->K, p->bias, j0, columns, k0, kc, panels);
+    pack_transposed(p->B, p->K, p->bias, j0, columns, k0, kc, p->rounds, panels);
   else
-    pack_panels(p->B, p->rows, p->N, j0, columns, k0, kc, panels);
+    pack_panels(p->B, p->rows, p->N, j0, columns, k0, kc, p->rounds, panels);
 }
 
-static void pack_A(const struct product *p, int64_t i0, int rows, int height, int64_t k0, int kc,
-                   int want_sums, real *tile) {
+static void pack_A(const struct product *p, struct row_tile r, int height, real *sums, real *tile) {
   if (p->form == GRADIENT)
-    pack_columns(p->A, p->K, p->M, i0, rows, k0, kc, tile, want_sums ? p->sums : NULL);
+    pack_columns(p->A, p->K, p->M, r.i0, r.rows, r.k0, r.kc, p->rounds, tile, sums);
   else
-    pack_rows(p->A, p->rows, p->K, i0, rows, height, k0, kc, tile);
+    pack_rows(p->A, p->rows, p->K, r.i0, r.rows, height, r.k0, r.kc, p->rounds, tile);
 }
 
 /* Whether rows of A, which are a power of two of bytes or a multiple of one apart, fall on so few
@@ -314,47 +327,90 @@ static int crowds(int64_t K) {
   return TILE_ROWS > l1.way_bytes / apart * (l1.ways / 4);
 }
 
-/* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
-static void multiply_block(const struct product *p, struct rect r, int64_t j0, int columns,
-                           int64_t k0, int kc, real *A, const real *panels) {
-  const int64_t step = balanced(r.i1 - r.i0, TILE_ROWS, 2);
+/* Part of C: rows of A times `columns` columns of B from j0 on, whose panels are packed. */
+struct strip {
+  struct row_tile r, next; /* next: the row tile after it, of no rows if it is the last */
+  int64_t j0;
+  int columns;
+  real *sums; /* as in pack_columns, or NULL */
+};
+
+/* By fused multiply-adds. scratch: for A. */
+static void multiply_strip(const struct product *p, const struct strip *s, const real *panels,
+                           real *scratch) {
+  const struct row_tile r = s->r;
+  const int height = (r.rows + 1) / 2 * 2;
   /* A single panel reads each row once: there is nothing to gain from a copy of it. */
-  const int packs =
-      p->form == GRADIENT || p->rows != NULL || (columns > TILE_COLUMNS && crowds(p->K));
+  const int direct = r.rows == height && p->form != GRADIENT && p->rows == NULL && !p->rounds &&
+                     (s->columns <= TILE_COLUMNS || !crowds(p->K));
+  if (!direct) pack_A(p, r, height, s->sums, scratch);
+  const real *A = direct ? (const real *)p->A + r.i0 * p->K + r.k0 : scratch;
+  const int layout = direct ? DIRECT : p->form == GRADIENT ? BY_COLUMNS : BY_ROWS;
+  const struct tile tile = {.C = (real *)p->C + r.i0 * p->N + s->j0,
+                            .stride = p->N,
+                            .kc = padded(r.kc, p->rounds),
+                            .A_stride = p->K,
+                            .rows = r.rows,
+                            .resume = r.k0 > 0};
+  compute_strip(p, A, layout, panels, height, tile, s->columns, s->next);
+}
+
+/* A way to compute products, by blocks and strips. */
+struct way {
+  int tile_rows;  /* at most */
+  int k_step;     /* blocks of k are multiples of it */
+  int64_t A_size; /* of a strip's scratch */
+  void (*pack_B)(const struct product *, int64_t j0, int columns, int64_t k0, int kc, real *panels);
+  void (*strip)(const struct product *, const struct strip *, const real *panels, real *scratch);
+};
+static const struct way FUSED = {TILE_ROWS, 16, A_SIZE, pack_B, multiply_strip};
+
+/* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
+static void multiply_block(const struct way *way, const struct product *p, struct rect r,
+                           int64_t j0, int columns, int64_t k0, int kc, real *A,
+                           const real *panels) {
+  const int64_t step = balanced(r.i1 - r.i0, way->tile_rows, 2);
   for (int64_t i0 = r.i0; i0 < r.i1; i0 += step) {
-    const int rows = (int)least(step, r.i1 - i0), height = (rows + 1) / 2 * 2;
-    const int direct = !packs && rows == height;
-    /* The sums are of whole columns of delta: whoever has the first columns of dW adds them up. */
-    if (!direct) pack_A(p, i0, rows, height, k0, kc, j0 == 0, A);
-    const real *rows_of_A = direct ? (const real *)p->A + i0 * p->K + k0 : A;
-    const int layout = direct ? DIRECT : p->form == GRADIENT ? BY_COLUMNS : BY_ROWS;
-    const struct tile tile = {.C = (real *)p->C + i0 * p->N + j0,
-                              .stride = p->N,
-                              .kc = kc,
-                              .A_stride = p->K,
-                              .rows = rows,
-                              .resume = k0 > 0};
+    const int rows = (int)least(step, r.i1 - i0);
     const int64_t i1 = i0 + rows;
-    const struct row_tile next = {i1, k0, (int)least(step, r.i1 - i1), kc};
-    compute_strip(p, rows_of_A, layout, panels, height, tile, columns, next);
+    const struct strip strip = {.r = {i0, k0, rows, kc},
+                                .next = {i1, k0, (int)least(step, r.i1 - i1), kc},
+                                .j0 = j0,
+                                .columns = columns,
+                                /* The sums are of whole columns of delta: whoever has the first
+                                 * columns of dW adds them up. */
+                                .sums = j0 == 0 ? p->sums : NULL};
+    way->strip(p, &strip, panels, A);
     if (k0 + kc < p->K) continue;
     finish_strip(p, i0, rows, j0, columns);
     if (p->update != NULL && j0 == 0) update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
   }
 }
 
-static void product(const struct product *p, struct rect r, void *scratch) {
-  real *A = scratch, *panels = A + A_SIZE;
+static void multiply(const struct way *way, const struct product *p, struct rect r, void *scratch) {
+  real *A = scratch, *panels = A + way->A_size;
   const int64_t step_n = balanced(r.j1 - r.j0, block_columns(), TILE_COLUMNS);
-  const int64_t step_k = balanced(p->K, BLOCK_K, 16);
+  const int64_t step_k = balanced(p->K, BLOCK_K, way->k_step);
   for (int64_t j0 = r.j0; j0 < r.j1; j0 += step_n) {
     const int columns = (int)least(step_n, r.j1 - j0);
     int64_t k0 = 0;
     do { /* once at least: with K = 0, C is what it starts from */
       const int kc = (int)least(step_k, p->K - k0);
-      pack_B(p, j0, columns, k0, kc, panels);
-      multiply_block(p, r, j0, columns, k0, kc, A, panels);
+      way->pack_B(p, j0, columns, k0, kc, panels);
+      multiply_block(way, p, r, j0, columns, k0, kc, A, panels);
       k0 += kc;
     } while (k0 < p->K);
   }
 }
+
+static void product(const struct product *p, struct rect r, void *scratch) {
+  multiply(&FUSED, p, r, scratch);
+}
+
+#if BITS == 32
+static void rounded_product(const struct product *p, struct rect r, void *scratch) {
+  struct product rounded = *p;
+  rounded.rounds = 1;
+  multiply(&FUSED, &rounded, r, scratch);
+}
+#endif

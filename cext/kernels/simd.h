@@ -208,6 +208,37 @@ INLINE void transpose(vec rows[LANES]) {
   }
 }
 
+#if BITS == 32
+/* Rounded to bfloat16's numbers: to the nearest, of two as near to the even one. As AVX512_BF16
+ * does it: below the least normal number it is a zero of x's sign; NaN stays NaN. */
+INLINE vec nearest_bf16(vec x) {
+  const ivec bits = (ivec)x, half = iset1(0x7fff) + ((bits >> 16) & iset1(1));
+  const vec rounded = (vec)((bits + half) & iset1((integer)0xffff0000));
+  const vec normal =
+      choose(less(absolute(x), set1(0x1p-126f)), (vec)(bits & iset1(INT32_MIN)), rounded);
+  return choose(less_equal(absolute(x), set1((real)INFINITY)), normal, set1((real)NAN));
+}
+
+/* Elements 1, 0, 3, 2, ... */
+#if VECTOR_BYTES == 64
+#define SWAPPED 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#elif VECTOR_BYTES == 32
+#define SWAPPED 1, 0, 3, 2, 5, 4, 7, 6
+#else
+#define SWAPPED 1, 0, 3, 2
+#endif
+#if defined(__clang__)
+INLINE vec swap_pairs(vec x) { return __builtin_shufflevector(x, x, SWAPPED); }
+#else
+INLINE vec swap_pairs(vec x) { return __builtin_shuffle(x, (ivec){SWAPPED}); }
+#endif
+#undef SWAPPED
+#else
+/* No product of float64 is asked to round its factors. */
+INLINE vec nearest_bf16(vec x) { return x; }
+INLINE vec swap_pairs(vec x) { return x; }
+#endif
+
 /* The first n elements, or all LANES if n is larger. */
 INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
 INLINE void store_up_to(real *p, vec x, int n) {

@@ -3,5 +3,6 @@
 #define BITS 32
 #define ISA_AVX2
 #define TABLE nnpoly_avx2_f32
+#define ROUNDED_TABLE nnpoly_avx2_bf16
 #include "../body.h"
 #endif
