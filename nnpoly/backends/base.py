@@ -37,8 +37,9 @@ class Backend:
         How many bytes of streamed data go to the device together; 0: no more than a batch.
     precisions
         Those of `PRECISIONS` that its products can have.
-    rounding
-        What they round, in words.
+    rounds_all
+        Whether they round the factors of all products of Dense layers, or only where that is
+        faster.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Backend:
     in_place: bool = False
     block_bytes: int = 1 << 24
     precisions: tuple[str, ...] = ("bf16",)
-    rounding: str = "the two factors of every Dense layer's products are rounded"
+    rounds_all: bool = True
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes of a backend that the registry does not know; modules by their names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from .. import _checks, activations, layers, losses
@@ -55,7 +55,8 @@ class Network:
 
     is_mlp = False  # whether a file says so
     replaced = 0  # how often w and the buffers became other arrays
-    _predictions: Mapping[str | None, Any] = {}  # the backend's forward passes, by precision
+    # The backend's forward passes, by precision.
+    _predictions: Mapping[str | None, Callable[..., Array | None] | None] = {}
 
     def __init__(
         self,
@@ -303,7 +304,7 @@ class Network:
             self.check_precision(type(self).__name__, precision)
             predict = self.place.backend.prediction(self.chain, self.dtype, precision)
             self._predictions = {**self._predictions, precision: predict}
-        return predict and predict(self._w, self.buffers, X, output)
+        return predict(self._w, self.buffers, X, output) if predict else None
 
     def _computed(self, X: Any, output: str, precision: str | None, where: str) -> Array:
         """The output for a user's X; in blocks where it is read by rows."""
@@ -425,8 +426,7 @@ class Network:
         >>> grads.W[0].shape, grads.delta[1].shape, grads.flat.shape == net.w.shape
         ((8, 2), (1, 3), True)
         """
-        where = "Network.gradients"
-        given = X, y, loss, sample_weight, training, precision
+        where, given = "Network.gradients", (X, y, loss, sample_weight, training, precision)
         kind, ops, stages, targets = self._evaluate(where, *given)
         check_differentiable(self.chain, where)
         params = self.views(self._w)

@@ -185,8 +185,8 @@ class Trainer:
         """The precision of products in words, where it is not the dtype's."""
         if self.precision is None:
             return ""
-        what = self.network.place.backend.rounding
-        return f"{self.precision}: {what}; all else is {self.network.dtype}"
+        where = "" if self.network.place.backend.rounds_all else " where that is faster"
+        return f"{self.precision}: the factors of Dense layers' products are rounded{where}"
 
     def _memory(self) -> str:
         """The memory that training takes beside the data."""

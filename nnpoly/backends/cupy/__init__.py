@@ -43,7 +43,7 @@ class CuPy(Backend):
     name = "cupy"
     in_place = True
     precisions = PRECISIONS
-    rounding = "factors of matrix products may be rounded, where that is faster"
+    rounds_all = False
 
     def __init__(self, mode: str = "graph") -> None:
         self.xp = xp
