@@ -296,7 +296,7 @@ class Network:
         if precision is not None:
             self.place.backend.check_precision(where, precision, self.dtype)
 
-    def _predicted(self, X: Any, output: str, precision: str | None) -> Array | None:
+    def _predicted(self, X: Any, output: str, precision: str | None = None) -> Array | None:
         """The backend's own forward pass, or None where it has none for this."""
         try:
             predict = self._predictions[precision]

@@ -131,7 +131,7 @@ class Trainer:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         require_optimizer(optimizer, self.network.dtype)
-        self.stepper.change(optimizer)
+        self.stepper.change(optimizer, self.loss, self.precision)
 
     @property
     def rate_factor(self) -> float:
