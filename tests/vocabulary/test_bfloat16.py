@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nnpoly import activations
 from nnpoly.primitives import TABLE, Ops
 
 NUMBERS = (np.arange(2**17)[:, None] * 0x8000 + [-1, 0, 1]).astype(np.uint32).view(np.float32)
@@ -89,3 +90,21 @@ def test_matrices_that_lie_otherwise(variant, shape):
         got = variant.host(variant.backend.ops.bfloat16(variant.array(x).T))
     assert got.shape == shape[::-1]
     assert_nearest(np.ascontiguousarray(got), np.ascontiguousarray(x.T))
+
+
+def test_the_error_of_a_product_is_what_is_derived(variant, rng):
+    """0.60 u sqrt(sum (a b)^2) is the root of its mean square, and at most it is 2u sum |a b|.
+
+    docs/guide/precision.md has the derivation; u = 2^-8.
+    """
+    x, W = (rng.normal(size=shape).astype("f4") for shape in ((64, 256), (48, 256)))
+    b = np.zeros(48, "f4")
+    with variant.scope():
+        given = (variant.array(array) for array in (x, W, b))
+        _, post = variant.backend.ops.dense_bf16(*given, activations.identity)
+        got = variant.host(post).astype("f8")
+    u, x, W = 2.0**-8, x.astype("f8"), W.astype("f8")
+    error = got - x @ W.T
+    unit = u * np.sqrt(np.square(x) @ np.square(W.T))
+    assert 0.54 < np.sqrt(np.mean(np.square(error / unit))) < 0.66
+    assert np.all(np.abs(error) < 2 * u * (np.abs(x) @ np.abs(W.T)))
