@@ -10,11 +10,12 @@ from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, TypeGuard
 
-from ..primitives import Array, Namespace, Ops
+from ..primitives import Array, Namespace, Ops, RoundedFactors
 from . import host
 from .steps import Spec, Steps
 
 FLOATS = ("float16", "float32", "float64")
+PRECISIONS = ("bf16", "tf32")  # of matrix products of float32
 ROOM = "NNPOLY_DEVICE_BYTES"
 _NO_SCOPE = nullcontext()
 
@@ -34,6 +35,11 @@ class Backend:
         Whether arrays can be written into, and gradients are worth a buffer of their own.
     block_bytes
         How many bytes of streamed data go to the device together; 0: no more than a batch.
+    precisions
+        Those of `PRECISIONS` that its products can have.
+    rounds_all
+        Whether they round the factors of all products of Dense layers, or only where that is
+        faster.
     """
 
     name: str
@@ -41,10 +47,12 @@ class Backend:
     index_dtype: str = "int64"
     in_place: bool = False
     block_bytes: int = 1 << 24
+    precisions: tuple[str, ...] = ("bf16",)
+    rounds_all: bool = True
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes of a backend that the registry does not know; modules by their names."""
-        kept = {name: value for name, value in vars(self).items() if name != "ops"}
+        kept = {k: v for k, v in vars(self).items() if k not in ("ops", "_tables")}
         modules = {k: v.__name__ for k, v in kept.items() if isinstance(v, ModuleType)}
         return {"modules": modules, "kept": {k: v for k, v in kept.items() if k not in modules}}
 
@@ -60,6 +68,23 @@ class Backend:
     def ops(self) -> Ops:
         """The table of primitives with this backend's fast implementations."""
         return Ops(self.xp, self.name)
+
+    @cached_property
+    def _tables(self) -> dict[str, Ops]:
+        """The tables of other precisions, as they are asked for."""
+        return {}
+
+    def ops_with(self, precision: str | None) -> Ops:
+        """The table whose products have a precision that was checked; None: the dtype's own."""
+        if precision is None:
+            return self.ops
+        if precision not in self._tables:
+            self._tables[precision] = self.new_ops(precision)
+        return self._tables[precision]
+
+    def new_ops(self, precision: str) -> Ops:
+        """A table whose products have one of `precisions`."""
+        return RoundedFactors(self.ops)
 
     def owns(self, array: Any) -> TypeGuard[Array]:
         """Whether `array` is an array of this library."""
@@ -142,11 +167,20 @@ class Backend:
         return nullcontext()
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
-        """Refuse products of another precision than the dtype's, where there is no such choice."""
-        raise ValueError(
-            f"{where}: `precision` {precision!r} is for CuPy; on {self.name} products have the "
-            f"network's own, {dtype}. Leave it out, or move the network: net.to('cupy')."
-        )
+        """Refuse what is no precision of this backend's products, or of this dtype's."""
+        if not isinstance(precision, str) or precision not in self.precisions:
+            known = " or ".join(map(repr, (None, *self.precisions)))
+            remedy = "None leaves float32 products as they are."
+            if isinstance(precision, str) and precision in PRECISIONS:
+                remedy = f"{precision!r} is CuPy's: net.to('cupy')."
+            raise ValueError(
+                f"{where}: `precision` must be {known} on {self.name}, got {precision!r}. {remedy}"
+            )
+        if dtype != "float32":
+            raise ValueError(
+                f"{where}: `precision` {precision!r} rounds the factors of float32 products, but "
+                f"the network is {dtype}. Use dtype='float32'."
+            )
 
     def compile(
         self, function: Callable[..., Any], precision: str | None = None
@@ -156,7 +190,7 @@ class Backend:
         Nothing that `function` returns may be an array from `ops.scratch`. precision: of products,
         one that `check_precision` let pass, or None for the dtype's.
         """
-        return partial(function, self.ops)
+        return partial(function, self.ops_with(precision))
 
     def set_num_threads(self, count: int) -> None:
         """Use so many threads in kernels of our own; the library's have their own switches."""
@@ -167,9 +201,11 @@ class Backend:
         `step(ops, state, batch, coefficients, key)` is the step itself, pure in its arrays; it
         returns the loss and the new state.
         """
-        return Steps(self.compile(step), self.copy)
+        return Steps(self.compile(step, spec.precision), self.copy)
 
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
+    def prediction(
+        self, chain: Any, dtype: str, precision: str | None = None
+    ) -> Callable[..., Array | None] | None:
         """A function `predict(w, buffers, x, output)`, a forward pass in one call, or None.
 
         It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.

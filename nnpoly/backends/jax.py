@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeGuard
 
-from ..primitives import Array, Ops, implements
+from ..primitives import SMALLEST, Array, Ops, implements
 from . import host
 from .base import Backend
 from .steps import Spec, State, Steps
@@ -76,14 +76,16 @@ class Jax(Backend):
     def compile(
         self, function: Callable[..., Any], precision: str | None = None
     ) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = jax.jit(partial(function, self.ops))
+        compiled: Callable[..., Any] = jax.jit(partial(function, self.ops_with(precision)))
         return compiled
 
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
         # w alone is donated: with the moments too, a step of a million parameters was measured to
         # take three times as long on a CPU.
+        ops = self.ops_with(spec.precision)
+
         def apart(w: jax.Array, moments: Any, buffers: Any, *rest: Any) -> Any:
-            return step(self.ops, State(w, moments, buffers), *rest)
+            return step(ops, State(w, moments, buffers), *rest)
 
         compiled = jax.jit(apart, donate_argnums=(0,))
         path = "one jitted call a step, in the parameters' own memory"
@@ -114,3 +116,43 @@ def _flatten(ops: Ops, pieces: Any, out: Any = None, views: Any = None) -> jax.A
         g = jax.lax.dynamic_update_slice(g, piece, (start,))
         start += piece.size
     return g
+
+
+@implements("bfloat16", "jax", guard=lambda x: str(x.dtype) == "float32")
+def _bfloat16(ops: Ops, x: jax.Array) -> jax.Array:
+    # No pair of casts, which XLA may leave out: it takes more precision than it was asked for.
+    nearest = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+    return jnp.where(jnp.abs(x) < SMALLEST, x * 0.0, nearest)
+
+
+def _is_single(first: jax.Array, second: jax.Array, *rest: Any, **options: Any) -> bool:
+    return str(first.dtype) == str(second.dtype) == "float32"
+
+
+def _product(ops: Ops, left: jax.Array, right: jax.Array, axes: tuple[int, int]) -> jax.Array:
+    """Sums, in float32, of products of rounded numbers along an axis of each."""
+    factors = (ops.bfloat16(array).astype(jnp.bfloat16) for array in (left, right))
+    along = (axes[:1], axes[1:]), ((), ())
+    return jax.lax.dot_general(*factors, along, preferred_element_type=jnp.float32)
+
+
+@implements("dense_bf16", "jax", guard=_is_single)
+def _dense_bf16(
+    ops: Ops, x: jax.Array, W: jax.Array, b: jax.Array, activation: Any, keep_pre: bool = True
+) -> tuple[jax.Array, jax.Array]:
+    pre = _product(ops, x, W, (1, 1)) + b
+    return pre, ops.activate(pre, activation)
+
+
+@implements("dense_delta_bf16", "jax", guard=_is_single)
+def _dense_delta_bf16(
+    ops: Ops, delta: jax.Array, W: jax.Array, pre: Any, post: jax.Array, activation: Any
+) -> Any:
+    return ops.activation_delta(_product(ops, delta, W, (1, 0)), pre, post, activation)
+
+
+@implements("dense_gradients_bf16", "jax", guard=_is_single)
+def _dense_gradients_bf16(
+    ops: Ops, delta: jax.Array, x: jax.Array, out: Any = None
+) -> tuple[jax.Array, jax.Array]:
+    return _product(ops, delta, x, (0, 0)), jnp.sum(delta, axis=0)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeGuard
 
 from ..activations import ReLU
-from ..primitives import Array, Ops, implements
+from ..primitives import SMALLEST, Array, Ops, implements
 from . import host
 from .base import Backend
 
@@ -90,3 +90,10 @@ def _relu_delta(
     ops: Ops, d_post: torch.Tensor, pre: Any, post: torch.Tensor, activation: ReLU
 ) -> torch.Tensor:
     return d_post.mul_(post > 0)
+
+
+@implements("bfloat16", "torch", guard=lambda x: x.dtype is torch.float32)
+def _bfloat16(ops: Ops, x: torch.Tensor) -> torch.Tensor:
+    # A cast keeps denormals, or not, as the processor has instructions for it.
+    normal = torch.where(x.abs() < SMALLEST, x * 0.0, x)
+    return normal.bfloat16().float()

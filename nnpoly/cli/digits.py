@@ -38,36 +38,38 @@ def train(options: argparse.Namespace) -> int:
         backend, device = registry.resolve(options.backend, options.device)
     require_writable(options.output, FILES)
     with backend.widened(options.dtype):
-        net = _network(options, backend, device)
-        say(net)
-        report = _train_digits(net, options)
+        trainer = _trainer(options, backend, device)
+        say(trainer.network)
+        report = _train_digits(trainer, options)
         with published(options.output, FILES) as files:
-            _write(net, report, *files)
+            _write(trainer.network, report, *files)
     _print(report)
     say(f"{options.output} now holds {MODEL}, {LOSSES} and {PICTURE}")
     return 0
 
 
-def _network(options: argparse.Namespace, backend: Backend, device: Any) -> Network:
-    widths = [64, *options.widths, 10]
+def _trainer(options: argparse.Namespace, backend: Backend, device: Any) -> Trainer:
+    widths, where = [64, *options.widths, 10], {"backend": backend, "device": device}
     with refused(ValueError, MemoryError):
-        return MLP(widths, dtype=options.dtype, seed=options.seed, backend=backend, device=device)
+        net = MLP(widths, dtype=options.dtype, seed=options.seed, **where)
+        return Trainer(net, precision=options.precision)
 
 
-def _train_digits(net: Network, options: argparse.Namespace) -> dict[str, Any]:
+def _train_digits(trainer: Trainer, options: argparse.Namespace) -> dict[str, Any]:
     """Train the network, and return the report that is written as JSON."""
     X, X_test, y, y_test = split_digits()
     steps = options.epochs * math.ceil(len(y) / options.batch_size)
-    trainer = Trainer(net, Adam(Cosine(options.learning_rate, steps)))
+    trainer.optimizer = Adam(Cosine(options.learning_rate, steps))
     seconds = _fit(trainer, X, y, (X_test, y_test), options)
     return {
-        "network": repr(net),
+        "network": repr(trainer.network),
+        "precision": trainer.precision,
         "optimizer": repr(trainer.optimizer),
         "batch_size": options.batch_size,
         "seed": options.seed,
         "seconds": seconds,
-        "train_accuracy": _accuracy(net, X, y),
-        "test_accuracy": _accuracy(net, X_test, y_test),
+        "train_accuracy": _accuracy(trainer, X, y),
+        "test_accuracy": _accuracy(trainer, X_test, y_test),
         "train_loss": trainer.history.loss,
         "test_loss": trainer.history.validation_loss,
     }
@@ -91,8 +93,8 @@ def split_digits() -> Any:
     return train_test_split(X / 16.0, y, test_size=0.2, stratify=y, random_state=0)
 
 
-def _accuracy(net: Network, X: Any, y: Any) -> float:
-    return float(np.mean(registry.to_host(net.scores(X)).argmax(axis=1) == y))
+def _accuracy(trainer: Trainer, X: Any, y: Any) -> float:
+    return float(np.mean(registry.to_host(trainer.predict(X)).argmax(axis=1) == y))
 
 
 def _write(net: Network, report: dict[str, Any], model: Path, losses: Path, picture: Path) -> None:

@@ -10,11 +10,22 @@ from typing import Any
 
 from .. import tables
 from ..backends import registry
+from ..backends.base import PRECISIONS
 from ..data.container import disk_errors, write_atomically
 from ..tables import TableModel, metrics
 from ..tables.columns import UNKNOWN
 from ..tables.model import load_network
-from .common import Mistake, fail, path, print_data, refused, require, require_output, say
+from .common import (
+    PRECISION,
+    Mistake,
+    fail,
+    path,
+    print_data,
+    refused,
+    require,
+    require_output,
+    say,
+)
 from .process import is_stdout, stdout_is_closed
 from .tables import MODEL, rows_with_target
 
@@ -30,6 +41,7 @@ def _add_table(add: Callable[..., Any]) -> None:
     add("--unknown", choices=UNKNOWN, default="error", help=text)
     add("--backend", help="numpy, cupy, torch or jax ($NNPOLY_BACKEND, or numpy)")
     add("--device", help="in the backend's terms, such as cuda:1 (its own default)")
+    add("--precision", choices=PRECISIONS, help=PRECISION)
 
 
 def add_predict(add: Callable[..., Any]) -> None:
@@ -53,7 +65,7 @@ def predict(options: argparse.Namespace) -> int:
     model, table = _read(options, "polars", "safetensors")
     with refused(ValueError):
         X = model.inputs.encode(table, options.unknown)
-    frame = model.predict_encoded(X).frame()
+    frame = model.predict_encoded(X, precision=options.precision).frame()
     if to_stdout:
         print_data(frame.write_csv())
         return 0
@@ -82,7 +94,8 @@ def evaluate(options: argparse.Namespace) -> int:
     with refused(ValueError):
         rows, note = rows_with_target(table, model.target.name)
         y, X = model.target.encode(rows), model.inputs.encode(rows, options.unknown)
-    say(note, metrics.text({"network": model.measure(model.predict_encoded(X), y)}))
+    predictions = model.predict_encoded(X, precision=options.precision)
+    say(note, metrics.text({"network": model.measure(predictions, y)}))
     return 0
 
 
@@ -101,6 +114,7 @@ def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tabl
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
         model = tables.load(_file(options.model), backend, device)
+        model.network.check_precision("predict", options.precision)
         return model, tables.read(options.table)
 
 

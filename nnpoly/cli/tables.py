@@ -57,7 +57,8 @@ def train(options: argparse.Namespace) -> int:
         model = TableModel(trainer.network, prepared.inputs, prepared.target)
         say(note, _overview(prepared, options.task is None), trainer.network)
         course = _fit(trainer, prepared, options)
-        predictions = model.predict_encoded(prepared.X[prepared.parts.holdout])
+        held_out = prepared.X[prepared.parts.holdout]
+        predictions = model.predict_encoded(held_out, precision=options.precision)
         measured = _measured(model, prepared, predictions)
         report = _report(options, prepared, trainer, course, measured)
         title = _title(table, trainer.network, measured["network"], len(predictions.values))
@@ -137,7 +138,8 @@ def _trainer(
 ) -> Trainer:
     with refused(ValueError, MemoryError):
         net = _network(options, prepared, backend, device)
-        return Trainer(net, AdamW(options.learning_rate, weight_decay=options.weight_decay))
+        rule = AdamW(options.learning_rate, weight_decay=options.weight_decay)
+        return Trainer(net, rule, precision=options.precision)
 
 
 def _network(
@@ -234,6 +236,7 @@ def _report(
         "inputs": list(prepared.inputs.names),
         "left_out": prepared.schema.left_out,
         "network": repr(trainer.network),
+        "precision": trainer.precision,
         "optimizer": repr(trainer.optimizer),
         "batch_size": options.batch_size,
         "class_weight": options.class_weight,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..backends.base import PRECISIONS
 from ..tables.reading import READERS
 from ..tables.targets import TASKS
 from . import digits, tables
-from .common import DTYPES, Mistake, floating, list_of, path, positive, real, whole
+from .common import DTYPES, PRECISION, Mistake, floating, list_of, path, positive, real, whole
 
 SHARE = real("> 0 and < 1", lambda value: 0.0 < value < 1.0)
 RATE = real(">= 0 and < 1", lambda value: 0.0 <= value < 1.0)
@@ -52,6 +53,7 @@ def add_train(add: Callable[..., Any]) -> None:
     add("--seed", type=whole(0), default=0, metavar="N", help=seed)
     text = f"{' or '.join(DTYPES)} (float32)"
     add("--dtype", type=floating, default="float32", metavar="T", help=text)
+    add("--precision", choices=PRECISIONS, help=PRECISION)
     option("--output", path, "DIR", "folder for the files; made if missing")
     add("--quiet", action="store_true", help="show no progress bar")
 

@@ -72,8 +72,11 @@ def features(
     entering.require_whole(where, registry.of(X), name, X)
     if place is None:
         backend, device = _home(where, X, estimator.backend, estimator.device)
-        if estimator.dtype is not None:
-            place = place_of(where, backend, device, estimator.dtype)
+        dtype = estimator.dtype
+        if dtype is None and estimator.precision is not None:
+            dtype = "float32"  # whose products have one
+        if dtype is not None:
+            place = place_of(where, backend, device, dtype)
     else:
         backend, device = place.backend, place.device
     stays = backend.name != "numpy" and registry.of(X) is backend

@@ -130,7 +130,8 @@ class BaseMLP(Parameters):
         """Make a network of given weights this estimator's own."""
         where = f"{type(self).__name__}.from_network"
         loss = losses.get(self._loss_for(where, net.output), net.output, where)
-        self.trainer_ = Trainer(net, loss=loss)
+        net.check_precision(where, self.precision)
+        self.trainer_ = Trainer(net, loss=loss, precision=self.precision)
         self.n_features_in_, self.t_ = net.inputs, 0
 
     # Files
@@ -244,6 +245,8 @@ class BaseMLP(Parameters):
     ) -> tuple[Network, Loss, Samples, Samples | None]:
         """The network and its loss, the samples to train on, and those to score or None."""
         (X, y, weights), place = self._checked(where, data, self.network_.place if warm else None)
+        if self.precision is not None:
+            place.backend.check_precision(where, self.precision, place.dtype)
         if warm:
             self._require_fixed(where)
             self._require_classes(where, classes)
@@ -342,11 +345,12 @@ class BaseMLP(Parameters):
     def _trainer_of(self, net: Network, loss: Loss, optimizer: Optimizer | None = None) -> Trainer:
         """The network's trainer, made anew for a new network; its optimiser None: any."""
         if not hasattr(self, "trainer_"):
-            self.trainer_ = Trainer(net, optimizer, loss)
+            self.trainer_ = Trainer(net, optimizer, loss, precision=self.precision)
         trainer: Trainer = self.trainer_
         optimizer = trainer.optimizer if optimizer is None else optimizer
-        if (trainer.loss, trainer.optimizer) != (loss, optimizer):
-            trainer.stepper.change(optimizer, loss)
+        wanted = loss, optimizer, self.precision
+        if (trainer.loss, trainer.optimizer, trainer.precision) != wanted:
+            trainer.stepper.change(optimizer, loss, self.precision)
         return trainer
 
     def _fit_at_once(
@@ -355,7 +359,8 @@ class BaseMLP(Parameters):
         """Train on all samples at once."""
         self._trainer_of(net, loss)
         limits = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
-        found = lbfgs.train(where, net, loss, samples, self.alpha, limits, bool(self.verbose))
+        options = self.alpha, limits, bool(self.verbose), self.precision
+        found = lbfgs.train(where, net, loss, samples, *options)
         self.loss_, self.n_iter_ = float(found.fun), int(found.nit)
         if shown is not None:
             self._report_scores([self._score_of_network(shown)])
@@ -429,7 +434,8 @@ class BaseMLP(Parameters):
 
     def _score_of_network(self, samples: Samples) -> float:
         """The score of the network as it is."""
-        f = registry.to_host(forward(self.network_, samples.X, type(self).__name__))
+        where = type(self).__name__
+        f = registry.to_host(forward(self.network_, samples.X, where, self.precision))
         return self._score_outputs(f, samples.targets, samples.weights)
 
     def _report(self, n: int, before: int, scores: list[float]) -> None:
@@ -457,7 +463,7 @@ class BaseMLP(Parameters):
         check_is_fitted(self)
         where = f"{type(self).__name__}.{where}"
         X, _ = arrays.features(self, where, X, self.network_.place)
-        f = forward(self.network_, X, where)
+        f = forward(self.network_, X, where, self.precision)
         return registry.to_host(f) if registry.of(X).name == "numpy" else f
 
 

@@ -73,7 +73,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     backend, device
         Where to train; None: where X is, else the default.
     dtype
-        None: that of X, "float64" unless it is "float32".
+        None: that of X, "float64" unless it is "float32", which it is with a `precision`.
+    precision
+        "bf16": the factors of products are rounded to bfloat16, as of `Trainer`, where the network
+        is trained and where it predicts. None: they are not.
 
     Attributes
     ----------

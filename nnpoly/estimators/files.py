@@ -106,7 +106,9 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
             if name in values and (values[name] is not None or name in MAY_BE_NONE):
                 setattr(made, name, _constructed(path, values[name]))
         _require_consistent(made, where, saved.network)
-    made.trainer_ = Trainer.of_saved(path, saved)
+    # Where there is no such precision, it is refused when it is used: set_params(precision=None).
+    known = made.precision in saved.network.place.backend.precisions
+    made.trainer_ = Trainer.of_saved(path, saved, made.precision if known else None)
     return made
 
 

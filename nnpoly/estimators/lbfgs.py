@@ -23,6 +23,7 @@ def train(
     alpha: float,
     limits: dict[str, Any],
     verbose: bool,
+    precision: str | None = None,
 ) -> Any:
     """Give the network the parameters of the least loss, and return SciPy's result.
 
@@ -45,7 +46,7 @@ def train(
     def value_and_gradient(w: host.HostArray) -> tuple[float, host.HostArray]:
         nonlocal newest
         net.w = host.asarray(w, net.dtype)
-        value, grads = net.gradients(x, y, loss=loss, sample_weight=weights)
+        value, grads = net.gradients(x, y, loss=loss, sample_weight=weights, precision=precision)
         g = host.asarray(registry.to_host(grads.flat), "float64")
         newest = float(value) + 0.5 * decay * float(w @ w)
         return newest, g + decay * w

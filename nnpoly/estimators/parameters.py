@@ -16,6 +16,7 @@ from .. import _checks, initializers, losses, optimizers
 from ..activations import Sigmoid
 from ..activations import get as activation_of
 from ..backends import host, registry
+from ..backends.base import PRECISIONS
 from ..data.place import Place
 from ..layers import Dense
 from ..losses import Loss
@@ -118,6 +119,13 @@ def _verbosity(where: str, name: str, value: Any) -> None:
         _checks.integer(where, name, value, 0)
 
 
+def _precision(where: str, name: str, value: Any) -> None:
+    """None, or what some backend has; the network's own is asked when it is known."""
+    if not (value is None or (isinstance(value, str) and value in PRECISIONS)):
+        known = " or ".join(map(repr, PRECISIONS))
+        raise ValueError(f"{where}: `{name}` must be None, {known}, got {value!r}.")
+
+
 def _patience(where: str, name: str, value: Any) -> None:
     if not (isinstance(value, Real) and value == math.inf):  # which is scikit-learn's "never"
         _checks.integer(where, name, value)
@@ -164,6 +172,7 @@ CHECKS: dict[str, Check] = {
     "dropout": _checks.below_one,
     "layer_norm": _checks.flag,
     "callbacks": _callbacks,
+    "precision": _precision,
 }
 
 
@@ -203,6 +212,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     backend: Any = None
     device: Any = None
     dtype: Any = None
+    precision: Any = None
 
     _rules: ClassVar[dict[str, Check]] = CHECKS
 

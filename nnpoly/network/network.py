@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from .. import _checks, activations, layers, losses
@@ -22,7 +22,7 @@ from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
 
 AT_ONCE = 1 << 26  # bytes of inputs and activations
-_NOT_KEPT = ("_remembered", "_prediction", "_buffers", "place")  # in a pickle: made anew
+_NOT_KEPT = ("_remembered", "_predictions", "_buffers", "place")  # in a pickle: made anew
 
 
 class Network:
@@ -55,6 +55,8 @@ class Network:
 
     is_mlp = False  # whether a file says so
     replaced = 0  # how often w and the buffers became other arrays
+    # The backend's forward passes, by precision.
+    _predictions: Mapping[str | None, Callable[..., Array | None] | None] = {}
 
     def __init__(
         self,
@@ -284,53 +286,65 @@ class Network:
         most = AT_ONCE // (sum(self.widths) * self.place.itemsize)
         return max(16, min(4096, power_of_two(most)))
 
-    def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
-        """The layers' stages for a user's X."""
-        return self._stages(entering.features(where, self.place, X, self.inputs), mode)
-
-    def _stages(self, x: Array, mode: Mode) -> list[Stage]:
+    def _stages(self, x: Array, mode: Mode, ops: Ops) -> list[Stage]:
         """The layers' stages for an x that has been checked."""
         with self.place.scope():
-            return layers.forward(self.ops, self.chain, self.views(self._w), self.buffers, x, mode)
+            return layers.forward(ops, self.chain, self.views(self._w), self.buffers, x, mode)
 
-    def _predicted(self, X: Any, output: str) -> Array | None:
+    def check_precision(self, where: str, precision: str | None) -> None:
+        """Refuse a precision of products that this network cannot have; None: the dtype's own."""
+        if precision is not None:
+            self.place.backend.check_precision(where, precision, self.dtype)
+
+    def _predicted(self, X: Any, output: str, precision: str | None = None) -> Array | None:
         """The backend's own forward pass, or None where it has none for this."""
-        if "_prediction" not in self.__dict__:
-            self._prediction = self.place.backend.prediction(self.chain, self.dtype)
-        return self._prediction and self._prediction(self._w, self.buffers, X, output)
+        try:
+            predict = self._predictions[precision]
+        except (KeyError, TypeError):  # the first time; or no precision at all
+            self.check_precision(type(self).__name__, precision)
+            predict = self.place.backend.prediction(self.chain, self.dtype, precision)
+            self._predictions = {**self._predictions, precision: predict}
+        return predict(self._w, self.buffers, X, output) if predict else None
 
-    def _computed(self, X: Any, output: str, where: str) -> Array:
+    def _computed(self, X: Any, output: str, precision: str | None, where: str) -> Array:
         """The output for a user's X; in blocks where it is read by rows."""
         x = entering.features(where, self.place, X, self.inputs, whole=False)
         if not isinstance(x, Rows):
-            return self._output(x, output)
+            return self._output(x, output, precision)
         blocks = Batches(Batch(x, x), None, self.rows_at_once).inputs(self.place, where)
-        parts = [self._output(block, output) for block in blocks]
+        parts = [self._output(block, output, precision) for block in blocks]
         with self.place.scope():
             return self.place.backend.xp.concat(parts)
 
-    def _output(self, x: Array, output: str) -> Array:
+    def _output(self, x: Array, output: str, precision: str | None) -> Array:
         """The output for an x that has been checked."""
-        if (f := self._predicted(x, output)) is not None:
+        if (f := self._predicted(x, output, precision)) is not None:
             return f
-        scores = self._stages(x, INFERENCE._replace(keep_pre=False))[-1].post
+        ops = self.place.backend.ops_with(precision)
+        scores = self._stages(x, INFERENCE._replace(keep_pre=False), ops)[-1].post
         return self._apply_output(scores, output)
 
-    def scores(self, X: Any) -> Array:
-        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
-        if (scores := self._predicted(X, "identity")) is not None:
-            return scores
-        return self._computed(X, "identity", "Network.scores")
+    def scores(self, X: Any, *, precision: str | None = None) -> Array:
+        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K).
 
-    def __call__(self, X: Any) -> Array:
+        precision: as of a call of the network.
+        """
+        if (scores := self._predicted(X, "identity", precision)) is not None:
+            return scores
+        return self._computed(X, "identity", precision, "Network.scores")
+
+    def __call__(self, X: Any, *, precision: str | None = None) -> Array:
         """Return the predictions f. X: (n, m_0). Returns (n, K).
 
         Memory maps, HDF5 and zarr arrays and SciPy's sparse matrices that are large are read and
         computed a few thousand rows at a time.
+
+        precision: "bf16" for products whose factors are rounded to bfloat16, as `Trainer` has it;
+        None for the dtype's own, whatever trained the network.
         """
-        if (f := self._predicted(X, self.output)) is not None:
+        if (f := self._predicted(X, self.output, precision)) is not None:
             return f
-        return self._computed(X, self.output, type(self).__name__)
+        return self._computed(X, self.output, precision, type(self).__name__)
 
     def _apply_output(self, scores: Array, output: str) -> Array:
         with self.place.scope():
@@ -346,7 +360,8 @@ class Network:
         >>> [h.shape for h in trace.post]
         [(1, 8), (1, 3)]
         """
-        stages = self._forward(X, INFERENCE, "Network.trace")
+        x = entering.features("Network.trace", self.place, X, self.inputs)
+        stages = self._stages(x, INFERENCE, self.ops)
         copy = self.place.backend.copy
         kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
         scores = kept[-1]
@@ -363,6 +378,7 @@ class Network:
         loss: str | Loss | None = None,
         sample_weight: Any = None,
         training: bool = False,
+        precision: str | None = None,
     ) -> Array:
         """Return the mean loss, a 0-d array.
 
@@ -378,11 +394,13 @@ class Network:
             None, or (n,) factors s_i of the samples' losses: 1/n sum_i s_i l_i.
         training
             Compute as in a training step: with dropout, and BatchNorm of the batch.
+        precision
+            Of matrix products, as of a call of the network.
         """
-        where = "Network.loss"
-        kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
+        given = X, y, loss, sample_weight, training, precision
+        kind, ops, stages, targets = self._evaluate("Network.loss", *given)
         with self.place.scope():
-            value, _ = kind.value_and_delta(self.ops, stages[-1].post, *targets)
+            value, _ = kind.value_and_delta(ops, stages[-1].post, *targets)
         return self.place.backend.zero_dimensional(value)
 
     def gradients(
@@ -393,6 +411,7 @@ class Network:
         loss: str | Loss | None = None,
         sample_weight: Any = None,
         training: bool = False,
+        precision: str | None = None,
     ) -> tuple[Array, Gradients]:
         """Return the loss and its gradient with respect to every parameter.
 
@@ -407,10 +426,10 @@ class Network:
         >>> grads.W[0].shape, grads.delta[1].shape, grads.flat.shape == net.w.shape
         ((8, 2), (1, 3), True)
         """
-        where = "Network.gradients"
-        kind, stages, targets = self._evaluate(X, y, loss, sample_weight, training, where)
-        check_differentiable(self.chain, "Network.gradients")
-        ops, params = self.ops, self.views(self._w)
+        where, given = "Network.gradients", (X, y, loss, sample_weight, training, precision)
+        kind, ops, stages, targets = self._evaluate(where, *given)
+        check_differentiable(self.chain, where)
+        params = self.views(self._w)
         with self.place.scope():
             value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
             grads, deltas, _ = layers.backward(ops, self.chain, params, stages, delta)
@@ -420,21 +439,24 @@ class Network:
 
     def _evaluate(
         self,
+        where: str,
         X: Any,
         y: Any,
         loss: str | Loss | None,
         sample_weight: Any,
         training: bool,
-        where: str,
-    ) -> tuple[Loss, list[Stage], tuple[Array, Array | None]]:
-        """Return the loss, a forward pass, and the targets with their weights."""
+        precision: str | None,
+    ) -> tuple[Loss, Ops, list[Stage], tuple[Array, Array | None]]:
+        """Return the loss, the table, a forward pass, and the targets with their weights."""
+        self.check_precision(where, precision)
         kind, place = losses.get(loss, self.output, where), self.place
+        ops = place.backend.ops_with(precision)
         x = entering.features(where, place, X, self.inputs)
         n = x.shape[0]
         target = entering.targets(where, place, y, kind, (n, self.outputs))
         weights = entering.sample_weights(where, place, sample_weight, n, "sample_weight")
-        stages = self._stages(x, Mode(training, True, host.key(self.seed, 0)))
-        return kind, stages, (target, weights)
+        stages = self._stages(x, Mode(training, True, host.key(self.seed, 0)), ops)
+        return kind, ops, stages, (target, weights)
 
     # Copies, files and text
 
@@ -454,7 +476,7 @@ class Network:
             device = self.device
         moved = object.__new__(type(self))
         moved.__dict__.update(self.__dict__)
-        for name in ("_remembered", "_prediction"):
+        for name in ("_remembered", "_predictions"):
             moved.__dict__.pop(name, None)
         moved.place = place_of("Network.to", target, device, dtype or self.dtype)
         moved.restore(self.arrays())

@@ -14,6 +14,7 @@ namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three
 """
 
 from .arrays import Array, Namespace, Scalar
+from .bfloat16 import SMALLEST, RoundedFactors
 from .definitions import TAIL_CENTRE, TAIL_END, narrowed, tail_series, widened
 from .table import (
     IMPLEMENTATIONS,
@@ -30,6 +31,7 @@ from .table import (
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "SMALLEST",
     "TABLE",
     "TAIL_CENTRE",
     "TAIL_END",
@@ -40,6 +42,7 @@ __all__ = [
     "Namespace",
     "Ops",
     "Primitive",
+    "RoundedFactors",
     "RowLoss",
     "Scalar",
     "implements",

@@ -104,13 +104,19 @@ class TableModel:
                 f"{output}, got {net!r}."
             )
 
-    def predict(self, table: Table, unknown: str = "error") -> Predictions:
-        """Predict the rows of a table; `unknown` is that of `Preprocessing.encode`."""
-        return self.predict_encoded(self.inputs.encode(table, unknown))
+    def predict(
+        self, table: Table, unknown: str = "error", *, precision: str | None = None
+    ) -> Predictions:
+        """Predict the rows of a table.
 
-    def predict_encoded(self, X: Any) -> Predictions:
+        unknown: as of `Preprocessing.encode`. precision: of matrix products, as of a call of the
+        network.
+        """
+        return self.predict_encoded(self.inputs.encode(table, unknown), precision=precision)
+
+    def predict_encoded(self, X: Any, *, precision: str | None = None) -> Predictions:
         """Predict encoded rows X: (n, m_0), which may be sparse."""
-        f = registry.to_host(forward(self.network, X, "TableModel.predict"))
+        f = registry.to_host(forward(self.network, X, "TableModel.predict", precision))
         if not host.all_finite(f):
             row = int(host.finite_rows(f).argmin())
             raise ValueError(
@@ -122,9 +128,12 @@ class TableModel:
         classes = self.target.classes
         return Predictions(as_array(classes)[f.argmax(axis=1)], f, classes)
 
-    def evaluate(self, table: Table, unknown: str = "error") -> metrics.Metrics:
-        """Measure the predictions for a table whose rows all have a target."""
-        return self.measure(self.predict(table, unknown), self.target.encode(table))
+    def evaluate(
+        self, table: Table, unknown: str = "error", *, precision: str | None = None
+    ) -> metrics.Metrics:
+        """Measure the predictions for a table whose rows all have a target, as of `predict`."""
+        predictions = self.predict(table, unknown, precision=precision)
+        return self.measure(predictions, self.target.encode(table))
 
     def measure(self, predictions: Predictions, y: NDArray[Any]) -> metrics.Metrics:
         """Measure predictions of y: class indices, or numbers in the column's unit."""

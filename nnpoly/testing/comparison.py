@@ -5,6 +5,13 @@ eps * sqrt(terms) * magnitude: eps is the machine epsilon of the dtype; terms is
 longest sum in the function, whose rounding errors add up like a random walk; magnitude is the
 largest entry of the result plus its change for relative changes of 1 of the inputs in random
 directions, which allows for cancellation inside the function.
+
+With precision "bf16" the definition rounds the factors of products too. Given the same factors both
+round them to the same numbers, whose products are exact in float32, so the unit is the same. Where
+a function computes the factors itself (the inner layers of a residual block), one that lies half
+way between two numbers of bfloat16 may go to the one or to the other: they are 2^-7 apart at most,
+half of it either side, so eps is 2^-8 there. It is everywhere on a backend that rounds only where
+that is faster.
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ from ..primitives import Ops
 
 REFERENCE = Reference()
 LIMIT = 4.0  # units; correct backends stay under 2
+ROUNDOFF = {None: 0.0, "bf16": 2.0**-8}  # of the factors of products
 _NUDGE = 1e-6
 
 
@@ -36,15 +44,26 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """A backend with the dtype to test it in."""
+    """A backend with the dtype to test it in, and the precision of its products."""
 
     backend: Backend
     dtype: str
+    precision: str | None = None
 
     @cached_property
     def eps(self) -> float:
         """The dtype's machine epsilon."""
         return float(np.finfo(self.dtype).eps)
+
+    @property
+    def reference(self) -> Ops:
+        """The definitions, of the tested precision."""
+        return REFERENCE.ops_with(self.precision)
+
+    @property
+    def roundoff(self) -> float:
+        """The relative error of a rounded factor."""
+        return ROUNDOFF[self.precision]
 
     def rounded(self, tree: Any) -> Any:
         """Round the real arrays in nested containers to the dtype; they stay float64."""
@@ -61,29 +80,46 @@ class Subject:
         return mapped(copied, tree, integers=True)
 
     def errors(
-        self, function: Callable[..., dict[str, Any]], *inputs: Any, terms: int | None = None
+        self,
+        function: Callable[..., dict[str, Any]],
+        *inputs: Any,
+        terms: int | None = None,
+        makes_factors: bool = False,
     ) -> list[Error]:
-        """Compare the arrays in the dict `function(ops, *inputs)`; `terms` is None for unknown."""
+        """Compare the arrays in the dict `function(ops, *inputs)`.
+
+        Parameters
+        ----------
+        terms
+            Of its longest sum; None for unknown.
+        makes_factors
+            Whether it computes factors of products, which are not among the inputs.
+        """
         inputs = self.rounded(inputs)
         with np.errstate(all="ignore"):
-            exact = function(REFERENCE.ops, *inputs)
-            nudged = function(REFERENCE.ops, *_nudge(inputs))
-        actual = function(self.backend.ops, *self.convert(inputs))
+            exact = function(self.reference, *inputs)
+            # Without rounded factors: a step from one number to the next is no derivative.
+            start, nudged = (function(REFERENCE.ops, *a) for a in (inputs, _nudge(inputs)))
+        actual = function(self.backend.ops_with(self.precision), *self.convert(inputs))
         if terms is None:
             terms = max((max(a.shape, default=1) for a in leaves(inputs)), default=1)
+        rounds_alike = self.backend.rounds_all and not makes_factors
+        eps = self.eps if rounds_alike else max(self.eps, self.roundoff)
         return [
-            self._error(name, value, nudged[name], actual[name], terms)
+            self._error(name, value, nudged[name] - start[name], actual[name], eps, terms)
             for name, value in exact.items()
         ]
 
-    def _error(self, name: str, exact: Any, nudged: Any, actual: Any, terms: int) -> Error:
+    def _error(
+        self, name: str, exact: Any, change: Any, actual: Any, eps: float, terms: int
+    ) -> Error:
         expected, found = np.asarray(exact), registry.to_host(actual)
         if found.shape != expected.shape or found.dtype != self.dtype:
             kind = f"{found.dtype} {found.shape}"
             return Error(name, math.inf, f"is {kind}, should be {self.dtype} {expected.shape}")
-        moved = np.max(np.abs(np.asarray(nudged) - expected), initial=0.0) / _NUDGE
+        moved = np.max(np.abs(change), initial=0.0) / _NUDGE
         magnitude = np.max(np.abs(expected), initial=0.0) + moved
-        unit = self.eps * math.sqrt(terms) * magnitude + float(np.finfo(self.dtype).tiny)
+        unit = eps * math.sqrt(terms) * magnitude + float(np.finfo(self.dtype).tiny)
         units, detail = _largest_error(found.astype("float64"), expected, unit)
         return Error(name, units, detail)
 

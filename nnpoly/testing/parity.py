@@ -18,16 +18,18 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..layers import INPUT, Mode
+from ..layers import INPUT, Mode, Residual
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Ops
 from ..training import Trainer
-from .comparison import LIMIT, REFERENCE, Error, Subject
+from .comparison import LIMIT, REFERENCE, ROUNDOFF, Error, Subject
 
 # A free run may be this many times as far from float64 as the definition is in the same dtype,
-# started one rounding error away: rounding is amplified by training, alike in every backend.
+# started one rounding error away: rounding is amplified by training, alike in every backend. With
+# rounded factors each run may round other ones up: of the loss, and of how far the parameters have
+# moved, the relative error of a factor is allowed beside that.
 FREE_LIMIT = 16.0
 
 
@@ -65,6 +67,7 @@ def assert_parity(
     *,
     optimizer: Optimizer | None = None,
     loss: str | Loss | None = None,
+    precision: str | None = None,
 ) -> None:
     """Assert that a network trains alike on several backends.
 
@@ -80,6 +83,8 @@ def assert_parity(
         Training steps to compare.
     optimizer, loss
         As for `Trainer`; Adam(1e-3) by default.
+    precision
+        None or "bf16", as for `Trainer`: compared with the definition of such products.
 
     Raises
     ------
@@ -99,8 +104,13 @@ def assert_parity(
     """
     steps = _checks.integer("assert_parity", "steps", steps)
     names = registry.available() if backends is None else list(backends)
+    if precision is not None:
+        _checks.choice("assert_parity", "precision", precision, [p for p in ROUNDOFF if p])
     for name in names:
-        subject = Subject(registry.get(name), net.dtype)
+        backend = registry.get(name)
+        if precision is not None:
+            backend.check_precision("assert_parity", precision, net.dtype)
+        subject = Subject(backend, net.dtype, precision)
         for finding in compare_runs(subject, net, X, y, steps, optimizer or Adam(1e-3), loss):
             if not finding.passed:
                 raise AssertionError(f"assert_parity: {finding}.")
@@ -120,7 +130,7 @@ def compare_runs(
     with subject.backend.widened(dtype), np.errstate(all="ignore"):
         # In float64 on the definitions, its parameters rounded to the dtype.
         exact = net.to(dtype=dtype).to(REFERENCE, dtype="float64")
-        trainer = Trainer(exact, optimizer, loss)
+        trainer = Trainer(exact, optimizer, loss, precision=subject.precision)
         x, target, _ = trainer.checked("assert_parity", X, y)
         x = subject.rounded(x)
         target = target if target.dtype.kind in "iu" else subject.rounded(target)
@@ -148,9 +158,10 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
             stage = layer.forward(ops, p, b, h, at)
             return {"pre": stage.pre, "post": stage.post, **(stage.buffers or {})}
 
-        for error in subject.errors(forward, params[l], buffers[l], x):
+        given = params[l], buffers[l], x
+        for error in subject.errors(forward, *given, makes_factors=isinstance(layer, Residual)):
             yield place, error
-        stages.append(subject.rounded(layer.forward(REFERENCE.ops, params[l], buffers[l], x, at)))
+        stages.append(subject.rounded(layer.forward(subject.reference, *given, at)))
         x = stages[-1].post
     yield from _lock_step_back(subject, trainer, params, stages, y)
 
@@ -158,7 +169,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
 def _lock_step_back(
     subject: Subject, trainer: Trainer, params: Any, stages: Sequence[Any], y: Any
 ) -> Iterator[tuple[str, Error]]:
-    net, ops = trainer.network, REFERENCE.ops
+    net, ops = trainer.network, subject.reference
 
     def loss(ops: Ops, scores: Any, y: Any) -> dict[str, Any]:
         value, delta = trainer.loss.value_and_delta(ops, scores, y)
@@ -179,7 +190,8 @@ def _lock_step_back(
             named = {f"d{name}": value for name, value in found.items()}
             return named if d_below is None else {**named, "delta below": d_below}
 
-        for error in subject.errors(back, params[l], stages[l], delta, below):
+        given, inner = (params[l], stages[l], delta, below), isinstance(layer, Residual)
+        for error in subject.errors(back, *given, makes_factors=inner):
             yield place_of(l, layer), error
         found, delta = layer.backward(ops, params[l], stages[l], delta, below, None)
         grads[l], delta = subject.rounded(found), subject.rounded(delta)
@@ -216,15 +228,20 @@ class _FreeRuns:
 
     def __init__(self, subject: Subject, exact: Trainer, x: Any, y: Any) -> None:
         self.subject, self.exact, self.x, self.y = subject, exact, x, y
-        self.tested = self._trainer(exact.network.to(subject.backend, dtype=subject.dtype))
+        tested = exact.network.to(subject.backend, dtype=subject.dtype)
+        self.tested = self._trainer(tested, subject.precision)
+        self.start = registry.to_host(exact.network.w).copy()
         shadow = exact.network.to(REFERENCE, dtype=subject.dtype)
         signs = np.random.default_rng(0).choice([-1.0, 1.0], shadow.w.shape)
         shadow.w = registry.to_host(exact.network.w) * (1.0 + subject.eps * signs)
-        self.shadow = self._trainer(shadow)
+        # It rounds no factors where the tested one may not.
+        rounds = subject.backend.rounds_all
+        self.shadow = self._trainer(shadow, subject.precision if rounds else None)
         self.spread = 0.0
 
-    def _trainer(self, net: Network) -> Trainer:
-        return Trainer(net, self.exact.optimizer, self.exact.loss, seed=self.exact.seed)
+    def _trainer(self, net: Network, precision: str | None) -> Trainer:
+        exact = self.exact
+        return Trainer(net, exact.optimizer, exact.loss, seed=exact.seed, precision=precision)
 
     def advance(self) -> Iterator[tuple[str, Error]]:
         """Take one step each and compare the loss and every parameter."""
@@ -232,7 +249,8 @@ class _FreeRuns:
         exact, shadow, tested = (float(run.step(self.x, self.y)) for run in runs)
         floor = self.subject.eps * math.sqrt(max(self.x.shape)) * (abs(exact) + 1.0)
         self.spread = max(self.spread, abs(shadow - exact))
-        units = abs(tested - exact) / (FREE_LIMIT * (self.spread + floor))
+        bound = FREE_LIMIT * (self.spread + floor) + self.subject.roundoff * abs(exact)
+        units = abs(tested - exact) / bound
         detail = f" is {tested:.9g}, should be {exact:.9g}"
         yield "free run", _free_error("loss", units, detail)
         yield from self._parameters()
@@ -242,6 +260,7 @@ class _FreeRuns:
         exact, shadow, tested = (registry.to_host(net.w).astype("float64") for net in nets)
         floor = self.subject.eps * _rms(exact)
         bound = FREE_LIMIT * (_rms(shadow - exact) + floor)
+        bound += self.subject.roundoff * _rms(exact - self.start)
         for slot in nets[0].layout.slots:
             part = slice(slot.start, slot.stop)
             units = _rms(tested[part] - exact[part]) / bound

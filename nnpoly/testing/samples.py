@@ -101,12 +101,27 @@ def _eps_forms(vectors: list[Any], *numbers: float) -> Samples:
     return [(*vectors, *numbers, 1e-3, inside) for inside in (True, False)]
 
 
+def _of_bfloat16(rng: np.random.Generator) -> Samples:
+    """Draw numbers of all sizes, and numbers half way between two of bfloat16."""
+    sizes = 2.0 ** rng.integers(-20, 20, size=(40, 50))
+    ties = 0.5 + rng.integers(128, 256, size=(40, 50))
+    return [(rng.normal(size=(40, 50)) * sizes,), (ties * sizes,)]
+
+
+def _dense_gradients(rng: np.random.Generator) -> Samples:
+    return [(rng.normal(size=(33, 17)), rng.normal(size=(33, 65)))]
+
+
 _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "activate": _activate,
     "activation_delta": _activation_delta,
     "dense": _dense,
     "dense_delta": _dense_delta,
-    "dense_gradients": lambda r: [(r.normal(size=(33, 17)), r.normal(size=(33, 65)))],
+    "dense_gradients": _dense_gradients,
+    "bfloat16": _of_bfloat16,
+    "dense_bf16": _dense,
+    "dense_delta_bf16": _dense_delta,
+    "dense_gradients_bf16": _dense_gradients,
     "moments": lambda r: [(r.normal(size=(33, 65)), axis, 1e-5) for axis in (0, 1)],
     "normalise": lambda r: [(*a, *_rows(r, 2)) for _, *a in _normalised(r)],
     "norm_gradients": _normalised,

@@ -146,7 +146,9 @@ class Ensemble:
         for i, trainer in enumerate(self.trainers):
             trainer.stepper.require_rows(where, min(batch_size, data.x.shape[0]))
             batches = ArrayData(data, batch_size, trainer.seed, shuffle, self.bootstrap)
-            evaluation = None if held_out is None else Evaluation(trainer.loss, held_out)
+            evaluation = None
+            if held_out is not None:
+                evaluation = Evaluation(trainer.loss, held_out, precision=trainer.precision)
             called = [] if callbacks is None else callbacks(trainer)
             members.append(_Member(i, trainer, batches, evaluation, called))
         self.failures = {}
@@ -207,11 +209,11 @@ class Ensemble:
         xp = first.place.backend.xp
         x = entering.features("Ensemble.predict", first.place, X, first.inputs, whole=False)
         with first.place.scope():
-            mean = first(x)
+            mean = self.trainers[0].predict(x)
             squares = xp.zeros_like(mean)
             # Welford's: no (members, n, K) at once.
             for count, trainer in enumerate(self.trainers[1:], 2):
-                f = trainer.network(x)
+                f = trainer.predict(x)
                 before, mean = mean, mean + (f - mean) / count
                 squares = squares + (f - before) * (f - mean)
             return Prediction(mean, xp.sqrt(squares / len(self)))

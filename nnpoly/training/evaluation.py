@@ -30,46 +30,50 @@ class Evaluation(NamedTuple):
         By name.
     measured
         The data that the metrics are computed on.
+    precision
+        Of matrix products.
     """
 
     loss: Loss
     held_out: Batch | None = None
     metrics: Mapping[str, metrics.Metric] = {}
     measured: Batch | None = None
+    precision: str | None = None
 
     def __call__(self, net: Network, loss: float) -> EpochRecord:
         """The record of an epoch of that training loss, after which the network is `net`."""
         held_out, found = None, {}
         if self.held_out is not None:
-            held_out = mean_loss(net, self.loss, self.held_out)
+            held_out = mean_loss(net, self.loss, self.held_out, self.precision)
         if self.metrics and self.measured is not None:
             x, y, sample_weight = self.measured
-            f = predictions(net, x)
+            f = predictions(net, x, self.precision)
             found = metrics.compute(self.metrics, net.output, y, f, sample_weight)
         return EpochRecord(loss, held_out, found)
 
 
-def forward(net: Network, X: Any, where: str) -> Array:
+def forward(net: Network, X: Any, where: str, precision: str | None = None) -> Array:
     """F of a user's X, which must be finite in the network's dtype: (n, K)."""
+    net.check_precision(where, precision)
     x = entering.features(where, net.place, X, net.inputs, whole=False)
     if not isinstance(x, Rows):  # rows are looked at when they are read
         entering.require_finite(where, net.place, x, "X")
-    return net(x)
+    return net(x, precision=precision)
 
 
-def predictions(net: Network, x: Array) -> host.HostArray:
+def predictions(net: Network, x: Array, precision: str | None = None) -> host.HostArray:
     """F of the network's x, computed in blocks, on the host: (n, K)."""
     data = Batch(x, x)  # there are no targets, and `inputs` looks for none
     parts = Batches(data, None, net.rows_at_once).inputs(net.place, "predictions")
-    return host.concatenate([registry.to_host(net(part)) for part in parts])
+    return host.concatenate([registry.to_host(net(part, precision=precision)) for part in parts])
 
 
-def mean_loss(net: Network, loss: Loss, data: Batch) -> float:
+def mean_loss(net: Network, loss: Loss, data: Batch, precision: str | None = None) -> float:
     """The mean loss of a network on its own arrays, in blocks that fit memory."""
     batches = Batches(data, None, net.rows_at_once)
     values: list[Array] = []
     for x, y, sample_weight in batches.arrays(net.place, "evaluate"):
-        scores = net.scores(x)
+        scores = net.scores(x, precision=precision)
         with net.place.scope():
             value, _ = loss.value_and_delta(net.ops, scores, y, sample_weight)
         values.append(value)

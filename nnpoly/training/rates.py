@@ -103,7 +103,13 @@ def find_learning_rate(
     trainer.stepper.require_rows(where, min(batch_size, arrays.x.shape[0]))
     schedule = Exponential(low, every=steps - 1, factor=high / low)
     optimizer = trainer.optimizer.replace(learning_rate=schedule)
-    probe = Trainer(trainer.network.copy(), optimizer, trainer.loss, seed=trainer.seed)
+    probe = Trainer(
+        trainer.network.copy(),
+        optimizer,
+        trainer.loss,
+        seed=trainer.seed,
+        precision=trainer.precision,
+    )
     losses, smoothed = _sweep(probe, _batches(probe, arrays, batch_size), steps)
     rates = [schedule(t) for t in range(1, len(losses) + 1)]
     best = min(range(len(smoothed)), key=smoothed.__getitem__, default=0)

@@ -67,7 +67,7 @@ class Stepper:
         seed: int,
         precision: str | None = None,
     ) -> None:
-        self.network, self.seed, self.precision = network, seed, precision
+        self.network, self.seed = network, seed
         self.t, self.rate_factor = 0, 1.0
         self.births: dict[str, int] = {}
         self.lock = RLock()
@@ -76,22 +76,23 @@ class Stepper:
         moments = tuple(self._zeros() for _ in optimizer.moments)
         self._state = State(network.w, moments, network.buffers)
         self._replaced = network.replaced
-        self._use(self._compiled_for(optimizer, loss))
+        self._use(self._compiled_for(optimizer, loss, precision))
 
     def _zeros(self) -> Array:
         place = self.network.place
         with place.scope():
             return place.backend.xp.zeros_like(self.network.w)
 
-    def _compiled_for(self, optimizer: Optimizer, loss: Loss) -> Compiled:
+    def _compiled_for(self, optimizer: Optimizer, loss: Loss, precision: str | None) -> Compiled:
         """The steps of this network, loss and optimiser, as the backend makes them."""
-        spec = spec_of(self.network, loss, optimizer, self.precision)
+        spec = spec_of(self.network, loss, optimizer, precision)
         steps = self.network.place.backend.steps(spec, partial(training_step, spec))
         return Compiled(loss, optimizer, spec, steps)
 
     def _use(self, compiled: Compiled) -> None:
         self._compiled, self.steps = compiled, compiled.steps
         self.loss, self.optimizer = compiled.loss, compiled.optimizer
+        self.precision = compiled.spec.precision
         self._halves: tuple[Callable[..., Any], Callable[..., Any]] | None = None
 
     # What it owns
@@ -116,8 +117,8 @@ class Stepper:
         """The optimiser's moments by name: (P,) each."""
         return dict(zip(self.optimizer.moments, self._state.moments, strict=True))
 
-    def change(self, optimizer: Optimizer, loss: Loss | None = None) -> None:
-        """Go on with another optimiser, and perhaps another loss.
+    def change(self, optimizer: Optimizer, loss: Loss, precision: str | None) -> None:
+        """Go on with another optimiser, loss or precision, which have been checked.
 
         The optimiser takes over the moments that it carries by the same name and decay factor.
         Others begin at 0, and count their steps from there.
@@ -135,7 +136,7 @@ class Stepper:
                 if born:
                     births[name] = born
             state = self.state._replace(moments=tuple(moments))
-            compiled = self._compiled_for(optimizer, self.loss if loss is None else loss)
+            compiled = self._compiled_for(optimizer, loss, precision)
             self.births, self._state = births, state  # nothing can fail from here on
             self._use(compiled)
 
@@ -170,7 +171,7 @@ class Stepper:
         self.__dict__.update(kept, lock=RLock())
         net = self.network
         self._state = State(net.w, tuple(map(net.from_host, moments)), net.buffers)
-        self._use(self._compiled_for(self.optimizer, self.loss))
+        self._use(self._compiled_for(self.optimizer, self.loss, self.precision))
 
     # What steps depend on
 

@@ -38,10 +38,13 @@ class Trainer:
     seed
         Decides shuffles and dropout masks; None for the network's.
     precision
-        "tf32" or "bf16": the factors of a step's matrix products may be rounded to TF32 or
-        bfloat16, which a GPU multiplies several times faster; sums, small products and everything
-        else stay float32. For float32 networks on CuPy. None: float32 means float32. Files do not
-        keep it.
+        "bf16": the two factors of every product of a Dense layer are rounded to bfloat16, which
+        many processors multiply several times faster: with r the rounding, pre = r(x) r(W)^T + b,
+        delta^(l) = (r(delta^(l+1)) r(W^(l+1))) * sigma', dL/dW = r(delta)^T r(x). Sums, biases,
+        activations, losses, parameters and the optimiser stay float32. The trainer's predictions
+        and evaluations have the same products; those of the network have its dtype's. For float32
+        networks. On CuPy small products may stay float32, and there is "tf32" too. None: float32
+        means float32. Files do not keep it.
 
     Attributes
     ----------
@@ -86,8 +89,7 @@ class Trainer:
         require_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
         check_differentiable(network.chain, "Trainer")
-        if precision is not None:
-            network.place.backend.check_precision("Trainer", precision, network.dtype)
+        network.check_precision("Trainer", precision)
         seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.stepper = Stepper(network, optimizer, loss, seed, precision)
         self.history = History()
@@ -129,7 +131,7 @@ class Trainer:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         require_optimizer(optimizer, self.network.dtype)
-        self.stepper.change(optimizer)
+        self.stepper.change(optimizer, self.loss, self.precision)
 
     @property
     def rate_factor(self) -> float:
@@ -168,11 +170,23 @@ class Trainer:
         rows = {
             "loss": type(self.loss).__name__,
             "optimizer": repr(self.optimizer),
+            "precision": self._precision(),
             "memory": self._memory(),
             "steps": self.stepper.steps.path,
         }
-        lines = [f"{name:<9}  {value}" for name, value in rows.items()]
+        lines = [f"{name:<9}  {value}" for name, value in rows.items() if value]
         return "\n".join([self.network.summary(), *lines])
+
+    def __repr__(self) -> str:
+        kind = "" if self.precision is None else f", precision={self.precision!r}"
+        return f"<Trainer of {self.network}; {self.optimizer}{kind}>"
+
+    def _precision(self) -> str:
+        """The precision of products in words, where it is not the dtype's."""
+        if self.precision is None:
+            return ""
+        where = "" if self.network.place.backend.rounds_all else " where that is faster"
+        return f"{self.precision}: the factors of Dense layers' products are rounded{where}"
 
     def _memory(self) -> str:
         """The memory that training takes beside the data."""
@@ -380,7 +394,7 @@ class Trainer:
         measured = held_out or arrays
         if named and measured is None:
             raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
-        return Evaluation(self.loss, held_out, named, measured)
+        return Evaluation(self.loss, held_out, named, measured, self.precision)
 
     def held_out(self, where: str, validation: Any) -> Batch | None:
         """The validation data as the network's arrays, checked."""
@@ -401,7 +415,22 @@ class Trainer:
         With weights s_i it is sum_i s_i l_i / sum_i s_i.
         """
         data = self.checked("Trainer.evaluate", X, y, sample_weight)
-        return mean_loss(self.network, self.loss, data)
+        return mean_loss(self.network, self.loss, data, self.precision)
+
+    def predict(self, X: Any) -> Array:
+        """The predictions f with the precision of the steps. X: (n, m_0). Returns (n, K).
+
+        Examples
+        --------
+        >>> import numpy as np, nnpoly as nn
+        >>> net = nn.MLP([2, 64, 3], seed=1)
+        >>> trainer, X = nn.Trainer(net, precision="bf16"), [[0.5, -1.0]]
+        >>> bool(np.array_equal(trainer.predict(X), net(X, precision="bf16")))
+        True
+        >>> bool(0.0 < abs(trainer.predict(X) - net(X)).max() < 0.01)
+        True
+        """
+        return self.network(X, precision=self.precision)
 
     def checked(
         self, where: str, X: Any, y: Any, sample_weight: Any = None, *, within: str = ""

@@ -6,43 +6,13 @@ import os
 import resource
 import warnings
 from collections.abc import Iterator
-from functools import cache
 from importlib import metadata
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from sklearn import datasets
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
+from data_sets import REGRESSION, data, split
 from timing import Case
-
-SIZE = 20_640  # rows and columns of California's housing
-REGRESSION = ("diabetes", "synthetic")
-
-
-@cache
-def data(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a data set's X and y."""
-    if name == "synthetic":
-        rng = np.random.default_rng(0)
-        X = rng.standard_normal((SIZE, 8))
-        y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + 0.3 * np.abs(X[:, 3])
-        return X, y + 0.3 * rng.standard_normal(SIZE)
-    load = getattr(datasets, f"load_{name.replace(' ', '_')}")
-    return load(return_X_y=True)
-
-
-def split(name: str, seed: int) -> list[np.ndarray]:
-    """Return X, X_test, y, y_test: standardised by the training share."""
-    X, y = data(name)
-    labels = None if name in REGRESSION else y
-    X, X_test, y, y_test = train_test_split(X, y, stratify=labels, random_state=seed)
-    scaler = StandardScaler().fit(X)
-    if name in REGRESSION:
-        mean, scale = y.mean(), y.std()
-        y, y_test = (y - mean) / scale, (y_test - mean) / scale
-    return [scaler.transform(X), scaler.transform(X_test), y, y_test]
 
 
 def versions(contestant: str) -> dict[str, str]:

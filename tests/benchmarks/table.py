@@ -6,6 +6,7 @@ the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts
 ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
+``python tests/benchmarks/precision.py --json docs/benchmarks/precision.json``,
 ``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, on a machine with a GPU
 ``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
 ``python tests/benchmarks/table.py``.
@@ -222,6 +223,87 @@ def estimator_page() -> tuple[Path, str]:
     return page, inserted(text, "stream", stream.format(**document["stream"]))
 
 
+def precision_page() -> tuple[Path, str]:
+    """Return the page of precision.py as the evidence makes it."""
+    page = FOLDER / "precision.md"
+    document = json.loads(page.with_suffix(".json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    text = inserted(text, "scores", precision_table(document["rows"]))
+    return page, inserted(text, "verdict", precision_verdict(document["rows"]))
+
+
+def precision_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a data set a line, scores of both and their differences.
+
+    Parameters
+    ----------
+    rows
+        What precision.py wrote.
+    """
+    lines = ["| | rows x columns | float32 | bf16 | difference |", "| --- |" + " ---: |" * 4]
+    for row in rows:
+        scores = [row[name]["score"] for name in ("float32", "bf16")]
+        cells = [mean_and_error(s) for s in (*scores, differences(row))]
+        shape = " x ".join(f"{size:,}" for size in row["shape"])
+        lines.append(f"| {row['set']} | {shape} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def precision_verdict(rows: list[dict[str, Any]]) -> str:
+    """Return in words where the scores part.
+
+    Parameters
+    ----------
+    rows
+        What precision.py wrote.
+    """
+    apart = [
+        f"{row['set']} ({fmean(differences(row)):+.4f}, where float32's standard error is "
+        f"{standard_error(row['float32']['score']):.4f})"
+        for row in parted(rows)
+    ]
+    if not apart:
+        return (
+            "On all of them the mean difference is within the standard error of float32's scores."
+        )
+    alike = len(rows) - len(apart)
+    return (
+        f"On {alike} of the {len(rows)} sets the mean difference is within the standard error of "
+        f"float32's scores. It is not on {' and '.join(apart)}."
+    )
+
+
+def parted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows whose mean difference is over the standard error of float32's scores.
+
+    Parameters
+    ----------
+    rows
+        What precision.py wrote.
+    """
+    return [
+        row
+        for row in rows
+        if abs(fmean(differences(row))) > standard_error(row["float32"]["score"])
+    ]
+
+
+def differences(row: dict[str, Any]) -> list[float]:
+    """Return how much more bf16 scored than float32, by seed."""
+    exact, rounded = (row[name]["score"] for name in ("float32", "bf16"))
+    return [b - a for a, b in zip(exact, rounded, strict=True)]
+
+
+def standard_error(scores: list[float]) -> float:
+    """Return the standard error of a mean."""
+    return stdev(scores) / math.sqrt(len(scores))
+
+
+def mean_and_error(scores: list[float]) -> str:
+    """Return a mean and its standard error."""
+    return f"{fmean(scores):.4f} ± {standard_error(scores):.4f}"
+
+
 def gpu_page(document: dict[str, Any]) -> tuple[Path, str]:
     """Return the GPU's page as the evidence makes it.
 
@@ -298,7 +380,7 @@ def score_table(rows: list[dict[str, Any]]) -> str:
     lines = ["| | rows x columns | " + " | ".join(names) + " |", "| --- |" + " ---: |" * 3]
     for row in rows:
         scores = [row[name]["score"] for name in names]
-        cells = [f"{fmean(s):.4f} ± {stdev(s) / math.sqrt(len(s)):.4f}" for s in scores]
+        cells = [mean_and_error(s) for s in scores]
         shape = " x ".join(f"{size:,}" for size in row["shape"])
         lines.append(f"| {row['set']} | {shape} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -427,7 +509,7 @@ def pages() -> dict[Path, str]:
     table = readme_table(by_processor(FOLDER / "step.md"))
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
-    made += [parts_page(), ways_page(), gpu_page(on_gpu)]
+    made += [parts_page(), precision_page(), ways_page(), gpu_page(on_gpu)]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 

@@ -572,7 +572,7 @@ def test_divergence_is_one_line_and_writes_nothing(workshop, tmp_path, capsys):
 
 
 def test_interrupted_predictions_leave_the_old_file(workshop, tmp_path, monkeypatch, capsys):
-    def interrupt(*args: Any) -> None:
+    def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tables.TableModel, "predict_encoded", interrupt)

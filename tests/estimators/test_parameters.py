@@ -278,6 +278,7 @@ CHANGES: dict[str, Change] = {
     "backend": Change({"backend": "torch"}, refused, refused),
     "device": Change({"device": "cpu"}, refused, refused),
     "dtype": Change({"dtype": "float32"}, refused, refused),
+    "precision": Change({"precision": "bf16"}, refused, refused),  # of a float64 network
 }
 # The same, of what two fits have in common although nothing is changed.
 KEPT: dict[str, Change] = {

@@ -84,6 +84,7 @@ WRONG: dict[str, list[Any]] = {
     "backend": ["nonsense", 3, [], np.ones(2)],
     "device": ["nonsense", [], 1.5],
     "dtype": ["nonsense", 3, [], "int32"],
+    "precision": ["nonsense", "BF16", "tf32", 3, [], True],
 }
 OF_CLASSIFIERS = {"label_smoothing", "class_weight"}
 CASES = [
@@ -166,6 +167,7 @@ RIGHT: dict[str, list[Any]] = {
     "layer_norm": [np.True_, 1],
     "callbacks": [(), [], [nn.callbacks.EarlyStopping(3, monitor="loss")]],
     "dtype": ["float32", np.float32, np.dtype("float64")],
+    "precision": [None, "bf16"],
 }
 
 

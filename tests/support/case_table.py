@@ -11,6 +11,7 @@ import numpy as np
 UNITS = 8
 Array = np.ndarray
 Arguments = dict[str, Any]
+Generate = Callable[..., Iterator[tuple[str, int, Arguments]]]
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,16 @@ CASES: dict[str, list[Case]] = {}
 SCALES: dict[str, Callable[..., Any]] = {}
 
 
-def cases(primitive: str, scale: Callable[..., Any]) -> Callable[..., None]:
+def cases(primitive: str, scale: Callable[..., Any]) -> Callable[[Generate], Generate]:
     """Register a generator of cases, which yields (name, terms, arguments)."""
 
-    def enter(generate: Callable[..., Iterator[tuple[str, int, Arguments]]]) -> None:
+    def enter(generate: Generate) -> Generate:
         rng = np.random.default_rng(list(primitive.encode()))
         SCALES[primitive] = scale
         CASES[primitive] = [
             Case(primitive, name, arguments, terms) for name, terms, arguments in generate(rng)
         ]
+        return generate
 
     return enter
 

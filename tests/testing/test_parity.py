@@ -45,6 +45,13 @@ def test_backends_agree(make: Callable[..., nn.Network], dtype: str, backend_var
     assert np.array_equal(net.w, before)
 
 
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+def test_rounded_factors_agree(make: Callable[..., nn.Network], backend_variant: Any) -> None:
+    """In units of float32 where the factors are given; see `nnpoly.testing.comparison`."""
+    name = backend_variant.backend_name
+    nn.testing.assert_parity(make(), X, CLASSES, [name], steps=3, precision="bf16")
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -75,6 +82,14 @@ def test_data_and_network_of_another_backend() -> None:
     nn.testing.assert_parity(net, X, CLASSES, ["numpy"], steps=1)
 
 
+def test_precisions_without_a_definition_are_refused() -> None:
+    with pytest.raises(ValueError, match="assert_parity: `precision` must be one of bf16, got"):
+        nn.testing.assert_parity(nn.MLP([5, 4, 3]), X, CLASSES, precision="tf32")
+    wide = nn.MLP([5, 4, 3], dtype="float64")
+    with pytest.raises(ValueError, match="assert_parity: `precision` 'bf16' rounds the factors"):
+        nn.testing.assert_parity(wide, X, CLASSES, ["numpy"], precision="bf16")
+
+
 # Wrong formulas: each must be caught where it is
 
 
@@ -91,8 +106,10 @@ class Mutant(NumPy):
     def ops(self) -> Ops:
         return self._changed(Ops(self.xp, "numpy"))
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arrays: function(self.ops, *arrays)
+    def compile(
+        self, function: Callable[..., Any], precision: str | None = None
+    ) -> Callable[..., Any]:
+        return lambda *arrays: function(self.ops_with(precision), *arrays)
 
     def _changed(self, ops: Ops) -> Ops:
         primitive, wrong = self._change
@@ -159,7 +176,7 @@ MUTATIONS: dict[str, tuple[str, Callable[..., Any], str]] = {
 
 @pytest.fixture
 def mutant(request: pytest.FixtureRequest) -> Iterator[Mutant]:
-    primitive, wrong, _ = MUTATIONS[request.param]
+    primitive, wrong, _ = (MUTATIONS | ROUNDING)[request.param]
     backend = Mutant(primitive, wrong)
     registry.register("mutant", lambda: backend)
     yield backend
@@ -180,6 +197,43 @@ def test_wrong_formulas_are_named(mutant: Mutant, where: str) -> None:
     assert where in str(error.value)
 
 
+ROUNDING: dict[str, tuple[str, Callable[..., Any], str]] = {
+    "nothing rounded": (
+        "bfloat16",
+        lambda right, x: x,
+        "step 1, layer 0 (Dense), array 'pre'",
+    ),
+    "rounded to zero": (
+        "bfloat16",
+        lambda right, x: (x.view("u4") & np.uint32(0xFFFF0000)).view("f4"),
+        "step 1, layer 0 (Dense), array 'pre'",
+    ),
+    "the sum of rounded deltas": (
+        "dense_gradients_bf16",
+        lambda right, delta, *rest: right(Ops(np).bfloat16(delta), *rest),
+        "step 1, layer 1 (Dense), array 'db'",
+    ),
+    "W as it is on the way down": (
+        "dense_delta_bf16",
+        lambda right, delta, *rest: Ops(np).dense_delta(Ops(np).bfloat16(delta), *rest),
+        "step 1, layer 1 (Dense), array 'delta below'",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "where"),
+    [(name, where) for name, (_, _, where) in ROUNDING.items()],
+    indirect=["mutant"],
+    ids=ROUNDING,
+)
+def test_wrong_rounding_is_named(mutant: Mutant, where: str) -> None:
+    net = nn.MLP([5, 8, 3], "tanh")
+    with pytest.raises(AssertionError, match="mutant float32 parts from") as error:
+        nn.testing.assert_parity(net, X, CLASSES, ["mutant"], steps=1, precision="bf16")
+    assert where in str(error.value)
+
+
 @pytest.mark.parametrize("mutant", ["eps on the other side of the root"], indirect=True)
 def test_report_names_the_primitive(mutant: Mutant) -> None:
     report = nn.testing.parity_report(["mutant"], ["float32"], steps=1)
@@ -195,8 +249,10 @@ def test_a_faulty_compiled_step_is_found() -> None:
     class Forgetful(NumPy):
         name = "forgetful"
 
-        def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-            right = super().compile(function)
+        def compile(
+            self, function: Callable[..., Any], precision: str | None = None
+        ) -> Callable[..., Any]:
+            right = super().compile(function, precision)
 
             def wrong(*given: Any) -> Any:
                 loss, state = right(*given)

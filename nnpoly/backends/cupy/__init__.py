@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 from ... import _checks
 from ...primitives import Array, Ops
 from .. import host
-from ..base import Backend
+from ..base import PRECISIONS, Backend
 from ..steps import Spec, Steps
 
 try:
@@ -31,7 +31,7 @@ from . import upload
 from .graph import Graphs
 from .launching import REALS
 from .ops import Branch, CudaOps
-from .products import ABSENT, PRECISIONS, CuBLAS, Lt
+from .products import ABSENT, CuBLAS, Lt
 
 VARIABLE = "NNPOLY_CUPY"
 MODES = ("definitions", "graph", "kernels")
@@ -42,6 +42,8 @@ class CuPy(Backend):
 
     name = "cupy"
     in_place = True
+    precisions = PRECISIONS
+    rounds_all = False
 
     def __init__(self, mode: str = "graph") -> None:
         self.xp = xp
@@ -102,16 +104,11 @@ class CuPy(Backend):
         chosen: AbstractContextManager[Any] = device
         return chosen
 
-    def compile(
-        self, function: Callable[..., Any], precision: str | None = None
-    ) -> Callable[..., Any]:
-        return partial(function, self._ops_of(precision))
-
-    def _ops_of(self, precision: str | None) -> Ops:
-        return self.ops if precision is None else CudaOps(Lt(precision))
+    def new_ops(self, precision: str) -> Ops:
+        return CudaOps(Lt(precision))
 
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        ops = self._ops_of(spec.precision)
+        ops = self.ops_with(spec.precision)
         one_by_one, dtype = partial(step, ops), spec.scratch.gradient.dtype
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
@@ -120,12 +117,7 @@ class CuPy(Backend):
         return Graphs(CudaOps(ops.products, Branch()), spec, step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
-        _checks.choice(where, "precision", precision, PRECISIONS)
-        if dtype != "float32":
-            raise ValueError(
-                f"{where}: `precision` {precision!r} rounds the factors of float32 products, but "
-                f"the network is {dtype}. Use dtype='float32'."
-            )
+        super().check_precision(where, precision, dtype)
         if ABSENT:
             raise ValueError(f"{where}: `precision` {precision!r} needs cuBLASLt, but {ABSENT}.")
 

@@ -28,7 +28,6 @@ except Exception as error:  # nvmath's own errors among them, which cannot be na
 else:
     ABSENT = ""
 
-PRECISIONS = ("tf32", "bf16")
 WORKSPACE = 32 << 20  # bytes that an algorithm may take: what NVIDIA recommends for Hopper
 
 # Of cuBLAS's enumerations cublasComputeType_t and cudaDataType_t.

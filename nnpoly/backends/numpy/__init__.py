@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, cast
 
 import numpy as np
 
-from ...primitives import Array, Ops
+from ...primitives import Array, Ops, RoundedFactors
 from .. import host
 from ..base import Backend
 from ..steps import Spec, Steps
@@ -74,15 +74,16 @@ class NumPy(Backend):
         self, function: Callable[..., Any], precision: str | None = None
     ) -> Callable[..., Any]:
         arena = Arena(self.name)
+        ops = arena if precision is None else RoundedFactors(arena)
 
         def run(*arrays: Any) -> Any:
             arena.rewind()
-            return function(arena, *arrays)
+            return function(ops, *arrays)
 
         return run
 
     def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        one_by_one = self.compile(step)
+        one_by_one = self.compile(step, spec.precision)
         if self._core is None:
             path = f"op by op: no C core ({self._core_absent})"
             return Steps(one_by_one, self.copy, path)
@@ -90,8 +91,10 @@ class NumPy(Backend):
 
         return steps(spec, one_by_one, self.copy)
 
-    def prediction(self, chain: Any, dtype: str) -> Callable[..., Array | None] | None:
-        if self._core is None:
+    def prediction(
+        self, chain: Any, dtype: str, precision: str | None = None
+    ) -> Callable[..., Array | None] | None:
+        if self._core is None or precision is not None:
             return None
         from .prediction import prediction
 

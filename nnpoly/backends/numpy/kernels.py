@@ -79,6 +79,26 @@ def _activation_delta(
     return d_post
 
 
+# Bits of float32: the sign, the exponent, the half that bfloat16 has too, and a NaN.
+SIGN, EXPONENT = np.uint32(0x80000000), np.uint32(0x7F800000)
+UPPER, NAN = np.uint32(0xFFFF0000), np.uint32(0x7FC00000)
+
+
+@implements("bfloat16", "numpy", guard=lambda x: x.dtype == np.float32)
+def _bfloat16(ops: Ops, x: Array) -> Array:
+    bits = x.view(np.uint32)
+    # Half a unit is added, less one of float32's where the last bit kept is 0; a carry goes into
+    # the exponent, and so to infinity.
+    near: Array = np.right_shift(bits, np.uint32(16), out=ops.scratch(x.shape, np.uint32))
+    near &= np.uint32(1)
+    near += np.uint32(0x7FFF)
+    near += bits
+    near &= UPPER
+    np.bitwise_and(bits, SIGN, out=near, where=(bits & EXPONENT) == 0)
+    np.copyto(near, NAN, where=np.isnan(x))
+    return near.view(np.float32)
+
+
 @implements("dense", "numpy")
 def _dense(
     ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True

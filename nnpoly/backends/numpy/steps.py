@@ -43,6 +43,8 @@ def steps(
 def _reason_against(spec: Spec) -> str:
     """Why no plan can take the steps; empty if one can."""
     optimizer = type(spec.optimizer)
+    if spec.precision is not None:
+        return f"precision {spec.precision}"
     if loss_code(spec.loss) is None:
         return f"{type(spec.loss).__name__} is not one of the C core's losses"
     if optimizer not in RULES:

@@ -165,7 +165,7 @@ def test_a_fit_agrees_with_numpy(widths):
 def test_precision_is_that_of_the_factors_alone():
     """An error of the factors' rounding, and no more than that; nothing where it is not asked for.
 
-    2^-11 and 2^-9 are half a unit of TF32's and bfloat16's last bit. A device's cuBLASLt rounds
+    2^-11 and 2^-8 are half a unit of the last of TF32's 11 and bfloat16's 8 bits. A device's rounds
     where that is faster, and small products are not.
     """
     exact = kernels.CudaOps(products.Lt())
@@ -179,13 +179,13 @@ def test_precision_is_that_of_the_factors_alone():
         return float(np.max(np.abs(got - want) / scale))
 
     assert error(exact) < 1e-6
-    for precision, half_unit in (("tf32", 2.0**-11), ("bf16", 2.0**-9)):
+    for precision, half_unit in (("tf32", 2.0**-11), ("bf16", 2.0**-8)):
         found = error(kernels.CudaOps(products.Lt(precision)))
         assert found <= 2.01 * half_unit
         assert found > half_unit / 50 or not STANDIN
 
 
-@pytest.mark.parametrize(("precision", "half_unit"), [("tf32", 2.0**-11), ("bf16", 2.0**-9)])
+@pytest.mark.parametrize(("precision", "half_unit"), [("tf32", 2.0**-11), ("bf16", 2.0**-8)])
 def test_a_step_of_lower_precision(precision, half_unit):
     """It moves the weights by the gradient, but for the factors' rounding (tanh: nothing flips)."""
     moved = []
@@ -220,9 +220,7 @@ def test_a_trainer_of_lower_precision(precision, tmp_path):
 
 
 def test_precision_is_refused_where_it_means_nothing():
-    with pytest.raises(ValueError, match=r"Trainer: `precision` 'tf32' is for CuPy; on numpy"):
-        trainer([2, 3], "numpy", precision="tf32")
-    with pytest.raises(ValueError, match=r"`precision` must be one of bf16, tf32, got 'fp8'"):
+    with pytest.raises(ValueError, match=r"None or 'bf16' or 'tf32' on cupy, got 'fp8'"):
         trainer([2, 3], CuPy(), precision="fp8")
     with pytest.raises(ValueError, match=r"rounds the factors of float32 products, but the netw"):
         trainer([2, 3], CuPy(), dtype="float64", precision="bf16")

@@ -270,8 +270,8 @@ def test_plans_refuse_a_normalisation_of_what_is_gathered_and_a_result_that_two_
 def test_running_statistics_that_are_absent_are_refused():
     ffi, lib = core.ffi, core.lib
     net = trainer(CHAINS["batch"]).network
-    running = net.__dict__.get("_prediction") or net._predicted(X, "softmax")
-    dtype, layers, depth = net._prediction._head
+    running = net._predicted(X, "softmax")
+    dtype, layers, depth = net._predictions[None]._head
     f = np.empty((101, 3), "f4")
     places = [ffi.from_buffer(a) for a in (net.w, X, f)]
     assert running is not None
