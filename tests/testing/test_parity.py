@@ -197,15 +197,19 @@ def test_wrong_formulas_are_named(mutant: Mutant, where: str) -> None:
     assert where in str(error.value)
 
 
+def _cut(x: Any) -> Any:
+    return (x.view("u4") & np.uint32(0xFFFF0000)).view("f4")
+
+
 ROUNDING: dict[str, tuple[str, Callable[..., Any], str]] = {
     "nothing rounded": (
-        "bfloat16",
-        lambda right, x: x,
+        "dense_bf16",
+        lambda right, *arguments: Ops(np).dense(*arguments),
         "step 1, layer 0 (Dense), array 'pre'",
     ),
     "rounded to zero": (
-        "bfloat16",
-        lambda right, x: (x.view("u4") & np.uint32(0xFFFF0000)).view("f4"),
+        "dense_bf16",
+        lambda right, x, W, *rest: Ops(np).dense(_cut(x), _cut(W), *rest),
         "step 1, layer 0 (Dense), array 'pre'",
     ),
     "the sum of rounded deltas": (

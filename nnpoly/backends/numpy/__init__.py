@@ -94,11 +94,12 @@ class NumPy(Backend):
     def prediction(
         self, chain: Any, dtype: str, precision: str | None = None
     ) -> Callable[..., Array | None] | None:
-        if self._core is None or precision is not None:
+        if self._core is None:
             return None
         from .prediction import prediction
 
-        return cast("Callable[..., Array | None] | None", prediction(chain, np.dtype(dtype)))
+        found = prediction(chain, np.dtype(dtype), precision)
+        return cast("Callable[..., Array | None] | None", found)
 
     def zero_dimensional(self, value: Any) -> Array:
         return cast("Array", np.asarray(value))

@@ -6,6 +6,7 @@ C takes float32 and float64 in C-contiguous, aligned arrays. cext/nnpoly.h is it
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,25 +16,36 @@ from .. import threads
 from ..host import READABLE
 from ..host import HostArray as Array
 
-VARIABLE = "NNPOLY_ISA"
+VARIABLE, PAIRS_VARIABLE = "NNPOLY_ISA", "NNPOLY_BF16"
 
 
 def start() -> None:
     """Choose the ISA and the threads by the environment."""
-    isa = os.environ.get(VARIABLE)
+    isa, way = os.environ.get(VARIABLE), os.environ.get(PAIRS_VARIABLE)
     if isa and lib.nnpoly_set_isa(isa.encode()) != lib.NNPOLY_OK:
         runs = ", ".join(isas())
         raise ValueError(f"{VARIABLE}: must be none or one that runs here: {runs}; got {isa!r}.")
+    if way and lib.nnpoly_set_pairs(way.encode()) != lib.NNPOLY_OK:
+        runs = ", ".join(pairs())
+        raise ValueError(f"{PAIRS_VARIABLE}: must be one that runs here: {runs}; got {way!r}.")
     set_num_threads(threads.default())
 
 
 def isas() -> list[str]:
     """Return the instruction sets that this build has and this processor runs, best first."""
-    names, index = [], 0
-    while (name := lib.nnpoly_isa_name(index)) != ffi.NULL:
+    return _names(lib.nnpoly_isa_name, lib.nnpoly_isa_runs)
+
+
+def pairs() -> list[str]:
+    """Return the ways to multiply pairs of bfloat16 that run here, best first."""
+    return _names(lib.nnpoly_pairs_name, lib.nnpoly_pairs_run)
+
+
+def _names(name_of: Callable[[int], Any], runs: Callable[[bytes], int]) -> list[str]:
+    names: list[str] = []
+    while (name := name_of(len(names))) != ffi.NULL:
         names.append(ffi.string(name).decode())
-        index += 1
-    return [name for name in names if lib.nnpoly_isa_runs(name.encode())]
+    return [name for name in names if runs(name.encode())]
 
 
 def set_num_threads(count: int) -> None:
@@ -79,8 +91,10 @@ def writable(*arrays: Array) -> bool:
     return all(array.flags.num & WRITABLE == WRITABLE for array in arrays)
 
 
-def dtype_code(dtype: np.dtype[Any]) -> int:
-    """Return C's code of float32 or float64."""
+def dtype_code(dtype: np.dtype[Any], precision: str | None = None) -> int:
+    """Return C's code of float32, of float64, or of float32 with factors in bfloat16."""
+    if precision is not None:
+        return int(lib.NNPOLY_BFLOAT16)
     return int(lib.NNPOLY_FLOAT64 if dtype == FLOAT64 else lib.NNPOLY_FLOAT32)
 
 

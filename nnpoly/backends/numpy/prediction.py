@@ -24,20 +24,22 @@ OUTPUTS = {
 FEW_ROWS, LITTLE_WORK = 128, 1 << 20
 
 
-def prediction(chain: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[..., Array | None] | None:
+def prediction(
+    chain: Sequence[Layer], dtype: np.dtype[Any], precision: str | None
+) -> Callable[..., Array | None] | None:
     """The forward pass of these layers as one call of the C core, or None."""
-    return None if reason_against(chain, dtype) else ForwardPass(chain, dtype)
+    return None if reason_against(chain, dtype) else ForwardPass(chain, dtype, precision)
 
 
 class ForwardPass:
     """A forward pass in one call; its bits are those of the layers one by one."""
 
-    def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+    def __init__(self, chain: Sequence[Layer], dtype: np.dtype[Any], precision: str | None) -> None:
         table = table_of(chain, training=False)
         self._dtype = dtype
         self._inputs, self._outputs = table.inputs, table.outputs
         self._buffers = Buffers(chain)
-        self._head = dtype_code(dtype), table.layers, table.depth
+        self._head = dtype_code(dtype, precision), table.layers, table.depth
 
     def __call__(self, w: Array, buffers: Views, x: Any, output: str) -> Array | None:
         """Compute f: (n, K), or None for an x that C cannot read as it is.

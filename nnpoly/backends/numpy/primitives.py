@@ -16,7 +16,7 @@ from ...primitives import ElementLoss, Ops, RowLoss, implements
 from ..codes import CODES, FOCAL, known, loss_code, loss_parameter, parameter, read
 from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
-from .core import INT64, check, dtype_code, floats, pointer, readable, writable
+from .core import FLOAT32, INT64, check, dtype_code, floats, pointer, readable, writable
 from .rules import UPDATES, Rule
 
 
@@ -28,6 +28,15 @@ def _new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def _place(array: Array | None) -> Any:
     """Return the array as C takes it; it takes NULL for what there is none of."""
     return ffi.NULL if array is None else pointer(array)
+
+
+def _single(guard: Callable[..., bool]) -> Callable[..., bool]:
+    """A guard that takes float32 alone, the dtype whose factors C rounds to bfloat16."""
+
+    def accepts(first: Array, *rest: Any, **options: Any) -> bool:
+        return first.dtype == FLOAT32 and guard(first, *rest, **options)
+
+    return accepts
 
 
 # Layers
@@ -86,8 +95,23 @@ def _accepts_dense(
 
 
 @implements("dense", "numpy", guard=_accepts_dense)
-def _dense(
-    ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+def _dense(ops: Ops, x: Array, *rest: Any, **options: Any) -> tuple[Array | None, Array]:
+    return _dense_as(dtype_code(x.dtype), ops, x, *rest, **options)
+
+
+@implements("dense_bf16", "numpy", guard=_single(_accepts_dense))
+def _dense_bf16(ops: Ops, *arguments: Any, **options: Any) -> tuple[Array | None, Array]:
+    return _dense_as(lib.NNPOLY_BFLOAT16, ops, *arguments, **options)
+
+
+def _dense_as(
+    dtype: int,
+    ops: Ops,
+    x: Array,
+    W: Array,
+    b: Array,
+    activation: Activation,
+    keep_pre: bool = True,
 ) -> tuple[Array | None, Array]:
     n, m_in = x.shape
     m = W.shape[0]
@@ -99,7 +123,7 @@ def _dense(
         pre = _new(ops, (n, m), x.dtype)
     arguments = pointer(x), pointer(W), pointer(b), _place(pre), pointer(post)
     code, a = CODES[type(activation)], parameter(activation)
-    check(lib.nnpoly_dense(dtype_code(x.dtype), *arguments, n, m_in, m, code, a))
+    check(lib.nnpoly_dense(dtype, *arguments, n, m_in, m, code, a))
     return pre, post
 
 
@@ -116,15 +140,30 @@ def _accepts_dense_delta(
 
 
 @implements("dense_delta", "numpy", guard=_accepts_dense_delta)
-def _dense_delta(
-    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Activation
+def _dense_delta(ops: Ops, delta: Array, *rest: Any) -> Array:
+    return _dense_delta_as(dtype_code(delta.dtype), ops, delta, *rest)
+
+
+@implements("dense_delta_bf16", "numpy", guard=_single(_accepts_dense_delta))
+def _dense_delta_bf16(ops: Ops, *arguments: Any) -> Array:
+    return _dense_delta_as(lib.NNPOLY_BFLOAT16, ops, *arguments)
+
+
+def _dense_delta_as(
+    dtype: int,
+    ops: Ops,
+    delta: Array,
+    W: Array,
+    pre: Array | None,
+    post: Array,
+    activation: Activation,
 ) -> Array:
     n = delta.shape[0]
     m_next, m = W.shape
     out, place = _new(ops, (n, m), delta.dtype), _place(read(activation, pre, post))
     arguments = pointer(delta), pointer(W), place, pointer(out), n, m_next, m
     code, a = CODES[type(activation)], parameter(activation)
-    check(lib.nnpoly_dense_delta(dtype_code(delta.dtype), *arguments, code, a))
+    check(lib.nnpoly_dense_delta(dtype, *arguments, code, a))
     return out
 
 
@@ -141,8 +180,17 @@ def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None =
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
-def _dense_gradients(
-    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
+def _dense_gradients(ops: Ops, delta: Array, *rest: Any) -> tuple[Array, Array]:
+    return _dense_gradients_as(dtype_code(delta.dtype), delta, *rest)
+
+
+@implements("dense_gradients_bf16", "numpy", guard=_single(_accepts_gradients))
+def _dense_gradients_bf16(ops: Ops, *arguments: Any) -> tuple[Array, Array]:
+    return _dense_gradients_as(lib.NNPOLY_BFLOAT16, *arguments)
+
+
+def _dense_gradients_as(
+    dtype: int, delta: Array, x: Array, out: Mapping[str, Array] | None = None
 ) -> tuple[Array, Array]:
     n, m = delta.shape
     m_in = x.shape[1]
@@ -150,7 +198,7 @@ def _dense_gradients(
         out = {"W": np.empty((m, m_in), x.dtype), "b": np.empty(m, x.dtype)}
     W, b = out["W"], out["b"]
     arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
-    check(lib.nnpoly_dense_gradients(dtype_code(x.dtype), *arguments, n, m, m_in))
+    check(lib.nnpoly_dense_gradients(dtype, *arguments, n, m, m_in))
     return W, b
 
 

@@ -43,8 +43,6 @@ def steps(
 def _reason_against(spec: Spec) -> str:
     """Why no plan can take the steps; empty if one can."""
     optimizer = type(spec.optimizer)
-    if spec.precision is not None:
-        return f"precision {spec.precision}"
     if loss_code(spec.loss) is None:
         return f"{type(spec.loss).__name__} is not one of the C core's losses"
     if optimizer not in RULES:
@@ -264,7 +262,7 @@ def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     loss: Loss = spec.loss
     optimizer: Optimizer = spec.optimizer
     training = ffi.new("struct nnpoly_training *")
-    training.dtype = dtype_code(spec.scratch.gradient.dtype)
+    training.dtype = dtype_code(spec.scratch.gradient.dtype, spec.precision)
     training.depth, training.layers = table.depth, table.layers
     training.loss, training.loss_a = loss_code(loss), loss_parameter(loss)
     training.rule = rule
