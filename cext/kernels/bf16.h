@@ -227,14 +227,15 @@ static struct sums sums_of(const struct corner *c, real *spare) {
 }
 
 /* The sums that C starts from: a row of the panel for all rows, or what is in C. */
-static struct sums sums_before(const struct corner *c, int resume, const real *first, real *spare) {
+BY_PAIRS static struct sums sums_before(const struct corner *c, int resume, const real *first,
+                                        real *spare) {
   if (!resume) return (struct sums){(real *)first, 0};
   for (int i = 0; !whole(c) && i < SQUARE && i < c->rows; i++)
     store(spare + i * SQUARE, load_up_to(c->C + i * c->stride, c->columns));
   return sums_of(c, spare);
 }
 
-static void put_back(const struct corner *c, const real *spare) {
+BY_PAIRS static void put_back(const struct corner *c, const real *spare) {
   for (int i = 0; !whole(c) && i < SQUARE && i < c->rows; i++)
     store_up_to(c->C + i * c->stride, load(spare + i * SQUARE), c->columns);
 }

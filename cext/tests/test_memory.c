@@ -1,5 +1,6 @@
 /* Every function of the core on arrays between guard pages, with inputs that must not be written:
- * for each ISA that runs here, both types, one thread and two, and either end of the arrays.
+ * for each ISA that runs here and each way of bfloat16's pairs, all types, one thread and two, and
+ * either end of the arrays.
  * Results are compared with loops in double. */
 #include <math.h>
 #include <stdio.h>
@@ -10,14 +11,14 @@
 #include "nnpoly.h"
 
 /* The configuration that is being tested. */
-static const char *isa;
+static const char *isa, *pairs;
 static int dtype, threads;
 static enum side side;
 
 static void fail(const char *what, double got, double want) {
-  fprintf(stderr, "%s, float%d, %d threads, %s: %s: got %.17g, want %.17g\n", isa,
-          dtype == NNPOLY_FLOAT32 ? 32 : 64, threads, side == AT_START ? "start" : "end", what, got,
-          want);
+  static const char *const types[] = {"float32", "float64", "bfloat16"};
+  fprintf(stderr, "%s, %s, %s, %d threads, %s: %s: got %.17g, want %.17g\n", isa, pairs,
+          types[dtype], threads, side == AT_START ? "start" : "end", what, got, want);
   exit(1);
 }
 
@@ -26,18 +27,18 @@ static void ok(const char *what, int status) {
 }
 
 static double get(const void *array, int64_t i) {
-  return dtype == NNPOLY_FLOAT32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+  return dtype != NNPOLY_FLOAT64 ? (double)((const float *)array)[i] : ((const double *)array)[i];
 }
 
 static void set(void *array, int64_t i, double value) {
-  if (dtype == NNPOLY_FLOAT32)
+  if (dtype != NNPOLY_FLOAT64)
     ((float *)array)[i] = (float)value;
   else
     ((double *)array)[i] = value;
 }
 
 static void *room(int64_t count) {
-  return guarded((size_t)count * (dtype == NNPOLY_FLOAT32 ? 4 : 8), side);
+  return guarded((size_t)count * (dtype != NNPOLY_FLOAT64 ? 4 : 8), side);
 }
 
 /* Uniform in [low, low + 1), the same in every run. */
@@ -63,9 +64,18 @@ static void *input(int64_t count) {
 
 /* `scale` is the size of what was added up, of `terms` terms. */
 static void near(const char *what, double got, double want, double terms, double scale) {
-  const double eps = dtype == NNPOLY_FLOAT32 ? 1.2e-7 : 2.3e-16;
+  const double eps = dtype != NNPOLY_FLOAT64 ? 1.2e-7 : 2.3e-16;
   if (!(fabs(got - want) <= 8 * eps * sqrt(terms + 1) * (scale + fabs(want))))
     fail(what, got, want);
+}
+
+/* An element as a factor of a product. */
+static double factor(const void *array, int64_t i) {
+  const double x = get(array, i);
+  int exponent;
+  if (dtype != NNPOLY_BFLOAT16) return x;
+  const double fraction = frexp(x, &exponent); /* 8 bits of it */
+  return fabs(x) < 0x1p-126 ? 0 : ldexp(nearbyint(ldexp(fraction, 8)), exponent - 8);
 }
 
 static double sigma(int activation, double z) {
@@ -87,7 +97,8 @@ static void products(int64_t n, int64_t m_in, int64_t m) {
   ok("dense", nnpoly_dense(dtype, x, W, b, pre, post, n, m_in, m, NNPOLY_GELU, 0));
   for (int64_t i = 0; i < n * m; i++) {
     double sum = get(b, i % m);
-    for (int64_t k = 0; k < m_in; k++) sum += get(x, i / m * m_in + k) * get(W, i % m * m_in + k);
+    for (int64_t k = 0; k < m_in; k++)
+      sum += factor(x, i / m * m_in + k) * factor(W, i % m * m_in + k);
     near("pre", get(pre, i), sum, (double)m_in, 1);
     near("post", get(post, i), sigma(NNPOLY_GELU, sum), (double)m_in, 1);
   }
@@ -97,7 +108,7 @@ static void products(int64_t n, int64_t m_in, int64_t m) {
   for (int64_t i = 0; i < n * m_in; i++) {
     double sum = 0;
     for (int64_t k = 0; k < m; k++)
-      sum += get(delta, i / m_in * m + k) * get(W, k * m_in + i % m_in);
+      sum += factor(delta, i / m_in * m + k) * factor(W, k * m_in + i % m_in);
     near("delta", get(out, i), sum * slope_of_tanh(get(read, i)), (double)m, 1);
   }
   if (m_in == 0) return;
@@ -105,7 +116,7 @@ static void products(int64_t n, int64_t m_in, int64_t m) {
   for (int64_t i = 0; i < m * m_in; i++) {
     double sum = 0;
     for (int64_t k = 0; k < n; k++)
-      sum += get(delta, k * m + i / m_in) * get(x, k * m_in + i % m_in);
+      sum += factor(delta, k * m + i / m_in) * factor(x, k * m_in + i % m_in);
     near("dW", get(dW, i), sum, (double)n, 1);
   }
   for (int64_t j = 0; j < m; j++) {
@@ -373,7 +384,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   const int64_t P =
       inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
   const int64_t steps = (n - 1) / batch + 1;
-  const size_t size = dtype == NNPOLY_FLOAT32 ? 4 : 8, row = (size_t)inputs * size;
+  const size_t size = dtype != NNPOLY_FLOAT64 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
   char *backwards = room(n * inputs);
   const void *weights = weighted ? row_weights(n) : NULL;
@@ -469,19 +480,36 @@ static void refusals(int64_t n) {
   }
 }
 
-static void test_configuration(void) {
+static void all_products(void) {
   static const int64_t shapes[][3] = {{1, 1, 1},    {0, 3, 2},   {3, 0, 2},    {3, 2, 0},
                                       {2, 13, 17},  {7, 15, 33}, {13, 16, 31}, {14, 17, 32},
                                       {15, 31, 65}, {29, 33, 7}, {6, 193, 8},  {5, 385, 9},
                                       {3, 400, 5},  {385, 5, 3}, {3, 5, 401},  {130, 131, 129}};
-  static const int64_t counts[] = {0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 4095, 4097, 33000};
-  static const int64_t scores[][2] = {{1, 1},   {3, 2},  {15, 7},   {16, 8},  {17, 9},
-                                      {65, 16}, {4, 17}, {3, 1000}, {700, 61}};
-  static const int64_t tables[][3] = {{5, 0, 3}, {5, 9, 0}, {3, 8, 1}, {40, 900, 700}};
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     products(shapes[i][0], shapes[i][1], shapes[i][2]);
     guarded_free_all();
   }
+}
+
+static void all_plans(void) {
+  for (int64_t batch = 1; batch <= 16; batch += 5) {
+    plans(31, batch, 5, 33, batch > 1);
+    guarded_free_all();
+  }
+  plans(200, 200, 130, 200, 1); /* large enough for the second way of a step */
+  guarded_free_all();
+  plans(300, 300, 130, 130, 0); /* and for two threads by rows */
+  guarded_free_all();
+}
+
+static void test_configuration(void) {
+  static const int64_t counts[] = {0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 4095, 4097, 33000};
+  static const int64_t scores[][2] = {{1, 1},   {3, 2},  {15, 7},   {16, 8},  {17, 9},
+                                      {65, 16}, {4, 17}, {3, 1000}, {700, 61}};
+  static const int64_t tables[][3] = {{5, 0, 3}, {5, 9, 0}, {3, 8, 1}, {40, 900, 700}};
+  all_products();
+  all_plans();
+  if (dtype == NNPOLY_BFLOAT16) return; /* all else is float32's */
   for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
     elements(counts[i]);
     updates(counts[i]);
@@ -500,16 +528,8 @@ static void test_configuration(void) {
       guarded_free_all();
     }
   }
-  for (int64_t batch = 1; batch <= 16; batch += 5) {
-    plans(31, batch, 5, 33, batch > 1);
-    guarded_free_all();
-  }
   refusals(1);
   refusals(17);
-  guarded_free_all();
-  plans(200, 200, 130, 200, 1); /* large enough for the second way of a step */
-  guarded_free_all();
-  plans(300, 300, 130, 130, 0); /* and for two threads by rows */
   guarded_free_all();
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
     data(tables[i][0], tables[i][1], tables[i][2]);
@@ -517,16 +537,26 @@ static void test_configuration(void) {
   }
 }
 
+static void test_type(void) {
+  for (threads = 1; threads <= 2; threads++) {
+    ok("threads", nnpoly_set_num_threads(threads));
+    for (side = AT_START; side <= AT_END; side++) test_configuration();
+  }
+}
+
 int main(void) {
   for (int i = 0; (isa = nnpoly_isa_name(i)) != NULL; i++) {
     if (!nnpoly_isa_runs(isa)) continue;
     ok("isa", nnpoly_set_isa(isa));
-    for (dtype = NNPOLY_FLOAT32; dtype <= NNPOLY_FLOAT64; dtype++) {
-      for (threads = 1; threads <= 2; threads++) {
-        ok("threads", nnpoly_set_num_threads(threads));
-        for (side = AT_START; side <= AT_END; side++) test_configuration();
-      }
-    }
+    pairs = nnpoly_pairs();
+    for (dtype = NNPOLY_FLOAT32; dtype <= NNPOLY_BFLOAT16; dtype++) test_type();
+  }
+  dtype = NNPOLY_BFLOAT16;
+  ok("isa", nnpoly_set_isa(isa = nnpoly_isa_name(0)));
+  for (int i = 0; (pairs = nnpoly_pairs_name(i)) != NULL; i++) {
+    if (!nnpoly_pairs_run(pairs)) continue;
+    ok("pairs", nnpoly_set_pairs(pairs));
+    test_type();
   }
   return 0;
 }
