@@ -117,11 +117,12 @@ def built_core() -> Any:
 
 @pytest.fixture
 def restored_core() -> Iterator[None]:
-    """The C core, whose ISA and threads are the same after the test as before it."""
+    """The C core, whose ISA, pairs and threads are the same after the test as before it."""
     lib = built_core().lib
-    isa, threads = lib.nnpoly_isa(), lib.nnpoly_num_threads()
+    isa, pairs, threads = lib.nnpoly_isa(), lib.nnpoly_pairs(), lib.nnpoly_num_threads()
     yield
     lib.nnpoly_set_isa(isa)
+    lib.nnpoly_set_pairs(pairs)
     lib.nnpoly_set_num_threads(threads)
 
 

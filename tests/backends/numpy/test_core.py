@@ -59,8 +59,8 @@ def all_cases(primitive: str) -> list[Case]:
 def test_training_runs_in_c():
     """Every primitive that a step uses, but those that move views, or are an option of a plan."""
     options = {"penalised", "decayed", "averaged"}
-    rounded = {"bfloat16", "dense_bf16", "dense_delta_bf16", "dense_gradients_bf16"}
-    assert set(TABLE) - set(IN_C) == {"normal_cdf", "one_hot", "flatten"} | options | rounded
+    apart = {"normal_cdf", "one_hot", "flatten", "bfloat16"}
+    assert set(TABLE) - set(IN_C) == apart | options
 
 
 @every_dtype

@@ -208,6 +208,7 @@ def test_core_is_switched_off():
     ("variable", "value", "message"),
     [
         ("NNPOLY_ISA", "sse9", "must be none or one that runs here: "),
+        ("NNPOLY_BF16", "sse9", "must be one that runs here: "),
         ("NNPOLY_NUM_THREADS", "two", "must be an integer from 1 to 256, got 'two'"),
         ("NNPOLY_NUM_THREADS", "0", "must be an integer from 1 to 256, got '0'"),
         ("NNPOLY_NUM_THREADS", "257", "must be an integer from 1 to 256, got '257'"),
