@@ -42,6 +42,11 @@ static void end_round(struct choice *choice) {
   choice->waits = waits < MOST_WAITS ? (int64_t)waits : MOST_WAITS;
 }
 
+int nnpoly_chosen(const struct choice *choice, int64_t sure, int most) {
+  const int fewest = power_of_two(sure);
+  return (int)least(choice->threads > fewest ? choice->threads : fewest, most);
+}
+
 int nnpoly_choose(struct choice *choice, int64_t sure, int most) {
   const int fewest = power_of_two(sure), all = nnpoly_num_threads();
   choice->timed = 0;
@@ -50,15 +55,15 @@ int nnpoly_choose(struct choice *choice, int64_t sure, int most) {
     *choice = (struct choice){.all = all, .threads = fewest, .patience = 1};
     return most;
   }
-  if (choice->threads < fewest) return fewest; /* a batch of another size */
-  if (choice->threads > most) return most;
+  const int chosen = nnpoly_chosen(choice, sure, most);
+  if (chosen != choice->threads) return chosen; /* a batch of another size */
   if (choice->waits > 0) {
     choice->waits--;
-    return choice->threads;
+    return chosen;
   }
   if (choice->options == 0) begin_round(choice, fewest, most);
   const int threads = choice->counts[choice->trial / TRIALS];
-  if (threads < fewest || threads > most) return choice->threads;
+  if (threads < fewest || threads > most) return chosen;
   choice->timed = 1;
   return threads;
 }

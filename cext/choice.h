@@ -28,6 +28,9 @@ struct choice {
  * worth it. The first turn is all threads' and no trial: it is the first to write to memory. */
 int nnpoly_choose(struct choice *, int64_t sure, int most);
 
+/* The same without a turn: the best that is known. */
+int nnpoly_chosen(const struct choice *, int64_t sure, int most);
+
 /* If it is a trial: how long it took, for so many units of work. */
 void nnpoly_took(struct choice *, int64_t ns, int64_t work);
 

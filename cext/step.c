@@ -360,14 +360,22 @@ static int take_shared(struct step *s, int threads) {
   return s->plan->by_rows ? step_in_parts(s, threads) : step_by_products(s, threads);
 }
 
-static struct choice *choice_of(nnpoly_plan *plan, int64_t n) {
-  return &plan->choices[SIZES - 1 - __builtin_clzll((unsigned long long)n)];
+static int size_class(int64_t n) { return SIZES - 1 - __builtin_clzll((unsigned long long)n); }
+
+static int64_t sure_threads(const nnpoly_plan *plan, int64_t n) {
+  return step_work(plan, n) / SURE_WORK;
+}
+
+int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n) {
+  if (plan == NULL || n < 1) return 0;
+  const struct choice *choice = &plan->choices[size_class(n)];
+  return nnpoly_chosen(choice, sure_threads(plan, n), nnpoly_step_parts(plan, n));
 }
 
 int nnpoly_take_step(struct step *s) {
-  struct choice *choice = choice_of(s->plan, s->n);
+  struct choice *choice = &s->plan->choices[size_class(s->n)];
   const int most = nnpoly_step_parts(s->plan, s->n);
-  const int threads = nnpoly_choose(choice, step_work(s->plan, s->n) / SURE_WORK, most);
+  const int threads = nnpoly_choose(choice, sure_threads(s->plan, s->n), most);
   if (!choice->timed) return take_shared(s, threads);
   const int64_t start = nnpoly_now_ns();
   const int status = take_shared(s, threads);

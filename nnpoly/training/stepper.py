@@ -81,7 +81,9 @@ class Stepper:
     def _zeros(self) -> Array:
         place = self.network.place
         with place.scope():
-            return place.backend.xp.zeros_like(self.network.w)
+            # Not zeros_like: NumPy's writes at once, and memory lies near to who writes first.
+            w = self.network.w
+            return place.backend.xp.zeros(w.shape, dtype=w.dtype, device=place.device)
 
     def _compiled_for(self, optimizer: Optimizer, loss: Loss) -> Compiled:
         """The steps of this network, loss and optimiser, as the backend makes them."""
