@@ -164,7 +164,8 @@ def test_more_threads_than_processors():
     code = (
         "import hashlib, numpy as np, nnpoly as nn\n"
         "rng = np.random.default_rng(0); found = hashlib.sha256()\n"
-        "for widths, batch in [([17, 64, 6], 64), ([64, 100, 10], 200), ([70, 300, 300, 10], 150)]:\n"
+        "sizes = [([17, 64, 6], 64), ([64, 100, 10], 200), ([70, 300, 300, 10], 150)]\n"
+        "for widths, batch in sizes:\n"
         "    X, y = rng.random((4 * batch, widths[0]), 'f4'), np.arange(4 * batch) % widths[-1]\n"
         "    trainer = nn.Trainer(nn.MLP(widths, 'tanh', seed=0), nn.Adam(clip_norm=0.1))\n"
         "    trainer.fit(X, y, epochs=15, batch_size=batch); trainer.step(X[:50], y[:50])\n"
