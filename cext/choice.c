@@ -3,7 +3,7 @@
 
 #include "core.h"
 
-enum { MOST_PATIENCE = 32, MOST_WAITS = 1 << 20 };
+enum { PATIENCE = 4, MOST_PATIENCE = 128, MOST_WAITS = 1 << 20 };
 #define CLEARLY (31.0 / 32) /* of the time by now is faster: else noise would move the choice */
 
 /* The greatest power of two up to x, at least 1. */
@@ -35,7 +35,7 @@ static void end_round(struct choice *choice) {
     best = i;
     lowest = choice->ns[i];
   }
-  choice->patience = best == 0 ? (int)least(2 * choice->patience, MOST_PATIENCE) : 1;
+  choice->patience = best == 0 ? (int)least(2 * choice->patience, MOST_PATIENCE) : PATIENCE;
   choice->threads = choice->counts[best];
   choice->options = 0;
   const double waits = choice->patience * choice->spent / choice->ns[best];

@@ -3,9 +3,9 @@
  * What is fastest depends on the work, on how fast threads find each other, and on who else uses
  * the processors. So now and then there is a round: a few turns each with as many threads as by
  * now, with half as many and with twice as many, whose fastest turns are compared. The next round
- * comes soon if the choice has changed, and else later each time, after up to 32 times as long as a
- * round takes: rounds take a bounded share of the time, and a wrong choice, for a neighbour's burst
- * fell into a round, lasts no longer than a round did. */
+ * comes after 4 times as long as this one took if the choice has changed, and else later each time,
+ * up to 128 times: so rounds take a bounded share of the time, and a wrong choice, for a
+ * neighbour's burst fell into a round, does not last. */
 #ifndef NNPOLY_CHOICE_H
 #define NNPOLY_CHOICE_H
 

@@ -293,13 +293,16 @@ void nnpoly_take_step_alone(struct step *s, void *scratch) {
   clip_and_update(s); /* needs no scratch, so it cannot fail */
 }
 
+/* Less than PART_PRODUCT: whether it pays is found by timing. */
+#define PART_STEP ((int64_t)1 << 17)
+
 /* Multiply-adds. */
 static int64_t step_work(const nnpoly_plan *plan, int64_t n) {
   return 3 * n * plan->totals.parameters;
 }
 
 int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n) {
-  return nnpoly_parts(step_work(plan, n), PART_PRODUCT);
+  return nnpoly_parts(step_work(plan, n), PART_STEP);
 }
 
 static int step_in_parts(struct step *s, int parts) {
