@@ -20,7 +20,7 @@ import processor
 from command import parsed, parser, setting, show, status, write
 from problem import NETWORKS, parse_network
 from remote import Remote, Row, measure
-from scaling import Times, counts, shares
+from scaling import Times, counts, shares, wake_up
 
 COSTS = ("awake", "asleep", "waking", "line")
 MODELLED = counts(64)
@@ -86,17 +86,22 @@ def predicted(document: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
         Of each network the shares of its step with one thread, and the speed-up and the number of
-        threads that take it, by the number that there are; the ns of a barrier.
+        threads that take it, by the number that there are; the ns of a barrier, and of one of
+        threads that sleep.
     """
-    networks, barrier = [], {}
+    networks: list[dict[str, Any]] = []
+    barrier: dict[str, float] = {}
+    wake: dict[str, float] = {}
     for network in dict.fromkeys(row["network"] for row in document["rows"]):
         if model := times(document, network):
             speedups = {str(count): model.speedup(network, count) for count in MODELLED}
             networks.append(
                 {"network": network, "speedups": speedups, "shares": shares(network, model)}
             )
+            waking, asleep = (median(document["barriers"][1][n]) for n in ("waking", "asleep"))
             barrier = {str(count): model.barrier(count) for count in MODELLED}
-    return {"networks": networks, "barrier": barrier}
+            wake = {str(count): wake_up(count, waking, asleep) for count in MODELLED}
+    return {"networks": networks, "barrier": barrier, "wake": wake}
 
 
 def line(row: dict[str, Any], first: dict[str, Any], model: Times | None) -> str:

@@ -102,16 +102,30 @@ class Times:
         return self.call + rate * work.total + fetched + sum(map(self.barrier, parts))
 
     def barrier(self, threads: int) -> float:
-        """Return the time to give a job to so many threads and to see that all are done.
+        """Return the time to give a job to so many threads and to see that all are done."""
+        return 2 * self.hop * sum(served(threads))
 
-        Down the pool's tree and up again; a thread looks after those below it one by one.
-        """
-        fan_out, level, hops, left = constant("FAN_OUT"), 1, 0, threads - 1
-        while left > 0:
-            hops += min(fan_out, ceil(left / level))
-            level *= fan_out
-            left -= level
-        return 2 * hops * self.hop
+
+def served(threads: int) -> Iterator[int]:
+    """Yield for each level of the tree how many threads one looks after there, one by one."""
+    fan_out, above, left = constant("FAN_OUT"), 1, threads - 1
+    while left > 0:
+        yield min(fan_out, ceil(left / above))
+        above *= fan_out
+        left -= above
+
+
+def wake_up(threads: int, waking: float, asleep: float) -> float:
+    """Return the time to give a job to so many threads that sleep, and to see that all are done.
+
+    Parameters
+    ----------
+    threads : int
+        How many.
+    waking, asleep : float
+        What it takes to call one, and the whole with one.
+    """
+    return sum(count * waking + (asleep - waking) for count in served(threads))
 
 
 def counts(most: int) -> list[int]:

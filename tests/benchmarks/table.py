@@ -234,7 +234,7 @@ def share_table(networks: list[dict[str, Any]]) -> str:
 
 
 def speedup_table(model: dict[str, Any]) -> str:
-    """Return a Markdown table: a network a line, a number of threads a column; then a barrier's ns.
+    """Return a Markdown table: a network a line, a number of threads a column; then barriers.
 
     Parameters
     ----------
@@ -247,8 +247,10 @@ def speedup_table(model: dict[str, Any]) -> str:
         pairs = (row["speedups"][count] for count in threads)
         cells = (f"{speedup:.1f} ({by})" for speedup, by in pairs)
         lines.append(f"| {row['network'].replace(':', ' ')} | " + " | ".join(cells) + " |")
-    barriers = (f"{model['barrier'][count]:,.0f}" for count in threads)
-    return "\n".join([*lines, "| a barrier, ns | " + " | ".join(barriers) + " |"])
+    for name, told in (("barrier", "a barrier, ns"), ("wake", "of threads that sleep, ns")):
+        cells = (f"{model[name][count]:,.0f}" for count in threads)
+        lines.append(f"| {told} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def readme_table(documents: list[dict[str, Any]]) -> str:

@@ -70,6 +70,8 @@ def test_a_barrier_is_a_tree() -> None:
     assert TIMES.barrier(2) == 2 * TIMES.hop
     assert TIMES.barrier(5) == 2 * 4 * TIMES.hop
     assert TIMES.barrier(64) == 2 * (4 + 4 + 3) * TIMES.hop
+    assert scaling.wake_up(2, 5, 40) == 40
+    assert scaling.wake_up(64, 5, 40) == (4 * 5 + 35) + (4 * 5 + 35) + (3 * 5 + 35)
 
 
 def test_a_part_is_one_of_the_best_grid() -> None:
@@ -215,11 +217,12 @@ def test_the_pages_tables() -> None:
     assert "| 64-100-10 relu b200 | 100 | 40 | 2.50 | 4 |" in table["cores_table"](rows)
     model = {
         "barrier": {"1": 0, "2": 290.4, "4": 870},
+        "wake": {"1": 0, "2": 40e3, "4": 50e3},
         "networks": [{"network": SHARED, "speedups": {"1": [1, 1], "2": [1.51, 2], "4": [2, 4]}}],
     }
     text = table["speedup_table"](model)
     assert "| 64-100-10 relu b200 | 1.5 (2) | 2.0 (4) |" in text
-    assert "| a barrier, ns | 290 | 870 |" in text
+    assert "| a barrier, ns | 290 | 870 |\n| of threads that sleep, ns | 40,000 | 50,000 |" in text
     costs = {"threads": 2, "awake": [300.4], "asleep": [4e4], "waking": [5e3], "line": [11.04]}
     line = "| 2 | 300 | 40,000 | 5,000 | 11.0 |"
     assert line in table["barrier_table"]({"barriers": [costs]})
