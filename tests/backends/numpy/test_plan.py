@@ -232,7 +232,7 @@ def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted):
     ("widths", "batch", "of_2", "of_16"),
     [
         ([6, 8, 3], 50, {1}, {1}),  # not worth sharing
-        ([64, 100, 10], 200, {1, 2}, {1, 2, 4, 8}),  # 8 parts of work: timed
+        ([64, 100, 10], 200, {1, 2}, {1, 2, 4, 8, 16}),  # timed
         ([60, 512, 512, 10], 320, {2}, {16}),  # surely worth it
     ],
 )
