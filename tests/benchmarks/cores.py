@@ -38,12 +38,13 @@ def compare(rows: Sequence[Row]) -> None:
 
 
 def entry(row: Row) -> dict[str, Any]:
-    """Return what the evidence has of a row."""
+    """Return what the evidence has of a row, once it is measured."""
     return {
         "network": row.case,
         "threads": int(row.contestant),
         "shared_by": row.samples.get("shared_by", []),
         "us": row.us,
+        "load": round(os.getloadavg()[0], 2),
         "fault": row.fault,
     }
 

@@ -205,13 +205,16 @@ def cores_table(rows: list[dict[str, Any]]) -> str:
         What cores.py wrote of them.
     """
     threads = sorted({row["threads"] for row in rows})
-    lines = ["| network | " + " | ".join(map(str, threads)) + " | times as fast | shared by |"]
-    lines.append("| --- |" + " ---: |" * (len(threads) + 2))
+    lines = [
+        "| network | " + " | ".join(map(str, threads)) + " | times as fast | shared by | load |"
+    ]
+    lines.append("| --- |" + " ---: |" * (len(threads) + 3))
     for network in dict.fromkeys(row["network"] for row in rows):
         us = {r["threads"]: median(r["us"]) for r in rows if r["network"] == network and r["us"]}
         by = {r["threads"]: r["shared_by"] for r in rows if r["network"] == network}
         cells = [f"{us[count]:,.0f}" if count in us else "-" for count in threads]
-        cells += [f"{us[1] / us[max(us)]:.2f}", f"{median(by[max(us)]):.0f}"]
+        load = max(row["load"] for row in rows if row["network"] == network)
+        cells += [f"{us[1] / us[max(us)]:.2f}", f"{median(by[max(us)]):.0f}", f"{load:.1f}"]
         lines.append(f"| {network.replace(':', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -211,10 +211,11 @@ def test_the_pages_tables() -> None:
     measured = dict.fromkeys(row["network"] for row in document["rows"])
     assert [row["network"] for row in document["predicted"]["networks"]] == list(measured)
     rows = [
-        {"network": SHARED, "threads": 1, "us": [90.0, 100.0, 110.0], "shared_by": [1, 1, 1]},
-        {"network": SHARED, "threads": 4, "us": [30.0, 40.0, 50.0], "shared_by": [2, 4, 4]},
+        {"threads": 1, "us": [90.0, 100.0, 110.0], "shared_by": [1, 1, 1]},
+        {"threads": 4, "us": [30.0, 40.0, 50.0], "shared_by": [2, 4, 4]},
     ]
-    assert "| 64-100-10 relu b200 | 100 | 40 | 2.50 | 4 |" in table["cores_table"](rows)
+    text = table["cores_table"]([row | {"network": SHARED, "load": 1.31} for row in rows])
+    assert "| 64-100-10 relu b200 | 100 | 40 | 2.50 | 4 | 1.3 |" in text
     model = {
         "barrier": {"1": 0, "2": 290.4, "4": 870},
         "wake": {"1": 0, "2": 40e3, "4": 50e3},
