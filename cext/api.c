@@ -202,7 +202,7 @@ int nnpoly_softmax(int dtype, const void *scores, void *f, int64_t n, int64_t K)
   CHECK(dtype, {INPUT, scores, n, K}, {OUTPUT | IN_PLACE, f, n, K});
   if (n == 0 || K == 0) return NNPOLY_OK;
   const struct softmax_job job = {nnpoly_kernels(dtype), scores, f, n, K};
-  return nnpoly_run(softmax_part, &job, nnpoly_parts(n * K, PART_ELEMENTS),
+  return nnpoly_run(softmax_part, &job, nnpoly_parts_of(n, n * K, PART_ELEMENTS),
                     (size_t)K * job.kernels->row_scratch);
 }
 

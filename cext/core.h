@@ -221,6 +221,9 @@ int64_t nnpoly_now_ns(void);
 #define PART_BYTES ((int64_t)1 << 18)
 int nnpoly_parts(int64_t work, int64_t per_part);
 
+/* share.c: the same for work that comes in so many pieces, which are not cut. */
+int nnpoly_parts_of(int64_t pieces, int64_t work, int64_t per_part);
+
 /* Elements are cut at multiples of a cache line, whatever the type; rows where vectors lie across
  * them, at a few vectors. */
 #define STEP_ELEMENTS 16
@@ -232,8 +235,10 @@ struct range {
 };
 struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step);
 
-/* share.c: a product; and a part of it, which may be called in a part of something larger. */
+/* share.c: a product; by so many threads at most; and a part of it, which may be called in a part
+ * of something larger. */
 int nnpoly_run_product(const struct kernels *, const struct product *);
+int nnpoly_share_product(const struct kernels *, const struct product *, int most);
 void nnpoly_product_part(const struct kernels *, const struct product *, int index, int parts,
                          void *scratch);
 

@@ -88,7 +88,8 @@ int nnpoly_pairs_run(const char *name);
 int nnpoly_set_pairs(const char *name);
 
 /* How many threads a call may use, the caller among them; at least 1. None is started before a
- * call is large enough to want one. They sleep when there has been nothing to do for 100 us. */
+ * call is large enough to want one. They sleep when there has been nothing to do for 100 us; a call
+ * that waits for others' parts does so after 1 ms. */
 int nnpoly_num_threads(void);
 int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
@@ -298,6 +299,11 @@ typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
 void nnpoly_plan_free(nnpoly_plan *plan);
 int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch is not counted */
+
+/* Among how many threads a step of n rows is shared, 0 without rows or a plan: the number that has
+ * been the fastest so far, of 1, 2, 4, ... and nnpoly_num_threads(). Steps with little work for
+ * each thread are timed now and then to find it. */
+int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n);
 
 /* One step on a batch that nobody has looked at. x: (n, inputs); the target is labels: (n,), all in
  * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.

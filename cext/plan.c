@@ -11,13 +11,16 @@
 #include "check.h"
 
 /* By rows every thread packs all weights: where a layer is little work, or weights are few beside
- * the rows, that costs less than to exchange results between the threads at each product. */
+ * the rows that each has, that costs less than to exchange results between the threads at each
+ * product. */
 #define MEDIUM_WORK ((int64_t)1 << 26)
 #define MANY_ROWS 256
+#define MANY_ROWS_A_THREAD 16
 
 static int goes_by_rows(int64_t rows, int64_t largest) {
   if (rows > MEDIUM_WORK || rows * largest > MEDIUM_WORK) return 0;
-  return rows * largest <= LITTLE_WORK || rows >= MANY_ROWS;
+  return rows * largest <= LITTLE_WORK ||
+         (rows >= MANY_ROWS && rows >= MANY_ROWS_A_THREAD * nnpoly_num_threads());
 }
 
 static int sound(const struct nnpoly_training *t) {
@@ -121,6 +124,7 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
   }
   write_acts(plan);
   plan->rows = rows;
+  memset(plan->choices, 0, sizeof plan->choices);
   return NNPOLY_OK;
 }
 

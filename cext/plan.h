@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "choice.h"
 #include "core.h"
 #include "layer.h"
 
@@ -34,12 +35,8 @@ struct act {
   int layer;
 };
 
-/* Whether a short step is faster alone or shared depends on whether the other threads are awake and
- * have a core each: so a few steps are timed now and then. */
-struct choice {
-  unsigned steps;
-  int64_t ns[2]; /* the fastest of those timed: alone, shared */
-};
+/* Batches of as many binary digits are shared alike. */
+enum { SIZES = 64 };
 
 struct nnpoly_plan {
   struct nnpoly_training training; /* .layers: the plan's own copy */
@@ -57,7 +54,7 @@ struct nnpoly_plan {
   int64_t *labels; /* or (rows,) */
   char *weights;   /* (rows,) */
   int64_t bytes;   /* of `taken` */
-  struct choice choice;
+  struct choice choices[SIZES];
 };
 
 /* A batch: rows of x, and their targets and weights side by side. */
@@ -69,7 +66,7 @@ struct batch {
   int64_t n;
 };
 
-/* Of so little work in its largest layer a step goes by rows, and may be faster alone. */
+/* Of so little work in its largest layer a step goes by rows. */
 #define LITTLE_WORK ((int64_t)1 << 22) /* multiply-adds */
 
 struct step {
@@ -102,7 +99,7 @@ void nnpoly_take_step_alone(struct step *, void *scratch);
 size_t nnpoly_step_scratch(const nnpoly_plan *plan);
 void nnpoly_step_loss(const struct step *, void *loss);
 
-/* Into how many parts a step by rows is cut. */
+/* Into how many parts a step is cut at most. */
 int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n);
 
 static inline int64_t outputs_of(const nnpoly_plan *plan, int l) {

@@ -1,8 +1,13 @@
 /* The pool: threads that wait for parts of a job.
  *
- * Each worker has a mailbox. The caller puts a job into the mailboxes of the workers that it wants,
- * does part 0 itself, and waits until the mailboxes are empty again. A worker looks at its mailbox
- * for SPIN_NS after its last job and then sleeps, so that an idle pool costs nothing.
+ * Each worker has a mailbox. A job goes down a tree: the caller, who does part 0, puts it into the
+ * mailboxes of the next FAN_OUT parts, each of whose workers passes it on to as many. Everyone then
+ * does a part, and waits until the mailboxes that it filled are empty again. So up to FAN_OUT + 1
+ * threads the caller looks after all, and among 64 nobody after more than FAN_OUT.
+ *
+ * Who waits looks at a mailbox again and again, after POLITE_NS lets others have the processor
+ * between two looks, and in the end sleeps: a worker without a job after IDLE_NS, so that an idle
+ * pool costs nothing, and who waits for a part in progress after BUSY_NS.
  *
  * One call at a time has the workers; a call that finds them taken does all parts itself. */
 #define _GNU_SOURCE
@@ -11,11 +16,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "core.h"
 
-enum { MAX_WORKERS = 255, SPIN_NS = 100000, PAUSES = 32, SPARE = 8 };
+enum { MAX_WORKERS = 255, FAN_OUT = 4, PAUSES = 32, SPARE = 8 };
+enum { POLITE_NS = 20000, IDLE_NS = 100000, BUSY_NS = 1000000 };
 
 struct scratch {
   void *memory;
@@ -23,8 +30,8 @@ struct scratch {
 };
 
 struct worker {
-  _Alignas(64) atomic_int full; /* 1 while there is a job in this mailbox, or in progress */
-  atomic_int asleep;
+  _Alignas(64) atomic_int full; /* while there is a job in this mailbox, or in progress */
+  atomic_int asleep; /* how many wait for `wake`: the worker, and who filled the mailbox */
   part_function *part;
   const void *job;
   int index, parts;
@@ -37,6 +44,8 @@ static struct worker workers[MAX_WORKERS];
 static atomic_int started;     /* workers[0..started-1] have a thread */
 static atomic_int wanted = 1;  /* threads a call may use, the caller among them */
 static struct scratch callers; /* of the thread that has the workers */
+static int provided_parts;     /* those of the first so many parts have this much scratch */
+static size_t provided_bytes;
 static pthread_mutex_t taken = PTHREAD_MUTEX_INITIALIZER; /* held by the call that has them */
 
 /* Scratch for calls that do not have the workers: a few are kept for the next. */
@@ -67,53 +76,60 @@ static int reserve(struct scratch *scratch, size_t bytes) {
   return 1;
 }
 
-/* Spin for a while, then sleep, until there is a job. */
-static void wait_for_job(struct worker *self) {
-  const int64_t until = nnpoly_now_ns() + SPIN_NS;
-  do {
+/* Until there is a job, or it is done: look for so long, then sleep. */
+static void wait_until(struct worker *worker, int full, int64_t patience_ns) {
+  for (int64_t start = 0;;) {
     for (int i = 0; i < PAUSES; i++) {
-      if (atomic_load_explicit(&self->full, memory_order_acquire)) return;
+      if (atomic_load_explicit(&worker->full, memory_order_acquire) == full) return;
       pause_briefly();
     }
-  } while (nnpoly_now_ns() < until);
-  pthread_mutex_lock(&self->mutex);
-  atomic_store(&self->asleep, 1);
-  while (!atomic_load(&self->full)) pthread_cond_wait(&self->wake, &self->mutex);
-  atomic_store(&self->asleep, 0);
-  pthread_mutex_unlock(&self->mutex);
+    const int64_t now = nnpoly_now_ns();
+    if (start == 0) start = now;
+    if (now - start >= patience_ns) break;
+    if (now - start >= POLITE_NS) sched_yield(); /* there may be more threads than processors */
+  }
+  pthread_mutex_lock(&worker->mutex);
+  atomic_fetch_add(&worker->asleep, 1);
+  while (atomic_load(&worker->full) != full) pthread_cond_wait(&worker->wake, &worker->mutex);
+  atomic_fetch_sub(&worker->asleep, 1);
+  pthread_mutex_unlock(&worker->mutex);
+}
+
+static void set(struct worker *worker, int full) {
+  /* Sequentially consistent, like `asleep`, then `full` where one waits: one of the two sees. */
+  atomic_store(&worker->full, full);
+  if (atomic_load(&worker->asleep)) {
+    pthread_mutex_lock(&worker->mutex);
+    pthread_cond_broadcast(&worker->wake);
+    pthread_mutex_unlock(&worker->mutex);
+  }
+}
+
+/* Part `index`, with those below it in the tree. Part i is done by workers[i - 1]. */
+static void run_with_workers(part_function *part, const void *job, int index, int parts,
+                             void *scratch) {
+  const int first = FAN_OUT * index + 1, end = (int)least(first + FAN_OUT, parts);
+  for (int i = first; i < end; i++) {
+    struct worker *below = &workers[i - 1];
+    below->part = part;
+    below->job = job;
+    below->index = i;
+    below->parts = parts;
+    set(below, 1);
+  }
+  part(job, index, parts, scratch);
+  for (int i = first; i < end; i++) wait_until(&workers[i - 1], 0, BUSY_NS);
 }
 
 static void *work(void *argument) {
   struct worker *self = argument;
   nnpoly_flush_denormals();
   for (;;) {
-    wait_for_job(self);
-    self->part(self->job, self->index, self->parts, self->scratch.memory);
-    atomic_store_explicit(&self->full, 0, memory_order_release);
+    wait_until(self, 1, IDLE_NS);
+    run_with_workers(self->part, self->job, self->index, self->parts, self->scratch.memory);
+    set(self, 0);
   }
   return NULL;
-}
-
-static void post(struct worker *worker, part_function *part, const void *job, int index,
-                 int parts) {
-  worker->part = part;
-  worker->job = job;
-  worker->index = index;
-  worker->parts = parts;
-  /* Sequentially consistent, like the worker's `asleep`, then `full`: one of the two sees. */
-  atomic_store(&worker->full, 1);
-  if (atomic_load(&worker->asleep)) {
-    pthread_mutex_lock(&worker->mutex);
-    pthread_cond_signal(&worker->wake);
-    pthread_mutex_unlock(&worker->mutex);
-  }
-}
-
-static void wait_until_done(struct worker *worker) {
-  for (int spins = 1; atomic_load_explicit(&worker->full, memory_order_acquire); spins++) {
-    pause_briefly();
-    if (spins % 4096 == 0) sched_yield(); /* more threads than processors */
-  }
 }
 
 /* After fork the child has no workers; what they held is reused by those it starts. */
@@ -129,6 +145,7 @@ static void after_fork_in_parent(void) {
 
 static void after_fork_in_child(void) {
   atomic_store(&started, 0);
+  provided_parts = 0;
   pthread_mutex_init(&spare_mutex, NULL);
   pthread_mutex_init(&taken, NULL);
 }
@@ -156,22 +173,42 @@ static int start(struct worker *worker) {
   return !failed;
 }
 
-/* Have `count` workers with scratch; return whether it is so. The caller holds `taken`. */
-static int ready(int count, size_t bytes) {
-  for (int i = 0; i < count; i++) {
-    if (!reserve(&workers[i].scratch, bytes)) return 0;
-    if (i == atomic_load(&started)) {
-      if (!start(&workers[i])) return 0;
-      atomic_store(&started, i + 1);
-    }
-  }
-  return reserve(&callers, bytes);
+struct demand {
+  size_t bytes;
+  atomic_int *refused;
+};
+
+/* Every thread makes its own scratch, and is the first to write there: pages lie in the memory that
+ * is near to the processor from which they are first written. */
+static void reserve_part(const void *argument, int index, int parts, void *scratch) {
+  const struct demand *demand = argument;
+  struct scratch *own = index == 0 ? &callers : &workers[index - 1].scratch;
+  const size_t before = own->bytes;
+  (void)parts;
+  (void)scratch;
+  if (!reserve(own, demand->bytes))
+    atomic_store(demand->refused, 1);
+  else if (own->bytes > before)
+    memset(own->memory, 0, own->bytes);
 }
 
-static void run_with_workers(part_function *part, const void *job, int parts) {
-  for (int i = 1; i < parts; i++) post(&workers[i - 1], part, job, i, parts);
-  part(job, 0, parts, callers.memory);
-  for (int i = 1; i < parts; i++) wait_until_done(&workers[i - 1]);
+/* Have a worker for each part but the first, and scratch for all; return whether it is so. The
+ * caller holds `taken`. */
+static int ready(int parts, size_t bytes) {
+  if (parts <= provided_parts && bytes <= provided_bytes) return 1;
+  for (int i = atomic_load(&started); i < parts - 1; i++) {
+    if (!start(&workers[i])) return 0;
+    atomic_store(&started, i + 1);
+  }
+  const size_t most = bytes > provided_bytes ? bytes : provided_bytes;
+  const int all = parts > provided_parts ? parts : provided_parts;
+  atomic_int refused = 0;
+  const struct demand demand = {most, &refused};
+  run_with_workers(reserve_part, &demand, 0, all, NULL);
+  if (atomic_load(&refused)) return 0;
+  provided_parts = all;
+  provided_bytes = most;
+  return 1;
 }
 
 /* Take the spare scratch that is large enough, or else any, or an empty one. */
@@ -220,8 +257,8 @@ int nnpoly_run(part_function *part, const void *job, int parts, size_t bytes) {
   const uint64_t before = nnpoly_flush_denormals();
   int status = NNPOLY_OK;
   if (parts > 1 && pthread_mutex_trylock(&taken) == 0) {
-    const int helped = ready(parts - 1, bytes);
-    if (helped) run_with_workers(part, job, parts);
+    const int helped = ready(parts, bytes);
+    if (helped) run_with_workers(part, job, 0, parts, callers.memory);
     pthread_mutex_unlock(&taken);
     if (!helped) status = run_alone(part, job, parts, bytes);
   } else {

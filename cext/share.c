@@ -8,6 +8,11 @@ int nnpoly_parts(int64_t work, int64_t per_part) {
   return most < 2 ? 1 : (int)least(most, nnpoly_num_threads());
 }
 
+int nnpoly_parts_of(int64_t pieces, int64_t work, int64_t per_part) {
+  const int parts = nnpoly_parts(work, per_part);
+  return pieces < parts ? (int)pieces + (pieces < 1) : parts;
+}
+
 struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step) {
   if (parts == 1) return (struct range){0, count};
   const int64_t steps = (count + step - 1) / step, each = steps / parts, more = steps % parts;
@@ -16,57 +21,78 @@ struct range nnpoly_cut(int64_t count, int index, int parts, int64_t step) {
   return (struct range){least(first * step, count), least((first + length) * step, count)};
 }
 
-/* Products: a rectangle a part, cut into parts / across rows of `across` rectangles */
+/* Products: a rectangle a part, of a grid that may have fewer than there are parts */
 
-static struct rect rectangle(const struct product *p, int columns_step, int across, int index,
-                             int parts) {
-  const struct range rows = nnpoly_cut(p->M, index / across, parts / across, 2);
-  const struct range columns = nnpoly_cut(p->N, index % across, across, columns_step);
-  return (struct rect){rows.start, rows.stop, columns.start, columns.stop};
-}
+struct grid {
+  int down, across;
+};
 
-/* How many of `parts` to lay across the columns: what costs the largest part the least, in
- * multiply-adds for each k. To transpose an element costs about as much as 8, to copy one 2. */
-static int parts_across(const struct product *p, int columns_step, int parts) {
+enum { ROWS_OF_TWO = 2 };
+
+static int64_t largest(int64_t steps, int64_t parts) { return (steps + parts - 1) / parts; }
+
+/* As few parts as have none larger than these. */
+static int fewest(int64_t steps, int parts) { return (int)largest(steps, largest(steps, parts)); }
+
+/* The grid of up to so many parts whose largest one costs the least, in multiply-adds for each k.
+ * To transpose an element costs about as much as 8, to copy one 2. Of the grids with as many
+ * columns of parts only the one with the most rows is looked at: 15 for 64 parts. */
+static struct grid grid_of(const struct product *p, int columns_step, int parts) {
   const int64_t packing_B = p->form == FORWARD ? 8 : 2, packing_A = 2;
-  int best = 1;
+  const int64_t row_steps = largest(p->M, ROWS_OF_TWO), column_steps = largest(p->N, columns_step);
+  struct grid best = {1, 1};
   int64_t lowest = INT64_MAX;
-  for (int across = 1; across <= parts; across++) {
-    if (parts % across != 0) continue;
-    const struct rect r = rectangle(p, columns_step, across, 0, parts); /* the largest */
-    const int64_t cost = r.i1 * r.j1 + packing_B * r.j1 + packing_A * r.i1;
-    if (cost < lowest) {
-      lowest = cost;
-      best = across;
-    }
+  if (parts == 1) return best;
+  for (int down = parts; down > 0; down = parts / (parts / down + 1)) {
+    const int across = parts / down;
+    const int64_t rows = least(largest(row_steps, down) * ROWS_OF_TWO, p->M),
+                  columns = least(largest(column_steps, across) * columns_step, p->N),
+                  cost = rows * columns + packing_B * columns + packing_A * rows;
+    if (cost >= lowest) continue;
+    lowest = cost;
+    best = (struct grid){fewest(row_steps, down), fewest(column_steps, across)};
   }
   return best;
 }
 
+static void product_in_grid(const struct kernels *kernels, const struct product *p,
+                            struct grid grid, int index, void *scratch) {
+  if (index >= grid.down * grid.across) return;
+  const int step = kernels->tile_columns;
+  const struct range rows = nnpoly_cut(p->M, index / grid.across, grid.down, ROWS_OF_TWO),
+                     columns = nnpoly_cut(p->N, index % grid.across, grid.across, step);
+  const struct rect r = {rows.start, rows.stop, columns.start, columns.stop};
+  if (r.i0 < r.i1 && r.j0 < r.j1) kernels->product(p, r, scratch);
+}
+
 void nnpoly_product_part(const struct kernels *kernels, const struct product *p, int index,
                          int parts, void *scratch) {
-  const int step = kernels->tile_columns;
-  struct rect r = {0, p->M, 0, p->N};
-  if (parts > 1) r = rectangle(p, step, parts_across(p, step, parts), index, parts);
-  if (r.i0 < r.i1 && r.j0 < r.j1) kernels->product(p, r, scratch);
+  product_in_grid(kernels, p, grid_of(p, kernels->tile_columns, parts), index, scratch);
 }
 
 struct product_job {
   const struct product *product;
   const struct kernels *kernels;
+  struct grid grid;
 };
 
 static void product_part(const void *argument, int index, int parts, void *scratch) {
   const struct product_job *job = argument;
-  nnpoly_product_part(job->kernels, job->product, index, parts, scratch);
+  (void)parts;
+  product_in_grid(job->kernels, job->product, job->grid, index, scratch);
 }
 
-int nnpoly_run_product(const struct kernels *kernels, const struct product *p) {
-  const struct product_job job = {p, kernels};
+int nnpoly_share_product(const struct kernels *kernels, const struct product *p, int most) {
   if (p->M == 0 || p->N == 0) return NNPOLY_OK;
   const double work = (double)p->M * (double)p->N * (double)(p->K > 0 ? p->K : 1);
   const int parts = nnpoly_parts(work < 1e18 ? (int64_t)work : INT64_MAX, PART_PRODUCT);
-  return nnpoly_run(product_part, &job, parts, kernels->product_scratch);
+  const struct grid grid = grid_of(p, kernels->tile_columns, (int)least(parts, most));
+  const struct product_job job = {p, kernels, grid};
+  return nnpoly_run(product_part, &job, grid.down * grid.across, kernels->product_scratch);
+}
+
+int nnpoly_run_product(const struct kernels *kernels, const struct product *p) {
+  return nnpoly_share_product(kernels, p, nnpoly_num_threads());
 }
 
 size_t nnpoly_scratch(const struct kernels *kernels, int64_t K) {
@@ -122,7 +148,8 @@ static void loss_part(const void *argument, int index, int parts, void *scratch)
 int nnpoly_run_loss(const struct kernels *kernels, struct loss *loss) {
   const struct loss_job job = {kernels, loss};
   nnpoly_cut_loss(loss);
-  return nnpoly_run(loss_part, &job, nnpoly_parts(loss->n * loss->K, PART_ELEMENTS),
+  return nnpoly_run(loss_part, &job,
+                    nnpoly_parts_of(chunks_of(loss), loss->n * loss->K, PART_ELEMENTS),
                     (size_t)loss->K * kernels->row_scratch);
 }
 
@@ -163,7 +190,7 @@ static void dropout_part(const void *argument, int index, int parts, void *scrat
 
 int nnpoly_run_dropout(const struct kernels *kernels, const struct dropped *dropped, int64_t n) {
   const struct dropout_job job = {kernels, dropped, n};
-  return nnpoly_run(dropout_part, &job, nnpoly_parts(n * dropped->m, PART_ELEMENTS), 0);
+  return nnpoly_run(dropout_part, &job, nnpoly_parts_of(n, n * dropped->m, PART_ELEMENTS), 0);
 }
 
 /* Normalisation */
@@ -183,5 +210,6 @@ static void norm_part(const void *argument, int index, int parts, void *scratch)
 
 int nnpoly_run_norm(norm_kernel *kernel, const struct norm *norm, int64_t count) {
   const struct norm_job job = {kernel, norm, count};
-  return nnpoly_run(norm_part, &job, nnpoly_parts(norm->n * norm->m, PART_ELEMENTS), 0);
+  const int64_t pieces = largest(count, STEP_ELEMENTS);
+  return nnpoly_run(norm_part, &job, nnpoly_parts_of(pieces, norm->n * norm->m, PART_ELEMENTS), 0);
 }

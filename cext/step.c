@@ -230,15 +230,24 @@ static int is_dense(const struct step *s, struct act act) {
   return s->plan->training.layers[act.layer].kind == NNPOLY_DENSE;
 }
 
+/* What an act is cut into: so many rows or columns, at multiples of a step. */
+struct cut {
+  int64_t count, step;
+};
+
+static struct cut cut_of(const struct step *s, struct act act) {
+  if (by_columns(act)) return (struct cut){outputs_of(s->plan, act.layer), STEP_ELEMENTS};
+  return (struct cut){s->n, s->loss.chunk_rows};
+}
+
 static void act_part(struct step *s, struct act act, int index, int parts, void *scratch) {
   if (act.action == LEARN && is_dense(s, act)) {
     const struct product p = gradient_product(s, act.layer);
     nnpoly_product_part(s->kernels, &p, index, parts, scratch);
     return;
   }
-  const int64_t count = by_columns(act) ? outputs_of(s->plan, act.layer) : s->n;
-  const int64_t step = by_columns(act) ? STEP_ELEMENTS : s->loss.chunk_rows;
-  const struct range r = nnpoly_cut(count, index, parts, step);
+  const struct cut cut = cut_of(s, act);
+  const struct range r = nnpoly_cut(cut.count, index, parts, cut.step);
   if (r.start >= r.stop) return;
   if (by_columns(act))
     do_columns(s, act, r);
@@ -284,8 +293,16 @@ void nnpoly_take_step_alone(struct step *s, void *scratch) {
   clip_and_update(s); /* needs no scratch, so it cannot fail */
 }
 
+/* Less than PART_PRODUCT: whether it pays is found by timing. */
+#define PART_STEP ((int64_t)1 << 17)
+
+/* Multiply-adds. */
+static int64_t step_work(const nnpoly_plan *plan, int64_t n) {
+  return 3 * n * plan->totals.parameters;
+}
+
 int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n) {
-  return nnpoly_parts(3 * n * plan->totals.parameters, PART_PRODUCT);
+  return nnpoly_parts(step_work(plan, n), PART_STEP);
 }
 
 static int step_in_parts(struct step *s, int parts) {
@@ -300,45 +317,34 @@ static int step_in_parts(struct step *s, int parts) {
   return status == NNPOLY_OK ? clip_and_update(s) : status;
 }
 
-/* A few of every PERIOD steps are timed. */
-enum { PERIOD = 256, TRIALS = 4 };
-
-static int step_by_rows(struct step *s) {
-  const int parts = nnpoly_step_parts(s->plan, s->n);
-  if (parts == 1 || s->n * s->plan->largest > LITTLE_WORK) return step_in_parts(s, parts);
-  struct choice *choice = &s->plan->choice;
-  const unsigned turn = choice->steps++ % PERIOD;
-  if (turn >= 2 * TRIALS) return step_in_parts(s, choice->ns[1] < choice->ns[0] ? parts : 1);
-  const int shared = turn >= TRIALS;
-  const int64_t start = nnpoly_now_ns();
-  const int status = step_in_parts(s, shared ? parts : 1);
-  const int64_t ns = nnpoly_now_ns() - start;
-  choice->ns[shared] = turn % TRIALS == 0 ? ns : least(ns, choice->ns[shared]);
-  return status;
-}
-
 /* By products */
 
-static int share_act(struct step *s, const struct act *act) {
+static int share_act(struct step *s, const struct act *act, int most) {
   if (is_dense(s, *act) && act->action != COMPARE) {
     const struct pass pass = pass_of(s, act->layer);
     const struct product p = act->action == FORWARDS ? nnpoly_product_of(&pass)
                              : act->action == BACK   ? delta_product(s, act->layer)
                                                      : gradient_product(s, act->layer);
-    return nnpoly_run_product(s->kernels, &p);
+    return nnpoly_share_product(s->kernels, &p, most);
   }
+  const struct cut cut = cut_of(s, *act);
+  const int64_t pieces = (cut.count + cut.step - 1) / cut.step;
   const int64_t elements = s->n * outputs_of(s->plan, act->layer);
-  return run_region(s, act, act + 1, nnpoly_parts(elements, PART_ELEMENTS));
+  const int parts = nnpoly_parts_of(pieces, elements, PART_ELEMENTS);
+  return run_region(s, act, act + 1, (int)least(parts, most));
 }
 
-static int step_by_products(struct step *s) {
+static int step_by_products(struct step *s, int most) {
   int status = NNPOLY_OK;
   for (int i = 0; status == NNPOLY_OK && i < s->plan->act_count; i++)
-    status = share_act(s, &s->plan->acts[i]);
+    status = share_act(s, &s->plan->acts[i], most);
   return status == NNPOLY_OK ? clip_and_update(s) : status;
 }
 
 /* Either way */
+
+/* So much work for each thread is surely worth sharing. */
+#define SURE_WORK ((int64_t)1 << 24)
 
 struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                         const struct batch *batch, const struct nnpoly_rates *rates) {
@@ -353,8 +359,31 @@ struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                        .update = update_of(plan, state, rates)};
 }
 
+static int take_shared(struct step *s, int threads) {
+  return s->plan->by_rows ? step_in_parts(s, threads) : step_by_products(s, threads);
+}
+
+static int size_class(int64_t n) { return SIZES - 1 - __builtin_clzll((unsigned long long)n); }
+
+static int64_t sure_threads(const nnpoly_plan *plan, int64_t n) {
+  return step_work(plan, n) / SURE_WORK;
+}
+
+int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n) {
+  if (plan == NULL || n < 1) return 0;
+  const struct choice *choice = &plan->choices[size_class(n)];
+  return nnpoly_chosen(choice, sure_threads(plan, n), nnpoly_step_parts(plan, n));
+}
+
 int nnpoly_take_step(struct step *s) {
-  return s->plan->by_rows ? step_by_rows(s) : step_by_products(s);
+  struct choice *choice = &s->plan->choices[size_class(s->n)];
+  const int most = nnpoly_step_parts(s->plan, s->n);
+  const int threads = nnpoly_choose(choice, sure_threads(s->plan, s->n), most);
+  if (!choice->timed) return take_shared(s, threads);
+  const int64_t start = nnpoly_now_ns();
+  const int status = take_shared(s, threads);
+  nnpoly_took(choice, nnpoly_now_ns() - start, s->n);
+  return status;
 }
 
 void nnpoly_step_loss(const struct step *s, void *loss) {

@@ -42,7 +42,7 @@ print(json.dumps(hashes))
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2, 16])
 @pytest.mark.parametrize("isa", [isa for isa in core.isas() if isa != "baseline"])
 def test_the_weights_have_the_published_hashes(isa: str, threads: int) -> None:
     settings = {"NNPOLY_ISA": isa, "NNPOLY_NUM_THREADS": str(threads)}

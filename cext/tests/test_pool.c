@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "nnpoly.h"
+#include "core.h"
 
 enum { N = 160, M = 160, CALLERS = 4, ROUNDS = 30 };
 
@@ -22,7 +23,7 @@ static void require(int condition, const char *what) {
   }
 }
 
-/* Two parts of a product, and a loss whose scratch depends on its size. */
+/* Several parts of a product, and a loss whose scratch depends on its size. */
 static int right(void) {
   float *post = malloc(sizeof expected), *delta = malloc(sizeof expected), loss;
   int64_t labels[N] = {0};
@@ -87,6 +88,66 @@ static void test_fork(void) {
   require(right(), "the parent computes something else");
 }
 
+/* A job that counts its parts. Some are slow, so that who waits for them goes to sleep. */
+enum { MOST_PARTS = 40 };
+
+struct counted {
+  atomic_int calls[MOST_PARTS];
+  void *scratch[MOST_PARTS];
+  size_t bytes;
+  int slow; /* every so many parts; or 0 */
+};
+
+static void sleep_ms(int ms) {
+  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+  nanosleep(&time, NULL);
+}
+
+static void count_part(const void *argument, int index, int parts, void *scratch) {
+  struct counted *job = *(struct counted *const *)argument;
+  (void)parts;
+  if (job->slow > 0 && index % job->slow == 0) sleep_ms(3);
+  memset(scratch, index, job->bytes);
+  for (size_t i = 0; i < job->bytes; i++)
+    require(((char *)scratch)[i] == index, "two parts write into one scratch");
+  job->scratch[index] = scratch;
+  atomic_fetch_add(&job->calls[index], 1);
+}
+
+static int run_counted(struct counted *job, int parts) {
+  for (int i = 0; i < MOST_PARTS; i++) {
+    atomic_store(&job->calls[i], 0);
+    job->scratch[i] = NULL;
+  }
+  return nnpoly_run(count_part, &job, parts, job->bytes);
+}
+
+/* Every part is done once, when nnpoly_run returns, whatever the tree's shape and who sleeps. */
+static void test_parts(int slow, int idle_ms) {
+  static struct counted job;
+  job.slow = slow;
+  for (int parts = 1; parts <= MOST_PARTS; parts += parts < 22 ? 1 : 6) {
+    job.bytes = (size_t)(parts * 700); /* more, the more parts: and less after the last */
+    if (idle_ms > 0) sleep_ms(idle_ms);
+    require(run_counted(&job, parts) == NNPOLY_OK, "nnpoly_run");
+    for (int i = 0; i < MOST_PARTS; i++) {
+      require(atomic_load(&job.calls[i]) == (i < parts), "a part is not done once");
+      if (i >= parts) continue;
+      require((uintptr_t)job.scratch[i] % 4096 == 0, "scratch is not aligned to a page");
+      for (int k = 0; k < i; k++)
+        require(job.scratch[k] != job.scratch[i], "two threads have one scratch");
+    }
+  }
+}
+
+static void test_no_memory(void) {
+  static struct counted job;
+  job.bytes = SIZE_MAX / 4;
+  require(run_counted(&job, 5) == NNPOLY_NO_MEMORY, "more memory than there is");
+  for (int i = 0; i < MOST_PARTS; i++)
+    require(atomic_load(&job.calls[i]) == 0, "a part without its scratch");
+}
+
 static atomic_int ready, done;
 
 static void *compute_little(void *argument) {
@@ -144,7 +205,9 @@ int main(void) {
   require(nnpoly_workers() == 0, "a worker, though one thread is wanted");
   require(nnpoly_set_num_threads(0) == NNPOLY_RANGE, "no thread at all");
   require(nnpoly_set_num_threads(1000) == NNPOLY_RANGE, "too many threads");
-  for (int threads = 4; threads >= 2; threads--) {
+  const int counts[] = {16, 7, 4, 3, 2}; /* some more than there are processors */
+  for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+    const int threads = counts[i];
     require(nnpoly_set_num_threads(threads) == NNPOLY_OK, "set_num_threads");
     require(right(), "several threads compute something else");
     test_threads();
@@ -152,5 +215,10 @@ int main(void) {
     if (FORKS) test_fork();
   }
   require(nnpoly_workers() > 0, "no worker");
+  test_parts(0, 0);
+  test_no_memory();
+  test_parts(5, 0);
+  test_parts(0, 1);
+  require(nnpoly_workers() == MOST_PARTS - 1, "a worker for each part but the caller's");
   return 0;
 }

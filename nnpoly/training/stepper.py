@@ -79,9 +79,11 @@ class Stepper:
         self._use(self._compiled_for(optimizer, loss, precision))
 
     def _zeros(self) -> Array:
-        place = self.network.place
+        place, w = self.network.place, self.network.w
         with place.scope():
-            return place.backend.xp.zeros_like(self.network.w)
+            # Not zeros_like: NumPy's writes at once, and memory lies near to who writes first.
+            zeros = place.backend.xp.zeros(w.shape, dtype=w.dtype)
+            return place.backend.move(zeros, place.device)
 
     def _compiled_for(self, optimizer: Optimizer, loss: Loss, precision: str | None) -> Compiled:
         """The steps of this network, loss and optimiser, as the backend makes them."""

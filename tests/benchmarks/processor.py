@@ -1,4 +1,4 @@
-"""The processor that is measured on: its name, its caches and its peak."""
+"""The processor that is measured on: its name, its caches, its peak and its barriers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+HERE = Path(__file__).parent
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
@@ -44,13 +46,41 @@ def caches(folder: Path = CACHES) -> str:
 @cache
 def peak(threads: int) -> float | None:
     """Return the processor's float32 multiply-adds in GFLOP/s; None without a C compiler."""
+    flags = "-O2", "-march=native", "-ffp-contract=fast", "-DREAL=float"
+    printed = output([HERE / "peak.c"], flags, threads)
+    return None if printed is None else float(printed)
+
+
+def barrier(threads: int) -> dict[str, list[float]] | None:
+    """Return samples of what it costs to share nothing, in ns; None without a C compiler.
+
+    Parameters
+    ----------
+    threads : int
+        How many share it.
+
+    Returns
+    -------
+    dict of str to list of float
+        "awake": with threads that look for work; "asleep": that sleep; "waking": of that, what the
+        caller takes to wake them; "line": to read a cache line that the last thread wrote.
+    """
+    cext = HERE.parents[1] / "cext"
+    flags = "-std=gnu11", "-O2", f"-I{cext}"
+    printed = output([HERE / "barrier.c", cext / "pool.c"], flags, threads)
+    if printed is None:
+        return None
+    lines = (line.split() for line in printed.splitlines())
+    return {name: [float(sample) for sample in samples] for name, *samples in lines}
+
+
+def output(sources: Sequence[Path], flags: Sequence[str], threads: int) -> str | None:
+    """Return what a C program prints, given a number of threads; None without a compiler."""
     compiler = os.environ.get("CC") or shutil.which("cc")
     if not compiler:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        program = f"{folder}/peak"
-        flags = "-O2", "-march=native", "-ffp-contract=fast", "-pthread", "-DREAL=float"
-        source = Path(__file__).with_name("peak.c")
-        subprocess.run([compiler, *flags, source, "-o", program], check=True)
+        program = f"{folder}/program"
+        subprocess.run([compiler, *flags, "-pthread", *sources, "-o", program], check=True)
         done = subprocess.run([program, str(threads)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return done.stdout

@@ -3,6 +3,7 @@
 ``python tests/benchmarks/step.py --json docs/benchmarks/step/PROCESSOR.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels/PROCESSOR-1.json``,
 the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts/PROCESSOR.json``,
+``python tests/benchmarks/cores.py --json docs/benchmarks/cores/PROCESSOR.json``,
 ``python tests/benchmarks/predict.py --json docs/benchmarks/predict.json``,
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
@@ -163,6 +164,96 @@ def parts_table(document: dict[str, Any]) -> str:
         ratios = [own / plain, *(medians[name] / own for name in others)]
         cells = " | ".join([f"{own:,.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
         lines.append(f"| {network.replace(':', ' ')}, {part} | {cells} |")
+    return "\n".join(lines)
+
+
+def cores_page() -> tuple[Path, str]:
+    """Return the page of cores.py as the evidence makes it."""
+    page, parts = FOLDER / "cores.md", []
+    for document in by_processor(page):
+        model = document["predicted"]
+        parts += [heading(document), setting_of(document)]
+        parts += ["**Measured:** a barrier, medians in nanoseconds:", barrier_table(document)]
+        parts += ["**Measured:** a step, medians in microseconds:", cores_table(document["rows"])]
+        parts += ["**Counted:** shares of a step with one thread:", share_table(model["networks"])]
+        parts += ["**Predicted:** times as fast with so many threads:", speedup_table(model)]
+    return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def barrier_table(document: dict[str, Any]) -> str:
+    """Return a Markdown table: a number of threads a line.
+
+    Parameters
+    ----------
+    document
+        What cores.py wrote.
+    """
+    names = ("awake", "asleep", "waking", "line")
+    heads = "| threads | awake | asleep | of that, to wake them | to fetch a cache line |"
+    lines = [heads, "| ---: |" + " ---: |" * len(names)]
+    for row in document["barriers"]:
+        cells = (f"{median(row[name]):,.{int(name == 'line')}f}" for name in names)
+        lines.append(f"| {row['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cores_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a network a line, a number of threads a column.
+
+    Parameters
+    ----------
+    rows
+        What cores.py wrote of them.
+    """
+    threads = sorted({row["threads"] for row in rows})
+    lines = [
+        "| network | " + " | ".join(map(str, threads)) + " | times as fast | shared by | load |"
+    ]
+    lines.append("| --- |" + " ---: |" * (len(threads) + 3))
+    for network in dict.fromkeys(row["network"] for row in rows):
+        us = {r["threads"]: median(r["us"]) for r in rows if r["network"] == network and r["us"]}
+        by = {r["threads"]: r["shared_by"] for r in rows if r["network"] == network}
+        cells = [f"{us[count]:,.0f}" if count in us else "-" for count in threads]
+        load = max(row["load"] for row in rows if row["network"] == network)
+        cells += [f"{us[1] / us[max(us)]:.2f}", f"{median(by[max(us)]):.0f}", f"{load:.1f}"]
+        lines.append(f"| {network.replace(':', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def share_table(networks: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a network a line, a part of its step a column.
+
+    Parameters
+    ----------
+    networks
+        What cores.py wrote of the model.
+    """
+    names = {"products": "products", "packing": "packing", "elements": "element-wise and loss"}
+    names |= {"updates": "updates", "call": "the call, alone"}
+    lines = ["| network | " + " | ".join(names.values()) + " |", "| --- |" + " ---: |" * len(names)]
+    for row in networks:
+        cells = (f"{100 * row['shares'][name]:.1f} %" for name in names)
+        lines.append(f"| {row['network'].replace(':', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def speedup_table(model: dict[str, Any]) -> str:
+    """Return a Markdown table: a network a line, a number of threads a column; then barriers.
+
+    Parameters
+    ----------
+    model
+        What cores.py wrote of it.
+    """
+    threads = list(model["barrier"])[1:]
+    lines = ["| network | " + " | ".join(threads) + " |", "| --- |" + " ---: |" * len(threads)]
+    for row in model["networks"]:
+        pairs = (row["speedups"][count] for count in threads)
+        cells = (f"{speedup:.1f} ({by})" for speedup, by in pairs)
+        lines.append(f"| {row['network'].replace(':', ' ')} | " + " | ".join(cells) + " |")
+    for name, told in (("barrier", "a barrier, ns"), ("wake", "of threads that sleep, ns")):
+        cells = (f"{model[name][count]:,.0f}" for count in threads)
+        lines.append(f"| {told} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -529,7 +620,7 @@ def pages() -> dict[Path, str]:
     table = readme_table(by_processor(FOLDER / "step.md"))
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
-    made += [parts_page(), precision_page(), ways_page(), gpu_page(on_gpu)]
+    made += [parts_page(), precision_page(), ways_page(), cores_page(), gpu_page(on_gpu)]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 

@@ -159,6 +159,24 @@ def test_fork_before_the_first_thread_starts():
     assert run(code) == "200 0"
 
 
+def test_more_threads_than_processors():
+    """Predictions, products and steps of every size end, with the bits of one thread."""
+    code = (
+        "import hashlib, numpy as np, nnpoly as nn\n"
+        "rng = np.random.default_rng(0); found = hashlib.sha256()\n"
+        "sizes = [([17, 64, 6], 64), ([64, 100, 10], 200), ([70, 300, 300, 10], 150)]\n"
+        "for widths, batch in sizes:\n"
+        "    X, y = rng.random((4 * batch, widths[0]), 'f4'), np.arange(4 * batch) % widths[-1]\n"
+        "    trainer = nn.Trainer(nn.MLP(widths, 'tanh', seed=0), nn.Adam(clip_norm=0.1))\n"
+        "    trainer.fit(X, y, epochs=15, batch_size=batch); trainer.step(X[:50], y[:50])\n"
+        "    wide = np.tile(X, (20, 1)); f = trainer.network(wide)\n"
+        "    for bits in (trainer.network.w, f, trainer.network.gradients(X, y)[1].flat):\n"
+        "        found.update(np.asarray(bits).tobytes())\n"
+        "print(found.hexdigest())"
+    )
+    assert run(code, NNPOLY_NUM_THREADS="16") == run(code, NNPOLY_NUM_THREADS="1")
+
+
 def test_interrupt():
     """Ctrl-C ends a computation in Python, and the next one is right."""
     code = LARGE + (

@@ -216,16 +216,38 @@ def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted):
     weights = np.resize(WEIGHTS, 320) if weighted else None
     optimizer = nn.Adam(clip_norm=clip, ema=0.9 if weighted else None)
     found = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 7, 16):  # some more than there are processors
         nn.set_num_threads(threads)
         made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer)
         made.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
         found.append([made.history.loss, *state(made)])
-    assert found[0] == found[1] == found[2]
+    assert found == [found[0]] * len(found)
     assert lib.nnpoly_workers() > 0
     alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer))
     alone.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
     assert [alone.history.loss, *state(alone)] == found[0]
+
+
+@pytest.mark.parametrize(
+    ("widths", "batch", "of_2", "of_16"),
+    [
+        ([6, 8, 3], 50, {1}, {1}),  # not worth sharing
+        ([64, 100, 10], 200, {1, 2}, {1, 2, 4, 8, 16}),  # timed
+        ([60, 512, 512, 10], 320, {2}, {16}),  # surely worth it
+    ],
+)
+def test_a_step_is_shared_by_a_power_of_two_that_its_work_is_worth(widths, batch, of_2, of_16):
+    data = np.random.default_rng(0).normal(size=(batch, widths[0])).astype("f4")
+    for threads, possible in [(2, of_2), (16, of_16)]:
+        nn.set_num_threads(threads)
+        made = nn.Trainer(nn.MLP(widths, seed=0))
+        for _ in range(70):
+            made.step(data, np.arange(batch) % widths[-1])
+            plan = made.stepper.steps.plan
+            assert lib.nnpoly_plan_threads(plan, batch) in possible
+        assert lib.nnpoly_plan_threads(plan, 1) == 1
+        assert lib.nnpoly_plan_threads(plan, 0) == 0
+    assert lib.nnpoly_plan_threads(core.ffi.NULL, 1) == 0
 
 
 def test_batches_that_c_cannot_read_are_taken_op_by_op():
