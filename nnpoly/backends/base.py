@@ -172,7 +172,7 @@ class Backend:
             known = " or ".join(map(repr, (None, *self.precisions)))
             remedy = "None leaves float32 products as they are."
             if isinstance(precision, str) and precision in PRECISIONS:
-                remedy = f"{precision!r} is CuPy's: net.to('cupy')."
+                remedy = f"{precision!r} is CuPy's: backend='cupy'."
             raise ValueError(
                 f"{where}: `precision` must be {known} on {self.name}, got {precision!r}. {remedy}"
             )
