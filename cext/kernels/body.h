@@ -61,6 +61,7 @@ const struct kernels TABLE = {
     .sum_of_squares = sum_of_squares,
     .scale = scale,
     .add_scaled = add_scaled,
+    .divide = divide,
     .update = update,
     .dropout = dropout,
     .add = add,

@@ -66,7 +66,7 @@ class Loop:
         self._stepper, self._data, self._histories = stepper, data, histories
         self._evaluation, self._calls, self._bar = evaluation, calls, bar
         self._accumulate = accumulate
-        self._whole = data.in_memory and accumulate == 1 and stepper.steps.takes_epochs
+        self._whole = data.in_memory and stepper.steps.takes_epochs
         self._seconds = math.inf  # of an epoch, the newest
 
     def run(self, epochs: int) -> None:
@@ -89,7 +89,7 @@ class Loop:
     def _steps(self, batches: Batches | Stream) -> Taken:
         """Take the steps of an epoch."""
         if self._whole and isinstance(batches, Batches):
-            if (taken := self._stepper.run([batches])) is not None:
+            if (taken := self._stepper.run([batches], self._accumulate)) is not None:
                 return taken
             self._whole = False
         return one_by_one(self._stepper, batches, self._accumulate)
@@ -110,7 +110,7 @@ class Loop:
         with self._stepper.lock, Transaction(self._stepper, trained) as transaction:
             first = len(trained.loss)
             parts = list(map(self._data.epoch, range(first, first + count)))
-            taken = self._stepper.run(parts)
+            taken = self._stepper.run(parts, self._accumulate)
             if taken is None:
                 self._whole = False
                 return 0

@@ -1,10 +1,12 @@
-"""One training step, a pure function of arrays that a backend may compile."""
+"""Training steps, pure functions of arrays that a backend may compile."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import layers
 from ..backends import Backend
-from ..backends.steps import Batch, Scratch, Spec, State, Views
+from ..backends.steps import Batch, Functions, Scratch, Spec, State, Views
 from ..layers import Mode
 from ..losses import Loss
 from ..network import Network
@@ -22,6 +24,36 @@ def training_step(
     loss, g, buffers = gradient(spec, ops, state.w, state.buffers, batch, key)
     w, moments = update(spec, ops, state.w, g, state.moments, c)
     return loss, State(w, moments, buffers)
+
+
+def added_gradient(
+    spec: Spec,
+    ops: Ops,
+    w: Array,
+    buffers: Views,
+    total: Array | None,
+    batch: Batch,
+    key: Scalar,
+) -> tuple[Array, Array, Views]:
+    """One of the batches of a step: `total`, None before the first, plus n times its gradient.
+
+    Returns the batch's loss, the new total: (P,), and the new buffers.
+    """
+    loss, g, buffers = gradient(spec, ops, w, buffers, batch, key)
+    part = g * batch.x.shape[0]
+    return loss, part if total is None else total + part, buffers
+
+
+def mean_update(
+    spec: Spec, ops: Ops, w: Array, moments: Moments, total: Array, rows: int, c: Coefficients
+) -> tuple[Array, Moments]:
+    """The end of a step on several batches of so many rows together: the new w and moments."""
+    return update(spec, ops, w, total / rows, moments, c)
+
+
+def functions_of(spec: Spec) -> Functions:
+    """The functions of a spec's steps, of the table of primitives and then of arrays."""
+    return Functions(*(partial(f, spec) for f in (training_step, added_gradient, mean_update)))
 
 
 def gradient(

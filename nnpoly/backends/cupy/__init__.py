@@ -16,7 +16,7 @@ from ... import _checks
 from ...primitives import Array, Ops
 from .. import host
 from ..base import Backend
-from ..steps import Spec, Steps
+from ..steps import Functions, Spec, Steps
 
 try:
     import cupy
@@ -110,14 +110,14 @@ class CuPy(Backend):
     def _ops_of(self, precision: str | None) -> Ops:
         return self.ops if precision is None else CudaOps(Lt(precision))
 
-    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        ops = self._ops_of(spec.precision)
-        one_by_one, dtype = partial(step, ops), spec.scratch.gradient.dtype
+    def steps(self, spec: Spec, functions: Functions) -> Steps:
+        ops, dtype = self._ops_of(spec.precision), spec.scratch.gradient.dtype
+        one_by_one = functions.compiled(lambda function: partial(function, ops))
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
             return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
-        return Graphs(CudaOps(ops.products, Branch()), spec, step, one_by_one, self.copy)
+        return Graphs(CudaOps(ops.products, Branch()), spec, functions.step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
         _checks.choice(where, "precision", precision, PRECISIONS)

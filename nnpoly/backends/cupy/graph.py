@@ -21,7 +21,7 @@ import numpy as np
 
 from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients
-from ..steps import Batch, Request, Spec, State, Steps, Taken
+from ..steps import Batch, Functions, Request, Spec, State, Steps, Taken
 from .kernels import all_small
 from .launching import NULL, Array, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
@@ -112,7 +112,7 @@ class Graphs(Steps):
     step
         The step of a spec, `step(ops, state, batch, coefficients, key)`.
     one_by_one
-        The same, op by op: for what cannot be captured.
+        Of arrays alone, op by op: for what cannot be captured.
     """
 
     takes_epochs = True
@@ -122,7 +122,7 @@ class Graphs(Steps):
         ops: CudaOps,
         spec: Spec,
         step: Callable[..., Any],
-        one_by_one: Callable[..., Any],
+        one_by_one: Functions,
         copy: Callable[[Array], Array],
     ) -> None:
         path = PATH if ops.products.captures else f"{PATH}, {SMALL_ALONE}"
@@ -340,7 +340,7 @@ class _Launches:
         """The request, or None where it cannot be taken in graphs."""
         steps, state = request.steps, request.state
         assert isinstance(steps, Graphs)
-        if not isinstance(request.data.x, cupy.ndarray):
+        if request.together > 1 or not isinstance(request.data.x, cupy.ndarray):
             return None
         with state.w.device:
             data = _contiguous(request.data)
