@@ -20,6 +20,8 @@ enum form { FORWARD, DELTA, GRADIENT };
 struct dropout {
   double rate;
   uint32_t key, path;
+  int8_t *kept; /* as large as what is dropped: -1 where an element is kept, else 0. Forward writes
+                 * it, so that the way back need not draw again. NULL: there is none */
 };
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }

@@ -33,7 +33,7 @@ static int sound(const struct nnpoly_training *t) {
 
 /* Memory */
 
-enum { ARRAYS_A_LAYER = 6, ARRAYS_OF_TARGETS = 3, ACTS_A_LAYER = 5 };
+enum { ARRAYS_A_LAYER = 7, ARRAYS_OF_TARGETS = 3, ACTS_A_LAYER = 5 };
 
 /* An array for batches, which the plan owns; NULL without memory. */
 static void *take(nnpoly_plan *plan, int64_t rows, int64_t columns, int64_t size) {
@@ -70,6 +70,7 @@ static int take_results(nnpoly_plan *plan, int l, int64_t rows, char *shared[2])
     r->delta = shared[l % 2];
   }
   if (r->post == NULL || r->read == NULL || r->delta == NULL) return 0;
+  if (layer->dropout > 0 && (r->kept = take(plan, rows, outputs, 1)) == NULL) return 0;
   if (!is_norm(layer)) return 1;
   const int64_t count = layer->kind == NNPOLY_ROW_NORM ? rows : outputs;
   r->mean = take(plan, count, 1, size);

@@ -14,6 +14,7 @@
 struct results {
   char *read, *post, *delta;
   char *mean, *scale, *variance; /* of a norm: (rows,) or (outputs,) */
+  int8_t *kept;                  /* of dropout: a byte an element */
   int64_t at;
   int taken_by;   /* the ADD that takes post, or -1 */
   int running_at; /* of a COLUMN_NORM: where its mean is among the state's buffers, before its

@@ -70,7 +70,7 @@ static struct pass pass_of(const struct step *s, int l) {
       .post = r->post,
       .mean = r->mean,
       .scale = r->scale,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
   };
 }
 
@@ -81,7 +81,7 @@ static struct epilogue back_through(const struct step *s, int l) {
   return (struct epilogue){
       .activation = layer->activation,
       .a = layer->a,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
       .plus = r->taken_by < 0 ? NULL : s->plan->results[r->taken_by].delta,
       .read = reads_nothing(layer->activation) ? NULL : r->read,
   };

@@ -194,7 +194,11 @@ class Stepper:
 
     def key(self, t: int, part: int = 0) -> int:
         """The key of the random masks of step t, or of one part of it."""
-        return host.key(self.seed, t + (part << 32)) if self._draws else 0
+        if not self._draws:
+            return 0
+        if part:
+            return host.key(self.seed, t + (part << 32))
+        return host.keys_ahead(self.seed, t // host.AHEAD)[t % host.AHEAD]
 
     # Steps
 
@@ -283,8 +287,9 @@ class Stepper:
         steps = range(self.t + 1, self.t + 1 + each * len(epochs))
         keys = None
         if self._draws:
-            parts = [divmod(batch, together) for batch in range(batches)]
-            keys = [self.key(t + step, part) for t in steps[::each] for step, part in parts]
+            places = [divmod(batch, together) for batch in range(batches)]
+            numbers = [step + (part << 32) for step, part in places]
+            keys = host.keys(self.seed, (t + number for t in steps[::each] for number in numbers))
         return Request(
             self.steps,
             self.state,

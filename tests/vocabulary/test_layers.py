@@ -192,6 +192,17 @@ def test_dropout_keys_do_not_repeat():
     assert all(-(2**31) <= key < 2**31 for key in keys)
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 5, 2**64 - 1])
+def test_keys_made_ahead_are_those_of_the_steps(seed):
+    steps = [*range(1, 300), 2**31, 2**32 - 1, 2**32, (5 << 32) + 3, 2**62]
+    alone = [host.key(seed, t) for t in steps]
+    assert host.keys(seed, steps) == alone
+    net = nn.Network([nn.Dense(2, 2), nn.Dropout(0.5), nn.Dense(2, 2)], "softmax", seed=0)
+    stepper = nn.Trainer(net, seed=seed).stepper
+    assert [stepper.key(t) for t in steps] == alone
+    assert stepper.key(3, 5) == alone[-2]
+
+
 def test_dropout_masks_are_bit_equal_on_every_backend(variant):
     x, key = np.zeros((6, 7), "float32"), host.key(9, 4)
     ops = variant.backend.ops
