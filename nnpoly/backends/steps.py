@@ -19,6 +19,11 @@ class State(NamedTuple):
     buffers: Views
 
 
+def watched(w: Array, buffers: Views) -> list[Array]:
+    """The arrays that must stay finite: the parameters, then each buffer."""
+    return [w, *(array for part in buffers for array in part.values())]
+
+
 class Batch(NamedTuple):
     """Samples as the network's arrays."""
 
@@ -83,7 +88,7 @@ class Taken(NamedTuple):
     """The results of whole epochs."""
 
     losses: list[float]  # of each batch, before its step
-    extremes: list[float]  # the highest and the lowest parameter after the last step
+    extremes: list[float]  # after the last step, the highest and lowest entry of each of `watched`
 
 
 class Steps:

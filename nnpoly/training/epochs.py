@@ -173,7 +173,7 @@ def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1)
         stepper.require_rows("Trainer.fit", max(batches.sizes))
     net = stepper.network
     values = fetch(net, [*losses, *extremes_of(net)])
-    return Taken(values[:-2], values[-2:])
+    return Taken(values[: len(losses)], values[len(losses) :])
 
 
 def record(
@@ -196,15 +196,21 @@ def record(
 
 
 def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float]) -> None:
-    """Refuse an epoch of which a loss, or after which a parameter, is NaN or infinite."""
+    """Refuse an epoch of which a loss, or after which an array of the network, is not finite.
+
+    extremes: of the parameters, then of each buffer.
+    """
     if all(map(math.isfinite, losses)) and all(map(math.isfinite, extremes)):
         return
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
             raise _not_finite("the loss", loss, epoch, step)
-    # The last step shows in no loss of this epoch, so the parameters are looked at too.
-    wrong = next(extreme for extreme in extremes if not math.isfinite(extreme))
-    raise _not_finite("a parameter", wrong, epoch, len(losses))
+    # The last step shows in no loss of this epoch, and running statistics in no loss of any: the
+    # arrays are looked at too.
+    for place, extreme in enumerate(extremes):
+        if not math.isfinite(extreme):
+            what = "a parameter" if place < 2 else "a running mean or variance of BatchNorm"
+            raise _not_finite(what, extreme, epoch, len(losses))
 
 
 def _not_finite(what: str, value: float, epoch: int, step: int) -> NonFiniteLossError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from .. import layers
 from ..backends import Backend
@@ -66,10 +68,20 @@ def gradient(
     grads, _, _ = layers.backward(ops, spec.chain, params, stages, delta, out=scratch.views)
     g = ops.flatten(spec.layout.pieces(grads), scratch.flat, scratch.pieces)
     moved = [
-        old if stage.buffers is None else dict(stage.buffers)
+        old if stage.buffers is None else _moved(spec, old, stage.buffers)
         for stage, old in zip(stages, buffers, strict=True)
     ]
     return loss, g, moved
+
+
+def _moved(spec: Spec, old: dict[str, Array], new: Mapping[str, Array]) -> dict[str, Array]:
+    """A layer's new buffers, in place where a backend's arrays can be written into."""
+    if spec.scratch.flat is None:
+        return dict(new)
+    for name, array in new.items():
+        into: Any = old[name]
+        into[...] = array
+    return old
 
 
 def update(

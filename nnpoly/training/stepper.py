@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from ..backends import host, registry
-from ..backends.steps import Batch, Request, Spec, State, Steps, Taken
+from ..backends.steps import Batch, Request, Spec, State, Steps, Taken, watched
 from ..data.batches import Batches, Stream, visited
 from ..losses import Loss
 from ..network import Network
@@ -319,11 +319,12 @@ class Stepper:
         return None if taken is None else taken[0]
 
 
-def extremes_of(net: Network) -> tuple[Array, Array]:
-    """The highest and the lowest parameter, as 0-d arrays."""
-    xp, w = net.place.backend.xp, net.w
+def extremes_of(net: Network) -> list[Array]:
+    """The highest and lowest entries of what must stay finite, as 0-d arrays."""
+    xp = net.place.backend.xp
     with net.place.scope():
-        return xp.max(w), xp.min(w)
+        seen = watched(net.w, net.buffers)
+        return [extreme for array in seen for extreme in (xp.max(array), xp.min(array))]
 
 
 def require_optimizer(optimizer: Any, dtype: str) -> None:

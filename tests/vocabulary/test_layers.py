@@ -367,3 +367,17 @@ def test_layers_are_described_once_and_used_often(rng):
     net = nn.Network([dense, dense, nn.Dense(3, 1)])
     assert not np.array_equal(net.layers[0].W, net.layers[1].W)
     assert layers.dense_layers(net.chain)[:2] == [dense, dense]
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.BatchNorm])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_an_eps_that_the_dtype_rounds_to_0_is_refused(norm, dtype):
+    message = f"`eps` of {norm.__name__} must not be 0 in {dtype}, got 1e-60"
+    for block in ([norm(2, 1e-60)], [nn.Residual([norm(2, 1e-60)])]):
+        chain = [nn.Dense(3, 2), *block]
+        wide = nn.Network(chain, dtype="float64")
+        with pytest.raises(ValueError, match=message):
+            nn.Network(chain, dtype=dtype)
+        with pytest.raises(ValueError, match=message):
+            wide.to(dtype=dtype)
+    nn.Network([nn.Dense(3, 2), norm(2)], dtype=dtype)

@@ -195,8 +195,11 @@ class PlannedSteps(Steps):
                 left += epoch.done < len(arrays[0])
         taken = []
         for request, arrays in zip(requests, kept, strict=True):
-            w: Any = request.state.w
-            taken.append(Taken(arrays[0].tolist(), [float(w.max()), float(w.min())]))
+            extremes: list[float] = []
+            seen: list[Any] = [request.state.w, *cast("PlannedSteps", request.steps)._held]
+            for array in seen:
+                extremes += float(array.max()), float(array.min())
+            taken.append(Taken(arrays[0].tolist(), extremes))
         return taken
 
     def describe(self, request: Request, epoch: Any) -> tuple[HostArray, ...] | None:

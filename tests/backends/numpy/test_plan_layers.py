@@ -277,6 +277,32 @@ def test_buffers_may_be_replaced_between_steps():
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("form", [in_one_call, op_by_op])
+def test_arrays_of_buffers_are_live(form):
+    """As `net.w` is: steps write into them, whichever way they are taken."""
+    made = form(trainer(CHAINS["batch"]))
+    held = [array for part in made.network.buffers for array in part.values()]
+    for take in (lambda: made.step(X, CLASSES), lambda: made.fit(X, CLASSES, 2, 25, accumulate=2)):
+        before = [array.copy() for array in held]
+        take()
+        now = [array for part in made.network.buffers for array in part.values()]
+        assert all(a is b for a, b in zip(held, now, strict=True))
+        assert not any(np.array_equal(a, b) for a, b in zip(held, before, strict=True))
+
+
+@pytest.mark.parametrize("form", [in_one_call, op_by_op])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_running_variance_that_overflows_ends_the_epoch(form, accumulate):
+    """No loss of training shows it: the batch's own variance is infinite, and normalises to 0."""
+    made = form(trainer([nn.BatchNorm(6), nn.Dense(6, 3)]))
+    made.fit(X, CLASSES, 1)
+    before = state(made)
+    large = np.where(X > 0, np.float32(1e20), np.float32(-1e20))
+    with pytest.raises(nn.NonFiniteLossError, match="a running mean or variance of BatchNorm"):
+        made.fit(large, CLASSES, 1, 101, accumulate=accumulate)
+    assert (state(made), len(made.history)) == (before, 1)
+
+
 def test_buffers_of_another_shape_stay_out_of_c():
     t = nn.Trainer(nn.Network([nn.Dense(6, 8), nn.BatchNorm(8), nn.Dense(8, 3)], "softmax"))
     t.network.buffers[1]["variance"] = np.ones(2, "f4")
