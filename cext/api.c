@@ -386,6 +386,7 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
                          int32_t path) {
   CHECK(dtype, {OUTPUT, out, n, m});
   if (!is_rate(rate)) return NNPOLY_RANGE;
-  const struct dropped job = {.out = out, .m = m, .dropout = {rate, (uint32_t)key, (uint32_t)path}};
+  const struct dropped job = {
+      .out = out, .m = m, .dropout = {rate, (uint32_t)key, (uint32_t)path, NULL}};
   return nnpoly_run_dropout(nnpoly_kernels(dtype), &job, n);
 }

@@ -36,7 +36,7 @@ static inline int overlap(const struct argument *a, int64_t a_bytes, const struc
   return a0 < b0 + (uintptr_t)b_bytes && b0 < a0 + (uintptr_t)a_bytes;
 }
 
-enum { MOST_ARGUMENTS = 10 };
+enum { MOST_ARGUMENTS = 11 };
 
 static inline int check_arrays(int64_t size, const struct argument *arguments, int count) {
   int64_t bytes[MOST_ARGUMENTS];

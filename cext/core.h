@@ -20,6 +20,8 @@ enum form { FORWARD, DELTA, GRADIENT };
 struct dropout {
   double rate;
   uint32_t key, path;
+  int8_t *kept; /* as large as what is dropped: -1 where an element is kept, else 0. Forward writes
+                 * it, so that the way back need not draw again. NULL: there is none */
 };
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
@@ -90,6 +92,11 @@ struct update {
   double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
   void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
   double ema;
+  /* (count,) or NULL. Of a batch of a step on several: nothing of the above, but total += rows g;
+   * total = rows g, if it is the first. */
+  void *total;
+  int64_t rows;
+  int first;
 };
 
 static inline int is_of_softmax(int loss) {
@@ -163,6 +170,7 @@ struct kernels {
   double (*sum_of_squares)(const void *g, int64_t i0, int64_t i1); /* one chunk */
   void (*scale)(const void *g, void *out, int64_t i0, int64_t i1, double factor);
   void (*add_scaled)(void *g, const void *w, int64_t i0, int64_t i1, double factor);
+  void (*divide)(const void *x, void *out, int64_t i0, int64_t i1, double divisor);
   void (*update)(const struct update *, int64_t i0, int64_t i1);
   void (*dropout)(const struct dropped *, int64_t row0, int64_t row1);
   void (*add)(const struct sum *, int64_t row0, int64_t row1);

@@ -277,9 +277,11 @@ struct nnpoly_training {
 };
 
 /* The vectors that training changes, flat (P,), layer by layer. As in nnpoly_update; g receives the
- * gradient; average may be NULL. buffers: the mean and the variance of each COLUMN_NORM in turn. */
+ * gradient; average may be NULL; total, which steps on several batches together need, is n times
+ * the gradient of a batch of n rows, added up. buffers: the mean and the variance of each
+ * COLUMN_NORM in turn. */
 struct nnpoly_state {
-  void *w, *g, *m, *s, *peak, *average;
+  void *w, *g, *m, *s, *peak, *average, *total;
   void *const *buffers;
 };
 
@@ -316,8 +318,20 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
 
-/* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), a batch each: one or more
- * epochs, of `rows` rows each. The last batch of an epoch may be smaller. */
+/* A step on several batches together, as if they were one: nnpoly_plan_add with each of them, the
+ * first of which sets total, and the others add to it; then nnpoly_plan_update, whose gradient is
+ * total / rows, rows: of all batches. nnpoly_plan_add is nnpoly_plan_step without the optimiser, so
+ * it looks at the key alone of the rates; it moves the buffers. */
+int nnpoly_plan_add(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                    const int64_t *labels, const void *y, const void *weights, int64_t n,
+                    const struct nnpoly_rates *rates, void *loss, int first);
+int nnpoly_plan_update(const nnpoly_plan *plan, const struct nnpoly_state *state, int64_t rows,
+                       const struct nnpoly_rates *rates);
+
+/* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), of `together` batches
+ * each: one or more epochs, of `rows` rows each. The last batch of an epoch may be smaller, and its
+ * last step may have fewer batches. Of the rates of a step's batches, all but the key is that of
+ * its last one. */
 struct nnpoly_epoch {
   const void *X;
   const int64_t *labels;
@@ -325,15 +339,16 @@ struct nnpoly_epoch {
   int64_t N;
   const int64_t *order;             /* (n,) */
   int64_t n, rows, batch;           /* rows of each epoch; n is a multiple of them */
-  const struct nnpoly_rates *rates; /* one a step */
-  void *losses;                     /* one a step */
-  int64_t done;                     /* steps taken by now */
+  int64_t together;                 /* batches of a step; at least 1 */
+  const struct nnpoly_rates *rates; /* one a batch */
+  void *losses;                     /* one a batch */
+  int64_t done;                     /* batches taken by now */
 };
 
-/* Go on with `count` epochs, each of a plan and a state of its own, from the step where each is. Y
+/* Go on with `count` epochs, each of a plan and a state of its own, from the batch where each is. Y
  * has been looked at before; order and labels are looked at before an epoch's first step, and not
- * again. Returns when all are done, or limit_ns nanoseconds have passed and a step each time. Small
- * networks are trained side by side, one a thread. */
+ * again. Returns when all are done, or limit_ns nanoseconds have passed and a batch each time.
+ * Small networks are trained side by side, one a thread. */
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns);
 

@@ -36,7 +36,7 @@ static int sound(const struct nnpoly_training *t) {
 
 /* Memory */
 
-enum { ARRAYS_A_LAYER = 6, ARRAYS_OF_TARGETS = 3, ACTS_A_LAYER = 5 };
+enum { ARRAYS_A_LAYER = 7, ARRAYS_OF_TARGETS = 3, ACTS_A_LAYER = 5 };
 
 /* An array for batches, which the plan owns; NULL without memory. */
 static void *take(nnpoly_plan *plan, int64_t rows, int64_t columns, int64_t size) {
@@ -73,6 +73,7 @@ static int take_results(nnpoly_plan *plan, int l, int64_t rows, char *shared[2])
     r->delta = shared[l % 2];
   }
   if (r->post == NULL || r->read == NULL || r->delta == NULL) return 0;
+  if (layer->dropout > 0 && (r->kept = take(plan, rows, outputs, 1)) == NULL) return 0;
   if (!is_norm(layer)) return 1;
   const int64_t count = layer->kind == NNPOLY_ROW_NORM ? rows : outputs;
   r->mean = take(plan, count, 1, size);
@@ -217,38 +218,68 @@ static int targets_within(const nnpoly_plan *plan, const void *y, int64_t n) {
   return rows_within(NNPOLY_FLOAT32, t->loss, y, n, K);
 }
 
+/* A state's vectors as arguments. */
+#define VECTORS(state, rule, P)                                     \
+  {OUTPUT, (state)->w, P, 1}, {OUTPUT, (state)->g, P, 1},           \
+      {OUTPUT, (state)->m, uses_m(rule) ? P : 0, 1},                \
+      {OUTPUT, (state)->s, uses_s(rule) ? P : 0, 1},                \
+      {OUTPUT, (state)->peak, (rule) == NNPOLY_AMSGRAD ? P : 0, 1}, \
+      {OUTPUT | OPTIONAL, (state)->average, P, 1}, {OUTPUT | OPTIONAL, (state)->total, P, 1}
+
 int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                           const int64_t *labels, const void *y, const void *weights, int64_t n,
-                          const void *losses, int64_t steps) {
+                          const void *losses, int64_t batches) {
   const struct nnpoly_training *t = &plan->training;
   const int64_t P = plan->totals.parameters, K = outputs_of(plan, t->depth - 1);
   if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
   if (labels != NULL && !is_of_softmax(t->loss)) return NNPOLY_NULL;
   if ((uintptr_t)labels % sizeof *labels != 0) return NNPOLY_MISALIGNED;
-  CHECK(t->dtype, {OUTPUT, state->w, P, 1}, {OUTPUT, state->g, P, 1},
-        {OUTPUT, state->m, uses_m(t->rule) ? P : 0, 1},
-        {OUTPUT, state->s, uses_s(t->rule) ? P : 0, 1},
-        {OUTPUT, state->peak, t->rule == NNPOLY_AMSGRAD ? P : 0, 1},
-        {OUTPUT | OPTIONAL, state->average, P, 1}, {INPUT, x, n, t->layers[0].inputs},
-        {INPUT | OPTIONAL, y, n, K}, {INPUT | OPTIONAL, weights, n, 1}, {OUTPUT, losses, steps, 1});
+  CHECK(t->dtype, VECTORS(state, t->rule, P), {INPUT, x, n, t->layers[0].inputs},
+        {INPUT | OPTIONAL, y, n, K}, {INPUT | OPTIONAL, weights, n, 1},
+        {OUTPUT, losses, batches, 1});
   const void *const *buffers = (const void *const *)state->buffers;
   const int status = nnpoly_check_buffers(buffers, plan->totals.column_norms, plan->size);
   if (status != NNPOLY_OK) return status;
   return labels == NULL || labels_within(labels, n, K) ? NNPOLY_OK : NNPOLY_RANGE;
 }
 
-int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
-                     const int64_t *labels, const void *y, const void *weights, int64_t n,
-                     const struct nnpoly_rates *rates, void *loss) {
+static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state,
+                      const struct batch *batch, const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
+  if (batch->part != WHOLE && state->total == NULL) return NNPOLY_NULL;
+  const int64_t n = batch->n;
   if (n < 1) return NNPOLY_SHAPE;
-  int status = nnpoly_check_training(plan, state, x, labels, y, weights, n, loss, 1);
-  if (status == NNPOLY_OK && y != NULL && !targets_within(plan, y, n)) status = NNPOLY_RANGE;
+  int status = nnpoly_check_training(plan, state, batch->x, batch->labels, batch->y, batch->weights,
+                                     n, loss, 1);
+  if (status == NNPOLY_OK && batch->y != NULL && !targets_within(plan, batch->y, n))
+    status = NNPOLY_RANGE;
   if (status == NNPOLY_OK) status = nnpoly_reserve(plan, n);
   if (status != NNPOLY_OK) return status;
-  const struct batch batch = {.x = x, .labels = labels, .y = y, .weights = weights, .n = n};
-  struct step s = nnpoly_step(plan, state, &batch, rates);
+  struct step s = nnpoly_step(plan, state, batch, rates);
   status = nnpoly_take_step(&s);
   if (status == NNPOLY_OK) nnpoly_step_loss(&s, loss);
   return status;
+}
+
+int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                     const int64_t *labels, const void *y, const void *weights, int64_t n,
+                     const struct nnpoly_rates *rates, void *loss) {
+  const struct batch batch = {WHOLE, x, NULL, labels, y, weights, n};
+  return take_batch(plan, state, &batch, rates, loss);
+}
+
+int nnpoly_plan_add(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
+                    const int64_t *labels, const void *y, const void *weights, int64_t n,
+                    const struct nnpoly_rates *rates, void *loss, int first) {
+  const struct batch batch = {first ? FIRST : FURTHER, x, NULL, labels, y, weights, n};
+  return take_batch(plan, state, &batch, rates, loss);
+}
+
+int nnpoly_plan_update(const nnpoly_plan *plan, const struct nnpoly_state *state, int64_t rows,
+                       const struct nnpoly_rates *rates) {
+  if (plan == NULL || state == NULL || rates == NULL || state->total == NULL) return NNPOLY_NULL;
+  if (rows < 1) return NNPOLY_SHAPE;
+  const struct nnpoly_training *t = &plan->training;
+  CHECK(t->dtype, VECTORS(state, t->rule, plan->totals.parameters));
+  return nnpoly_step_together(plan, state, rates, rows);
 }

@@ -15,6 +15,7 @@
 struct results {
   char *read, *post, *delta;
   char *mean, *scale, *variance; /* of a norm: (rows,) or (outputs,) */
+  int8_t *kept;                  /* of dropout: a byte an element */
   int64_t at;
   int taken_by;   /* the ADD that takes post, or -1 */
   int running_at; /* of a COLUMN_NORM: where its mean is among the state's buffers, before its
@@ -57,8 +58,12 @@ struct nnpoly_plan {
   struct choice choices[SIZES];
 };
 
+/* What a batch is of its step: all of it, or the first or a further one of several. */
+enum part { WHOLE, FIRST, FURTHER };
+
 /* A batch: rows of x, and their targets and weights side by side. */
 struct batch {
+  enum part part;
   const char *x;
   const int64_t *rows; /* (n,): row i of the batch is row rows[i] of x; or NULL */
   const int64_t *labels;
@@ -81,23 +86,28 @@ struct step {
   struct update update;
 };
 
-/* The arguments' status. x, labels, y and weights have n rows; losses: (steps,). Of their values
- * only the labels are looked at. */
+/* The arguments' status. x, labels, y and weights have n rows; losses: (batches,). Of their values
+ * only the labels are looked at. The state's total may be NULL. */
 int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                           const int64_t *labels, const void *y, const void *weights, int64_t n,
-                          const void *losses, int64_t steps);
+                          const void *losses, int64_t batches);
 
 /* Make room for batches of so many rows. */
 int nnpoly_reserve(nnpoly_plan *plan, int64_t rows);
 
 /* step.c: a step, for whose batch there is room. It is taken by all threads, or by this one in a
- * part of something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. */
+ * part of something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. With
+ * a batch of several it goes no further than to add up the gradient. */
 struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                         const struct batch *batch, const struct nnpoly_rates *rates);
 int nnpoly_take_step(struct step *);
 void nnpoly_take_step_alone(struct step *, void *scratch);
 size_t nnpoly_step_scratch(const nnpoly_plan *plan);
 void nnpoly_step_loss(const struct step *, void *loss);
+
+/* step.c: the end of a step on several batches, of so many rows together. */
+int nnpoly_step_together(const nnpoly_plan *plan, const struct nnpoly_state *state,
+                         const struct nnpoly_rates *rates, int64_t rows);
 
 /* Into how many parts a step is cut at most. */
 int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n);

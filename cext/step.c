@@ -70,7 +70,7 @@ static struct pass pass_of(const struct step *s, int l) {
       .post = r->post,
       .mean = r->mean,
       .scale = r->scale,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
   };
 }
 
@@ -81,7 +81,7 @@ static struct epilogue back_through(const struct step *s, int l) {
   return (struct epilogue){
       .activation = layer->activation,
       .a = layer->a,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path},
+      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
       .plus = r->taken_by < 0 ? NULL : s->plan->results[r->taken_by].delta,
       .read = reads_nothing(layer->activation) ? NULL : r->read,
   };
@@ -91,9 +91,12 @@ static char *gradient_at(const struct step *s, int64_t at) {
   return (char *)s->update.g + at * s->plan->size;
 }
 
-/* The update that follows a gradient. With clipping that waits for all. */
+static int clips(const nnpoly_plan *plan) { return plan->training.clip_norm > 0; }
+
+/* The update that follows a gradient. With clipping that waits for all, but no batch of several is
+ * clipped by itself. */
 static const struct update *update_at_once(const struct step *s) {
-  return s->plan->training.clip_norm > 0 ? NULL : &s->update;
+  return clips(s->plan) && s->update.total == NULL ? NULL : &s->update;
 }
 
 /* The norm of layer l, back: with its gradients' places, and the delta of the layer below. */
@@ -277,12 +280,16 @@ static int run_region(struct step *s, const struct act *first, const struct act 
   return nnpoly_run(region_part, &region, parts, nnpoly_step_scratch(s->plan));
 }
 
-static int clip_and_update(const struct step *s) {
-  const struct nnpoly_training *t = &s->plan->training;
-  const int64_t P = s->plan->totals.parameters;
-  if (!(t->clip_norm > 0)) return NNPOLY_OK;
-  const int status = nnpoly_clip_norm(t->dtype, s->update.g, s->update.g, P, t->clip_norm);
-  return status == NNPOLY_OK ? nnpoly_run_update(s->kernels, &s->update, P) : status;
+static int clip_and_update(const nnpoly_plan *plan, const struct update *update) {
+  const struct nnpoly_training *t = &plan->training;
+  const int64_t P = plan->totals.parameters;
+  const int status = nnpoly_clip_norm(t->dtype, update->g, update->g, P, t->clip_norm);
+  return status == NNPOLY_OK ? nnpoly_run_update(nnpoly_kernels(t->dtype), update, P) : status;
+}
+
+/* What is left to do once all acts are done. */
+static int finish(const struct step *s) {
+  return update_at_once(s) != NULL ? NNPOLY_OK : clip_and_update(s->plan, &s->update);
 }
 
 /* By rows */
@@ -290,7 +297,7 @@ static int clip_and_update(const struct step *s) {
 void nnpoly_take_step_alone(struct step *s, void *scratch) {
   const struct region all = {s, s->plan->acts, s->plan->acts + s->plan->act_count};
   region_part(&all, 0, 1, scratch);
-  clip_and_update(s); /* needs no scratch, so it cannot fail */
+  finish(s); /* needs no scratch, so it cannot fail */
 }
 
 /* Less than PART_PRODUCT: whether it pays is found by timing. */
@@ -314,7 +321,7 @@ static int step_in_parts(struct step *s, int parts) {
     while (act < end && by_columns(*act) == by_columns(*first)) act++;
     status = run_region(s, first, act, parts);
   }
-  return status == NNPOLY_OK ? clip_and_update(s) : status;
+  return status == NNPOLY_OK ? finish(s) : status;
 }
 
 /* By products */
@@ -338,7 +345,7 @@ static int step_by_products(struct step *s, int most) {
   int status = NNPOLY_OK;
   for (int i = 0; status == NNPOLY_OK && i < s->plan->act_count; i++)
     status = share_act(s, &s->plan->acts[i], most);
-  return status == NNPOLY_OK ? clip_and_update(s) : status;
+  return status == NNPOLY_OK ? finish(s) : status;
 }
 
 /* Either way */
@@ -348,15 +355,19 @@ static int step_by_products(struct step *s, int most) {
 
 struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                         const struct batch *batch, const struct nnpoly_rates *rates) {
-  return (struct step){.plan = plan,
-                       .kernels = nnpoly_kernels(plan->training.dtype),
-                       .x = batch->x,
-                       .rows = batch->rows,
-                       .buffers = state->buffers,
-                       .n = batch->n,
-                       .key = (uint32_t)(int32_t)rates->key,
-                       .loss = loss_of(plan, batch),
-                       .update = update_of(plan, state, rates)};
+  struct step s = {.plan = plan,
+                   .kernels = nnpoly_kernels(plan->training.dtype),
+                   .x = batch->x,
+                   .rows = batch->rows,
+                   .buffers = state->buffers,
+                   .n = batch->n,
+                   .key = (uint32_t)(int32_t)rates->key,
+                   .loss = loss_of(plan, batch),
+                   .update = update_of(plan, state, rates)};
+  s.update.total = batch->part == WHOLE ? NULL : state->total;
+  s.update.rows = batch->n;
+  s.update.first = batch->part == FIRST;
+  return s;
 }
 
 static int take_shared(struct step *s, int threads) {
@@ -388,4 +399,31 @@ int nnpoly_take_step(struct step *s) {
 
 void nnpoly_step_loss(const struct step *s, void *loss) {
   nnpoly_mean_loss(s->plan->training.dtype, &s->loss, loss);
+}
+
+/* On several batches */
+
+struct mean_job {
+  const nnpoly_plan *plan;
+  const void *total;
+  int64_t rows;
+  const struct update *update;
+};
+
+static void mean_part(const void *argument, int index, int parts, void *scratch) {
+  const struct mean_job *job = argument;
+  const struct kernels *kernels = nnpoly_kernels(job->plan->training.dtype);
+  const struct range r = nnpoly_cut(job->plan->totals.parameters, index, parts, STEP_ELEMENTS);
+  (void)scratch;
+  kernels->divide(job->total, job->update->g, r.start, r.stop, (double)job->rows);
+  if (!clips(job->plan)) kernels->update(job->update, r.start, r.stop);
+}
+
+int nnpoly_step_together(const nnpoly_plan *plan, const struct nnpoly_state *state,
+                         const struct nnpoly_rates *rates, int64_t rows) {
+  const struct update update = update_of(plan, state, rates);
+  const struct mean_job job = {plan, state->total, rows, &update};
+  const int parts = nnpoly_parts(plan->totals.parameters, PART_ELEMENTS);
+  const int status = nnpoly_run(mean_part, &job, parts, 0);
+  return status == NNPOLY_OK && clips(plan) ? clip_and_update(plan, &update) : status;
 }

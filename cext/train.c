@@ -11,21 +11,25 @@ struct member {
   struct nnpoly_epoch *epoch;
 };
 
-static int64_t steps_of_one(const struct nnpoly_epoch *e) { return (e->rows - 1) / e->batch + 1; }
-static int64_t steps_of(const struct nnpoly_epoch *e) { return e->n / e->rows * steps_of_one(e); }
+/* The batches of one of its epochs, and of all. */
+static int64_t batches_of_one(const struct nnpoly_epoch *e) { return (e->rows - 1) / e->batch + 1; }
+static int64_t batches_of(const struct nnpoly_epoch *e) {
+  return e->n / e->rows * batches_of_one(e);
+}
 
 static int check_member(const struct member *m) {
   const struct nnpoly_epoch *e = m->epoch;
   if (m->plan == NULL || m->state == NULL || e->order == NULL || e->rates == NULL)
     return NNPOLY_NULL;
   if (e->n < 1 || e->batch < 1 || e->done < 0 || e->N < 1) return NNPOLY_SHAPE;
-  if (e->rows < 1 || e->n % e->rows != 0) return NNPOLY_SHAPE;
+  if (e->rows < 1 || e->n % e->rows != 0 || e->together < 1) return NNPOLY_SHAPE;
+  if (e->together > 1 && m->state->total == NULL) return NNPOLY_NULL;
   if ((uintptr_t)e->order % sizeof *e->order != 0) return NNPOLY_MISALIGNED;
   if (e->done > 0) return nnpoly_reserve(m->plan, least(e->batch, e->rows)); /* seen before */
   for (int64_t i = 0; i < e->n; i++)
     if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
   const int status = nnpoly_check_training(m->plan, m->state, e->X, e->labels, e->Y, e->weights,
-                                           e->N, e->losses, steps_of(e));
+                                           e->N, e->losses, batches_of(e));
   return status == NNPOLY_OK ? nnpoly_reserve(m->plan, least(e->batch, e->rows)) : status;
 }
 
@@ -53,13 +57,19 @@ static void gather(const struct member *m, const int64_t *order, int64_t n) {
     gather_elements(plan->size, m->epoch->weights, order, n, plan->weights);
 }
 
+static enum part part_of(const struct nnpoly_epoch *e, int64_t batch) {
+  if (e->together == 1) return WHOLE;
+  return batch % e->together == 0 ? FIRST : FURTHER;
+}
+
 static struct step next_step(const struct member *m) {
   const struct nnpoly_epoch *e = m->epoch;
-  const int64_t steps = steps_of_one(e), first = e->done % steps * e->batch;
-  const int64_t start = e->done / steps * e->rows + first, n = least(e->batch, e->rows - first);
+  const int64_t batches = batches_of_one(e), at = e->done % batches, first = at * e->batch;
+  const int64_t start = e->done / batches * e->rows + first, n = least(e->batch, e->rows - first);
   const int has_labels = e->labels != NULL;
   gather(m, e->order + start, n);
-  const struct batch batch = {.x = e->X,
+  const struct batch batch = {.part = part_of(e, at),
+                              .x = e->X,
                               .rows = e->order + start,
                               .labels = has_labels ? m->plan->labels : NULL,
                               .y = has_labels ? NULL : m->plan->y,
@@ -68,9 +78,20 @@ static struct step next_step(const struct member *m) {
   return nnpoly_step(m->plan, m->state, &batch, &e->rates[e->done]);
 }
 
-static void complete(const struct member *m, const struct step *s) {
-  nnpoly_step_loss(s, (char *)m->epoch->losses + m->epoch->done * m->plan->size);
-  m->epoch->done++;
+/* After a batch of n rows, the end of a step on several, where it is the last of them. */
+static int end_together(const struct member *m, int64_t n) {
+  const struct nnpoly_epoch *e = m->epoch;
+  const int64_t batches = batches_of_one(e), at = e->done % batches, before = at % e->together;
+  if (before + 1 < e->together && at + 1 < batches) return NNPOLY_OK;
+  return nnpoly_step_together(m->plan, m->state, &e->rates[e->done], before * e->batch + n);
+}
+
+static int complete(const struct member *m, const struct step *s) {
+  struct nnpoly_epoch *e = m->epoch;
+  nnpoly_step_loss(s, (char *)e->losses + e->done * m->plan->size);
+  const int status = e->together == 1 ? NNPOLY_OK : end_together(m, s->n);
+  e->done++;
+  return status;
 }
 
 struct race { /* members, whose steps are taken one a thread */
@@ -91,10 +112,10 @@ static void race_part(const void *argument, int index, int parts, void *scratch)
   const struct race *race = argument;
   for (int i = index; i < race->count; i += parts) {
     const struct member m = member_of(race, i);
-    for (int64_t left = steps_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
+    for (int64_t left = batches_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
       struct step s = next_step(&m);
       nnpoly_take_step_alone(&s, scratch);
-      complete(&m, &s);
+      complete(&m, &s); /* needs no scratch, so it cannot fail */
       if (taken % STEPS_A_LOOK == 0 && nnpoly_now_ns() >= race->until) return;
     }
   }
@@ -104,11 +125,11 @@ static void race_part(const void *argument, int index, int parts, void *scratch)
 static int run_in_turn(const struct race *race) {
   for (int i = 0; i < race->count; i++) {
     const struct member m = member_of(race, i);
-    while (m.epoch->done < steps_of(m.epoch)) {
+    while (m.epoch->done < batches_of(m.epoch)) {
       struct step s = next_step(&m);
-      const int status = nnpoly_take_step(&s);
+      int status = nnpoly_take_step(&s);
+      if (status == NNPOLY_OK) status = complete(&m, &s);
       if (status != NNPOLY_OK) return status;
-      complete(&m, &s);
       if (nnpoly_now_ns() >= race->until) return NNPOLY_OK;
     }
   }

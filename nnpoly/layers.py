@@ -543,6 +543,19 @@ def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:
     return chain
 
 
+def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:
+    """Refuse an eps that the dtype rounds to 0."""
+    for layer in layers:
+        if isinstance(layer, Residual):
+            require_dtype(where, layer.layers, dtype)
+        elif isinstance(layer, _Normalised) and not float(host.asarray(layer.eps, dtype)):
+            raise ValueError(
+                f"{where}: `eps` of {type(layer).__name__} must not be 0 in {dtype}, got "
+                f"{layer.eps:g}: a constant feature would be divided by 0. Use eps=1e-5, or "
+                "dtype='float64'."
+            )
+
+
 def chain_widths(layers: Sequence[Layer]) -> tuple[int, int]:
     """Return the input and output width of a chain, checking that its layers fit each other."""
     known = [layer.input_width for layer in layers if layer.input_width is not None]

@@ -52,7 +52,7 @@ SET_TARGET(TARGET)
   .row_scratch = 3 * VECTOR_BYTES, .activate = activate, .activation_delta = activation_delta,  \
   .softmax = softmax, .cross_entropy = cross_entropy, .focal = focal,                           \
   .element_loss = element_loss, .sum_of_squares = sum_of_squares, .scale = scale,               \
-  .add_scaled = add_scaled, .update = update, .dropout = dropout, .add = add,                   \
+  .add_scaled = add_scaled, .divide = divide, .update = update, .dropout = dropout, .add = add, \
   .row_moments = row_moments, .column_moments = column_moments, .inverse_roots = inverse_roots, \
   .move_towards = move_towards, .normalise = normalise, .row_delta = row_delta,                 \
   .column_delta = column_delta, .norm_gradients = norm_gradients

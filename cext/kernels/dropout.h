@@ -15,39 +15,41 @@ static void hash_columns(int64_t j0, int64_t count, uint32_t *hashes) {
   for (int64_t j = 0; j < count; j++) hashes[j] = mix((uint32_t)(j0 + j) + 1);
 }
 
-/* out = x times the factors of row i, in the columns with these hashes; in place if out is x. x may
- * be NULL, for ones. */
-static void drop(const struct dropout *law, int64_t i, const uint32_t *columns, int64_t count,
-                 const real *x, real *out) {
-  const real kept = (real)(1.0 / (1.0 - law->rate));
+/* Whether elements of row i are kept, in the columns with these hashes: -1 or 0. */
+static void draw(const struct dropout *law, int64_t i, const uint32_t *columns, int64_t count,
+                 int8_t *restrict kept) {
   const uint32_t threshold = (uint32_t)(law->rate * 0x1000000);
   const uint32_t row = mix(mix(mix((uint32_t)i) ^ law->path) ^ law->key);
-  real factors[DRAWN_AT_ONCE];
-  for (int64_t j = 0; j < count; j++) {
-    const uint32_t bits = mix(row + columns[j]) & 0xFFFFFF;
-    factors[j] = bits >= threshold ? kept : (real)0;
-  }
-  if (x == NULL) {
-    memcpy(out, factors, (size_t)count * sizeof *out);
-    return;
-  }
+  for (int64_t j = 0; j < count; j++)
+    kept[j] = (mix(row + columns[j]) & 0xFFFFFF) >= threshold ? -1 : 0;
+}
+
+/* out = x times 1/(1 - rate) where elements are kept, else times 0; in place if out is x. x may be
+ * NULL, for ones. */
+static void keep(double rate, const int8_t *kept, int64_t count, const real *x, real *out) {
+  const vec factor = set1((real)(1.0 / (1.0 - rate)));
   for (int64_t j = 0; j < count; j += LANES) {
     const int n = (int)least(LANES, count - j);
-    store_up_to(out + j, load_up_to(x + j, n) * load_up_to(factors + j, n), n);
+    const vec factors = (vec)(widen_up_to(kept + j, n) & (ivec)factor);
+    store_up_to(out + j, x == NULL ? factors : load_up_to(x + j, n) * factors, n);
   }
 }
 
-/* The same for `count` elements from `at` on of a matrix with m columns, of which x and out are the
- * first: whole rows, or a part of one. */
+/* The dropout of `count` elements from `at` on of a matrix with m columns, of which x and out are
+ * the first: whole rows, or a part of one. */
 static void drop_elements(const struct dropout *law, int64_t m, int64_t at, int64_t count,
                           const real *x, real *out) {
   const int64_t i0 = at / m, j0 = at % m, columns = least(m - j0, count), rows = count / columns;
+  int8_t drawn[DRAWN_AT_ONCE];
   for (int64_t j = 0; j < columns; j += DRAWN_AT_ONCE) {
     const int64_t n = least(DRAWN_AT_ONCE, columns - j);
     uint32_t hashes[DRAWN_AT_ONCE];
     hash_columns(j0 + j, n, hashes);
-    for (int64_t i = 0; i < rows; i++)
-      drop(law, i0 + i, hashes, n, x == NULL ? NULL : x + i * m + j, out + i * m + j);
+    for (int64_t i = 0; i < rows; i++) {
+      int8_t *kept = law->kept == NULL ? drawn : law->kept + at + i * m + j;
+      draw(law, i0 + i, hashes, n, kept);
+      keep(law->rate, kept, n, x == NULL ? NULL : x + i * m + j, out + i * m + j);
+    }
   }
 }
 

@@ -13,11 +13,10 @@ static void finish_forward(const struct epilogue *e, int64_t m, void *C, int64_t
 }
 
 /* C: d_post, which becomes delta. */
-static void finish_backward(const struct epilogue *e, int64_t m, void *C, int64_t at,
-                            int64_t count) {
+static void finish_backward(const struct epilogue *e, void *C, int64_t at, int64_t count) {
   real *d = (real *)C + at;
   if (e->plus != NULL) add_elements(d, (const real *)e->plus + at, d, count);
-  if (e->dropout.rate > 0) drop_elements(&e->dropout, m, at, count, d, d);
+  if (e->dropout.rate > 0) keep(e->dropout.rate, e->dropout.kept + at, count, d, d);
   if (e->activation != NNPOLY_IDENTITY)
     apply_slope(e->activation, d, e->read == NULL ? NULL : (const real *)e->read + at, d, count,
                 e->a);
@@ -37,5 +36,5 @@ static void add(const struct sum *job, int64_t row0, int64_t row1) {
   if (job->form == FORWARD)
     finish_forward(&job->epilogue, m, job->C, row0 * m, (row1 - row0) * m);
   else
-    finish_backward(&job->epilogue, m, job->C, row0 * m, (row1 - row0) * m);
+    finish_backward(&job->epilogue, job->C, row0 * m, (row1 - row0) * m);
 }

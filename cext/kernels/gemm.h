@@ -291,7 +291,7 @@ static void finish(const struct product *p, int64_t at, int64_t count) {
   if (p->form == FORWARD)
     finish_forward(&p->epilogue, p->N, p->C, at, count);
   else if (p->form == DELTA)
-    finish_backward(&p->epilogue, p->N, p->C, at, count);
+    finish_backward(&p->epilogue, p->C, at, count);
   else if (p->update != NULL)
     update(p->update, p->C_at + at, p->C_at + at + count);
 }

@@ -147,7 +147,7 @@ static void row_delta(const struct norm *job, int64_t row0, int64_t row1) {
         store_up_to(out + i * m + k, fma_(normal, its_along, d - its_mean) * its_scale, n);
       }
     }
-    finish_backward(&job->epilogue, m, job->C, row * m, count * m);
+    finish_backward(&job->epilogue, job->C, row * m, count * m);
   }
 }
 
@@ -246,6 +246,6 @@ static void column_delta(const struct norm *job, int64_t row0, int64_t row1) {
         store_up_to((real *)job->C + i * m + k, rest * factor, n);
       }
     }
-    finish_backward(&job->epilogue, m, job->C, row * m, (stop - row) * m);
+    finish_backward(&job->epilogue, job->C, row * m, (stop - row) * m);
   }
 }

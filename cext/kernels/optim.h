@@ -10,6 +10,15 @@ static void add_scaled(void *g, const void *w, int64_t i0, int64_t i1, double fa
   }
 }
 
+/* out = x / divisor. */
+static void divide(const void *x, void *out, int64_t i0, int64_t i1, double divisor) {
+  const vec by = set1((real)divisor);
+  for (int64_t i = i0; i < i1; i += LANES) {
+    const int n = (int)least(LANES, i1 - i);
+    store_up_to((real *)out + i, load_up_to((const real *)x + i, n) / by, n);
+  }
+}
+
 struct rates { /* the job's numbers, in every lane */
   vec rate, beta1, rest1, beta2, rest2, weight_m, weight_g, unbias_s, eps;
 };
@@ -112,7 +121,19 @@ static void follow(const struct update *u, int64_t i0, int64_t i1) {
   }
 }
 
+/* The gradient's part of the sum over a step's batches: rounded as it is op by op. */
+static void add_gradient(const struct update *u, int64_t i0, int64_t i1) {
+  if (u->first)
+    scale(u->g, u->total, i0, i1, (double)u->rows);
+  else
+    add_scaled(u->total, u->g, i0, i1, (double)u->rows);
+}
+
 static void update(const struct update *u, int64_t i0, int64_t i1) {
+  if (u->total != NULL) {
+    add_gradient(u, i0, i1);
+    return;
+  }
   if (u->penalty != 0) add_scaled(u->g, u->w, i0, i1, u->penalty);
   if (u->keep != 1) scale(u->w, u->w, i0, i1, u->keep);
 #define CASE(NAME)                               \

@@ -239,6 +239,28 @@ INLINE vec nearest_bf16(vec x) { return x; }
 INLINE vec swap_pairs(vec x) { return x; }
 #endif
 
+/* The first n of LANES bytes as integers, or all LANES if n is larger; the lanes beyond are 0. */
+INLINE ivec widen_up_to(const int8_t *p, int n) {
+#if defined(ISA_AVX512) || defined(ISA_AVX2)
+  if (n >= LANES) {
+    __m128i x = _mm_setzero_si128();
+    memcpy(&x, p, LANES);
+#if defined(ISA_AVX512) && BITS == 32
+    return (ivec)_mm512_cvtepi8_epi32(x);
+#elif defined(ISA_AVX512)
+    return (ivec)_mm512_cvtepi8_epi64(x);
+#elif BITS == 32
+    return (ivec)_mm256_cvtepi8_epi32(x);
+#else
+    return (ivec)_mm256_cvtepi8_epi64(x);
+#endif
+  }
+#endif
+  ivec x = {0};
+  for (int i = 0; i < LANES && i < n; i++) x[i] = p[i];
+  return x;
+}
+
 /* The first n elements, or all LANES if n is larger. */
 INLINE vec load_up_to(const real *p, int n) { return n >= LANES ? load(p) : load_part(p, n); }
 INLINE void store_up_to(real *p, vec x, int n) {

@@ -339,8 +339,9 @@ static void norms(int64_t n, int64_t m, int axis) {
 }
 
 /* Steps one by one, and all at once by two members that find the rows in the opposite order: the
- * same bits. With dropout, norms and a short cut, or without. */
-static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted) {
+ * same bits. With dropout, norms and a short cut, or without; on `together` batches each. */
+static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted,
+                  int64_t together) {
   enum { K = 7, MEMBERS = 2, STEPS = 40 };
   const struct nnpoly_layer first = {.inputs = inputs, .outputs = width, .activation = NNPOLY_GELU};
   const struct nnpoly_layer last = {
@@ -417,13 +418,14 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                       .m = room(P),
                                       .s = room(P),
                                       .average = weighted ? room(P) : NULL,
+                                      .total = together > 1 ? room(P) : NULL,
                                       .buffers = running[i]};
     memcpy(states[i].w, states[0].w, (size_t)P * size);
     made[i] = nnpoly_plan_new(&training);
     if (i < MEMBERS)
       epochs[i] = (struct nnpoly_epoch){
-          backwards, labels_backwards, NULL, weights_backwards, n, order, n, n, batch,
-          rates,     room(steps),      0};
+          backwards, labels_backwards, NULL,  weights_backwards, n, order, n, n,
+          batch,     together,         rates, room(steps),       0};
   }
   while (epochs[0].done + epochs[1].done < 2 * steps)
     ok("steps", nnpoly_train(made, states, epochs, MEMBERS, 0));
@@ -431,8 +433,18 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   for (int64_t t = 0; t < steps; t++) {
     const int64_t start = t * batch, rows = n - start < batch ? n - start : batch;
     const char *its_weights = weighted ? (const char *)weights + (size_t)start * size : NULL;
-    ok("step", nnpoly_plan_step(made[MEMBERS], &states[MEMBERS], X + (size_t)start * row,
-                                labels + start, NULL, its_weights, rows, &rates[t], loss));
+    const struct nnpoly_state *state = &states[MEMBERS];
+    const char *x = X + (size_t)start * row;
+    if (together == 1) {
+      ok("step", nnpoly_plan_step(made[MEMBERS], state, x, labels + start, NULL, its_weights, rows,
+                                  &rates[t], loss));
+    } else {
+      ok("add", nnpoly_plan_add(made[MEMBERS], state, x, labels + start, NULL, its_weights, rows,
+                                &rates[t], loss, t % together == 0));
+      const int64_t all = t % together * batch + rows;
+      if ((t + 1) % together == 0 || t + 1 == steps)
+        ok("update", nnpoly_plan_update(made[MEMBERS], state, all, &rates[t]));
+    }
     for (int i = 0; i < MEMBERS; i++)
       if (get(loss, 0) != get(epochs[i].losses, t))
         fail("loss", get(epochs[i].losses, t), get(loss, 0));
@@ -493,12 +505,16 @@ static void all_products(void) {
 
 static void all_plans(void) {
   for (int64_t batch = 1; batch <= 16; batch += 5) {
-    plans(31, batch, 5, 33, batch > 1);
+    plans(31, batch, 5, 33, batch > 1, 1);
     guarded_free_all();
   }
-  plans(200, 200, 130, 200, 1); /* large enough for the second way of a step */
+  plans(31, 6, 5, 33, 1, 4); /* the last of two steps has fewer batches */
   guarded_free_all();
-  plans(300, 300, 130, 130, 0); /* and for two threads by rows */
+  plans(31, 5, 5, 33, 0, 2);
+  guarded_free_all();
+  plans(200, 150, 130, 200, 1, 2); /* large enough for the second way of a step */
+  guarded_free_all();
+  plans(300, 300, 130, 130, 0, 1); /* and for two threads by rows */
   guarded_free_all();
 }
 

@@ -53,7 +53,7 @@ static void test_training(void) {
     plans[i] = nnpoly_plan_new(&training);
     states[i] = (struct nnpoly_state){.w = w[i], .g = g[i]};
     epochs[i] =
-        (struct nnpoly_epoch){x, labels, NULL, NULL, N, order, N, N, BATCH, rates, losses[i], 0};
+        (struct nnpoly_epoch){x, labels, NULL, NULL, N, order, N, N, BATCH, 1, rates, losses[i], 0};
   }
   require(nnpoly_train(plans, states, epochs, MEMBERS, INT64_MAX / 2) == 0, "nnpoly_train");
   for (int i = 0; i < MEMBERS; i++) {

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from ..primitives import Array, Namespace, Ops, RoundedFactors
 from . import host
-from .steps import Spec, Steps
+from .steps import Functions, Spec, Steps
 
 FLOATS = ("float16", "float32", "float64")
 PRECISIONS = ("bf16", "tf32")  # of matrix products of float32
@@ -195,13 +195,12 @@ class Backend:
     def set_num_threads(self, count: int) -> None:
         """Use so many threads in kernels of our own; the library's have their own switches."""
 
-    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
+    def steps(self, spec: Spec, functions: Functions) -> Steps:
         """The training steps of a spec on this backend.
 
-        `step(ops, state, batch, coefficients, key)` is the step itself, pure in its arrays; it
-        returns the loss and the new state.
+        The functions take the table of primitives first, and are pure in their arrays.
         """
-        return Steps(self.compile(step, spec.precision), self.copy)
+        return Steps(functions.compiled(self.compile, spec.precision), self.copy)
 
     def prediction(
         self, chain: Any, dtype: str, precision: str | None = None

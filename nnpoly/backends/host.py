@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -27,6 +28,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "U": (str,),
     "O": (str, bool, int, float, type(None)),
 }
+AHEAD = 128  # steps
 _SHORT_TEXT = 256  # bytes
 _LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
@@ -76,14 +78,31 @@ def arange(n: int, times: int = 1) -> HostArray:
     return numbers if times == 1 else np.tile(numbers, times)
 
 
-def key(seed: int, t: int) -> int:
-    """The signed 32-bit key of step t's random masks, hashed from seed and t."""
-    h = 0x9E3779B9
+def _key(seed: int, t: Any) -> Any:
+    """The key of an integer t, or those of an array of int64."""
+    h: Any = 0x9E3779B9
     for word in (seed & MASK, (seed >> 32) & MASK, t & MASK, (t >> 32) & MASK):
         h = ((h ^ word) * 0x7FEB352D) & MASK
         h = ((h ^ (h >> 15)) * 0x846CA68B) & MASK
-        h ^= h >> 16
-    return h - 0x100000000 if h >= 0x80000000 else h
+        h = h ^ (h >> 16)
+    return (h ^ 0x80000000) - 0x80000000
+
+
+def key(seed: int, t: int) -> int:
+    """The signed 32-bit key of step t's random masks, hashed from seed and t."""
+    return int(_key(seed, t))
+
+
+def keys(seed: int, steps: Iterable[int]) -> list[int]:
+    """The keys of many steps, which cost less together."""
+    found: list[int] = _key(seed, np.fromiter(steps, np.int64)).tolist()
+    return found
+
+
+@lru_cache(maxsize=64)
+def keys_ahead(seed: int, block: int) -> list[int]:
+    """The keys of steps AHEAD * block, ..., which are remembered."""
+    return keys(seed, range(AHEAD * block, AHEAD * (block + 1)))
 
 
 def vector(pieces: Iterable[Any], dtype: str) -> HostArray:

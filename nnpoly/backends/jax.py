@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from ..primitives import SMALLEST, Array, Ops, implements
 from . import host
 from .base import Backend
-from .steps import Spec, State, Steps
+from .steps import Functions, Spec, State, Steps
 
 try:
     import jax
@@ -79,17 +79,19 @@ class Jax(Backend):
         compiled: Callable[..., Any] = jax.jit(partial(function, self.ops_with(precision)))
         return compiled
 
-    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
+    def steps(self, spec: Spec, functions: Functions) -> Steps:
         # w alone is donated: with the moments too, a step of a million parameters was measured to
         # take three times as long on a CPU.
         ops = self.ops_with(spec.precision)
 
         def apart(w: jax.Array, moments: Any, buffers: Any, *rest: Any) -> Any:
-            return step(ops, State(w, moments, buffers), *rest)
+            return functions.step(ops, State(w, moments, buffers), *rest)
 
         compiled = jax.jit(apart, donate_argnums=(0,))
         path = "one jitted call a step, in the parameters' own memory"
-        return Steps(lambda state, *rest: compiled(*state, *rest), self.copy, path)
+        made = functions.compiled(self.compile, spec.precision)
+        made = made._replace(step=lambda state, *rest: compiled(*state, *rest))
+        return Steps(made, self.copy, path)
 
     def version(self) -> str:
         return f"{jax.__version__} ({jax.devices()[0].device_kind})"

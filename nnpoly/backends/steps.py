@@ -19,6 +19,11 @@ class State(NamedTuple):
     buffers: Views
 
 
+def watched(w: Array, buffers: Views) -> list[Array]:
+    """The arrays that must stay finite: the parameters, then each buffer."""
+    return [w, *(array for part in buffers for array in part.values())]
+
+
 class Batch(NamedTuple):
     """Samples as the network's arrays."""
 
@@ -53,8 +58,20 @@ class Spec(NamedTuple):
     precision: str | None = None  # of matrix products, where it is not the dtype's
 
 
+class Functions(NamedTuple):
+    """The functions of which training steps are made: see training/step.py."""
+
+    step: Callable[..., Any]  # a step on one batch
+    add: Callable[..., Any]  # the gradient of one batch of several
+    update: Callable[..., Any]  # by the mean of their gradients
+
+    def compiled(self, compile: Callable[..., Any], precision: str | None) -> Functions:
+        """Each of them as a backend's `compile` makes it, with products of this precision."""
+        return Functions(*(compile(function, precision) for function in self))
+
+
 class Request(NamedTuple):
-    """Whole epochs of one network: a step for each batch of the rows that they visit, in order."""
+    """Whole epochs of one network: steps on the batches of the rows that they visit, in order."""
 
     steps: Steps
     state: State  # changed in place
@@ -62,15 +79,16 @@ class Request(NamedTuple):
     order: host.HostArray  # the rows' numbers, one epoch after the other
     rows: int  # of one epoch
     size: int  # of a batch; the last one of an epoch may be smaller
+    together: int  # batches of a step; the last one of an epoch may have fewer
     coefficients: Sequence[tuple[Scalar, ...]]  # the optimiser's, a step an entry
-    keys: Sequence[int] | None  # of the random masks, a step an entry; None where none are drawn
+    keys: Sequence[int] | None  # of the random masks, a batch an entry; None where none are drawn
 
 
 class Taken(NamedTuple):
     """The results of whole epochs."""
 
-    losses: list[float]  # of each step's batch, before it
-    extremes: list[float]  # the highest and the lowest parameter after the last step
+    losses: list[float]  # of each batch, before its step
+    extremes: list[float]  # after the last step, the highest and lowest entry of each of `watched`
 
 
 class Steps:
@@ -81,8 +99,9 @@ class Steps:
 
     Parameters
     ----------
-    step
-        `step(state, batch, coefficients, key)`, which returns the loss and the new state.
+    functions
+        Of arrays alone: `step(state, batch, coefficients, key)`, which returns the loss and the new
+        state, and the two parts of a step on several batches.
     copy
         Copies an array.
     path
@@ -98,11 +117,11 @@ class Steps:
 
     def __init__(
         self,
-        step: Callable[..., tuple[Array, State]],
+        functions: Functions,
         copy: Callable[[Array], Array],
         path: str = "the library's own operations",
     ) -> None:
-        self._step, self._copy, self.path = step, copy, path
+        self._functions, self._copy, self.path = functions, copy, path
 
     def step(
         self, state: State, batch: Batch, coefficients: tuple[Scalar, ...], key: Scalar
@@ -111,7 +130,31 @@ class Steps:
 
         Returns the batch's loss before the step, and the new state.
         """
-        return self._step(state, batch, coefficients, key)
+        loss, state = self._functions.step(state, batch, coefficients, key)
+        return loss, state
+
+    def add(
+        self, state: State, total: Array | None, batch: Batch, key: Scalar
+    ) -> tuple[Array, Array, State]:
+        """Add n times the gradient of a batch of n rows, one of several of a step, to their total.
+
+        `total` is None before the first of them, and given away, as the buffers are. Returns the
+        batch's loss, the new total, and the state with new buffers.
+        """
+        w, _, buffers = state
+        loss, total, buffers = self._functions.add(w, buffers, total, batch, key)
+        return loss, total, state._replace(buffers=buffers)
+
+    def update(
+        self, state: State, total: Array, rows: int, coefficients: tuple[Scalar, ...]
+    ) -> State:
+        """End a step on several batches of so many rows together. `state` is given away.
+
+        Returns the new state.
+        """
+        w, moments, buffers = state
+        w, moments = self._functions.update(w, moments, total, rows, coefficients)
+        return State(w, moments, buffers)
 
     def step_unchecked(
         self, state: State, x: Any, y: Any, coefficients: tuple[Scalar, ...], key: Scalar

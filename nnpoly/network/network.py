@@ -69,7 +69,8 @@ class Network:
         device: Any = None,
     ) -> None:
         self._describe(layers, output, seed)
-        self.place = place_of(type(self).__name__, backend, device, dtype)
+        name = type(self).__name__
+        self._settle(name, place_of(name, backend, device, dtype))
         w: Any = host.empty((self.layout.size,), self.dtype)
         views: list[dict[str, Any]] = self.layout.views(host.namespace(), w)
         for l, params in enumerate(views):
@@ -93,6 +94,10 @@ class Network:
         self.seed = host.entropy() if seed is None else _checks.integer(name, "seed", seed, 0)
         self.layout = Layout(self.chain)
 
+    def _settle(self, where: str, place: Place) -> None:
+        layers.require_dtype(where, self.chain, place.dtype)
+        self.place = place
+
     @classmethod
     def of_arrays(
         cls,
@@ -113,12 +118,12 @@ class Network:
         """
         net = object.__new__(cls)
         net._describe(layers, output, seed)
-        net.place = place
+        net._settle(cls.__name__, place)
         # First, since buffers are made to tell their shapes, and are as large as what is in w.
         checked_array(arrays, "w", (net.layout.size,), place.dtype)
         for name, shape in net.array_shapes().items():
             checked_array(arrays, name, shape, place.dtype)
-        net.restore(arrays)
+        net._copy_in(arrays)
         return net
 
     def array_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -203,7 +208,9 @@ class Network:
     def buffers(self) -> Views:
         """What training changes but does not differentiate, by layer and name.
 
-        Those are the running means and variances of `BatchNorm`. Assigning copies new values in.
+        Those are the running means and variances of `BatchNorm`. On NumPy and CuPy training steps
+        write into these arrays, as into `w`: copy them to keep them. Assigning copies new values
+        in.
         """
         return self._buffers
 
@@ -239,6 +246,9 @@ class Network:
             If one is missing, or has another shape.
         """
         self._require_shapes("Network.restore", arrays)
+        self._copy_in(arrays)
+
+    def _copy_in(self, arrays: Mapping[str, Any]) -> None:
         parts = [
             {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
             for l, layer in enumerate(self.chain)
@@ -478,7 +488,8 @@ class Network:
         moved.__dict__.update(self.__dict__)
         for name in ("_remembered", "_predictions"):
             moved.__dict__.pop(name, None)
-        moved.place = place_of("Network.to", target, device, dtype or self.dtype)
+        where = "Network.to"
+        moved._settle(where, place_of(where, target, device, dtype or self.dtype))
         moved.restore(self.arrays())
         return moved
 

@@ -66,7 +66,7 @@ class Loop:
         self._stepper, self._data, self._histories = stepper, data, histories
         self._evaluation, self._calls, self._bar = evaluation, calls, bar
         self._accumulate = accumulate
-        self._whole = data.in_memory and accumulate == 1 and stepper.steps.takes_epochs
+        self._whole = data.in_memory and stepper.steps.takes_epochs
         self._seconds = math.inf  # of an epoch, the newest
 
     def run(self, epochs: int) -> None:
@@ -89,7 +89,7 @@ class Loop:
     def _steps(self, batches: Batches | Stream) -> Taken:
         """Take the steps of an epoch."""
         if self._whole and isinstance(batches, Batches):
-            if (taken := self._stepper.run([batches])) is not None:
+            if (taken := self._stepper.run([batches], self._accumulate)) is not None:
                 return taken
             self._whole = False
         return one_by_one(self._stepper, batches, self._accumulate)
@@ -110,7 +110,7 @@ class Loop:
         with self._stepper.lock, Transaction(self._stepper, trained) as transaction:
             first = len(trained.loss)
             parts = list(map(self._data.epoch, range(first, first + count)))
-            taken = self._stepper.run(parts)
+            taken = self._stepper.run(parts, self._accumulate)
             if taken is None:
                 self._whole = False
                 return 0
@@ -173,7 +173,7 @@ def one_by_one(stepper: Stepper, batches: Batches | Stream, accumulate: int = 1)
         stepper.require_rows("Trainer.fit", max(batches.sizes))
     net = stepper.network
     values = fetch(net, [*losses, *extremes_of(net)])
-    return Taken(values[:-2], values[-2:])
+    return Taken(values[: len(losses)], values[len(losses) :])
 
 
 def record(
@@ -196,15 +196,21 @@ def record(
 
 
 def require_finite(epoch: int, losses: Sequence[float], extremes: Sequence[float]) -> None:
-    """Refuse an epoch of which a loss, or after which a parameter, is NaN or infinite."""
+    """Refuse an epoch of which a loss, or after which an array of the network, is not finite.
+
+    extremes: of the parameters, then of each buffer.
+    """
     if all(map(math.isfinite, losses)) and all(map(math.isfinite, extremes)):
         return
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
             raise _not_finite("the loss", loss, epoch, step)
-    # The last step shows in no loss of this epoch, so the parameters are looked at too.
-    wrong = next(extreme for extreme in extremes if not math.isfinite(extreme))
-    raise _not_finite("a parameter", wrong, epoch, len(losses))
+    # The last step shows in no loss of this epoch, and running statistics in no loss of any: the
+    # arrays are looked at too.
+    for place, extreme in enumerate(extremes):
+        if not math.isfinite(extreme):
+            what = "a parameter" if place < 2 else "a running mean or variance of BatchNorm"
+            raise _not_finite(what, extreme, epoch, len(losses))
 
 
 def _not_finite(what: str, value: float, epoch: int, step: int) -> NonFiniteLossError:

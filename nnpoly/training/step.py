@@ -1,10 +1,14 @@
-"""One training step, a pure function of arrays that a backend may compile."""
+"""Training steps, pure functions of arrays that a backend may compile."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 from .. import layers
 from ..backends import Backend
-from ..backends.steps import Batch, Scratch, Spec, State, Views
+from ..backends.steps import Batch, Functions, Scratch, Spec, State, Views
 from ..layers import Mode
 from ..losses import Loss
 from ..network import Network
@@ -24,6 +28,36 @@ def training_step(
     return loss, State(w, moments, buffers)
 
 
+def added_gradient(
+    spec: Spec,
+    ops: Ops,
+    w: Array,
+    buffers: Views,
+    total: Array | None,
+    batch: Batch,
+    key: Scalar,
+) -> tuple[Array, Array, Views]:
+    """One of the batches of a step: `total`, None before the first, plus n times its gradient.
+
+    Returns the batch's loss, the new total: (P,), and the new buffers.
+    """
+    loss, g, buffers = gradient(spec, ops, w, buffers, batch, key)
+    part = g * batch.x.shape[0]
+    return loss, part if total is None else total + part, buffers
+
+
+def mean_update(
+    spec: Spec, ops: Ops, w: Array, moments: Moments, total: Array, rows: int, c: Coefficients
+) -> tuple[Array, Moments]:
+    """The end of a step on several batches of so many rows together: the new w and moments."""
+    return update(spec, ops, w, total / rows, moments, c)
+
+
+def functions_of(spec: Spec) -> Functions:
+    """The functions of a spec's steps, of the table of primitives and then of arrays."""
+    return Functions(*(partial(f, spec) for f in (training_step, added_gradient, mean_update)))
+
+
 def gradient(
     spec: Spec, ops: Ops, w: Array, buffers: Views, batch: Batch, key: Scalar
 ) -> tuple[Array, Array, Views]:
@@ -34,10 +68,20 @@ def gradient(
     grads, _, _ = layers.backward(ops, spec.chain, params, stages, delta, out=scratch.views)
     g = ops.flatten(spec.layout.pieces(grads), scratch.flat, scratch.pieces)
     moved = [
-        old if stage.buffers is None else dict(stage.buffers)
+        old if stage.buffers is None else _moved(spec, old, stage.buffers)
         for stage, old in zip(stages, buffers, strict=True)
     ]
     return loss, g, moved
+
+
+def _moved(spec: Spec, old: dict[str, Array], new: Mapping[str, Array]) -> dict[str, Array]:
+    """A layer's new buffers, in place where a backend's arrays can be written into."""
+    if spec.scratch.flat is None:
+        return dict(new)
+    for name, array in new.items():
+        into: Any = old[name]
+        into[...] = array
+    return old
 
 
 def update(

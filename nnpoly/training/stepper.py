@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from threading import RLock
 from typing import Any, NamedTuple
 
 from ..backends import host, registry
-from ..backends.steps import Batch, Request, Spec, State, Steps, Taken
+from ..backends.steps import Batch, Request, Spec, State, Steps, Taken, watched
 from ..data.batches import Batches, Stream, visited
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Coefficients, Optimizer
 from ..primitives import Array
-from .step import gradient, spec_of, training_step, update
+from .step import functions_of, spec_of
 
 
 class Compiled(NamedTuple):
@@ -88,14 +87,13 @@ class Stepper:
     def _compiled_for(self, optimizer: Optimizer, loss: Loss, precision: str | None) -> Compiled:
         """The steps of this network, loss and optimiser, as the backend makes them."""
         spec = spec_of(self.network, loss, optimizer, precision)
-        steps = self.network.place.backend.steps(spec, partial(training_step, spec))
+        steps = self.network.place.backend.steps(spec, functions_of(spec))
         return Compiled(loss, optimizer, spec, steps)
 
     def _use(self, compiled: Compiled) -> None:
         self._compiled, self.steps = compiled, compiled.steps
         self.loss, self.optimizer = compiled.loss, compiled.optimizer
         self.precision = compiled.spec.precision
-        self._halves: tuple[Callable[..., Any], Callable[..., Any]] | None = None
 
     # What it owns
 
@@ -164,7 +162,7 @@ class Stepper:
 
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
-        made_anew = ("_compiled", "steps", "lock", "_halves", "_state")
+        made_anew = ("_compiled", "steps", "lock", "_state")
         kept = {name: value for name, value in vars(self).items() if name not in made_anew}
         return {**kept, "moments": [registry.to_host(m) for m in self._state.moments]}
 
@@ -199,7 +197,11 @@ class Stepper:
 
     def key(self, t: int, part: int = 0) -> int:
         """The key of the random masks of step t, or of one part of it."""
-        return host.key(self.seed, t + (part << 32)) if self._draws else 0
+        if not self._draws:
+            return 0
+        if part:
+            return host.key(self.seed, t + (part << 32))
+        return host.keys_ahead(self.seed, t // host.AHEAD)[t % host.AHEAD]
 
     # Steps
 
@@ -240,29 +242,18 @@ class Stepper:
         Each is used before the next one is drawn: a source may fill the same arrays again.
         Returns each batch's loss before the step.
         """
-        if self._halves is None:
-            backend, precision = self.network.place.backend, self.precision
-            parts = (partial(part, self._compiled.spec) for part in (gradient, update))
-            first, second = (backend.compile(part, precision) for part in parts)
-            self._halves = first, second
-        gradient_of, updated = self._halves
         losses: list[Array] = []
-        total: Any = None  # of n times the gradient: (P,)
-        rows = 0
-        scope = self.network.place.scope
+        total: Any = None
+        rows, steps, scope = 0, self.steps, self.network.place.scope
         with self.lock:
-            t = self.t + 1
-            w, moments, buffers = self.state
+            t, state = self.t + 1, self.state
             for part, batch in enumerate(batches):
-                n = batch.x.shape[0]
                 with scope():
-                    loss, g, buffers = gradient_of(w, buffers, batch, self.key(t, part))
-                    total = g * n if total is None else total + g * n
+                    loss, total, state = steps.add(state, total, batch, self.key(t, part))
                 losses.append(loss)
-                rows += n
+                rows += batch.x.shape[0]
             with scope():
-                w, moments = updated(w, total / rows, moments, self.coefficients(t))
-                self.state = State(w, moments, buffers)
+                self.state = steps.update(state, total, rows, self.coefficients(t))
             self.t = t
         return losses
 
@@ -290,11 +281,18 @@ class Stepper:
 
     # Epochs
 
-    def request(self, epochs: Sequence[Batches]) -> Request:
+    def request(self, epochs: Sequence[Batches], accumulate: int = 1) -> Request:
         """The request to a backend for the next epochs, which are of the same data."""
         first = epochs[0]
-        steps = range(self.t + 1, self.t + 1 + first.steps * len(epochs))
-        keys = [self.key(t) for t in steps] if self._draws else None
+        batches = first.steps
+        together = min(accumulate, batches + 1)  # C's integers hold no larger one
+        each = -(-batches // together)
+        steps = range(self.t + 1, self.t + 1 + each * len(epochs))
+        keys = None
+        if self._draws:
+            places = [divmod(batch, together) for batch in range(batches)]
+            numbers = [step + (part << 32) for step, part in places]
+            keys = host.keys(self.seed, (t + number for t in steps[::each] for number in numbers))
         return Request(
             self.steps,
             self.state,
@@ -302,6 +300,7 @@ class Stepper:
             visited(epochs),
             first.rows,
             first.size,
+            together,
             self._coefficients_of(steps),
             keys,
         )
@@ -317,17 +316,18 @@ class Stepper:
                 losses += self.step_together(chain([first], islice(arrays, accumulate - 1)))
         return losses
 
-    def run(self, epochs: Sequence[Batches]) -> Taken | None:
+    def run(self, epochs: Sequence[Batches], accumulate: int = 1) -> Taken | None:
         """Take whole epochs in one call of the backend; None, having done nothing, if it cannot."""
-        taken = run_together([self], [epochs])
+        taken = run_together([self], [epochs], accumulate)
         return None if taken is None else taken[0]
 
 
-def extremes_of(net: Network) -> tuple[Array, Array]:
-    """The highest and the lowest parameter, as 0-d arrays."""
-    xp, w = net.place.backend.xp, net.w
+def extremes_of(net: Network) -> list[Array]:
+    """The highest and lowest entries of what must stay finite, as 0-d arrays."""
+    xp = net.place.backend.xp
     with net.place.scope():
-        return xp.max(w), xp.min(w)
+        seen = watched(net.w, net.buffers)
+        return [extreme for array in seen for extreme in (xp.max(array), xp.min(array))]
 
 
 def require_optimizer(optimizer: Any, dtype: str) -> None:
@@ -345,16 +345,16 @@ def require_optimizer(optimizer: Any, dtype: str) -> None:
 
 
 def run_together(
-    steppers: Sequence[Stepper], epochs: Sequence[Sequence[Batches]]
+    steppers: Sequence[Stepper], epochs: Sequence[Sequence[Batches]], accumulate: int = 1
 ) -> list[Taken] | None:
     """Take whole epochs of several networks in one call of their backend.
 
     Returns what each network's epochs gave; or None, having done nothing, where the backend cannot
     take them together.
     """
-    requests = list(map(Stepper.request, steppers, epochs))
+    requests = list(map(Stepper.request, steppers, epochs, repeat(accumulate)))
     taken = requests[0].steps.run(requests)
     if taken is not None:
-        for stepper, part in zip(steppers, taken, strict=True):
-            stepper.t += len(part.losses)
+        for stepper, request in zip(steppers, requests, strict=True):
+            stepper.t += len(request.coefficients)
     return taken

@@ -232,7 +232,7 @@ def test_every_way_takes_the_c_core_s_path(tmp_path, monkeypatch, way, dtype):
     t = trainer()
     if not t.stepper.steps.takes_epochs:
         pytest.skip("the C core is not in use")
-    monkeypatch.setattr(t.stepper.steps, "_step", None)  # what would take steps op by op
+    monkeypatch.setattr(t.stepper.steps, "_functions", None)  # what would take steps op by op
     monkeypatch.setattr(t.stepper, "one_by_one", None)  # what would take them in turn
     monkeypatch.setattr(t.network, "_stages", None)
     come = come_by(way, X.astype(dtype), tmp_path)

@@ -115,8 +115,8 @@ def test_an_error_after_the_steps_takes_them_back(monkeypatch, error, count):
     before = [t.network.w.tobytes(), t.t, t.averaged().w.tobytes(), len(t.history)]
     run = Stepper.run
 
-    def interrupted(self: Stepper, epochs: Any) -> Any:
-        run(self, epochs)
+    def interrupted(self: Stepper, *request: Any) -> Any:
+        run(self, *request)
         raise error
 
     monkeypatch.setattr(Stepper, "run", interrupted)

@@ -145,7 +145,8 @@ def test_epochs_wait_for_the_device_once(backend, monkeypatch):
         kind, "to_host", lambda self, a: fetched.append(a.shape) or to_host(self, a)
     )
     fit(t, 2)
-    assert fetched == [(STEPS + 2,)] * 2  # the losses, the highest and the lowest parameter
+    # The losses, and the highest and the lowest entry of w and of BatchNorm's mean and variance.
+    assert fetched == [(STEPS + 2 * 3,)] * 2
 
 
 def test_losses_outlive_later_steps():

@@ -192,6 +192,17 @@ def test_dropout_keys_do_not_repeat():
     assert all(-(2**31) <= key < 2**31 for key in keys)
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 5, 2**64 - 1])
+def test_keys_made_ahead_are_those_of_the_steps(seed):
+    steps = [*range(1, 300), 2**31, 2**32 - 1, 2**32, (5 << 32) + 3, 2**62]
+    alone = [host.key(seed, t) for t in steps]
+    assert host.keys(seed, steps) == alone
+    net = nn.Network([nn.Dense(2, 2), nn.Dropout(0.5), nn.Dense(2, 2)], "softmax", seed=0)
+    stepper = nn.Trainer(net, seed=seed).stepper
+    assert [stepper.key(t) for t in steps] == alone
+    assert stepper.key(3, 5) == alone[-2]
+
+
 def test_dropout_masks_are_bit_equal_on_every_backend(variant):
     x, key = np.zeros((6, 7), "float32"), host.key(9, 4)
     ops = variant.backend.ops
@@ -356,3 +367,17 @@ def test_layers_are_described_once_and_used_often(rng):
     net = nn.Network([dense, dense, nn.Dense(3, 1)])
     assert not np.array_equal(net.layers[0].W, net.layers[1].W)
     assert layers.dense_layers(net.chain)[:2] == [dense, dense]
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.BatchNorm])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_an_eps_that_the_dtype_rounds_to_0_is_refused(norm, dtype):
+    message = f"`eps` of {norm.__name__} must not be 0 in {dtype}, got 1e-60"
+    for block in ([norm(2, 1e-60)], [nn.Residual([norm(2, 1e-60)])]):
+        chain = [nn.Dense(3, 2), *block]
+        wide = nn.Network(chain, dtype="float64")
+        with pytest.raises(ValueError, match=message):
+            nn.Network(chain, dtype=dtype)
+        with pytest.raises(ValueError, match=message):
+            wide.to(dtype=dtype)
+    nn.Network([nn.Dense(3, 2), norm(2)], dtype=dtype)

@@ -16,7 +16,7 @@ from ... import _checks
 from ...primitives import Array, Ops
 from .. import host
 from ..base import PRECISIONS, Backend
-from ..steps import Spec, Steps
+from ..steps import Functions, Spec, Steps
 
 try:
     import cupy
@@ -107,14 +107,14 @@ class CuPy(Backend):
     def new_ops(self, precision: str) -> Ops:
         return CudaOps(Lt(precision))
 
-    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        ops = self.ops_with(spec.precision)
-        one_by_one, dtype = partial(step, ops), spec.scratch.gradient.dtype
+    def steps(self, spec: Spec, functions: Functions) -> Steps:
+        ops, dtype = self.ops_with(spec.precision), spec.scratch.gradient.dtype
+        one_by_one = functions.compiled(self.compile, spec.precision)
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
             return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
-        return Graphs(CudaOps(ops.products, Branch()), spec, step, one_by_one, self.copy)
+        return Graphs(CudaOps(ops.products, Branch()), spec, functions.step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:
         super().check_precision(where, precision, dtype)

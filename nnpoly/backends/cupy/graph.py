@@ -21,7 +21,7 @@ import numpy as np
 
 from ...layers import chain_widths, dense_layers
 from ...optimizers import Coefficients
-from ..steps import Batch, Request, Spec, State, Steps, Taken
+from ..steps import Batch, Functions, Request, Spec, State, Steps, Taken, watched
 from .kernels import all_small
 from .launching import NULL, Array, at, launch, recorded, rows_and_columns, targets
 from .ops import CudaOps
@@ -112,7 +112,7 @@ class Graphs(Steps):
     step
         The step of a spec, `step(ops, state, batch, coefficients, key)`.
     one_by_one
-        The same, op by op: for what cannot be captured.
+        Of arrays alone, op by op: for what cannot be captured.
     """
 
     takes_epochs = True
@@ -122,7 +122,7 @@ class Graphs(Steps):
         ops: CudaOps,
         spec: Spec,
         step: Callable[..., Any],
-        one_by_one: Callable[..., Any],
+        one_by_one: Functions,
         copy: Callable[[Array], Array],
     ) -> None:
         path = PATH if ops.products.captures else f"{PATH}, {SMALL_ALONE}"
@@ -197,7 +197,11 @@ class Graphs(Steps):
         if len(taken) < len(requests):
             return None
         values = [launch.take() for launch in taken]  # nothing waits before all are launched
-        return [Taken(part[:-2], part[-2:]) for part in (array.tolist() for array in values)]
+        found = []
+        for request, array in zip(requests, values, strict=True):
+            part, steps = array.tolist(), len(request.coefficients)
+            found.append(Taken(part[:steps], part[steps:]))
+        return found
 
     def parts(self, request: Request, data: Batch) -> list[tuple[Graph, int]] | None:
         """The graphs of an epoch, and how often each is launched; None where there can be none."""
@@ -331,16 +335,21 @@ class _Launches:
     """
 
     def __init__(
-        self, source: Source, data: tuple[Any, ...], parts: Sequence[tuple[Graph, int]], w: Array
+        self,
+        source: Source,
+        data: tuple[Any, ...],
+        parts: Sequence[tuple[Graph, int]],
+        state: State,
     ) -> None:
-        self._source, self._data, self._parts, self._w = source, data, parts, w
+        self._source, self._data, self._parts = source, data, parts
+        self._watched: list[Any] = watched(state.w, state.buffers)
 
     @classmethod
     def of(cls, request: Request) -> _Launches | None:
         """The request, or None where it cannot be taken in graphs."""
         steps, state = request.steps, request.state
         assert isinstance(steps, Graphs)
-        if not isinstance(request.data.x, cupy.ndarray):
+        if request.together > 1 or not isinstance(request.data.x, cupy.ndarray):
             return None
         with state.w.device:
             data = _contiguous(request.data)
@@ -351,22 +360,23 @@ class _Launches:
             keys = [0] * len(table) if request.keys is None else request.keys
             order = cupy.asarray(np.asarray(request.order, np.int64))
             tables = order, table, cupy.asarray(keys, np.int32)
-        return cls(steps.source, (data, *tables), parts, state.w)
+        return cls(steps.source, (data, *tables), parts, state)
 
     def take(self) -> Array:
         """Take all steps: one launch after the other, none of them waited for.
 
-        Returns their losses, and the highest and the lowest parameter: (steps + 2,), on the device.
+        Returns their losses, and the extremes of what is watched, as a vector on the device.
         """
         left = len(self._data[2])
-        with self._w.device:
+        with self._watched[0].device:
             losses = self._source.begin(*self._data)
             while left:
                 for graph, count in self._parts:
                     for _ in range(count):
                         graph.launch()
                     left -= count * graph.steps
-            return cupy.concatenate([losses, self._w.max()[None], self._w.min()[None]])
+            extremes = [e[None] for a in self._watched for e in (a.max(), a.min())]
+            return cupy.concatenate([losses, *extremes])
 
 
 def _parts(rows: int, batch: int) -> Iterator[tuple[int, int, int]]:

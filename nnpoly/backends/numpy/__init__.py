@@ -12,7 +12,7 @@ import numpy as np
 from ...primitives import Array, Ops, RoundedFactors
 from .. import host
 from ..base import Backend
-from ..steps import Spec, Steps
+from ..steps import Functions, Spec, Steps
 from . import kernels  # noqa: F401  registers its implementations
 
 
@@ -82,8 +82,8 @@ class NumPy(Backend):
 
         return run
 
-    def steps(self, spec: Spec, step: Callable[..., Any]) -> Steps:
-        one_by_one = self.compile(step, spec.precision)
+    def steps(self, spec: Spec, functions: Functions) -> Steps:
+        one_by_one = functions.compiled(self.compile, spec.precision)
         if self._core is None:
             path = f"op by op: no C core ({self._core_absent})"
             return Steps(one_by_one, self.copy, path)

@@ -19,7 +19,7 @@ from ...optimizers import Coefficients, Optimizer
 from ...primitives import Array
 from ..codes import loss_code, loss_parameter
 from ..host import HostArray
-from ..steps import Batch, Request, Spec, State, Steps, Taken
+from ..steps import Batch, Functions, Request, Spec, State, Steps, Taken
 from .chains import Buffers, Table, reason_against, table_of
 from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
@@ -31,9 +31,7 @@ copy_of = cast("Callable[[Array], Array]", np.copy)
 SLICE_NS = 50_000_000  # an epoch returns to Python so often, where signals are handled
 
 
-def steps(
-    spec: Spec, one_by_one: Callable[..., tuple[Array, State]], copy: Callable[[Array], Array]
-) -> Steps:
+def steps(spec: Spec, one_by_one: Functions, copy: Callable[[Array], Array]) -> Steps:
     """The steps of a spec as calls of the C core; else `one_by_one`, with the reason."""
     if reason := _reason_against(spec):
         return Steps(one_by_one, copy, f"op by op: {reason}")
@@ -69,9 +67,7 @@ class PlannedSteps(Steps):
 
     takes_epochs = True
 
-    def __init__(
-        self, spec: Spec, one_by_one: Callable[..., Any], copy: Callable[[Array], Array]
-    ) -> None:
+    def __init__(self, spec: Spec, one_by_one: Functions, copy: Callable[[Array], Array]) -> None:
         path = "one call of the C core a step, and for many steps of an epoch"
         super().__init__(one_by_one, copy, path)
         self._gradient = spec.scratch.gradient  # (P,), overwritten by every step
@@ -89,6 +85,7 @@ class PlannedSteps(Steps):
         self.arrays = ffi.new("struct nnpoly_state *")
         self._state: State | None = None  # whose arrays these are
         self._held: list[Any] = []  # its buffers
+        self._total: Any = None  # (P,), of a step on several batches
         self._rates = ffi.new("struct nnpoly_rates *", {"unbias_s": 1.0})
 
     def step(
@@ -101,6 +98,31 @@ class PlannedSteps(Steps):
             return super().step(state, batch, coefficients, key)
         return loss, state
 
+    def add(
+        self, state: State, total: Array | None, batch: Batch, key: Any
+    ) -> tuple[Array, Array, State]:
+        """Add up a batch's gradient where all of them are, in place."""
+        place, first = self._place_of_total(), total is None
+        places = self.places(*batch)
+        loss = None if places is None else self._take(state, places, (), key, first)
+        if loss is None:
+            loss, place[...], state = super().add(state, None if first else place, batch, key)
+        return loss, place, state
+
+    def update(self, state: State, total: Array, rows: int, coefficients: Coefficients) -> State:
+        """End a step on several batches, in place."""
+        if not self._set(state, coefficients):
+            return super().update(state, total, rows, coefficients)
+        check(lib.nnpoly_plan_update(self.plan, self.arrays, rows, self._rates))
+        return state
+
+    def _place_of_total(self) -> Any:
+        """The memory for the sum of the gradients of several batches."""
+        if self._total is None:
+            self._total = np.empty_like(self._gradient)
+            self.arrays.total = pointer(self._total)
+        return self._total
+
     def step_unchecked(
         self, state: State, x: Any, y: Any, coefficients: Coefficients, key: Any
     ) -> Array | None:
@@ -111,23 +133,42 @@ class PlannedSteps(Steps):
         return self._take(state, places, coefficients, key)
 
     def _take(
-        self, state: State, batch: Places, coefficients: Coefficients, key: Any
+        self,
+        state: State,
+        batch: Places,
+        coefficients: Coefficients,
+        key: Any,
+        first: bool | None = None,
     ) -> Array | None:
-        """Take one step; its loss, or None where C refuses an array or a target."""
-        if not (self._points_to(state) or self.point_to(state)):
+        """Take one step; its loss, or None where C refuses an array or a target.
+
+        first: whether a batch of several is the first of them; it needs no coefficients.
+        """
+        if not self._set(state, coefficients):
             return None
         rates = self._rates
-        for field, value in zip(self.fields, coefficients, strict=True):
-            setattr(rates, field, value)
         if self._draws:
             rates.key = key
         loss = empty((), self._dtype)
-        status = lib.nnpoly_plan_step(self.plan, self.arrays, *batch, rates, pointer(loss))
+        arguments = self.plan, self.arrays, *batch, rates, pointer(loss)
+        if first is None:
+            status = lib.nnpoly_plan_step(*arguments)
+        else:
+            status = lib.nnpoly_plan_add(*arguments, first)
         if status == 0:
             return loss
         if status == lib.NNPOLY_NO_MEMORY:
             check(status)
         return None  # a wrong target or a misaligned array, of which Python has more to say
+
+    def _set(self, state: State, coefficients: Coefficients) -> bool:
+        """Have C read a state and coefficients; False where it cannot."""
+        if not (self._points_to(state) or self.point_to(state)):
+            return False
+        rates = self._rates
+        for field, value in zip(self.fields, coefficients, strict=False):
+            setattr(rates, field, value)
+        return True
 
     @staticmethod
     def run(requests: Sequence[Request]) -> list[Taken] | None:
@@ -154,8 +195,11 @@ class PlannedSteps(Steps):
                 left += epoch.done < len(arrays[0])
         taken = []
         for request, arrays in zip(requests, kept, strict=True):
-            w: Any = request.state.w
-            taken.append(Taken(arrays[0].tolist(), [float(w.max()), float(w.min())]))
+            extremes: list[float] = []
+            seen: list[Any] = [request.state.w, *cast("PlannedSteps", request.steps)._held]
+            for array in seen:
+                extremes += float(array.max()), float(array.min())
+            taken.append(Taken(arrays[0].tolist(), extremes))
         return taken
 
     def describe(self, request: Request, epoch: Any) -> tuple[HostArray, ...] | None:
@@ -174,19 +218,24 @@ class PlannedSteps(Steps):
                 return None
         steps, fields = len(request.coefficients), len(self.fields)
         given = np.fromiter(chain.from_iterable(request.coefficients), np.float64, steps * fields)
-        rates = np.zeros((steps, len(FIELDS)))
+        given = given.reshape(steps, fields)
+        if request.together > 1:
+            given = given[_steps_of_batches(request)]
+            self._place_of_total()
+        rates = np.zeros((len(given), len(FIELDS)))  # a batch an entry
         rates[:, FIELDS.index("unbias_s")] = 1.0
-        rates[:, self._columns] = given.reshape(steps, fields)
+        rates[:, self._columns] = given
         if request.keys is not None:
             rates[:, FIELDS.index("key")] = request.keys
         order = np.ascontiguousarray(request.order, INT64)
-        losses_of_steps = np.empty(steps, self._dtype)
+        losses = np.empty(len(rates), self._dtype)
         epoch.X, epoch.labels, epoch.Y, epoch.weights, epoch.N = places
         epoch.n, epoch.rows, epoch.batch = len(order), request.rows, request.size
+        epoch.together = request.together
         epoch.order = pointer("int64_t[]", order)
         epoch.rates = pointer("struct nnpoly_rates[]", rates)
-        epoch.losses = pointer(losses_of_steps)
-        return losses_of_steps, order, rates
+        epoch.losses = pointer(losses)
+        return losses, order, rates
 
     def copied(self, state: State) -> State:
         """A copy that no step changes."""
@@ -248,6 +297,14 @@ class PlannedSteps(Steps):
             setattr(self.arrays, name, place)
         self._state, self._held = state, self._buffers.of(state.buffers)
         return True
+
+
+def _steps_of_batches(request: Request) -> HostArray:
+    """The number of each batch's step: the last step of an epoch may have fewer batches."""
+    batches, epochs = -(-request.rows // request.size), len(request.order) // request.rows
+    within = np.arange(batches) // request.together
+    steps: HostArray = np.arange(epochs)[:, None] * (within[-1] + 1) + within
+    return steps.ravel()
 
 
 def _rule(optimizer: Optimizer) -> tuple[int, list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import built_core
-from planned import in_one_call, op_by_op, state
+from planned import in_one_call, op_by_op, state, together
 
 import nnpoly as nn
 from nnpoly.backends.steps import Batch
@@ -73,6 +73,7 @@ def run(made: nn.Trainer, y: np.ndarray, steps: int = 5, weights: Any = None) ->
         losses.append(
             float(made.step(X[rows], y[rows], weights if weights is None else weights[rows]))
         )
+    losses += together(made, X, y, weights)
     return [losses, *state(made)]
 
 
@@ -209,22 +210,26 @@ def test_isas_do_not_change_a_bit(loss, output, y):
         ([60, 300, 200, 10], 128, 2),  # by products
     ],
 )
-@pytest.mark.parametrize(("clip", "weighted"), [(None, False), (0.01, False), (None, True)])
-def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted):
+@pytest.mark.parametrize(
+    ("clip", "weighted", "accumulate"),
+    [(None, False, 1), (0.01, False, 1), (None, True, 1), (None, False, 2), (0.01, True, 2)],
+)
+def test_threads_do_not_change_a_bit(widths, batch, epochs, clip, weighted, accumulate):
     data = np.random.default_rng(0).normal(size=(320, widths[0])).astype("f4")
     labels = np.arange(320) % widths[-1]
     weights = np.resize(WEIGHTS, 320) if weighted else None
     optimizer = nn.Adam(clip_norm=clip, ema=0.9 if weighted else None)
+    how: dict[str, Any] = {"batch_size": batch, "sample_weight": weights, "accumulate": accumulate}
     found = []
     for threads in (1, 2, 3, 7, 16):  # some more than there are processors
         nn.set_num_threads(threads)
         made = nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer)
-        made.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
+        made.fit(data, labels, epochs, **how)
         found.append([made.history.loss, *state(made)])
     assert found == [found[0]] * len(found)
     assert lib.nnpoly_workers() > 0
     alone = op_by_op(nn.Trainer(nn.MLP(widths, "gelu", seed=0), optimizer))
-    alone.fit(data, labels, epochs=epochs, batch_size=batch, sample_weight=weights)
+    alone.fit(data, labels, epochs, **how)
     assert [alone.history.loss, *state(alone)] == found[0]
 
 

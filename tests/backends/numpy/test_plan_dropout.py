@@ -7,19 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import built_core
-from planned import in_one_call, op_by_op, state
+from planned import (
+    CLASSES,
+    WEIGHTS,
+    X,
+    by_threads_and_isas,
+    in_one_call,
+    op_by_op,
+    run,
+    state,
+    trainer,
+)
 
 import nnpoly as nn
 from nnpoly import activations
 
 core = built_core()
 pytestmark = pytest.mark.usefixtures("restored_core")
-
-rng = np.random.default_rng(0)
-X = rng.normal(size=(101, 6)).astype("f4")
-CLASSES = rng.integers(0, 3, 101)
-WEIGHTS = rng.uniform(0.5, 1.5, 101).astype("f4")
-ISAS = core.isas()
 
 
 def chain(activation: Any = "tanh", width: int = 17) -> list[nn.layers.Layer]:
@@ -42,23 +46,6 @@ CHAINS = {
     ],
     "alone": [nn.Dropout(0.5), nn.Dense(6, 3)],
 }
-
-
-def trainer(layers: Any, dtype: str = "float32", optimizer: Any = None) -> nn.Trainer:
-    net = nn.Network(layers, "softmax", dtype=dtype, seed=1)
-    return nn.Trainer(net, optimizer or nn.Adam(0.01), seed=7)
-
-
-def run(made: nn.Trainer, weights: Any = None, dtype: str = "float32") -> list[Any]:
-    """Steps of batches of several sizes, then epochs of batches that are found by index."""
-    x = X.astype(dtype)
-    weights = None if weights is None else weights.astype(dtype)
-    found = []
-    for size in (32, 1, 101, 32, 7):
-        s = None if weights is None else weights[:size]
-        found.append(float(made.step(x[:size], CLASSES[:size], s)))
-    made.fit(x, CLASSES, 3, 32, sample_weight=weights)
-    return [found, made.history.loss, *state(made)]
 
 
 @pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
@@ -85,8 +72,8 @@ def test_every_width_has_the_same_bits(width):
 def test_large_layers_have_the_same_bits(threads):
     """They take the second way of a step, product by product."""
     nn.set_num_threads(threads)
-    x = rng.normal(size=(64, 700)).astype("f4")
-    y = rng.integers(0, 3, 64)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 700)).astype("f4"), rng.integers(0, 3, 64)
     layers = [nn.Dropout(0.2), nn.Dense(700, 800, "tanh"), nn.Dropout(0.4), nn.Dense(800, 3)]
     found = []
     for form in (in_one_call, op_by_op):
@@ -96,16 +83,8 @@ def test_large_layers_have_the_same_bits(threads):
 
 
 def test_threads_and_isas_change_no_bit():
-    found = []
-    for isa in ISAS:
-        for threads in (1, 2):
-            core.lib.nnpoly_set_isa(isa.encode())
-            nn.set_num_threads(threads)
-            found.append(run(in_one_call(trainer([nn.Dropout(0.1), *chain("gelu", 40)]))))
-    pairs = list(zip(ISAS, found[::2], found[1::2], strict=True))
-    assert all(one == two for _, one, two in pairs)
-    fused = [one for isa, one, _ in pairs if isa != "baseline"]
-    assert all(one == fused[0] for one in fused)
+    layers = [nn.Dropout(0.1), *chain("gelu", 40)]
+    by_threads_and_isas(lambda: run(in_one_call(trainer(layers))))
 
 
 def test_an_ensemble_drops_as_its_members_do():

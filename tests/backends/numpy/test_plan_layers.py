@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import built_core
-from planned import in_one_call, op_by_op, state
+from planned import (
+    CLASSES,
+    WEIGHTS,
+    X,
+    by_threads_and_isas,
+    in_one_call,
+    op_by_op,
+    run,
+    state,
+    trainer,
+)
 
 import nnpoly as nn
 from nnpoly import activations
@@ -15,11 +25,6 @@ from nnpoly import activations
 core = built_core()
 pytestmark = pytest.mark.usefixtures("restored_core")
 
-rng = np.random.default_rng(0)
-X = rng.normal(size=(101, 6)).astype("f4")
-CLASSES = rng.integers(0, 3, 101)
-WEIGHTS = rng.uniform(0.5, 1.5, 101).astype("f4")
-ISAS = core.isas()
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm}
 ONE_CALL = "one call of the C core a step, and for many steps of an epoch"
 
@@ -83,29 +88,6 @@ CHAINS = {
 }
 
 
-def trainer(layers: Any, dtype: str = "float32", optimizer: Any = None) -> nn.Trainer:
-    net = nn.Network(layers, "softmax", dtype=dtype, seed=1)
-    return nn.Trainer(net, optimizer or nn.Adam(0.01), seed=7)
-
-
-def everything(made: nn.Trainer) -> list[bytes]:
-    """Return the bits of all that training changes, running statistics among them."""
-    running = [(a + 0).tobytes() for part in made.network.buffers for a in part.values()]
-    return [*state(made), *running]
-
-
-def run(made: nn.Trainer, weights: Any = None, dtype: str = "float32") -> list[Any]:
-    """Steps of batches of several sizes, then epochs of batches that are found by index."""
-    x = X.astype(dtype)
-    weights = None if weights is None else weights.astype(dtype)
-    found = []
-    for size in (32, 2, 101, 32, 7):
-        s = None if weights is None else weights[:size]
-        found.append(float(made.step(x[:size], CLASSES[:size], s)))
-    made.fit(x, CLASSES, 3, 25, sample_weight=weights)  # the last batch has one row
-    return [found, made.history.loss, *everything(made)]
-
-
 @pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -153,7 +135,7 @@ LARGE = {
 
 @pytest.mark.parametrize(("n", "inputs", "width", "steps"), LARGE.values(), ids=LARGE)
 def test_neither_threads_nor_the_way_of_a_step_change_a_bit(n, inputs, width, steps):
-    x, y = rng.normal(size=(n, inputs)).astype("f4"), np.arange(n) % 10
+    x, y = np.random.default_rng(0).normal(size=(n, inputs)).astype("f4"), np.arange(n) % 10
     layers = [
         *(nn.Dense(inputs, width), nn.BatchNorm(width, activation="relu"), nn.Dropout(0.2)),
         block(nn.LayerNorm(width), nn.Dense(width, width, "gelu"), nn.Dense(width, width)),
@@ -163,22 +145,13 @@ def test_neither_threads_nor_the_way_of_a_step_change_a_bit(n, inputs, width, st
     for form, threads in ((op_by_op, 2), (in_one_call, 1), (in_one_call, 2), (in_one_call, 3)):
         nn.set_num_threads(threads)
         made = form(trainer(layers))
-        found.append([[float(made.step(x, y)) for _ in range(steps)], *everything(made)])
+        found.append([[float(made.step(x, y)) for _ in range(steps)], *state(made)])
     assert found == [found[0]] * 4
 
 
 def test_threads_and_isas_change_no_bit():
     layers = [*chain(nn.BatchNorm, "gelu", 40)[:-1], *CHAINS["residual of blocks"][1:]]
-    found = []
-    for isa in ISAS:
-        for threads in (1, 2):
-            core.lib.nnpoly_set_isa(isa.encode())
-            nn.set_num_threads(threads)
-            found.append([run(in_one_call(trainer(CHAINS["layer"]))), run(trainer(layers))])
-    pairs = list(zip(ISAS, found[::2], found[1::2], strict=True))
-    assert all(one == two for _, one, two in pairs)
-    fused = [one for isa, one, _ in pairs if isa != "baseline"]
-    assert all(one == fused[0] for one in fused)
+    by_threads_and_isas(lambda: [run(in_one_call(trainer(c))) for c in (CHAINS["layer"], layers)])
 
 
 def test_an_ensemble_learns_as_its_members_do():
@@ -187,21 +160,21 @@ def test_an_ensemble_learns_as_its_members_do():
     nn.Ensemble(members).fit(X, CLASSES, 2, 16)
     for made in alone:
         made.fit(X, CLASSES, 2, 16)
-    assert [everything(made) for made in members] == [everything(made) for made in alone]
+    assert [state(made) for made in members] == [state(made) for made in alone]
 
 
 def test_running_statistics_stay_what_a_copy_of_them_was():
     """Steps change them in place: neither a snapshot nor a copied network may see that."""
     made = trainer(CHAINS["batch"])
     made.step(X, CLASSES)
-    copied, before = made.network.copy(), everything(made)
+    copied, before = made.network.copy(), state(made)
     snapshot = made.stepper.snapshot()
     made.fit(X, CLASSES, 2)
-    assert everything(made) != before
+    assert state(made) != before
     made.stepper.restore(snapshot)
-    assert everything(made) == before
+    assert state(made) == before
     made.step(X, CLASSES)
-    assert everything(made) != before
+    assert state(made) != before
     assert [(a + 0).tobytes() for part in copied.buffers for a in part.values()] == before[3:]
 
 
@@ -302,6 +275,32 @@ def test_buffers_may_be_replaced_between_steps():
         found.append([array.tobytes() for array in t.network.arrays().values()])
         found[-1].append(t.network(X).tobytes())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("form", [in_one_call, op_by_op])
+def test_arrays_of_buffers_are_live(form):
+    """As `net.w` is: steps write into them, whichever way they are taken."""
+    made = form(trainer(CHAINS["batch"]))
+    held = [array for part in made.network.buffers for array in part.values()]
+    for take in (lambda: made.step(X, CLASSES), lambda: made.fit(X, CLASSES, 2, 25, accumulate=2)):
+        before = [array.copy() for array in held]
+        take()
+        now = [array for part in made.network.buffers for array in part.values()]
+        assert all(a is b for a, b in zip(held, now, strict=True))
+        assert not any(np.array_equal(a, b) for a, b in zip(held, before, strict=True))
+
+
+@pytest.mark.parametrize("form", [in_one_call, op_by_op])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_running_variance_that_overflows_ends_the_epoch(form, accumulate):
+    """No loss of training shows it: the batch's own variance is infinite, and normalises to 0."""
+    made = form(trainer([nn.BatchNorm(6), nn.Dense(6, 3)]))
+    made.fit(X, CLASSES, 1)
+    before = state(made)
+    large = np.where(X > 0, np.float32(1e20), np.float32(-1e20))
+    with pytest.raises(nn.NonFiniteLossError, match="a running mean or variance of BatchNorm"):
+        made.fit(large, CLASSES, 1, 101, accumulate=accumulate)
+    assert (state(made), len(made.history)) == (before, 1)
 
 
 def test_buffers_of_another_shape_stay_out_of_c():
