@@ -7,9 +7,9 @@ The environment variable NNPOLY_CUPY says how far to go: "graph" (as far as poss
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeGuard
 
 from ... import _checks
