@@ -296,6 +296,10 @@ class Network:
         most = AT_ONCE // (sum(self.widths) * self.place.itemsize)
         return max(16, min(4096, power_of_two(most)))
 
+    def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
+        """The layers' stages for a user's X."""
+        return self._stages(entering.features(where, self.place, X, self.inputs), mode, self.ops)
+
     def _stages(self, x: Array, mode: Mode, ops: Ops) -> list[Stage]:
         """The layers' stages for an x that has been checked."""
         with self.place.scope():
@@ -335,10 +339,7 @@ class Network:
         return self._apply_output(scores, output)
 
     def scores(self, X: Any, *, precision: str | None = None) -> Array:
-        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K).
-
-        precision: as of a call of the network.
-        """
+        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
         if (scores := self._predicted(X, "identity", precision)) is not None:
             return scores
         return self._computed(X, "identity", precision, "Network.scores")
@@ -349,8 +350,8 @@ class Network:
         Memory maps, HDF5 and zarr arrays and SciPy's sparse matrices that are large are read and
         computed a few thousand rows at a time.
 
-        precision: "bf16" for products whose factors are rounded to bfloat16, as `Trainer` has it;
-        None for the dtype's own, whatever trained the network.
+        precision: here and of `scores`, "bf16" for products whose factors are rounded to bfloat16,
+        as `Trainer` has it; None for the dtype's own, whatever trained the network.
         """
         if (f := self._predicted(X, self.output, precision)) is not None:
             return f
@@ -370,8 +371,7 @@ class Network:
         >>> [h.shape for h in trace.post]
         [(1, 8), (1, 3)]
         """
-        x = entering.features("Network.trace", self.place, X, self.inputs)
-        stages = self._stages(x, INFERENCE, self.ops)
+        stages = self._forward(X, INFERENCE, "Network.trace")
         copy = self.place.backend.copy
         kept = [stage.pre for stage in stages if stage.pre is not None]  # each one has been kept
         scores = kept[-1]

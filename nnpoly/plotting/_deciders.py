@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backends import host, registry
 from ..network import Network
+from ..training import Trainer
 from ._arrays import class_labels, indices, reals
 
 MOST_CLASSES = 50  # distinct predictions of a classifier, at most
@@ -76,7 +77,9 @@ def _require_two_inputs(where: str, net: Any) -> None:
                 f"{where}: `net` must decide between classes, so have output 'softmax', 'sigmoid' "
                 f"or 'step', got {output!r}."
             )
-    elif hasattr(net, "predict_proba") or hasattr(net, "predict"):
+    elif not isinstance(net, Trainer) and (
+        hasattr(net, "predict_proba") or hasattr(net, "predict")
+    ):
         inputs = getattr(net, "n_features_in_", 2)
     else:
         raise TypeError(
