@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeGuard
 
+from .. import _checks
 from ..backends import Backend, host, registry
+from ..backends.base import FLOATS
 from ..primitives import Array, Namespace
 from . import frames
 from .frames import REAL, not_real
@@ -178,3 +180,18 @@ def on_host(where: str, name: str, data: Any) -> host.HostArray:
 def is_kind(xp: Namespace, dtype: Any, kind: str) -> bool:
     """Whether a dtype is of a kind of the array API, such as "integral"."""
     return bool(xp.isdtype(dtype, kind))
+
+
+def place_of(where: str, backend: str | Backend | None, device: Any, dtype: Any) -> Place:
+    """The place of a network's arguments, which are checked."""
+    found, device = registry.resolve(backend, device, where)
+    name = _checks.choice(where, "dtype", _dtype_name(dtype), FLOATS)
+    found.check_dtype(where, name)
+    return Place(found, device, name)
+
+
+def _dtype_name(dtype: Any) -> Any:
+    """Return the name of a dtype object of any library."""
+    if isinstance(dtype, str):
+        return dtype
+    return getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]

@@ -15,10 +15,9 @@ from sklearn.utils.validation import validate_data
 from ..backends import host, registry
 from ..data import entering
 from ..data.frames import columns_of, is_frame, not_real
-from ..data.place import Place, on_host, plain
+from ..data.place import Place, on_host, place_of, plain
 from ..losses import Loss
 from ..network import Network
-from ..network.network import place_of
 
 
 class Samples(NamedTuple):

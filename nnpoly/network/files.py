@@ -9,8 +9,9 @@ from .._described import construct
 from ..backends import host
 from ..backends.base import FLOATS
 from ..data.container import Arrays, named, read, typed
+from ..data.place import place_of
 from .mlp import MLP
-from .network import Network, hosted, place_of
+from .network import Network, hosted
 
 
 class NetworkEntry(TypedDict):

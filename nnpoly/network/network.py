@@ -8,11 +8,10 @@ from typing import Any, Self
 from .. import _checks, activations, layers, losses
 from .._described import describe
 from ..backends import Backend, host, registry
-from ..backends.base import FLOATS
 from ..backends.steps import Batch, Views
 from ..data import entering
 from ..data.batches import Batches, power_of_two
-from ..data.place import Place
+from ..data.place import Place, place_of
 from ..data.rows import Rows
 from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
@@ -579,14 +578,6 @@ def check_differentiable(chain: Sequence[Layer], where: str) -> None:
         check_differentiable(getattr(layer, "layers", ()), where)
 
 
-def place_of(where: str, backend: str | Backend | None, device: Any, dtype: Any) -> Place:
-    """The place of a network's arguments, which are checked."""
-    found, device = registry.resolve(backend, device, where)
-    name = _checks.choice(where, "dtype", _dtype_name(dtype), FLOATS)
-    found.check_dtype(where, name)
-    return Place(found, device, name)
-
-
 def checked_array(
     arrays: Mapping[str, host.HostArray], name: str, shape: tuple[int, ...], dtype: str
 ) -> host.HostArray:
@@ -602,10 +593,3 @@ def checked_array(
 def hosted(arrays: Mapping[str, Array]) -> dict[str, host.HostArray]:
     """The arrays in NumPy."""
     return {name: registry.to_host(array) for name, array in arrays.items()}
-
-
-def _dtype_name(dtype: Any) -> Any:
-    """Return the name of a dtype object of any library."""
-    if isinstance(dtype, str):
-        return dtype
-    return getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]

@@ -105,6 +105,7 @@ def in_bits(found: list[np.ndarray]) -> list[tuple[Any, bytes]]:
 @every_dtype
 @every_kernel
 def test_bits_depend_on_neither_threads_nor_isa_nor_alignment(primitive, dtype):
+    lib.nnpoly_set_pairs(b"fma")  # AMX adds up in an order of its own: test_core_bf16
     for case in all_cases(primitive):
         use(FUSED[0] if FUSED else ISAS[0], 1)
         one = in_bits(results(case, dtype, np.array))
@@ -117,7 +118,7 @@ def test_bits_depend_on_neither_threads_nor_isa_nor_alignment(primitive, dtype):
 
 @every_kernel
 def test_cases_reach_c(primitive):
-    for dtype in ("float32", "float64"):
+    for dtype in ("float32",) if primitive.endswith("_bf16") else ("float32", "float64"):
         assert any(takes(primitive, rounded(case, dtype)) for case in CASES[primitive])
 
 
@@ -281,7 +282,7 @@ def statuses() -> Iterator[tuple[str, int, tuple[Any, ...]]]:
     yield "negative", lib.NNPOLY_SHAPE, changed(6, -1)
     yield "huge", lib.NNPOLY_SHAPE, changed(6, 2**62)
     yield "product over 2^63", lib.NNPOLY_SHAPE, changed(7, 2**63 - 1)
-    yield "dtype", lib.NNPOLY_RANGE, changed(0, 2)
+    yield "dtype", lib.NNPOLY_RANGE, changed(0, 3)
     yield "activation", lib.NNPOLY_RANGE, changed(9, lib.NNPOLY_ACTIVATIONS)
 
 
