@@ -77,6 +77,13 @@ class NnpolyFit(Epochs, Nnpoly):
     """`Trainer.fit` on NumPy arrays."""
 
 
+class NnpolyBf16(Nnpoly):
+    """`Trainer.step` with factors rounded to bfloat16."""
+
+    def __init__(self, problem: Problem, learning_rate: float) -> None:
+        super().__init__(problem, learning_rate, precision="bf16")
+
+
 class NnpolyTorch(OnTorch, Nnpoly):
     """`Trainer.step` on torch tensors."""
 

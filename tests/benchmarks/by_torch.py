@@ -116,3 +116,11 @@ class TorchCompile(Torch):
         super().__init__(problem, learning_rate)
         torch.compiler.reset()  # else the networks before this one count as recompilations
         self.loss = torch.compile(cross_entropy)
+
+
+class TorchBf16(Torch):
+    """Eager, with forward and loss under autocast to bfloat16."""
+
+    def __init__(self, problem: Problem, learning_rate: float) -> None:
+        super().__init__(problem, learning_rate)
+        self.loss = torch.autocast("cpu", torch.bfloat16)(cross_entropy)

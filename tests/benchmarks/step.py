@@ -20,6 +20,7 @@ from step_cases import CONTESTANTS
 REFERENCE = "numpy"  # always runs
 DEFAULTS = ["nnpoly", "nnpoly-fit", "torch", "torch-compile", "jax"]
 TOLERANCE = 1e-4
+ROUNDED = 2e-2  # of contestants in bfloat16, whose factors are off by up to 2^-8
 
 
 def compare(rows: Sequence[Row]) -> dict[str, float]:
@@ -37,7 +38,8 @@ def compare(rows: Sequence[Row]) -> dict[str, float]:
             row.fault = f"UNCHECKED: no {REFERENCE} to compare with"
             continue
         ratios[row.contestant] = median(row.us) / median(reference.us)
-        if not agree(row.facts["losses"], reference.facts["losses"]):
+        tolerance = ROUNDED if row.contestant.endswith("-bf16") else TOLERANCE
+        if not agree(row.facts["losses"], reference.facts["losses"], tolerance):
             row.fault = "MISMATCH"
     return ratios
 

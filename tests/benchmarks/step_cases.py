@@ -11,10 +11,12 @@ CONTESTANTS = {
     "numpy": ("by_numpy", "Numpy"),
     "nnpoly": ("by_nnpoly", "Nnpoly"),
     "nnpoly-fit": ("by_nnpoly", "NnpolyFit"),
+    "nnpoly-bf16": ("by_nnpoly", "NnpolyBf16"),
     "nnpoly-torch": ("by_nnpoly", "NnpolyTorch"),
     "nnpoly-jax": ("by_nnpoly", "NnpolyJax"),
     "torch": ("by_torch", "Torch"),
     "torch-compile": ("by_torch", "TorchCompile"),
+    "torch-bf16": ("by_torch", "TorchBf16"),
     "jax": ("by_jax", "Jax"),
 }
 

@@ -1,6 +1,8 @@
 """Write the tables of README.md and docs/benchmarks from the evidence beside them.
 
 ``python tests/benchmarks/step.py --json docs/benchmarks/step/PROCESSOR.json``,
+``python tests/benchmarks/step.py --contestants nnpoly nnpoly-bf16 torch torch-bf16 --json
+docs/benchmarks/bf16/PROCESSOR.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels/PROCESSOR-1.json``,
 the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts/PROCESSOR.json``,
 ``python tests/benchmarks/cores.py --json docs/benchmarks/cores/PROCESSOR.json``,
@@ -127,6 +129,35 @@ def step_page() -> tuple[Path, str]:
         parts += ["Median time over hand-written NumPy's:", render(document, ratio)]
         parts += ["Microseconds a step, minimum / median:", render(document, times)]
     return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def bf16_page() -> tuple[Path, str]:
+    """Return the page of steps in bfloat16 as the evidence makes it."""
+    page, parts = FOLDER / "bf16.md", []
+    for document in by_processor(page):
+        parts += [heading(document), setting_of(document)]
+        parts += ["Microseconds a step, minimum / median:", render(document, times)]
+        parts += ["Medians over each other:", bf16_table(document)]
+    return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
+
+
+def bf16_table(document: dict[str, Any]) -> str:
+    """Return a Markdown table: a network a line, others over nnpoly-bf16.
+
+    Parameters
+    ----------
+    document
+        What step.py wrote.
+    """
+    us: dict[str, dict[str, float]] = {}
+    for row in document["rows"]:
+        us.setdefault(row["network"], {})[row["contestant"]] = median(row["us"] or [math.nan])
+    others = [name for name in next(iter(us.values())) if name != "nnpoly-bf16"]
+    lines = [f"| network | {' | '.join(others)} |", "| --- |" + " ---: |" * len(others)]
+    for network, medians in us.items():
+        ratios = (f"{medians[name] / medians['nnpoly-bf16']:.2f}" for name in others)
+        lines.append(f"| {network.replace(':', ' ')} | {' | '.join(ratios)} |")
+    return "\n".join(lines)
 
 
 def kernel_page() -> tuple[Path, str]:
@@ -531,7 +562,7 @@ def pages() -> dict[Path, str]:
     table = readme_table(by_processor(FOLDER / "step.md"))
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
-    made += [parts_page(), precision_page(), ways_page(), cores_page(), gpu_page(on_gpu)]
+    made += [bf16_page(), parts_page(), precision_page(), ways_page(), cores_page(), gpu_page(on_gpu)]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 

@@ -54,11 +54,12 @@ def set_num_threads(count: int) -> None:
 
 
 def describe() -> str:
-    """Return the ISA, the threads and the compiler."""
-    isa = ffi.string(lib.nnpoly_isa()).decode()
-    compiler = ffi.string(lib.nnpoly_compiler()).decode()
+    """Return the ISA, the threads, the compiler, and how bfloat16 is multiplied."""
+    names = lib.nnpoly_isa(), lib.nnpoly_compiler(), lib.nnpoly_pairs()
+    isa, compiler, way = (ffi.string(name).decode() for name in names)
     count = lib.nnpoly_num_threads()
-    return f"{isa}, {count} thread{'s' * (count > 1)}, compiled by {compiler}"
+    plural = "s" * (count > 1)
+    return f"{isa}, {count} thread{plural}, compiled by {compiler}, bfloat16 by {way}"
 
 
 # Arrays that C reads
