@@ -562,7 +562,8 @@ def pages() -> dict[Path, str]:
     table = readme_table(by_processor(FOLDER / "step.md"))
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
-    made += [bf16_page(), parts_page(), precision_page(), ways_page(), cores_page(), gpu_page(on_gpu)]
+    made += [bf16_page(), parts_page(), precision_page(), ways_page(), cores_page()]
+    made += [gpu_page(on_gpu)]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 
