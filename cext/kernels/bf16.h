@@ -240,9 +240,43 @@ BY_PAIRS static void put_back(const struct corner *c, const real *spare) {
     store_up_to(c->C + i * c->stride, load(spare + i * SQUARE), c->columns);
 }
 
+/* What is fetched while a panel is computed, two lines of each for every SQUARE pairs: two rows of
+ * the next row tile, or, where A is stored transposed, rows of its columns by turns; and the next
+ * tile of C. */
+struct ahead {
+  const real *A[2], *C;
+  int64_t A_step;
+};
+
+static struct ahead ahead_of(const struct product *p, struct row_tile next, int index,
+                             const real *C) {
+  const int transposed = p->form == GRADIENT, steps = next.kc / (2 * SQUARE);
+  struct ahead ahead = {{C, C}, C, 0};
+  for (int i = 0; i < 2 && next.rows > 0; i++) {
+    const int64_t row = least(2 * index + i, next.rows - 1);
+    const int64_t k = least(2 * index * steps + i, next.kc > 0 ? next.kc - 1 : 0);
+    ahead.A[i] = (const real *)p->A + (transposed ? (next.k0 + k) * p->M + next.i0
+                                                  : place(p->rows, next.i0 + row) * p->K + next.k0);
+    ahead.A_step = transposed ? 2 * p->M : 2 * LINE;
+  }
+  return ahead;
+}
+
+INLINE void fetch(const struct ahead *ahead, int step, int rows, int64_t stride) {
+  for (int i = 0; i < 2; i++) {
+    __builtin_prefetch(ahead->A[i] + step * ahead->A_step, 0, 2);
+    __builtin_prefetch(ahead->A[i] + step * ahead->A_step + LINE, 0, 2);
+  }
+  for (int i = step * rows; i < (step + 1) * rows; i++) {
+    __builtin_prefetch(ahead->C + i * stride, 1, 2);
+    __builtin_prefetch(ahead->C + i * stride + LINE, 1, 2);
+  }
+}
+
 /* Rows and columns of C that a panel gives; the tiles outside of C are left out. */
 BY_TILES static void tile_panel(const struct strip *s, const real *A, const real *panel, real *C,
-                                int64_t stride, int columns, real *spare) {
+                                int64_t stride, int columns, const struct ahead *ahead,
+                                real *spare) {
   enum { A_BYTES = PAIR_STRIDE * sizeof(real), B_BYTES = TILE_COLUMNS * sizeof(real) };
   const int tall = s->r.rows > SQUARE, wide = columns > SQUARE, resume = s->r.k0 > 0;
   const int pairs = pairs_of_block(s->r.kc);
@@ -258,8 +292,12 @@ BY_TILES static void tile_panel(const struct strip *s, const real *A, const real
   if (tall) _tile_loadd(2, sums.at, sums.bytes);
   if (tall && wide) sums = sums_before(&c3, resume, panel + SQUARE, spare);
   if (tall && wide) _tile_loadd(3, sums.at, sums.bytes);
+  const int rows_a_step = pairs > 0 ? (s->r.rows * SQUARE + pairs - 1) / pairs : 0;
   const real *B = panel + TILE_COLUMNS;
   for (int k = 0; k < pairs; k += SQUARE, A += SQUARE, B += SQUARE * TILE_COLUMNS) {
+    fetch(ahead, k / SQUARE, rows_a_step, stride);
+    for (int i = 0; i < 2 * SQUARE; i++) /* the panel's next rows */
+      __builtin_prefetch(B + SQUARE * TILE_COLUMNS + i * LINE, 0, 3);
     _tile_loadd(4, A, A_BYTES);
     _tile_loadd(6, B, B_BYTES);
     _tile_dpbf16ps(0, 4, 6);
@@ -295,8 +333,11 @@ static void tile_strip(const struct product *p, const struct strip *s, const rea
   const int64_t panel_size = (int64_t)(1 + pairs_of_block(s->r.kc)) * TILE_COLUMNS;
   real *C = (real *)p->C + s->r.i0 * p->N + s->j0, *spare = A + PAIR_ROWS * PAIR_STRIDE;
   pair_A(p, s->r, height, s->sums, A);
-  for (int j = 0; j < s->columns; j += TILE_COLUMNS, panels += panel_size)
-    tile_panel(s, A, panels, C + j, p->N, s->columns - j, spare);
+  for (int j = 0; j < s->columns; j += TILE_COLUMNS, panels += panel_size) {
+    const real *beside = j + TILE_COLUMNS < s->columns ? C + j + TILE_COLUMNS : C;
+    const struct ahead ahead = ahead_of(p, s->next, j / TILE_COLUMNS, beside);
+    tile_panel(s, A, panels, C + j, p->N, s->columns - j, &ahead, spare);
+  }
 }
 
 static const struct way BY_DOTS = {TILE_ROWS, 2 * SQUARE, PAIR_A_SIZE, pair_B, dot_strip};
