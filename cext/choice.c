@@ -43,14 +43,14 @@ static void end_round(struct choice *choice) {
 }
 
 int nnpoly_chosen(const struct choice *choice, int64_t sure, int most) {
-  const int fewest = power_of_two(sure);
+  const int fewest = power_of_two(least(sure, most));
   return (int)least(choice->threads > fewest ? choice->threads : fewest, most);
 }
 
 int nnpoly_choose(struct choice *choice, int64_t sure, int most) {
-  const int fewest = power_of_two(sure), all = nnpoly_num_threads();
+  const int fewest = power_of_two(least(sure, most)), all = nnpoly_num_threads();
   choice->timed = 0;
-  if (fewest >= most) return most;
+  if (sure >= most || fewest >= most) return most;
   if (choice->all != all) {
     *choice = (struct choice){.all = all, .threads = fewest, .patience = 1};
     return most;

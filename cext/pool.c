@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "core.h"
@@ -44,8 +43,6 @@ static struct worker workers[MAX_WORKERS];
 static atomic_int started;     /* workers[0..started-1] have a thread */
 static atomic_int wanted = 1;  /* threads a call may use, the caller among them */
 static struct scratch callers; /* of the thread that has the workers */
-static int provided_parts;     /* those of the first so many parts have this much scratch */
-static size_t provided_bytes;
 static pthread_mutex_t taken = PTHREAD_MUTEX_INITIALIZER; /* held by the call that has them */
 
 /* Scratch for calls that do not have the workers: a few are kept for the next. */
@@ -145,7 +142,6 @@ static void after_fork_in_parent(void) {
 
 static void after_fork_in_child(void) {
   atomic_store(&started, 0);
-  provided_parts = 0;
   pthread_mutex_init(&spare_mutex, NULL);
   pthread_mutex_init(&taken, NULL);
 }
@@ -173,42 +169,18 @@ static int start(struct worker *worker) {
   return !failed;
 }
 
-struct demand {
-  size_t bytes;
-  atomic_int *refused;
-};
-
-/* Every thread makes its own scratch, and is the first to write there: pages lie in the memory that
- * is near to the processor from which they are first written. */
-static void reserve_part(const void *argument, int index, int parts, void *scratch) {
-  const struct demand *demand = argument;
-  struct scratch *own = index == 0 ? &callers : &workers[index - 1].scratch;
-  const size_t before = own->bytes;
-  (void)parts;
-  (void)scratch;
-  if (!reserve(own, demand->bytes))
-    atomic_store(demand->refused, 1);
-  else if (own->bytes > before)
-    memset(own->memory, 0, own->bytes);
-}
-
 /* Have a worker for each part but the first, and scratch for all; return whether it is so. The
- * caller holds `taken`. */
+ * caller holds `taken`. A thread's scratch is left untouched: its pages lie in the memory that is
+ * near to the processor from which they are first written. */
 static int ready(int parts, size_t bytes) {
-  if (parts <= provided_parts && bytes <= provided_bytes) return 1;
-  for (int i = atomic_load(&started); i < parts - 1; i++) {
-    if (!start(&workers[i])) return 0;
-    atomic_store(&started, i + 1);
+  for (int i = 0; i < parts - 1; i++) {
+    if (!reserve(&workers[i].scratch, bytes)) return 0;
+    if (i == atomic_load(&started)) {
+      if (!start(&workers[i])) return 0;
+      atomic_store(&started, i + 1);
+    }
   }
-  const size_t most = bytes > provided_bytes ? bytes : provided_bytes;
-  const int all = parts > provided_parts ? parts : provided_parts;
-  atomic_int refused = 0;
-  const struct demand demand = {most, &refused};
-  run_with_workers(reserve_part, &demand, 0, all, NULL);
-  if (atomic_load(&refused)) return 0;
-  provided_parts = all;
-  provided_bytes = most;
-  return 1;
+  return reserve(&callers, bytes);
 }
 
 /* Take the spare scratch that is large enough, or else any, or an empty one. */

@@ -544,11 +544,11 @@ def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:
 
 
 def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:
-    """Refuse an eps that the dtype rounds to 0."""
+    """Refuse an eps that is 0 in the dtype."""
     for layer in layers:
         if isinstance(layer, Residual):
             require_dtype(where, layer.layers, dtype)
-        elif isinstance(layer, _Normalised) and not float(host.asarray(layer.eps, dtype)):
+        elif isinstance(layer, _Normalised) and host.vanishes(layer.eps, dtype):
             raise ValueError(
                 f"{where}: `eps` of {type(layer).__name__} must not be 0 in {dtype}, got "
                 f"{layer.eps:g}: a constant feature would be divided by 0. Use eps=1e-5, or "

@@ -363,6 +363,7 @@ BY_PAIRS static int64_t time_of(int dots) {
   enum { CHAINS = 16, ROUNDS = 2000 };
   const vec x = set1(1e-3f);
   vec sums[CHAINS];
+  UNROLL
   for (int i = 0; i < CHAINS; i++) sums[i] = set1((real)i);
   const int64_t start = nnpoly_now_ns();
   for (int k = 0; k < ROUNDS; k++) {

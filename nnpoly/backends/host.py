@@ -212,6 +212,12 @@ def asarray(data: Any, dtype: str | None = None) -> HostArray:
     return np.asarray(data, dtype=dtype)
 
 
+def vanishes(value: float, dtype: str) -> bool:
+    """Whether a positive number is 0 in the dtype, or so small that the C core takes it for 0."""
+    least = 0.0 if dtype == "float16" else float(np.finfo(dtype).smallest_normal)
+    return float(np.asarray(value, dtype)) <= 0.0 or value < least
+
+
 def converted(array: HostArray, dtype: str) -> tuple[HostArray, bool]:
     """The array in `dtype` and C order; and whether all its numbers have a place in it."""
     with np.errstate(over="raise"):

@@ -33,7 +33,7 @@ OTHERS = {  # endings of tables in formats that are not written
     ".safetensors": "a model",
 }
 DTYPES = ("float32", "float64")
-PRECISION = "of matrix products: bf16, of factors rounded to bfloat16; on CuPy tf32 too (float32's)"
+PRECISION = "of matrix products: bf16 rounds their factors to bfloat16; on CuPy there is tf32 too"
 
 
 class Mistake(Exception):

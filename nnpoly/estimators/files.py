@@ -107,7 +107,8 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
                 setattr(made, name, _constructed(path, values[name]))
         _require_consistent(made, where, saved.network)
     # Where there is no such precision, it is refused when it is used: set_params(precision=None).
-    known = made.precision in saved.network.place.backend.precisions
+    net = saved.network
+    known = made.precision in net.place.backend.precisions and net.dtype == "float32"
     made.trainer_ = Trainer.of_saved(path, saved, made.precision if known else None)
     return made
 

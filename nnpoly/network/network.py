@@ -208,8 +208,8 @@ class Network:
         """What training changes but does not differentiate, by layer and name.
 
         Those are the running means and variances of `BatchNorm`. On NumPy and CuPy training steps
-        write into these arrays, as into `w`: copy them to keep them. Assigning copies new values
-        in.
+        write into these arrays, as into `w`: copy them to keep them. A fit that takes an epoch back
+        (an error, Ctrl-C) has arrays of its own from then on. Assigning copies new values in.
         """
         return self._buffers
 

@@ -331,16 +331,17 @@ def extremes_of(net: Network) -> list[Array]:
 
 
 def require_optimizer(optimizer: Any, dtype: str) -> None:
-    """Refuse an eps that the network's dtype rounds to 0: a zero gradient would divide by 0."""
+    """Refuse an eps that is 0 in the network's dtype: a zero gradient would divide by 0."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got {optimizer!r}."
         )
     eps = getattr(optimizer, "eps", 1.0)
-    if eps and not float(host.asarray(eps, dtype)):
+    if eps and host.vanishes(eps, dtype):
+        remedy = "1e-4 or more, or a float32 network" if dtype == "float16" else "1e-8"
         raise ValueError(
             f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
-            "Use eps=1e-4 or more, or a float32 network."
+            f"Use eps={remedy}."
         )
 
 
