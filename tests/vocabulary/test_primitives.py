@@ -154,6 +154,9 @@ def test_definition_runs_where_every_guard_refuses(key):
         got = call(ops, case, arguments)
         want = TABLE[primitive].definition(ops, *arguments.values())
         for a, b in zip(got, want if isinstance(want, tuple) else [want], strict=True):
+            if b is None:  # a pre that nothing reads
+                assert a is None
+                continue
             assert a.dtype == b.dtype
             assert np.array_equal(a, b)
 

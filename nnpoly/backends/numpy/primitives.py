@@ -34,7 +34,7 @@ def _single(guard: Callable[..., bool]) -> Callable[..., bool]:
     """A guard that takes float32 alone, the dtype whose factors C rounds to bfloat16."""
 
     def accepts(first: Array, *rest: Any, **options: Any) -> bool:
-        return first.dtype == FLOAT32 and guard(first, *rest, **options)
+        return guard(first, *rest, **options) and first.dtype == FLOAT32
 
     return accepts
 

@@ -522,7 +522,7 @@ def test_plans_refuse_what_is_unsound():
     lib.nnpoly_plan_free(plan)
     lib.nnpoly_plan_free(ffi.NULL)
     for change in (
-        *({"dtype": 2}, {"depth": 0}, {"depth": 2}, {"loss": -1}, {"rule": 9}),
+        *({"dtype": 3}, {"depth": 0}, {"depth": 2}, {"loss": -1}, {"rule": 9}),
         *({"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": np.nan}),
         {"loss": lib.NNPOLY_LOSSES},
         {"loss": lib.NNPOLY_SQUARED_ERROR, "label_smoothing": 0.1},
