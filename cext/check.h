@@ -53,10 +53,14 @@ static inline int check_arrays(int64_t size, const struct argument *arguments, i
 
 static inline int64_t size_of(int dtype) { return dtype == NNPOLY_FLOAT64 ? 8 : 4; }
 
+static inline int is_dtype(int dtype) {
+  return dtype >= NNPOLY_FLOAT32 && dtype <= NNPOLY_BFLOAT16;
+}
+
 /* Return from the calling function unless the type and the arguments are sound. */
 #define CHECK(dtype, ...)                                                                          \
   do {                                                                                             \
-    if ((dtype) < NNPOLY_FLOAT32 || (dtype) > NNPOLY_BFLOAT16) return NNPOLY_RANGE;                \
+    if (!is_dtype(dtype)) return NNPOLY_RANGE;                                                     \
     const struct argument arguments_[] = {__VA_ARGS__};                                            \
     const int status_ =                                                                            \
         check_arrays(size_of(dtype), arguments_, (int)(sizeof arguments_ / sizeof arguments_[0])); \

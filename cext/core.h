@@ -151,6 +151,9 @@ enum { CHUNK = 4096 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* How many pieces of up to `each` cover `whole`. */
+static inline int64_t pieces_of(int64_t whole, int64_t each) { return (whole + each - 1) / each; }
+
 /* The kernels of one ISA and element type. Ranges are half-open, in elements, or rows if so named.
  */
 struct kernels {

@@ -1,5 +1,5 @@
-#define _GNU_SOURCE
 /* The processor: which ISAs it runs, which one is in use, and its floating-point control. */
+#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <string.h>
 

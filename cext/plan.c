@@ -24,7 +24,7 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
 }
 
 static int sound(const struct nnpoly_training *t) {
-  if (t->dtype < NNPOLY_FLOAT32 || t->dtype > NNPOLY_BFLOAT16) return 0;
+  if (!is_dtype(t->dtype)) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < 0 || t->loss >= NNPOLY_LOSSES) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;

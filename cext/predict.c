@@ -107,7 +107,7 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
   job.results_bytes = (size_t)(rows * totals.widest * job.size);
   const size_t bytes =
       job.kernel_bytes + 2 * job.moments_bytes + (2 + (size_t)totals.adds) * job.results_bytes;
-  const int64_t pieces = (n + ROWS_STEP - 1) / ROWS_STEP;
+  const int64_t pieces = pieces_of(n, ROWS_STEP);
   const int parts = nnpoly_parts_of(pieces, n * totals.parameters, PART_PRODUCT);
   return nnpoly_run(predict_part, &job, parts, bytes);
 }

@@ -29,24 +29,25 @@ struct grid {
 
 enum { ROWS_OF_TWO = 2 };
 
-static int64_t largest(int64_t steps, int64_t parts) { return (steps + parts - 1) / parts; }
-
 /* As few parts as have none larger than these. */
-static int fewest(int64_t steps, int parts) { return (int)largest(steps, largest(steps, parts)); }
+static int fewest(int64_t steps, int parts) {
+  return (int)pieces_of(steps, pieces_of(steps, parts));
+}
 
 /* The grid of up to so many parts whose largest one costs the least, in multiply-adds for each k.
  * To transpose an element costs about as much as 8, to copy one 2. Of the grids with as many
  * columns of parts only the one with the most rows is looked at: 15 for 64 parts. */
 static struct grid grid_of(const struct product *p, int columns_step, int parts) {
   const int64_t packing_B = p->form == FORWARD ? 8 : 2, packing_A = 2;
-  const int64_t row_steps = largest(p->M, ROWS_OF_TWO), column_steps = largest(p->N, columns_step);
+  const int64_t row_steps = pieces_of(p->M, ROWS_OF_TWO),
+                column_steps = pieces_of(p->N, columns_step);
   struct grid best = {1, 1};
   int64_t lowest = INT64_MAX;
   if (parts == 1) return best;
   for (int down = parts; down > 0; down = parts / (parts / down + 1)) {
     const int across = parts / down;
-    const int64_t rows = least(largest(row_steps, down) * ROWS_OF_TWO, p->M),
-                  columns = least(largest(column_steps, across) * columns_step, p->N),
+    const int64_t rows = least(pieces_of(row_steps, down) * ROWS_OF_TWO, p->M),
+                  columns = least(pieces_of(column_steps, across) * columns_step, p->N),
                   cost = rows * columns + packing_B * columns + packing_A * rows;
     if (cost >= lowest) continue;
     lowest = cost;
@@ -102,9 +103,7 @@ size_t nnpoly_scratch(const struct kernels *kernels, int64_t K) {
 
 /* Losses: chunks of rows, at most MOST_CHUNKS whatever n, and their sums added up in order */
 
-static int64_t chunks_of(const struct loss *loss) {
-  return (loss->n + loss->chunk_rows - 1) / loss->chunk_rows;
-}
+static int64_t chunks_of(const struct loss *loss) { return pieces_of(loss->n, loss->chunk_rows); }
 
 void nnpoly_cut_loss(struct loss *loss) {
   const int64_t rows = (loss->n + MOST_CHUNKS - 1) / MOST_CHUNKS;
@@ -210,6 +209,6 @@ static void norm_part(const void *argument, int index, int parts, void *scratch)
 
 int nnpoly_run_norm(norm_kernel *kernel, const struct norm *norm, int64_t count) {
   const struct norm_job job = {kernel, norm, count};
-  const int64_t pieces = largest(count, STEP_ELEMENTS);
+  const int64_t pieces = pieces_of(count, STEP_ELEMENTS);
   return nnpoly_run(norm_part, &job, nnpoly_parts_of(pieces, norm->n * norm->m, PART_ELEMENTS), 0);
 }

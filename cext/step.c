@@ -335,7 +335,7 @@ static int share_act(struct step *s, const struct act *act, int most) {
     return nnpoly_share_product(s->kernels, &p, most);
   }
   const struct cut cut = cut_of(s, *act);
-  const int64_t pieces = (cut.count + cut.step - 1) / cut.step;
+  const int64_t pieces = pieces_of(cut.count, cut.step);
   const int64_t elements = s->n * outputs_of(s->plan, act->layer);
   const int parts = nnpoly_parts_of(pieces, elements, PART_ELEMENTS);
   return run_region(s, act, act + 1, (int)least(parts, most));

@@ -11,8 +11,8 @@
  * The order of the sums, with denormals read and written as zeros and rounding to nearest:
  *
  *   dot products   for each pair c = fma(a1, b1, c), then c = fma(a0, b0, c); so does gemm.h
- *   tiles          for every SQUARE pairs e = fma(a0, b0, e) and o = fma(a1, b1, o), from 0 on;
- * then c = c + (e + o)
+ *   tiles          for every SQUARE pairs e = fma(a0, b0, e) and o = fma(a1, b1, o), from 0;
+ *                  then c = c + (e + o)
  */
 #define PAIR_TARGET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,avx512bf16"
 #define BY_PAIRS __attribute__((target(PAIR_TARGET)))
@@ -38,9 +38,9 @@ BY_PAIRS static inline vec pairs_along(const real *row, int left) {
 
 /* Elements of two rows, as pairs. */
 BY_PAIRS static inline vec pairs_across(vec even, vec odd) {
-  static const uint16_t zipped[4 * SQUARE / 2] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
-                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
-                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  static const uint16_t zipped[2 * LANES] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                             21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                             11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
   return (vec)_mm512_permutexvar_epi16(_mm512_loadu_si512(zipped), both);
 }

@@ -93,7 +93,7 @@ class PlannedSteps(Steps):
     ) -> tuple[Array, State]:
         """Take one step, in place where C can read the batch."""
         places = self.places(*batch)
-        loss = None if places is None else self._take(state, places, coefficients, key)
+        loss = None if places is None else self._step(state, places, coefficients, key)
         if loss is None:
             return super().step(state, batch, coefficients, key)
         return loss, state
@@ -104,15 +104,17 @@ class PlannedSteps(Steps):
         """Add up a batch's gradient where all of them are, in place."""
         place, first = self._place_of_total(), total is None
         places = self.places(*batch)
-        loss = None if places is None else self._take(state, places, (), key, first)
+        add = lib.nnpoly_plan_add
+        loss = None if places is None else self._take(state, places, key, add, first)
         if loss is None:
             loss, place[...], state = super().add(state, None if first else place, batch, key)
         return loss, place, state
 
     def update(self, state: State, total: Array, rows: int, coefficients: Coefficients) -> State:
         """End a step on several batches, in place."""
-        if not self._set(state, coefficients):
+        if not self._reads(state):
             return super().update(state, total, rows, coefficients)
+        self._set(coefficients)
         check(lib.nnpoly_plan_update(self.plan, self.arrays, rows, self._rates))
         return state
 
@@ -130,45 +132,40 @@ class PlannedSteps(Steps):
         places = self.places(x, y)
         if places is None or places.n < self._least_rows:
             return None
-        return self._take(state, places, coefficients, key)
+        return self._step(state, places, coefficients, key)
+
+    def _step(
+        self, state: State, batch: Places, coefficients: Coefficients, key: Any
+    ) -> Array | None:
+        """Take one step; its loss, or None as `_take`."""
+        self._set(coefficients)
+        return self._take(state, batch, key, lib.nnpoly_plan_step)
 
     def _take(
-        self,
-        state: State,
-        batch: Places,
-        coefficients: Coefficients,
-        key: Any,
-        first: bool | None = None,
+        self, state: State, batch: Places, key: Any, take: Callable[..., int], *more: Any
     ) -> Array | None:
-        """Take one step; its loss, or None where C refuses an array or a target.
-
-        first: whether a batch of several is the first of them; it needs no coefficients.
-        """
-        if not self._set(state, coefficients):
+        """Have C take a batch; its loss, or None where it refuses an array or a target."""
+        if not self._reads(state):
             return None
         rates = self._rates
         if self._draws:
             rates.key = key
         loss = empty((), self._dtype)
-        arguments = self.plan, self.arrays, *batch, rates, pointer(loss)
-        if first is None:
-            status = lib.nnpoly_plan_step(*arguments)
-        else:
-            status = lib.nnpoly_plan_add(*arguments, first)
+        status = take(self.plan, self.arrays, *batch, rates, pointer(loss), *more)
         if status == 0:
             return loss
         if status == lib.NNPOLY_NO_MEMORY:
             check(status)
         return None  # a wrong target or a misaligned array, of which Python has more to say
 
-    def _set(self, state: State, coefficients: Coefficients) -> bool:
-        """Have C read a state and coefficients; False where it cannot."""
-        if not (self._points_to(state) or self.point_to(state)):
-            return False
+    def _reads(self, state: State) -> bool:
+        """Have C read a state; False where it cannot."""
+        return self._points_to(state) or self.point_to(state)
+
+    def _set(self, coefficients: Coefficients) -> None:
         rates = self._rates
-        for field, value in zip(self.fields, coefficients, strict=False):
+        for field, value in zip(self.fields, coefficients, strict=True):
             setattr(rates, field, value)
-        return True
 
     @staticmethod
     def run(requests: Sequence[Request]) -> list[Taken] | None:
