@@ -2,7 +2,8 @@
 
 A case is `name:shape[:activation]`, as `kernels.KERNELS` lists them; shapes are n x m_in x m for
 products, a number of elements for activations. Every contestant writes into memory that it already
-has wherever its library can.
+has wherever its library can. Products named `-bf16` are of float32 arrays, whose factors nnpoly
+and torch round to bfloat16 first; NumPy, which has no such type, takes them as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ class Arrays:
     """The inputs of a kernel, equal for every contestant."""
 
     def __init__(self, kernel: str) -> None:
-        self.name, shape, *rest = kernel.split(":")
+        name, shape, *rest = kernel.split(":")
+        self.name, _, precision = name.partition("-")
+        self.precision = precision or None
         self.sizes = [int(size) for size in shape.split("x")]
         self.activation = rest[0] if rest else "identity"
         rng = np.random.default_rng(0)
@@ -110,6 +113,8 @@ def by_torch(a: Arrays) -> Kernel:
     F, aten = torch.nn.functional, torch.ops.aten
     if len(a.sizes) == 3:
         W, b = torch.from_numpy(a.W), torch.from_numpy(a.b)
+        if a.precision:
+            return rounded_by_torch(a.name, x, W, b, d)
         dW, db = torch.empty_like(W), torch.empty_like(b)
 
         def gradients() -> Any:
@@ -135,6 +140,20 @@ def by_torch(a: Arrays) -> Kernel:
     }[a.name, a.activation]
 
 
+def rounded_by_torch(name: str, x: Any, W: Any, b: Any, d: Any) -> Kernel:
+    """Build a product as torch's autocast does it: factors are cast, the result is bfloat16."""
+    import torch
+
+    half = torch.bfloat16
+    return {
+        "dense": lambda: torch.relu_(
+            torch.nn.functional.linear(x.to(half), W.to(half), b.to(half))
+        ),
+        "delta": lambda: torch.ops.aten.threshold_backward(d.to(half) @ W.to(half), x.to(half), 0),
+        "gradients": lambda: d.to(half).T @ x.to(half),
+    }[name]
+
+
 def by_nnpoly(a: Arrays) -> Kernel:
     """Build the kernel as the library runs it inside a training step, dispatch included."""
     import nnpoly as nn
@@ -142,20 +161,24 @@ def by_nnpoly(a: Arrays) -> Kernel:
 
     nn.set_num_threads(THREADS)
     relu = nn.activations.relu
+
+    def compiled(function: Callable[..., Any]) -> Kernel:
+        return get("numpy").compile(function, a.precision)
+
     if a.name == "dense":
-        return get("numpy").compile(lambda ops: ops.dense(a.x, a.W, a.b, relu, False)[1])
+        return compiled(lambda ops: ops.dense(a.x, a.W, a.b, relu, False)[1])
     if a.name == "delta":
-        return get("numpy").compile(lambda ops: ops.dense_delta(a.delta, a.W, None, a.x, relu))
+        return compiled(lambda ops: ops.dense_delta(a.delta, a.W, None, a.x, relu))
     if a.name == "gradients":
         out = {"W": np.empty_like(a.W), "b": np.empty_like(a.b)}
-        return get("numpy").compile(lambda ops: ops.dense_gradients(a.delta, a.x, out)[0])
+        return compiled(lambda ops: ops.dense_gradients(a.delta, a.x, out)[0])
     sigma = nn.activations.get(a.activation)
     if a.name == "sigma":
-        return get("numpy").compile(lambda ops: ops.activate(a.x, sigma))
+        return compiled(lambda ops: ops.activate(a.x, sigma))
 
     # In place, again and again; what becomes of the numbers does not change the time.
     d = a.delta.copy()
-    return get("numpy").compile(lambda ops: ops.activation_delta(d, a.x, a.x, sigma))
+    return compiled(lambda ops: ops.activation_delta(d, a.x, a.x, sigma))
 
 
 CONTESTANTS = {"numpy": by_numpy, "torch": by_torch, "nnpoly": by_nnpoly}
@@ -182,7 +205,10 @@ def versions(contestant: str) -> dict[str, str]:
 
 def timed(kernel: Kernel) -> Blocks:
     """Return the case of a kernel, with some of its results and the sum of their sizes."""
-    result = np.asarray(kernel()).reshape(-1).astype(float)
+    result = kernel()
+    if not isinstance(result, np.ndarray):
+        result = result.float()  # NumPy has no bfloat16
+    result = np.asarray(result).reshape(-1).astype(float)
     values = [*result[:: max(1, result.size // 97)].tolist(), float(np.abs(result).sum())]
     return Blocks(Calls(kernel), values=values)
 

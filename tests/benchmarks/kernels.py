@@ -1,7 +1,8 @@
 """Time the kernels of a training step, one by one: nnpoly beside NumPy and torch, in float32.
 
 Products are given in GFLOP/s and as a share of the processor's peak, which is measured here;
-activations in nanoseconds an element. Each contestant has a process of its own; they take turns,
+activations in nanoseconds an element. With --bf16, products whose factors are rounded to bfloat16,
+and their peak. Each contestant has a process of its own; they take turns,
 and one that is not being timed is stopped. See README.md.
 """
 
@@ -30,14 +31,17 @@ SHAPES = [
     "512x1024x1024",
     "1024x4096x1024",
 ]
+PRODUCTS = ["dense", "delta", "gradients"]
 SIGMAS = ["relu", "sigmoid", "tanh", "elu", "softplus", "silu", "gelu"]
 ELEMENTS = ["65536", "1000000"]
 KERNELS = (
-    [f"{name}:{shape}" for name in ("dense", "delta", "gradients") for shape in SHAPES]
+    [f"{name}:{shape}" for name in PRODUCTS for shape in SHAPES]
     + [f"sigma:{count}:{sigma}" for count in ELEMENTS for sigma in SIGMAS]
     + [f"slope:{count}:{sigma}" for count in ELEMENTS for sigma in ("tanh", "gelu")]
 )
-TOLERANCE = 1e-4  # of the largest value
+BF16_KERNELS = [f"{name}-bf16:{shape}" for name in PRODUCTS for shape in SHAPES]
+# Of the largest value: float32's rounding; and bfloat16's, of the factors and of torch's results.
+TOLERANCE, BF16_TOLERANCE = 1e-4, 2e-2
 
 
 def compare(rows: list[Row]) -> None:
@@ -45,19 +49,20 @@ def compare(rows: list[Row]) -> None:
     right = next(row for row in rows if row.contestant == "numpy").facts.get("values")
     for row in rows:
         values = row.facts.pop("values", None)
-        if not row.fault and (right is None or not agree(values, right)):
+        tolerance = BF16_TOLERANCE if "-bf16:" in row.case else TOLERANCE
+        if not row.fault and (right is None or not agree(values, right, tolerance)):
             row.fault = "MISMATCH" if right else "UNCHECKED: no numpy to compare with"
 
 
-def agree(values: list[float], right: list[float]) -> bool:
-    """Whether results are those of NumPy, to float32's rounding; the last is their sum."""
+def agree(values: list[float], right: list[float], tolerance: float) -> bool:
+    """Whether results are those of NumPy, to rounding; the last is their sum."""
     *values, total = values
     *right, right_total = right
     close = all(
-        abs(value - want) <= TOLERANCE * max(map(abs, right))
+        abs(value - want) <= tolerance * max(map(abs, right))
         for value, want in zip(values, right, strict=True)
     )
-    return close and abs(total - right_total) <= TOLERANCE * right_total
+    return close and abs(total - right_total) <= tolerance * right_total
 
 
 def entry(row: Row) -> dict[str, Any]:
@@ -116,10 +121,12 @@ def main() -> int:
     """Run the benchmark; return 1 if a contestant failed or computed something else."""
     made = parser(__doc__, rounds=7)
     told = "such as dense:32x64x64 sigma:65536:tanh"
-    made.add_argument("--kernels", nargs="+", default=KERNELS, help=told)
+    made.add_argument("--kernels", nargs="+", help=told)
+    made.add_argument("--bf16", action="store_true", help="products with factors of bfloat16")
     arguments = parsed(made)
-    best = processor.peak(arguments.threads)
-    return run(arguments, "kernel_cases", CONTESTANTS, arguments.kernels, best)
+    best = processor.peak(arguments.threads, arguments.bf16)
+    kernels = arguments.kernels or (BF16_KERNELS if arguments.bf16 else KERNELS)
+    return run(arguments, "kernel_cases", CONTESTANTS, kernels, best)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,18 @@ def caches(folder: Path = CACHES) -> str:
 
 
 @cache
-def peak(threads: int) -> float | None:
-    """Return the processor's float32 multiply-adds in GFLOP/s; None without a C compiler."""
-    flags = "-O2", "-march=native", "-ffp-contract=fast", "-DREAL=float"
+def peak(threads: int, bf16: bool = False) -> float | None:
+    """Return the processor's multiply-adds in GFLOP/s; None without a C compiler.
+
+    Parameters
+    ----------
+    threads : int
+        How many compute.
+    bf16 : bool
+        Whether factors may be bfloat16; they are float32 else, as the sums are.
+    """
+    flags = ["-O2", "-march=native", "-ffp-contract=fast", "-DREAL=float"]
+    flags += ["-DPAIRS"] * bf16
     printed = output([HERE / "peak.c"], flags, threads)
     return None if printed is None else float(printed)
 
