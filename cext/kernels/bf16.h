@@ -19,10 +19,11 @@
 #define BY_TILES __attribute__((target(PAIR_TARGET ",amx-tile,amx-bf16")))
 
 enum {
-  SQUARE = 16,                    /* rows, and sums or pairs a row, of a tile of AMX */
-  PAIR_STRIDE = BLOCK_K / 2 + 16, /* an odd number of lines */
-  PAIR_ROWS = 2 * SQUARE,         /* of the tallest tile of A */
-  CORNER_SIZE = SQUARE * SQUARE,  /* of a tile of C that is not whole */
+  SQUARE = 16,                   /* rows, and sums or pairs a row, of a tile of AMX */
+  PAIR_K = 512,                  /* numbers of k of a block; their pairs fit BLOCK_K's panels */
+  PAIR_STRIDE = PAIR_K / 2 + 16, /* an odd number of lines */
+  PAIR_ROWS = 2 * SQUARE,        /* of the tallest tile of A */
+  CORNER_SIZE = SQUARE * SQUARE, /* of a tile of C that is not whole */
   PAIR_A_SIZE = PAIR_ROWS * PAIR_STRIDE + CORNER_SIZE
 };
 
@@ -296,8 +297,6 @@ BY_TILES static void tile_panel(const struct strip *s, const real *A, const real
   const real *B = panel + TILE_COLUMNS;
   for (int k = 0; k < pairs; k += SQUARE, A += SQUARE, B += SQUARE * TILE_COLUMNS) {
     fetch(ahead, k / SQUARE, rows_a_step, stride);
-    for (int i = 0; i < 2 * SQUARE; i++) /* the panel's next rows */
-      __builtin_prefetch(B + SQUARE * TILE_COLUMNS + i * LINE, 0, 3);
     _tile_loadd(4, A, A_BYTES);
     _tile_loadd(6, B, B_BYTES);
     _tile_dpbf16ps(0, 4, 6);
@@ -340,8 +339,9 @@ static void tile_strip(const struct product *p, const struct strip *s, const rea
   }
 }
 
-static const struct way BY_DOTS = {TILE_ROWS, 2 * SQUARE, PAIR_A_SIZE, pair_B, dot_strip};
-static const struct way BY_SQUARES = {PAIR_ROWS, 2 * SQUARE, PAIR_A_SIZE, pair_B, tile_strip};
+static const struct way BY_DOTS = {TILE_ROWS, PAIR_K, 2 * SQUARE, PAIR_A_SIZE, pair_B, dot_strip};
+static const struct way BY_SQUARES = {PAIR_ROWS,   PAIR_K, 2 * SQUARE,
+                                      PAIR_A_SIZE, pair_B, tile_strip};
 
 static void dot_product(const struct product *p, struct rect r, void *scratch) {
   multiply(&BY_DOTS, p, r, scratch);

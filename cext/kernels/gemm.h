@@ -358,12 +358,13 @@ static void multiply_strip(const struct product *p, const struct strip *s, const
 /* A way to compute products, by blocks and strips. */
 struct way {
   int tile_rows;  /* at most */
-  int k_step;     /* blocks of k are multiples of it */
+  int block_k;    /* numbers of k of a block, at most */
+  int k_step;     /* which are multiples of it */
   int64_t A_size; /* of a strip's scratch */
   void (*pack_B)(const struct product *, int64_t j0, int columns, int64_t k0, int kc, real *panels);
   void (*strip)(const struct product *, const struct strip *, const real *panels, real *scratch);
 };
-static const struct way FUSED = {TILE_ROWS, 16, A_SIZE, pack_B, multiply_strip};
+static const struct way FUSED = {TILE_ROWS, BLOCK_K, 16, A_SIZE, pack_B, multiply_strip};
 
 /* All row tiles of the rectangle, for columns j0.. and the block of k whose panels are packed. */
 static void multiply_block(const struct way *way, const struct product *p, struct rect r,
@@ -390,7 +391,7 @@ static void multiply_block(const struct way *way, const struct product *p, struc
 static void multiply(const struct way *way, const struct product *p, struct rect r, void *scratch) {
   real *A = scratch, *panels = A + way->A_size;
   const int64_t step_n = balanced(r.j1 - r.j0, block_columns(), TILE_COLUMNS);
-  const int64_t step_k = balanced(p->K, BLOCK_K, way->k_step);
+  const int64_t step_k = balanced(p->K, way->block_k, way->k_step);
   for (int64_t j0 = r.j0; j0 < r.j1; j0 += step_n) {
     const int columns = (int)least(step_n, r.j1 - j0);
     int64_t k0 = 0;
