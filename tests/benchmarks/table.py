@@ -3,6 +3,8 @@
 ``python tests/benchmarks/step.py --json docs/benchmarks/step/PROCESSOR.json``,
 ``python tests/benchmarks/step.py --contestants nnpoly nnpoly-bf16 torch torch-bf16 --json
 docs/benchmarks/bf16/PROCESSOR.json``,
+``python tests/benchmarks/kernels.py --bf16 --threads 1 --json
+docs/benchmarks/bf16/PROCESSOR-products-1.json``,
 ``python tests/benchmarks/kernels.py --threads 1 --json docs/benchmarks/kernels/PROCESSOR-1.json``,
 the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts/PROCESSOR.json``,
 ``python tests/benchmarks/cores.py --json docs/benchmarks/cores/PROCESSOR.json``,
@@ -132,12 +134,16 @@ def step_page() -> tuple[Path, str]:
 
 
 def bf16_page() -> tuple[Path, str]:
-    """Return the page of steps in bfloat16 as the evidence makes it."""
+    """Return the page of steps and products in bfloat16 as the evidence makes it."""
     page, parts = FOLDER / "bf16.md", []
     for document in by_processor(page):
         parts += [heading(document), setting_of(document)]
-        parts += ["Microseconds a step, minimum / median:", render(document, times)]
-        parts += ["Medians over each other:", bf16_table(document)]
+        if "peak" in document:  # kernels.py's
+            share = f"GFLOP/s and the share of the peak, {document['peak']:,.0f} GFLOP/s:"
+            parts += [share, kernel_table(document)]
+        else:
+            parts += ["Microseconds a step, minimum / median:", render(document, times)]
+            parts += ["Medians over each other:", bf16_table(document)]
     return page, inserted(page.read_text(), "processors", "\n\n".join(parts))
 
 
