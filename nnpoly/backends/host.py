@@ -290,6 +290,11 @@ def finite_rows(array: HostArray) -> HostArray:
     return finite
 
 
+def quantiles(array: HostArray, shares: Sequence[float]) -> HostArray:
+    """The quantiles of each column, (len(shares), ...), between neighbours in line; NaN is none."""
+    return np.asarray(np.nanquantile(array, shares, axis=0))
+
+
 def concatenate(parts: Iterable[HostArray]) -> HostArray:
     """All parts' rows as one array."""
     return np.concatenate(list(parts))
