@@ -75,6 +75,7 @@ class Stage(NamedTuple):
 _nothing: Any = None
 INPUT = Stage(_nothing, _nothing, _nothing, activations.identity)  # what is below the first layer
 INFERENCE = Mode()
+_no_rates: Any = ()
 
 
 class Layer(Described):
@@ -85,6 +86,7 @@ class Layer(Described):
     """
 
     activation = activations.identity
+    rates = _no_rates  # an argument of layers that have parameters, by `_checks.rates`
     random: ClassVar[bool] = False
     least_rows: ClassVar[int] = 1  # of a batch from which the layer learns
 
@@ -122,6 +124,16 @@ class Layer(Described):
             )
         for name, value in start.items():
             params[name][...] = value
+
+    def parameter_rates(self) -> dict[str, tuple[float, float]]:
+        """Return the factors of the learning rate and of the weight decay, by parameter's name.
+
+        An optimiser updates a parameter with its learning rate and weight decay times these. One
+        that is not named has (1, 1). A learning rate of factor 0 keeps a parameter as it is; the
+        decoupled decay of `AdamW` goes by the factor of the learning rate too, w <- w - (factor of
+        the rate) eta (factor of the decay) weight_decay w.
+        """
+        return dict(self.rates)
 
     def buffers(self) -> dict[str, host.HostArray]:
         """Return the start of arrays that training changes but does not differentiate."""
@@ -440,6 +452,9 @@ class Residual(Layer):
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
         return _joined([layer.initial(rng) for layer in self.layers])
+
+    def parameter_rates(self) -> dict[str, tuple[float, float]]:
+        return _joined([layer.parameter_rates() for layer in self.layers])
 
     def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
         if type(self).initial is not Residual.initial:  # a subclass begins otherwise
