@@ -142,7 +142,11 @@ class ArrayData(NamedTuple):
     shuffle
         Visit the rows in a new order every epoch. Of a single batch, the order plays no part.
     bootstrap
-        Visit N rows drawn with replacement, the same ones every epoch.
+        Visit as many rows drawn with replacement, the same ones every epoch.
+    rows
+        The numbers of the rows to visit; None for all.
+    drop_last
+        Leave out the last batch where it would be smaller than the others.
     """
 
     data: Batch
@@ -150,6 +154,8 @@ class ArrayData(NamedTuple):
     seed: int
     shuffle: bool = True
     bootstrap: bool = False
+    rows: host.HostArray | None = None
+    drop_last: bool = False
 
     @property
     def in_memory(self) -> bool:
@@ -158,13 +164,15 @@ class ArrayData(NamedTuple):
 
     def epoch(self, number: int) -> Batches:
         """The batches of the epoch of that number, counted from 0."""
-        n, order = int(self.data.x.shape[0]), None
-        if self.shuffle and self.size < n:
-            order = host.permutation(n, self.seed, number)
-        if self.bootstrap:
-            sample = host.bootstrap(n, self.seed)
-            order = sample if order is None else sample[order]
-        return Batches(self.data, order, min(self.size, n))  # C's integers hold no larger one
+        n = int(self.data.x.shape[0]) if self.rows is None else len(self.rows)
+        size = min(self.size, n)  # C's integers hold no larger one
+        order = host.permutation(n, self.seed, number) if self.shuffle and size < n else None
+        for chosen in (host.bootstrap(n, self.seed) if self.bootstrap else None, self.rows):
+            if chosen is not None:
+                order = chosen if order is None else chosen[order]
+        if self.drop_last and n % size:
+            order = (host.arange(n) if order is None else order)[: n - n % size]
+        return Batches(self.data, order, size)
 
 
 class StreamData:

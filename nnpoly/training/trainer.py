@@ -269,6 +269,7 @@ class Trainer:
         sample_weight: Any = None,
         metrics: Sequence[Metric] = (),
         accumulate: int = 1,
+        drop_last: bool = False,
         steps_per_epoch: int | None = None,
         resume: Any = None,
     ) -> History:
@@ -309,14 +310,17 @@ class Trainer:
         accumulate
             Take a step after so many batches, by the mean of their gradients: the step of one batch
             that large, without its memory.
+        drop_last
+            Leave out an epoch's last batch where it would be smaller than the others: other rows
+            every epoch, where they are shuffled.
         steps_per_epoch
             Without y: the batches of an epoch, for sources that go on for ever.
         resume
             The file of an `nn.callbacks.Checkpoint` of this run. Where it exists, the trainer and
             the callbacks first take up their state in it; `epochs` then counts the whole run. So a
             script that was interrupted goes on when it is run again, and gives the same bits. The
-            seed is the file's. A file of another number of rows, batch_size, shuffle, accumulate or
-            steps_per_epoch is refused.
+            seed is the file's. A file of another number of rows, batch_size, shuffle, drop_last,
+            accumulate or steps_per_epoch is refused.
 
         Returns
         -------
@@ -352,7 +356,9 @@ class Trainer:
             arrays = self.checked(where, X, y, sample_weight)
             rows = int(arrays.x.shape[0])
             self.stepper.require_rows(where, min(batch_size, rows))
+            drop_last = _checks.flag(where, "drop_last", drop_last)
             settings |= {"rows of X": rows, "batch_size": batch_size, "shuffle": bool(shuffle)}
+            settings["drop_last"] = drop_last
         evaluation = None
         if validation is not None or metrics != ():
             evaluation = self._evaluation(where, validation, metrics, arrays)
@@ -363,7 +369,7 @@ class Trainer:
             done = self._resume(calls, resume, epochs)
             history = calls.history
         if arrays is not None:  # `resume` may have brought another seed
-            data = ArrayData(arrays, batch_size, self.seed, shuffle)
+            data = ArrayData(arrays, batch_size, self.seed, shuffle, drop_last=drop_last)
         bar = Progress(epochs, done) if progress else None
         histories = self.history, history
         loop = Loop(self.stepper, data, histories, evaluation, calls, bar, accumulate)

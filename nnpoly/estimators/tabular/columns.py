@@ -81,16 +81,16 @@ class Column(NamedTuple):
             )
         return math.nan if is_missing(cell) else float(cell)
 
-    def keys(self) -> list[Key]:
+    def texts(self) -> list[Key]:
         """The cells as texts, by which categories are compared: 1 and 1.0 are one category."""
         known: dict[Any, Key] = {}
-        keys = []
+        texts = []
         for cell in self.cells.tolist():
             kept = (type(cell), cell)
             if kept not in known:
                 known[kept] = _key(cell)
-            keys.append(known[kept])
-        return keys
+            texts.append(known[kept])
+        return texts
 
 
 def _is_cell(cell: Any) -> bool:

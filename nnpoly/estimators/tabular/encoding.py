@@ -159,7 +159,7 @@ class ColumnEncoding(Described):
             if j not in forced and column.kind(where) == "number":
                 numbers.append(j)
                 continue
-            keys = [key for key in column.keys() if key is not None]
+            keys = [key for key in column.texts() if key is not None]
             values = sorted(set(keys))
             if j not in forced and len(values) == len(keys) >= FEWEST_NAMES:
                 warn(
@@ -204,7 +204,7 @@ class ColumnEncoding(Described):
                 X[:, gaps[column]] = _missing(X[:, i])
         start = len(self.numbers) + len(self.indicated)
         for category in self.categories:
-            category.write(columns[category.column].keys(), X[:, start : start + category.width])
+            category.write(columns[category.column].texts(), X[:, start : start + category.width])
             start += category.width
         return X
 
