@@ -1,6 +1,8 @@
-"""Estimators by scikit-learn's protocol: `MLPClassifier` and `MLPRegressor`.
+"""Estimators by scikit-learn's protocol.
 
-Parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
+`RealMLPClassifier` and `RealMLPRegressor` take tables as they are, and need no tuning.
+
+Of `MLPClassifier` and `MLPRegressor`, parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
 changed import is enough. Beyond them there are weights of classes, validation data of one's own,
 callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
 and devices.
@@ -22,5 +24,6 @@ except ImportError as error:
 from . import pool  # noqa: F401  registers the C core's threads
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
+from .tabular.realmlp import RealMLPClassifier, RealMLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor"]
