@@ -424,13 +424,13 @@ def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
 
 
 @primitive()
-def penalised(ops: Ops, g: Array, w: Array, weight_decay: float) -> Array:
+def penalised(ops: Ops, g: Array, w: Array, weight_decay: Scalar) -> Array:
     """Gradient with that of the penalty weight_decay / 2 ||w||^2: g + weight_decay w."""
     return g + weight_decay * w
 
 
 @primitive(donates=("w",))
-def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
+def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: Scalar) -> Array:
     """Decoupled weight decay: w (1 - eta weight_decay)."""
     return w * (1.0 - learning_rate * weight_decay)
 
