@@ -2,8 +2,8 @@
 
 An optimiser is a frozen object without state: the trainer keeps the moments, laid out like w, and
 counts the steps, t = 1, 2, .... What depends on these counts alone (learning rate, weight decay,
-bias corrections) is computed on the host in Python floats, `coefficients(t)`; the update itself is pure
-and runs on any backend.
+bias corrections) is computed on the host in Python floats, by `coefficients(t)` and
+`weight_decay_at(t)`; the update itself is pure and runs on any backend.
 
 Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does. torch
 adds it outside, g / (sqrt(s) + eps), which `eps_inside_sqrt=False` gives; optax and Keras do so in
