@@ -46,8 +46,29 @@ class Scratch(NamedTuple):
         return self.flat
 
 
+class Segment(NamedTuple):
+    """Parameters side by side in the flat vector, with the same factors of the optimiser's rates.
+
+    Those at start..stop-1 have the learning rate times `rate`, the weight decay times `decay`.
+    """
+
+    start: int
+    stop: int
+    rate: float
+    decay: float
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """The two factors."""
+        return self.rate, self.decay
+
+
 class Spec(NamedTuple):
-    """The parts of a training step: layers, loss and optimiser, and memory for its gradient."""
+    """The parts of a training step: layers, loss and optimiser, and memory for its gradient.
+
+    The coefficients of a step are those of the optimiser's rule, then its weight decay, where that
+    is a schedule, and last the value of each of `schedules`.
+    """
 
     chain: Sequence[Any]  # layers
     layout: Any  # network.Layout
@@ -56,6 +77,12 @@ class Spec(NamedTuple):
     optimizer: Any
     scratch: Scratch
     precision: str | None = None  # of matrix products, where it is not the dtype's
+    schedules: tuple[Any, ...] = ()  # of the layers, each once
+
+    @property
+    def decay_is_scheduled(self) -> bool:
+        """Whether the coefficients of a step have the weight decay."""
+        return not isinstance(self.optimizer.weight_decay, float)
 
 
 class Functions(NamedTuple):
@@ -80,7 +107,7 @@ class Request(NamedTuple):
     rows: int  # of one epoch
     size: int  # of a batch; the last one of an epoch may be smaller
     together: int  # batches of a step; the last one of an epoch may have fewer
-    coefficients: Sequence[tuple[Scalar, ...]]  # the optimiser's, a step an entry
+    coefficients: Sequence[tuple[Scalar, ...]]  # a step an entry: see `Spec`
     keys: Sequence[int] | None  # of the random masks, a batch an entry; None where none are drawn
 
 
@@ -134,7 +161,12 @@ class Steps:
         return loss, state
 
     def add(
-        self, state: State, total: Array | None, batch: Batch, key: Scalar
+        self,
+        state: State,
+        total: Array | None,
+        batch: Batch,
+        coefficients: tuple[Scalar, ...],
+        key: Scalar,
     ) -> tuple[Array, Array, State]:
         """Add n times the gradient of a batch of n rows, one of several of a step, to their total.
 
@@ -142,7 +174,7 @@ class Steps:
         batch's loss, the new total, and the state with new buffers.
         """
         w, _, buffers = state
-        loss, total, buffers = self._functions.add(w, buffers, total, batch, key)
+        loss, total, buffers = self._functions.add(w, buffers, total, batch, coefficients, key)
         return loss, total, state._replace(buffers=buffers)
 
     def update(

@@ -23,7 +23,7 @@ def training_step(
 
     Returns the batch's loss before the step, and the new state.
     """
-    loss, g, buffers = gradient(spec, ops, state.w, state.buffers, batch, key)
+    loss, g, buffers = gradient(spec, ops, state.w, state.buffers, batch, c, key)
     w, moments = update(spec, ops, state.w, g, state.moments, c)
     return loss, State(w, moments, buffers)
 
@@ -35,13 +35,14 @@ def added_gradient(
     buffers: Views,
     total: Array | None,
     batch: Batch,
+    c: Coefficients,
     key: Scalar,
 ) -> tuple[Array, Array, Views]:
     """One of the batches of a step: `total`, None before the first, plus n times its gradient.
 
     Returns the batch's loss, the new total: (P,), and the new buffers.
     """
-    loss, g, buffers = gradient(spec, ops, w, buffers, batch, key)
+    loss, g, buffers = gradient(spec, ops, w, buffers, batch, c, key)
     part = g * batch.x.shape[0]
     return loss, part if total is None else total + part, buffers
 
@@ -59,11 +60,13 @@ def functions_of(spec: Spec) -> Functions:
 
 
 def gradient(
-    spec: Spec, ops: Ops, w: Array, buffers: Views, batch: Batch, key: Scalar
+    spec: Spec, ops: Ops, w: Array, buffers: Views, batch: Batch, c: Coefficients, key: Scalar
 ) -> tuple[Array, Array, Views]:
     """The batch's loss, its gradient g: (P,), and the new buffers."""
     params, scratch = spec.views(w), spec.scratch
-    stages = layers.forward(ops, spec.chain, params, buffers, batch.x, Mode(True, False, key))
+    first = len(c) - len(spec.schedules)
+    mode = Mode(True, False, key, scheduled=dict(zip(spec.schedules, c[first:], strict=True)))
+    stages = layers.forward(ops, spec.chain, params, buffers, batch.x, mode)
     loss, delta = spec.loss.value_and_delta(ops, stages[-1].post, batch.y, batch.sample_weight)
     grads, _, _ = layers.backward(ops, spec.chain, params, stages, delta, out=scratch.views)
     g = ops.flatten(spec.layout.pieces(grads), scratch.flat, scratch.pieces)
@@ -89,13 +92,45 @@ def update(
 ) -> tuple[Array, Moments]:
     """The new w and moments; the old ones are given away."""
     optimizer: Optimizer = spec.optimizer
-    return optimizer.update(ops, w, g, moments, c)
+    segments = spec.layout.segments
+    c = c[: len(c) - len(spec.schedules)]
+    c, decay = (c[:-1], c[-1]) if spec.decay_is_scheduled else (c, optimizer.weight_decay)
+    g = optimizer.clipped(ops, g)
+    if not segments:
+        return optimizer.move(ops, w, g, moments, c, decay)
+    etas = {s.rate: _times(c[0], s.rate) for s in segments}
+    decays = {s.decay: _times(decay, s.decay) for s in segments}
+    vectors = [[v[s.start : s.stop] for s in segments] for v in (w, g, *moments)]
+    moved = []
+    for s, w_part, g_part, *parts in zip(segments, *vectors, strict=True):
+        rates = (etas[s.rate], *c[1:]), decays[s.decay]
+        moved.append(optimizer.move(ops, w_part, g_part, tuple(parts), *rates))
+    new_w = _joined(spec, ops, w, vectors[0], [part for part, _ in moved])
+    new_moments = (
+        _joined(spec, ops, moment, views, [parts[i] for _, parts in moved])
+        for i, (moment, views) in enumerate(zip(moments, vectors[2:], strict=True))
+    )
+    return new_w, tuple(new_moments)
+
+
+def _times(number: Any, factor: float) -> Any:
+    """A number, which may be on a device, times a factor."""
+    return number if factor == 1.0 else number * factor
+
+
+def _joined(spec: Spec, ops: Ops, vector: Array, views: list[Array], new: list[Array]) -> Array:
+    """A vector's new parts side by side: in its place, if a backend's arrays can be written into.
+
+    views: of its parts; an update in place has returned them.
+    """
+    return ops.flatten(new) if spec.scratch.flat is None else ops.flatten(new, vector, views)
 
 
 def spec_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Spec:
     """The spec of a network's steps, with memory for a gradient where the backend wants it."""
     scratch = _scratch(net, net.place.backend)
-    return Spec(net.chain, net.layout, net.views, loss, optimizer, scratch, precision)
+    schedules = layers.schedules_of(net.chain)
+    return Spec(net.chain, net.layout, net.views, loss, optimizer, scratch, precision, schedules)
 
 
 def _scratch(net: Network, backend: Backend) -> Scratch:

@@ -94,6 +94,9 @@ class Stepper:
         self._compiled, self.steps = compiled, compiled.steps
         self.loss, self.optimizer = compiled.loss, compiled.optimizer
         self.precision = compiled.spec.precision
+        self._schedules = compiled.spec.schedules
+        self._decays = compiled.spec.decay_is_scheduled
+        self._scheduled = self._decays or bool(self._schedules)
 
     # What it owns
 
@@ -176,16 +179,25 @@ class Stepper:
     # What steps depend on
 
     def coefficients(self, t: int) -> Coefficients:
-        """The optimiser's coefficients of step t, its learning rate times `rate_factor`."""
+        """The coefficients of step t: see `Spec`; the learning rate is times `rate_factor`."""
         c = self.optimizer.coefficients(t, self._ages(t) if self.births else None)
-        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+        if self.rate_factor != 1.0:
+            c = (c[0] * self.rate_factor, *c[1:])
+        return (*c, *self._numbers(t)) if self._scheduled else c
 
     def _coefficients_of(self, steps: range) -> Sequence[Coefficients]:
         ages = self._ages(steps.start) if self.births else None
         rows = self.optimizer.coefficients_of(steps, ages)
-        if self.rate_factor == 1.0:
-            return rows
-        return [(c[0] * self.rate_factor, *c[1:]) for c in rows]
+        if self.rate_factor != 1.0:
+            rows = [(c[0] * self.rate_factor, *c[1:]) for c in rows]
+        if self._scheduled:
+            rows = [(*c, *self._numbers(t)) for c, t in zip(rows, steps, strict=True)]
+        return rows
+
+    def _numbers(self, t: int) -> list[float]:
+        """What schedules are in step t, but that of the learning rate."""
+        decay = [self.optimizer.weight_decay_at(t)] if self._decays else []
+        return decay + [schedule(t) for schedule in self._schedules]
 
     def _ages(self, t: int) -> dict[str, int]:
         """The number of steps, with step t, for which moments have been carried, by name."""
@@ -247,13 +259,14 @@ class Stepper:
         rows, steps, scope = 0, self.steps, self.network.place.scope
         with self.lock:
             t, state = self.t + 1, self.state
+            c = self.coefficients(t)
             for part, batch in enumerate(batches):
                 with scope():
-                    loss, total, state = steps.add(state, total, batch, self.key(t, part))
+                    loss, total, state = steps.add(state, total, batch, c, self.key(t, part))
                 losses.append(loss)
                 rows += batch.x.shape[0]
             with scope():
-                self.state = steps.update(state, total, rows, self.coefficients(t))
+                self.state = steps.update(state, total, rows, c)
             self.t = t
         return losses
 
