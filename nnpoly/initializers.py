@@ -185,8 +185,8 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def get(init: Any, where: str = "initializers.get") -> Initializer:
-    """Return the initialiser of a name, or the object itself."""
+def get(init: Any, where: str = "initializers.get", name: str = "init") -> Initializer:
+    """Return the initialiser of a name, or the object itself; `name` is the argument's."""
     if isinstance(init, Initializer):
         return init
-    return BY_NAME[_checks.choice(where, "init", init, BY_NAME)]
+    return BY_NAME[_checks.choice(where, name, init, BY_NAME)]

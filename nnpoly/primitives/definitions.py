@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVarTuple, cast
 
-from .arrays import Array, Scalar
+from .arrays import Array, Scalar, device_of
 from .table import ElementLoss, Elementwise, Ops, RowLoss, primitive
 
 # Layers
@@ -220,7 +220,7 @@ def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) 
     Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
     draws bit-equal masks, on its own device. key: an int32; path: the layer's place in the network.
     """
-    xp, (n, m), device = ops.xp, x.shape, _device(x)
+    xp, (n, m), device = ops.xp, x.shape, device_of(x)
     rows = xp.arange(n, dtype=xp.int32, device=device)
     columns = xp.arange(m, dtype=xp.int32, device=device)
     rows = _mix(_mix(_mix(rows) ^ path) ^ key)
@@ -236,12 +236,6 @@ def _mix(h: Array) -> Array:
     h = h ^ ((h >> 15) & 0x1FFFF)
     h = h * -0x7B935975  # 0x846CA68B as a signed 32-bit integer
     return h ^ ((h >> 16) & 0xFFFF)
-
-
-def _device(x: Array) -> Any:
-    """The device of x, or None where tracing hides it."""
-    device = getattr(x, "device", None)
-    return None if callable(device) else device
 
 
 # Outputs and losses: each pair is differentiated as one, from the scores, so nothing overflows.
@@ -296,7 +290,7 @@ def one_hot(ops: Ops, y: Array, like: Array) -> Array:
     if y.ndim == 2:
         return y
     xp = ops.xp
-    classes = xp.arange(like.shape[1], dtype=y.dtype, device=_device(like))
+    classes = xp.arange(like.shape[1], dtype=y.dtype, device=device_of(like))
     return xp.astype(y[:, None] == classes[None, :], like.dtype)
 
 

@@ -34,6 +34,8 @@ def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
     for layer in chain:
         if type(layer) not in TAKEN:
             return f"{type(layer).__name__} layers run op by op"
+        if isinstance(layer, Dense) and layer.factor != 1.0:
+            return "Dense layers with a factor run op by op"
         if not known(layer.activation):
             return f"{layer.activation} is not an activation of the C core"
         if isinstance(layer, Residual) and (reason := reason_against(layer.layers, dtype)):
