@@ -50,8 +50,10 @@ enum nnpoly_activation {
   NNPOLY_RELU,       /* max(z, 0)                   post */
   NNPOLY_LEAKY_RELU, /* z if z > 0 else a z         pre  */
   NNPOLY_ELU,        /* z if z > 0 else a expm1(z)  pre  */
+  NNPOLY_SELU,       /* 1.0507 z if z > 0 else 1.7581 expm1(z)  pre */
   NNPOLY_SOFTPLUS,   /* log(1 + exp(z))             pre  */
   NNPOLY_SILU,       /* z sigmoid(z)                pre  */
+  NNPOLY_MISH,       /* z tanh(log(1 + exp(z)))     pre  */
   NNPOLY_GELU,       /* z Phi(z)                    pre  */
   NNPOLY_GELU_TANH,  /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
   NNPOLY_EXP,        /* exp(z)                      post */

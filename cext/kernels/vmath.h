@@ -150,6 +150,43 @@ INLINE vec times_sigmoid(vec x, vec y) {
   return numerator / fma_(scaled, set1(DOWN), set1(1));
 }
 
+/* z tanh(log(1 + exp(z))) = z above / below, with u = exp(-|z|): above = 1 + 2 u and below = above +
+ * 2 u^2 where z >= 0; u (u + 2) and above + 2 where z < 0. */
+struct mish {
+  vec scaled, u, below; /* scaled: as exp_scaled */
+  mask negative;
+};
+
+INLINE vec above_mish(struct mish f) {
+  const vec twice = f.u + f.u;
+  return choose(f.negative, fma_(f.u, f.u, twice), twice + (real)1);
+}
+
+INLINE struct mish mish_fraction(vec z) {
+  struct mish f;
+  f.scaled = exp_scaled(at_least(with_sign(z, set1(-1)), set1(-FURTHEST)));
+  f.u = scaled_down(f.scaled);
+  f.negative = less(z, (vec){0});
+  f.below = above_mish(f) + choose(f.negative, set1(2), (f.u + f.u) * f.u);
+  return f;
+}
+
+/* Where z < 0, u may be a denormal number though the product is not. */
+INLINE vec mish(vec z) {
+  const struct mish f = mish_fraction(z);
+  const vec near = at_least(z, set1(-FURTHEST));
+  const vec low = scaled_down(near * f.scaled * (f.u + (real)2));
+  return choose(f.negative, low, near * above_mish(f)) / f.below;
+}
+
+/* above / below + z tanh'(log(1 + exp(z))) sigmoid(z); u is 0 beyond +-FURTHEST. */
+INLINE vec mish_slope(vec z) {
+  const struct mish f = mish_fraction(z);
+  const vec near = at_most(at_least(z, set1(-FURTHEST)), set1(FURTHEST));
+  const vec rise = choose(f.negative, f.u, f.u * f.u) * fma_(f.u, set1(4), set1(4));
+  return fma_(near, rise / f.below, above_mish(f)) / f.below;
+}
+
 #if BITS == 32
 INLINE vec tanh_(vec x) {
   /* tanh(x) / x = P(x^2) / R(x^2) to 2^-25.5 for |x| <= 9, from where on tanh rounds to +-1. */

@@ -25,6 +25,16 @@ pytestmark = pytest.mark.usefixtures("restored_core")
 EXP = lib.NNPOLY_EXP
 CODES = {name: codes.CODES[type(sigma)] for name, sigma in activations.BY_NAME.items()}
 
+# Of the paper, to more digits.
+SELU_ABOVE = mpmath.mpf("1.0507009873554804934193349852946")
+SELU_BELOW = mpmath.mpf("1.7580993408473768599402175208123")
+
+
+def mish_factor(e: mpmath.mpf) -> mpmath.mpf:
+    """tanh(log(1 + e)): mpmath's own cancels where e is small."""
+    return e * (e + 2) / (e * (e + 2) + 2)
+
+
 # Ulps allowed.
 LIMIT = 4.5
 EXACT: dict[str, tuple[int, Callable[[mpmath.mpf], mpmath.mpf]]] = {
@@ -33,7 +43,9 @@ EXACT: dict[str, tuple[int, Callable[[mpmath.mpf], mpmath.mpf]]] = {
     "sigmoid": (CODES["sigmoid"], lambda z: 1 / (1 + mpmath.exp(-z))),
     "softplus": (CODES["softplus"], lambda z: mpmath.log1p(mpmath.exp(z))),
     "elu": (CODES["elu"], lambda z: z if z > 0 else mpmath.expm1(z)),
+    "selu": (CODES["selu"], lambda z: SELU_ABOVE * z if z > 0 else SELU_BELOW * mpmath.expm1(z)),
     "silu": (CODES["silu"], lambda z: z / (1 + mpmath.exp(-z))),
+    "mish": (CODES["mish"], lambda z: z * mish_factor(mpmath.exp(z))),
     "gelu": (CODES["gelu"], lambda z: z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2),
 }
 
@@ -96,8 +108,10 @@ LIMITS = {  # at -inf and inf
     "relu": (0.0, np.inf),
     "leaky_relu": (-np.inf, np.inf),
     "elu": (-1.0, np.inf),
+    "selu": (-1.7580993408473768, np.inf),
     "softplus": (0.0, np.inf),
     "silu": (0.0, np.inf),
+    "mish": (0.0, np.inf),
     "gelu": (0.0, np.inf),
     "gelu_tanh": (0.0, np.inf),
 }
@@ -113,7 +127,7 @@ def test_infinities_and_nan(isa, function, dtype):
     nan_of_another_kind = payload.view(dtype)[0]
     z = np.array([-np.inf, np.inf, quiet, -other, nan_of_another_kind], dtype)
     low, high, *nans = apply(isa, code, z).tolist()
-    assert (low, high) == LIMITS[function]
+    assert (low, high) == tuple(np.array(LIMITS[function], dtype).tolist())
     assert np.isnan(nans).all() or function == "step"
 
 
@@ -144,7 +158,7 @@ def test_slopes_are_derivatives(dtype):
     z = np.linspace(-12, 12, 97).astype(dtype)
     z = z[z != 0]
     floats = np.finfo(dtype)
-    for name in ("sigmoid", "tanh", "elu", "softplus", "silu", "gelu"):
+    for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "silu", "mish", "gelu"):
         code, exact = EXACT[name]
         sigma = activations.BY_NAME[name]
         post = np.array([float(exact(mpmath.mpf(v))) for v in z.tolist()], dtype)
