@@ -22,7 +22,8 @@ from ...data.place import Place, place_of
 from ...losses import Loss
 from ...network import Network
 from ...optimizers import Optimizer
-from ...training import Ensemble, NonFiniteLossError, Trainer
+from ...training import NonFiniteLossError, Trainer
+from ...training.ensemble import Ensemble
 from ...training.evaluation import predictions
 from .. import arrays
 from ..monitor import Monitor, diverged
