@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ... import _checks, metrics
-from ...backends import host, registry
+from ...backends import host
 from ...data.container import named
 from ...data.place import Place, place_of
 from ...losses import Loss
@@ -118,7 +118,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """A new network for the encoding's inputs."""
         raise NotImplementedError
 
-    def _optimizer(self, recipe: Recipe, steps: int) -> Optimizer:
+    def _optimizer(self, recipe: Recipe, steps: int, loss: Loss) -> Optimizer:
         """The optimiser of so many steps."""
         raise NotImplementedError
 
@@ -235,11 +235,18 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         monitors = [self._monitor(trainers[k], scored[i]) for k, i in enumerate(members)]
         deadline = Deadline(start, self.time_limit)
         calls = {id(trainer): [m, deadline] for trainer, m in zip(trainers, monitors, strict=True)}
-        self._train(where, Ensemble(trainers), deadline, X, targets, dict(
-            callbacks=lambda trainer: calls[id(trainer)],
-            rows=[folds[i].rows for i in members],
-            sample_weight=weights,
-        ))
+        self._train(
+            where,
+            Ensemble(trainers),
+            deadline,
+            X,
+            targets,
+            dict(
+                callbacks=lambda trainer: calls[id(trainer)],
+                rows=[folds[i].rows for i in members],
+                sample_weight=weights,
+            ),
+        )
         self._keep(trainers, monitors)
 
     def _checked_recipe(self, where: str) -> Recipe:
@@ -324,8 +331,9 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         net = self._network(recipe, self._outputs, steps, seed, place)
         if recipe.tuned:
             net.initialise(X, rows=rows)
-        optimizer = self._optimizer(recipe, steps)
-        return Trainer(net, optimizer, self._loss(recipe), precision=self.precision)
+        loss = self._loss(recipe)
+        optimizer = self._optimizer(recipe, steps, loss)
+        return Trainer(net, optimizer, loss, precision=self.precision)
 
     def _monitor(self, trainer: Trainer, held_out: HeldOut | None) -> Monitor:
         """What keeps a member's best epoch, the last of equals; of all epochs the last."""
@@ -440,4 +448,3 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         if any(len(report) != len(networks) for report in reports):
             raise ValueError(f"it has not a report for each of its {len(networks)} networks")
         self.networks_ = networks
-

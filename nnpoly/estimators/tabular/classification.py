@@ -41,7 +41,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """The likeliest class of each row: (n,)."""
-        return self.classes_[self._predicted("predict", X).argmax(axis=1)]
+        indices = self._predicted("predict", X).argmax(axis=1)
+        return self.classes_[indices]
 
     def predict_proba(self, X: Any) -> Any:
         """The classes' probabilities: (n, K), a column each in the order of `classes_`."""

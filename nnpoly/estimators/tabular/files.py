@@ -8,7 +8,7 @@ from ...data.container import named, read, typed, write
 from ...network import Network
 from ...network.files import ESTIMATOR, NetworkEntry, NetworkFile, network_of, require_finite
 from ...network.network import hosted
-from ..files import ArrayEntry, TupleEntry, entry_in, entry_of, made_of
+from ..files import ArrayEntry, entry_in, entry_of, made_of
 
 
 class Learnt(TypedDict):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ... import _checks, activations, initializers
+from ... import _checks, initializers
 from ...data.place import Place
 from ...layers import Blend, Dense, Dropout, Embedding, Layer, Periodic, Scale
+from ...losses import MSE, Loss
 from ...network import Network
 from ...optimizers import AdamW, Optimizer
 from ...schedules import CosineLog, FlatCosine
@@ -26,9 +27,10 @@ OF_NUMBERS = {
     "TD-S": Recipe("mish", 0.07, 0.0, 0.0, 0.0, False),
 }
 SLOW, FAST = 0.1, 6.0  # factors of learning rates
+EPS = 1e-8
 BIASES = {"b": (SLOW, 0.0)}
 SCALES = {"s": (FAST, 1.0)}
-WAVES = {name: (SLOW, 1.0) for name in ("w", "b", "W", "c")}
+WAVES = dict.fromkeys(("w", "b", "W", "c"), (SLOW, 1.0))
 BLENDS = {"a": (SLOW, 1.0)}
 
 
@@ -66,6 +68,23 @@ def layers(
     return chain
 
 
+def optimizer(recipe: Recipe, steps: int, outputs: int, loss: Loss) -> Optimizer:
+    """The optimiser of so many steps.
+
+    The reference's squared error is the mean over outputs of (f - y)^2, 2 / outputs times `MSE`: so
+    is its gradient, and eps, beside the root of that gradient's square, is to Adam what
+    eps outputs / 2 is here.
+    """
+    decay = FlatCosine(recipe.weight_decay, steps) if recipe.weight_decay else 0.0
+    return AdamW(
+        CosineLog(recipe.learning_rate, steps),
+        beta2=0.95,
+        eps=EPS * outputs / 2 if isinstance(loss, MSE) else EPS,
+        eps_inside_sqrt=False,
+        weight_decay=decay,
+    )
+
+
 @dataclass(eq=False, repr=False)
 class RealMLP(BaseTabular):
     """What both estimators have in common."""
@@ -87,15 +106,8 @@ class RealMLP(BaseTabular):
         where = {"backend": place.backend, "device": place.device, "dtype": place.dtype}
         return Network(chain, self._output, seed=seed, **where)
 
-    def _optimizer(self, recipe: Recipe, steps: int) -> Optimizer:
-        decay = FlatCosine(recipe.weight_decay, steps) if recipe.weight_decay else 0.0
-        return AdamW(
-            CosineLog(recipe.learning_rate, steps),
-            beta2=0.95,
-            eps=1e-8,
-            eps_inside_sqrt=False,
-            weight_decay=decay,
-        )
+    def _optimizer(self, recipe: Recipe, steps: int, loss: Loss) -> Optimizer:
+        return optimizer(recipe, steps, self._outputs, loss)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

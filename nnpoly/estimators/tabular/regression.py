@@ -17,7 +17,6 @@ from ..arrays import hosted, numbers
 from . import files
 from .base import BaseTabular, Recipe
 
-
 LARGEST = 1e140  # of targets, whose squares, and sums of them, float64 holds
 
 
