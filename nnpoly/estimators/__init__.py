@@ -2,10 +2,10 @@
 
 `RealMLPClassifier` and `RealMLPRegressor` take tables as they are, and need no tuning.
 
-Of `MLPClassifier` and `MLPRegressor`, parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
-changed import is enough. Beyond them there are weights of classes, validation data of one's own,
-callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
-and devices.
+Parameters, defaults and attributes of `sklearn.neural_network` mean the same in `MLPClassifier` and
+`MLPRegressor`, so that a changed import is enough. Beyond them there are weights of classes,
+validation data of one's own, callbacks, dropout, layer normalisation, more losses, optimisers and
+schedules as objects, backends and devices.
 
 What differs, most of all: `alpha` penalises the biases too; `loss_curve_` is the loss without the
 penalty; a warm start goes on with the optimiser's moments and learning rate, so that two fits of 5

@@ -130,9 +130,11 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """Checked targets, (n,) or (n, K), of an array on the host."""
         raise NotImplementedError
 
-    def _learn_targets(self, where: str, y: Any, rows: host.HostArray) -> None:
-        """Set what is learnt from the targets: of all rows, and of those to train on."""
-        raise NotImplementedError
+    def _learn_classes(self, where: str, y: Any) -> None:
+        """Set the classes, which a regressor lacks."""
+
+    def _learn_scale(self, where: str, y: Any) -> None:
+        """Set the scale of the targets of the rows to train on, which a classifier lacks."""
 
     def _encoded(self, where: str, y: Any, name: str) -> Any:
         """The networks' targets."""
@@ -217,36 +219,26 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         columns, y, weights = self._checked(where, data, first=True)
         if len(y) < 2:
             raise ValueError(f"{where}: `X` must have at least 2 samples, got n_samples = 1.")
+        self._learn_classes(where, y)
+        weights = self._times_class_weights(where, y, weights)
         random = check_random_state(self.random_state)
-        seeds = random.randint(2**31 - 1, size=1 + self.n_cv * self.n_ens).tolist()
-        folds = self._folds(where, y, weights, seeds.pop(), given[0] is not None)
+        count = 1 + self.n_cv * self.n_ens
+        seed, *seeds = random.randint(2**31 - 1, size=count).tolist()
+        folds = self._folds(where, y, weights, seed, given[0] is not None)
         rows = folds[0].rows if len(folds) == 1 else host.arange(len(y))
-        self._learn_targets(where, y, rows)
+        self._learn_scale(where, y[rows])
         self._learn_columns(where, columns, rows, recipe)
         X = self._inputs(where, columns, place)
         targets = self._encoded(where, y, "y")
         scored = self._held_out(where, (X, y, weights), folds, given, place)
-        weights = self._times_class_weights(where, y, weights)
-        members = [i for i in range(len(folds)) for _ in range(self.n_ens)]
+        scored = [held for held in scored for _ in range(self.n_ens)]
+        rows_of = [fold.rows for fold in folds for _ in range(self.n_ens)]
         trainers = [
-            self._trainer(recipe, X, folds[i].rows, seed, place)
-            for i, seed in zip(members, seeds, strict=True)
+            self._trainer(recipe, X, rows, seed, place)
+            for rows, seed in zip(rows_of, seeds, strict=True)
         ]
-        monitors = [self._monitor(trainers[k], scored[i]) for k, i in enumerate(members)]
-        deadline = Deadline(start, self.time_limit)
-        calls = {id(trainer): [m, deadline] for trainer, m in zip(trainers, monitors, strict=True)}
-        self._train(
-            where,
-            Ensemble(trainers),
-            deadline,
-            X,
-            targets,
-            dict(
-                callbacks=lambda trainer: calls[id(trainer)],
-                rows=[folds[i].rows for i in members],
-                sample_weight=weights,
-            ),
-        )
+        monitors = list(map(self._monitor, trainers, scored))
+        self._train(where, start, trainers, monitors, (X, targets, weights), rows_of)
         self._keep(trainers, monitors)
 
     def _checked_recipe(self, where: str) -> Recipe:
@@ -311,8 +303,9 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """What the members of each fold are scored by."""
         if given[0] is not None:
             columns, y, weights = self._checked(where, given, "_val")
-            x = self._inputs(where, columns, place)
-            return [HeldOut(x, self._measured_targets(where, y, "y_val"), weights)]
+            measured = self._measured_targets(where, y, "y_val")
+            weights = self._times_class_weights(where, y, weights)
+            return [HeldOut(self._inputs(where, columns, place), measured, weights)]
         X, y, weights = data
         y = self._measured_targets(where, y, "y")
         gather = place.backend.ops.gather
@@ -356,32 +349,47 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     def _train(
         self,
         where: str,
-        ensemble: Ensemble,
-        deadline: Deadline,
-        X: Any,
-        targets: Any,
-        options: dict[str, Any],
+        start: float,
+        trainers: Sequence[Trainer],
+        monitors: Sequence[Monitor],
+        data: tuple[Any, Any, Any],
+        rows: Sequence[host.HostArray],
     ) -> None:
-        """Train all members, until an end that is warned of where it comes early."""
-        wanted = self.n_epochs, self.batch_size
+        """Train all members together; an early end is warned of.
+
+        Parameters
+        ----------
+        start
+            When the fit began.
+        data, rows
+            X, the targets and weights of all rows, and the rows of each member.
+        """
+        deadline, (X, targets, weights) = Deadline(start, self.time_limit), data
+        watched = {id(trainer): m for trainer, m in zip(trainers, monitors, strict=True)}
         try:
-            ensemble.fit(
-                X, targets, *wanted, progress=bool(self.verbose), drop_last=True, **options
+            Ensemble(trainers).fit(
+                X,
+                targets,
+                self.n_epochs,
+                self.batch_size,
+                callbacks=lambda trainer: [watched[id(trainer)], deadline],
+                progress=bool(self.verbose),
+                sample_weight=weights,
+                rows=rows,
+                drop_last=True,
             )
         except NonFiniteLossError as error:
             raise diverged(where, error.found, "a smaller learning_rate") from error
         except KeyboardInterrupt:
-            if not any(len(trainer.history) for trainer in ensemble):
+            if not any(len(trainer.history) for trainer in trainers):
                 raise
-            why = "Training was interrupted"
+            why = "training was interrupted"
         else:
-            if not deadline.passed:
-                return
-            why = f"The time limit of {self.time_limit:g} s was over"
-        done = max(len(trainer.history) for trainer in ensemble)
+            why = f"the time limit of {self.time_limit} s was over"
+        done = max(len(trainer.history) for trainer in trainers)
         if done < self.n_epochs:
             warnings.warn(
-                f"{where}: {why} after {done} of {self.n_epochs} epochs: the best so far is kept.",
+                f"{where}: {why} after {done} of {self.n_epochs} epochs; the best so far is kept.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -404,11 +412,10 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         where, first = f"{type(self).__name__}.{name}", self.networks_[0]
         x = self._inputs(where, columns(self, where, X), first.place)
-        total = 0.0
-        for net in self.networks_:
-            net.check_precision(where, self.precision)
-            total = total + self._of_member(predictions(net, x, self.precision))
-        mean: host.HostArray = total / len(self.networks_)
+        first.check_precision(where, self.precision)
+        members = [predictions(net, x, self.precision) for net in self.networks_]
+        total: Any = sum(map(self._of_member, members))
+        mean: host.HostArray = total / len(members)
         return mean
 
     # Files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     label_smoothing: float | None = None
     class_weight: Any = None
 
-    _metrics = {
+    _metrics: ClassVar[Mapping[str, str]] = {
         "error": "accuracy",
         **{name: name for name in (*metrics.OF_LABELS, *metrics.OF_PROBABILITIES)},
     }
@@ -80,7 +81,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
             )
         return y
 
-    def _learn_targets(self, where: str, y: Any, rows: host.HostArray) -> None:
+    def _learn_classes(self, where: str, y: Any) -> None:
         self.classes_ = host.unique(y)
         labels.require_two(where, "y", self.classes_)
 
@@ -92,7 +93,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         f = f.astype("float64")
-        return f / f.sum(axis=1, keepdims=True)  # a float32 softmax is off by its roundings
+        exact: host.HostArray = f / f.sum(
+            axis=1, keepdims=True
+        )  # float32's is off by its roundings
+        return exact
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
         return labels.times_weights(where, self.class_weight, self.classes_, y, weights)

@@ -10,7 +10,8 @@ from ..._described import Described
 from ...backends import host
 from .columns import Column, Key
 
-MOST_ONE_HOT = 8  # categories of a column that has an input for each
+MOST_ONE_HOT = 8  # categories of a column that has an input for each, where others are embedded
+MOST_INPUTS = 1000  # of a column, at most
 CLIP = 3.0  # no encoded number is larger
 LEAST = 1e-30  # added to a spread, as the reference does: 1 / 1e-310 is infinite
 LARGEST = 1e300  # distance from the median that is told from infinity
@@ -152,7 +153,7 @@ class ColumnEncoding(Described):
         Raises
         ------
         ValueError
-            If no column is left.
+            If no column is left, and for more than 1000 inputs of one column.
         """
         numbers, categories = [], []
         for j, column in enumerate(columns):
@@ -168,6 +169,11 @@ class ColumnEncoding(Described):
                     "categorical_features."
                 )
             elif values:
+                if MOST_INPUTS < len(values) <= most_one_hot:
+                    raise ValueError(
+                        f"{where}: `{column.name}` must have at most {MOST_INPUTS} categories where "
+                        f"each is an input, got {len(values)}. Take preset='TD', which embeds them."
+                    )
                 categories.append(CategoryColumn(j, tuple(values), len(values) > most_one_hot))
         categories.sort(key=lambda category: category.embedded)
         gaps = [j for j in numbers if _missing(columns[j].numbers(where)[rows]).any()]

@@ -13,6 +13,7 @@ from ...losses import MSE, Loss
 from ...network import Network
 from ...optimizers import AdamW, Optimizer
 from ...schedules import CosineLog, FlatCosine
+from ..parameters import CHECKS
 from .base import BaseTabular, Recipe
 from .classification import TabularClassifier
 from .encoding import ColumnEncoding
@@ -101,10 +102,11 @@ class RealMLP(BaseTabular):
     def _network(
         self, recipe: Recipe, outputs: int, steps: int, seed: int, place: Place
     ) -> Network:
-        hidden = self._rules["hidden_layer_sizes"]("", "", self.hidden_layer_sizes)
+        where = type(self).__name__
+        hidden = CHECKS["hidden_layer_sizes"](where, "hidden_layer_sizes", self.hidden_layer_sizes)
         chain = layers(recipe, self.encoding_, hidden, outputs, steps)
-        where = {"backend": place.backend, "device": place.device, "dtype": place.dtype}
-        return Network(chain, self._output, seed=seed, **where)
+        options: dict[str, Any] = {"backend": place.backend, "device": place.device}
+        return Network(chain, self._output, dtype=place.dtype, seed=seed, **options)
 
     def _optimizer(self, recipe: Recipe, steps: int, loss: Loss) -> Optimizer:
         return optimizer(recipe, steps, self._outputs, loss)
@@ -135,8 +137,8 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
         None: those of the preset. The learning rate is the highest of the cycles; dropout and decay
         fall to 0 in the second half. "TD-S" has no dropout.
     metric
-        What the best epoch is found by: "error" (also where None), "log_loss", "roc_auc", or another
-        of `nn.metrics`. With "log_loss" and "roc_auc" the preset smooths no labels.
+        What the best epoch is found by: "error" (also where None), "log_loss", "roc_auc", or
+        another of `nn.metrics`. With "log_loss" and "roc_auc" the preset smooths no labels.
     n_epochs, batch_size
         Of the training. An epoch leaves out the last batch, unless it is full.
     n_ens
@@ -149,7 +151,7 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
         The share of the rows that is held out, where n_cv is 1. 0: none is, and the last epoch is
         kept.
     class_weight
-        None, "balanced", or a weight by class; times `sample_weight`. The metric is without it.
+        None, "balanced", or a weight by class; times `sample_weight`, also in the metric.
     categorical_features
         Names or numbers of columns, or a flag for each, that are categories although they hold
         numbers. Columns of texts, booleans and categories are so anyway.
@@ -174,13 +176,14 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
     encoding_
         What each column becomes.
     validation_scores_, loss_curves_, best_epochs_
-        Of each network: the metric and the loss of every epoch, and the epoch that was kept, from 1.
+        Of each network: the metric and the loss of every epoch, and the epoch that was kept, the
+        first being 1.
 
     Notes
     -----
-    It follows pytabkit's RealMLP-TD, but for these. Missing numbers are taken, as the median with an
-    indicator beside it. A parameter's weight decay is multiplied by its factors once, as in the
-    paper, and there twice. Members of `n_ens` keep a best epoch each, and there one in common. The
+    It follows pytabkit's RealMLP-TD, but for these. Missing numbers are taken: as the median, with
+    an indicator beside it. A parameter's weight decay is multiplied by its factors once, as in the
+    paper, and twice there. Members of `n_ens` keep a best epoch each, and one in common there. The
     share held out has each class in its proportion. With `n_cv` columns and targets are scaled by
     all rows.
 
@@ -245,4 +248,4 @@ class RealMLPRegressor(RealMLP, TabularRegressor):
 
     @property
     def _clips(self) -> bool:
-        return self.preset == "TD"
+        return bool(self.preset == "TD")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -48,9 +49,9 @@ class TargetScaling(Described):
     @classmethod
     def fit(cls, y: host.HostArray, flat: bool) -> TargetScaling:
         """Of targets (n, K)."""
-        scales = [scale or 1.0 for scale in y.std(axis=0).tolist()]
-        ends = y.min(axis=0).tolist(), y.max(axis=0).tolist()
-        return cls(y.mean(axis=0).tolist(), scales, *ends, flat)
+        scales = tuple(scale or 1.0 for scale in y.std(axis=0).tolist())
+        means, lows, highs = (tuple(a.tolist()) for a in (y.mean(0), y.min(0), y.max(0)))
+        return cls(means, scales, lows, highs, flat)
 
     def standardised(self, y: host.HostArray) -> host.HostArray:
         """Targets (n, K) as a network's."""
@@ -67,10 +68,17 @@ class TargetScaling(Described):
 class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
     """The base of the regressors."""
 
-    _metrics = {"rmse": "rmse", **{name: name for name in metrics.OF_REALS}}
+    _metrics: ClassVar[Mapping[str, str]] = {
+        "rmse": "rmse",
+        **{name: name for name in metrics.OF_REALS},
+    }
     _learnt = files.LearntOfRegressor
     _output = "identity"
-    _clips = True  # predictions to the range of the targets to train on
+
+    @property
+    def _clips(self) -> bool:
+        """Whether predictions are clipped to the range of the targets to train on."""
+        return True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -100,13 +108,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         return numbers(where, name, y).astype("float64")
 
-    def _learn_targets(self, where: str, y: Any, rows: host.HostArray) -> None:
+    def _learn_scale(self, where: str, y: Any) -> None:
         if abs(y).max() > LARGEST:
             raise ValueError(
                 f"{where}: `y` must hold numbers that can be squared, got {abs(y).max():g}. Write "
                 "them in another unit."
             )
-        self.scaling_ = TargetScaling.fit(_rows_of(y)[rows], y.ndim == 1)
+        self.scaling_ = TargetScaling.fit(_rows_of(y), y.ndim == 1)
 
     def _encoded(self, where: str, y: Any, name: str) -> Any:
         return self.scaling_.standardised(_rows_of(y))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple
@@ -35,19 +36,11 @@ class HeldOut(NamedTuple):
 
 
 class Deadline:
-    """The callback that ends the training of all members when its time is over.
-
-    Attributes
-    ----------
-    passed
-        Whether it has.
-    """
+    """The callback that ends the training of all members when its time is over; None: never."""
 
     def __init__(self, start: float, seconds: float | None) -> None:
-        self._end = None if seconds is None else start + seconds
-        self.passed = False
+        self._end = math.inf if seconds is None else start + seconds
 
     def __call__(self, trainer: Trainer, history: History) -> bool:
         """True once the time is over."""
-        self.passed = self._end is not None and monotonic() >= self._end
-        return self.passed
+        return monotonic() >= self._end

@@ -1,7 +1,7 @@
-"""Write realmlp.npz: what pytabkit's RealMLP makes of a table's columns, and of its weights in steps.
+"""Write realmlp.npz: pytabkit's RealMLP, what it makes of a table's columns, and training steps.
 
-Nothing here imports nnpoly. It needs pytabkit 1.7 with torch, pytorch-lightning and pandas, which no
-test does: ``python tests/estimators/golden/make_realmlp.py`` rewrites the file.
+Nothing here imports nnpoly. It needs pytabkit 1.7 with torch, pytorch-lightning and pandas, which
+no test does: ``python tests/estimators/golden/make_realmlp.py`` rewrites the file.
 
 Keys
 ----
