@@ -185,6 +185,17 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
+def of_biases(bias: Any, where: str) -> Initializer:
+    """Return the initialiser of a name, or the object itself, which draws biases b: (m,)."""
+    rule = get(bias, where, "bias")
+    if isinstance(rule, Scaled | Orthogonal):
+        raise ValueError(
+            f"{where}: `bias` must draw each entry alone, got {rule!r}: biases have no fan. Use "
+            "nn.initializers.Uniform(a) or Normal(0.0, s)."
+        )
+    return rule
+
+
 def get(init: Any, where: str = "initializers.get", name: str = "init") -> Initializer:
     """Return the initialiser of a name, or the object itself; `name` is the argument's."""
     if isinstance(init, Initializer):

@@ -150,8 +150,8 @@ INLINE vec times_sigmoid(vec x, vec y) {
   return numerator / fma_(scaled, set1(DOWN), set1(1));
 }
 
-/* z tanh(log(1 + exp(z))) = z above / below, with u = exp(-|z|): above = 1 + 2 u and below = above +
- * 2 u^2 where z >= 0; u (u + 2) and above + 2 where z < 0. */
+/* z tanh(log(1 + exp(z))) = z above / below, with u = exp(-|z|): above = 1 + 2 u and below = above
+ * + 2 u^2 where z >= 0; u (u + 2) and above + 2 where z < 0. */
 struct mish {
   vec scaled, u, below; /* scaled: as exp_scaled */
   mask negative;
@@ -210,6 +210,36 @@ INLINE vec tanh_(vec x) {
 
 INLINE vec softplus(vec x) {
   return at_least(x, (vec){0}) + log1p_unit(exp_decay(with_sign(x, set1(-1))));
+}
+
+/* |x| without the nearest integer, exactly: within -1/2..1/2, and NaN for infinities. From WHOLE on
+ * every number is an integer. */
+INLINE vec rest_of_turn(vec x) {
+  const vec y = absolute(x), whole = set1((real)((uint64_t)1 << MANTISSA));
+  return y - choose(less(y, whole), (y + whole) - whole, y);
+}
+
+/* sin(2 pi s) = 2 pi s + s^3 P(s^2) for |s| <= 1/4. */
+INLINE vec sin_quarter(vec s) {
+  static const real P[] = {
+#if BITS == 32
+      -41.34170532f, 81.60524750f, -76.70515442f, 42.02686310f, -14.50903320f /* 2^-25 */
+#else
+      -41.34170224039976,  81.60524927607489, -76.7058597530039,  42.058693937537186,
+      -15.094642113811632, 3.819936760749782, -0.717822415835364, 0.10126285905316906 /* 2^-53.3 */
+#endif
+  };
+  const vec square = s * s;
+  return fma_(s * square, POLYNOMIAL(square, P), s * (real)6.28318530717958647693);
+}
+
+/* cos(2 pi x) and sin(2 pi x) of a number of turns: a quarter is rounded only where the cosine is
+ * flat. */
+INLINE vec cos_turns(vec x) { return sin_quarter((real)0.25 - absolute(rest_of_turn(x))); }
+INLINE vec sin_turns(vec x) {
+  const vec rest = rest_of_turn(x), size = absolute(rest);
+  const vec quarter = sin_quarter(choose(less(set1((real)0.25), size), (real)0.5 - size, size));
+  return with_sign(quarter, (vec)((ivec)rest ^ (ivec)x));
 }
 
 /* The tail of the normal distribution, Phi(-u) = q(u) exp(-u^2/2) for u >= 0. */

@@ -13,7 +13,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
 from .embeddings import Embedding, Periodic
-from .inside import dense_layers, require_dtype
+from .inside import dense_layers, every, input_categories, require_dtype
 from .norms import BatchNorm, LayerNorm
 from .residual import Residual
 
@@ -38,7 +38,9 @@ __all__ = [
     "chain_widths",
     "check_layers",
     "dense_layers",
+    "every",
     "forward",
+    "input_categories",
     "require_dtype",
     "schedules_of",
 ]

@@ -52,7 +52,7 @@ class Dense(Layer):
             outputs=_checks.integer("Dense", "outputs", self.outputs),
             activation=activations.get(self.activation, "Dense"),
             init=initializers.get(self.init, "Dense"),
-            bias=initializers.get(self.bias, "Dense", "bias"),
+            bias=initializers.of_biases(self.bias, "Dense"),
             factor=_checks.positive("Dense", "factor", self.factor),
         )
         self._check_rates()

@@ -84,15 +84,16 @@ class Periodic(Layer):
 
     def width(self, inputs: int) -> int:
         require_width(self, self.inputs, inputs)
-        return inputs + self._d * (self.features - 1)
+        return inputs + self.embedded * (self.features - 1)
 
     @property
-    def _d(self) -> int:
+    def embedded(self) -> int:
+        """The number of columns that are embedded, d."""
         assert self.columns is not None  # since the layer is made
         return self.columns
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        d, F, k = self._d, self.frequencies, self.features
+        d, F, k = self.embedded, self.frequencies, self.features
         if self.kind == "plr":
             return {"w": (d, F), "W": (d, k, 2 * F), "c": (d, k)}
         return {"w": (d, F), "b": (d, F), "W": (d, k - 1, F), "c": (d, k - 1)}

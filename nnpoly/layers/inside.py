@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..backends import host
 from .base import Layer
 from .dense import Dense
+from .embeddings import Embedding, Periodic
 from .norms import Normalised
 from .residual import Residual
 
+_WHOLE_HALVES = 2048  # as far half precision counts
+
+
+def every(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield the layers in order; those inside a residual block follow it."""
+    for layer in layers:
+        yield layer
+        if isinstance(layer, Residual):
+            yield from every(layer.layers)
+
+
+def dense_layers(layers: Sequence[Layer]) -> list[Dense]:
+    """Return the Dense layers in order, those inside residual blocks among them."""
+    return [layer for layer in every(layers) if isinstance(layer, Dense)]
+
 
 def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:
-    """Refuse an eps that is 0 in the dtype."""
-    for layer in layers:
-        if isinstance(layer, Residual):
-            require_dtype(where, layer.layers, dtype)
-        elif isinstance(layer, Normalised) and host.vanishes(layer.eps, dtype):
+    """Refuse an eps that is 0 in the dtype, and categories that it cannot count."""
+    for layer in every(layers):
+        if isinstance(layer, Normalised) and host.vanishes(layer.eps, dtype):
             raise ValueError(
                 f"{where}: `eps` of {type(layer).__name__} must not be 0 in {dtype}, got "
                 f"{layer.eps:g}: a constant feature would be divided by 0. Use eps=1e-5, or "
                 "dtype='float64'."
             )
+        if isinstance(layer, Embedding) and dtype == "float16" and max(layer.sizes) > _WHOLE_HALVES:
+            raise ValueError(
+                f"{where}: `sizes` of Embedding must be at most {_WHOLE_HALVES} in float16, which "
+                f"has not all whole numbers above, got {max(layer.sizes)}. Use dtype='float32'."
+            )
 
 
-def dense_layers(layers: Sequence[Layer]) -> list[Dense]:
-    """Return the Dense layers in order, those inside residual blocks among them."""
-    found: list[Dense] = []
+def input_categories(layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Return how many categories each of the last inputs has, which an `Embedding` reads.
+
+    It is a chain's first layer, or comes after others that embed the columns before.
+    """
+    passed = layers[0].input_width or 0
     for layer in layers:
-        if isinstance(layer, Dense):
-            found.append(layer)
-        elif isinstance(layer, Residual):
-            found += dense_layers(layer.layers)
-    return found
+        if isinstance(layer, Embedding):
+            return layer.sizes if len(layer.sizes) <= passed else ()
+        if not isinstance(layer, Periodic):
+            break
+        passed = min(passed, layer.inputs - layer.embedded)
+    return ()

@@ -178,6 +178,11 @@ class Network:
         return len(layers.dense_layers(self.chain))
 
     @property
+    def ends(self) -> entering.Ends:
+        """What the network takes and gives, by which data are checked."""
+        return entering.Ends(self.inputs, self.outputs, layers.input_categories(self.chain))
+
+    @property
     def layers(self) -> list[BoundLayer]:
         """The layers with their parameters: `net.layers[0].W`."""
         triples = zip(self.chain, self.views(self._w), self.buffers, strict=True)

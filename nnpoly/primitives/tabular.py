@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .arrays import Array, device_of
+from .arrays import Array, Namespace, device_of
 from .table import Elementwise, Ops, primitive
 
 TURN = 2.0 * math.pi
@@ -152,6 +152,11 @@ def _d_angle(d_waves: Array, cosines: Array, sines: Array, b: Array | None) -> A
 # Categories
 
 
+def is_category(xp: Namespace, number: Array, size: int) -> Array:
+    """For each number whether it is one of a category, 0 to size - 1."""
+    return (number >= 0) & (number < size) & (number == xp.floor(number))
+
+
 @primitive()
 def embed(ops: Ops, x: Array, E: Array, sizes: Sequence[int]) -> Array:
     """The last columns as rows of tables, after the columns before; NaN for no category.
@@ -163,7 +168,7 @@ def embed(ops: Ops, x: Array, E: Array, sizes: Sequence[int]) -> Array:
     parts = [x[:, :before]]
     for j, size in enumerate(sizes, before):
         number = x[:, j]
-        known = (number >= 0) & (number < size) & (number == xp.floor(number))
+        known = is_category(xp, number, size)
         row = xp.astype(xp.where(known, number, xp.zeros_like(number)), xp.int32)
         rows = xp.take(E[start : start + size, :], row, axis=0)
         parts.append(xp.where(known[:, None], rows, xp.full_like(rows, math.nan)))

@@ -388,8 +388,7 @@ class Trainer:
         """The batches of a user's source."""
         if steps is not None:
             steps = _checks.integer(where, "steps_per_epoch", steps)
-        widths = self.network.inputs, self.network.outputs
-        return StreamData(where, X, epochs, steps, self.loss, widths)
+        return StreamData(where, X, epochs, steps, self.loss, self.network.ends)
 
     def _evaluation(
         self, where: str, validation: Any, metrics: Any, arrays: Batch | None
@@ -447,9 +446,8 @@ class Trainer:
         """
         net = self.network
         names = [f"{within}[{i}]" for i in range(3)] if within else ["X", "y", "sample_weight"]
-        widths = net.inputs, net.outputs
         data = entering.checked(
-            where, net.place, self.loss, widths, X, y, sample_weight, names=names
+            where, net.place, self.loss, net.ends, X, y, sample_weight, names=names
         )
         if data.sample_weight is None:
             return data
