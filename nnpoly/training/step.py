@@ -94,7 +94,9 @@ def update(
     optimizer: Optimizer = spec.optimizer
     segments = spec.layout.segments
     c = c[: len(c) - len(spec.schedules)]
-    c, decay = (c[:-1], c[-1]) if spec.decay_is_scheduled else (c, optimizer.weight_decay)
+    decay: Any = optimizer.weight_decay
+    if spec.decay_is_scheduled:
+        c, decay = c[:-1], c[-1]
     g = optimizer.clipped(ops, g)
     if not segments:
         return optimizer.move(ops, w, g, moments, c, decay)
@@ -123,7 +125,9 @@ def _joined(spec: Spec, ops: Ops, vector: Array, views: list[Array], new: list[A
 
     views: of its parts; an update in place has returned them.
     """
-    return ops.flatten(new) if spec.scratch.flat is None else ops.flatten(new, vector, views)
+    place = () if spec.scratch.flat is None else (vector, views)
+    joined: Array = ops.flatten(new, *place)
+    return joined
 
 
 def spec_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Spec:
