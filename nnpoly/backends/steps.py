@@ -91,10 +91,13 @@ class Functions(NamedTuple):
     step: Callable[..., Any]  # a step on one batch
     add: Callable[..., Any]  # the gradient of one batch of several
     update: Callable[..., Any]  # by the mean of their gradients
+    numbers: Callable[..., tuple[Scalar, ...]]  # of a step, on the host: from its coefficients
 
     def compiled(self, compile: Callable[..., Any], precision: str | None) -> Functions:
-        """Each of them as a backend's `compile` makes it, with products of this precision."""
-        return Functions(*(compile(function, precision) for function in self))
+        """Those of arrays as a backend's `compile` makes them, with products of this precision."""
+        of_arrays = self.step, self.add, self.update
+        step, add, update = (compile(function, precision) for function in of_arrays)
+        return Functions(step, add, update, self.numbers)
 
 
 class Request(NamedTuple):
@@ -127,8 +130,8 @@ class Steps:
     Parameters
     ----------
     functions
-        Of arrays alone: `step(state, batch, coefficients, key)`, which returns the loss and the new
-        state, and the two parts of a step on several batches.
+        Of arrays alone: `step(state, batch, numbers, key)`, which returns the loss and the new
+        state, and the two parts of a step on several batches; and `numbers(coefficients)`.
     copy
         Copies an array.
     path
@@ -157,7 +160,8 @@ class Steps:
 
         Returns the batch's loss before the step, and the new state.
         """
-        loss, state = self._functions.step(state, batch, coefficients, key)
+        numbers = self._functions.numbers(coefficients)
+        loss, state = self._functions.step(state, batch, numbers, key)
         return loss, state
 
     def add(
@@ -174,7 +178,8 @@ class Steps:
         batch's loss, the new total, and the state with new buffers.
         """
         w, _, buffers = state
-        loss, total, buffers = self._functions.add(w, buffers, total, batch, coefficients, key)
+        numbers = self._functions.numbers(coefficients)
+        loss, total, buffers = self._functions.add(w, buffers, total, batch, numbers, key)
         return loss, total, state._replace(buffers=buffers)
 
     def update(
@@ -185,7 +190,8 @@ class Steps:
         Returns the new state.
         """
         w, moments, buffers = state
-        w, moments = self._functions.update(w, moments, total, rows, coefficients)
+        numbers = self._functions.numbers(coefficients)
+        w, moments = self._functions.update(w, moments, total, rows, numbers)
         return State(w, moments, buffers)
 
     def step_unchecked(

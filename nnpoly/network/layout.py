@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple, TypeVar
 
@@ -33,6 +33,10 @@ def _append(segments: list[Segment], new: Segment) -> None:
     segments.append(new)
 
 
+def _others(factors: Iterable[float]) -> tuple[float, ...]:
+    return tuple(dict.fromkeys(factor for factor in factors if factor != 1.0))
+
+
 class Layout:
     """The flat vector's order: layer by layer, W then b.
 
@@ -45,6 +49,8 @@ class Layout:
     segments
         The parts of equal factors of learning rate and weight decay, in order; none where all
         parameters have the optimiser's own rates.
+    rates, decays
+        The factors of each kind that are not 1, each once.
     """
 
     def __init__(self, chain: Sequence[Layer]) -> None:
@@ -66,6 +72,7 @@ class Layout:
                 self.size = stop
         plain = [Segment(0, self.size, *UNCHANGED)]
         self.segments = () if segments == plain else tuple(segments)
+        self.rates, self.decays = (_others(part.factors[i] for part in segments) for i in (0, 1))
 
     def views(self, xp: Namespace, w: Array) -> Views:
         """Return each layer's parameters by name: views of w where the library has views."""

@@ -94,11 +94,16 @@ class Stepper:
         self._compiled, self.steps = compiled, compiled.steps
         self.loss, self.optimizer = compiled.loss, compiled.optimizer
         self.precision = compiled.spec.precision
-        self._schedules = compiled.spec.schedules
-        self._decays = compiled.spec.decay_is_scheduled
-        self._scheduled = self._decays or bool(self._schedules)
+        decays = compiled.spec.decay_is_scheduled
+        decay = [compiled.optimizer.weight_decay_at] if decays else []
+        self._schedules = [*decay, *compiled.spec.schedules]
 
     # What it owns
+
+    @property
+    def spec(self) -> Spec:
+        """The parts of its steps."""
+        return self._compiled.spec
 
     @property
     def state(self) -> State:
@@ -165,7 +170,7 @@ class Stepper:
 
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
-        made_anew = ("_compiled", "steps", "lock", "_state")
+        made_anew = ("_compiled", "_schedules", "steps", "lock", "_state")
         kept = {name: value for name, value in vars(self).items() if name not in made_anew}
         return {**kept, "moments": [registry.to_host(m) for m in self._state.moments]}
 
@@ -183,21 +188,17 @@ class Stepper:
         c = self.optimizer.coefficients(t, self._ages(t) if self.births else None)
         if self.rate_factor != 1.0:
             c = (c[0] * self.rate_factor, *c[1:])
-        return (*c, *self._numbers(t)) if self._scheduled else c
+        return (*c, *(number(t) for number in self._schedules)) if self._schedules else c
 
     def _coefficients_of(self, steps: range) -> Sequence[Coefficients]:
         ages = self._ages(steps.start) if self.births else None
         rows = self.optimizer.coefficients_of(steps, ages)
         if self.rate_factor != 1.0:
             rows = [(c[0] * self.rate_factor, *c[1:]) for c in rows]
-        if self._scheduled:
-            rows = [(*c, *self._numbers(t)) for c, t in zip(rows, steps, strict=True)]
-        return rows
-
-    def _numbers(self, t: int) -> list[float]:
-        """What schedules are in step t, but that of the learning rate."""
-        decay = [self.optimizer.weight_decay_at(t)] if self._decays else []
-        return decay + [schedule(t) for schedule in self._schedules]
+        if not self._schedules:
+            return rows
+        scheduled = zip(*(map(number, steps) for number in self._schedules), strict=True)
+        return [(*c, *numbers) for c, numbers in zip(rows, scheduled, strict=True)]
 
     def _ages(self, t: int) -> dict[str, int]:
         """The number of steps, with step t, for which moments have been carried, by name."""
