@@ -15,6 +15,10 @@ static inline int is_tabular(const struct nnpoly_layer *layer) {
   return layer->kind >= FIRST_TABULAR && layer->kind < FIRST_TABULAR + TABULARS;
 }
 
+static inline int drops(const struct nnpoly_layer *layer) {
+  return layer->dropout > 0 || layer->scheduled > 0;
+}
+
 /* How many parameters a layer has. Of a DENSE and a norm, where the second of their two arrays
  * begins. */
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer);

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..primitives import Array, Ops
+from ..schedules import Schedule
 from .base import INPUT, Layer, Mode, Out, Parameters, Stage
 
 
@@ -74,3 +75,8 @@ def chain_widths(layers: Sequence[Layer]) -> tuple[int, int]:
     for layer in layers:
         width = layer.width(width)
     return known[0], width
+
+
+def schedules_of(layers: Sequence[Layer]) -> tuple[Schedule, ...]:
+    """Return the schedules of all layers, in order, each once."""
+    return tuple(dict.fromkeys(found for layer in layers for found in layer.schedules()))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _checks, activations
 from ..backends import host
 from ..primitives import Array, Ops
 from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 
 class Normalised(Layer):
@@ -16,6 +19,8 @@ class Normalised(Layer):
     features: int
     eps: float = 1e-5
     activation: Any = activations.identity
+    _: KW_ONLY
+    rates: Any = ()
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -24,6 +29,7 @@ class Normalised(Layer):
             eps=_checks.positive(where, "eps", self.eps),
             activation=activations.get(self.activation, where),
         )
+        self._check_rates()
 
     @property
     def input_width(self) -> int:
