@@ -15,7 +15,7 @@ import pytest
 from conftest import built_core
 
 from nnpoly import activations
-from nnpoly.backends import codes
+from nnpoly.backends import codes, get
 
 core = built_core()
 lib, ffi = core.lib, core.ffi
@@ -98,6 +98,52 @@ def test_functions_are_accurate(function, dtype):
             error = ulps(apply(isa, code, z), z, exact)
             worst = np.argmax(error)
             assert error[worst] <= LIMIT, f"{isa}: {error[worst]:.2f} ulp at {z[worst]!r}"
+
+
+# Waves: PERIODIC of one column whose one frequency, and the weights of its cosine or its sine and of
+# the negative, are 1. Of the two, one is not positive.
+
+
+def turns(isa: str, x: np.ndarray, of_sine: bool) -> np.ndarray:
+    assert lib.nnpoly_set_isa(isa.encode()) == lib.NNPOLY_OK
+    ops = get("numpy").ops
+    one, none = np.ones((1, 1), x.dtype), np.zeros((1, 2), x.dtype)
+    W = np.zeros((1, 2, 2), x.dtype)
+    W[0, :, int(of_sine)] = 1.0, -1.0
+    both = ops.periodic(x[:, None], one, None, W, none)
+    return np.where(both[:, 0] > 0, both[:, 0], -both[:, 1])
+
+
+def waves(dtype: str) -> np.ndarray:
+    """Return numbers of every size and both signs, near quarters and far from 0."""
+    rng, floats = np.random.default_rng(0), np.finfo(dtype)
+    sizes = 2.0 ** rng.uniform(floats.minexp, 60, 500)
+    quarters = rng.integers(-4000, 4000, 500) / 4
+    x = np.concatenate([rng.uniform(-1, 1, 1500), rng.uniform(-1e4, 1e4, 800), sizes, -sizes])
+    near = np.concatenate([quarters, *(np.nextafter(quarters, s * np.inf) for s in (-1, 1))])
+    odd = [2.0**k + 0.5 for k in range(21, 24)] + [2.0**k + 0.25 for k in range(50, 53)]
+    return np.concatenate([x, near, quarters * (1 + 1e-6), odd]).astype(dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("of_sine", [False, True], ids=["cosine", "sine"])
+def test_waves_are_accurate(of_sine, dtype):
+    """Relatively, even near their zeros and after thousands of turns."""
+    x = waves(dtype)
+    function = mpmath.sinpi if of_sine else mpmath.cospi
+    with mpmath.workdps(60):
+        for isa in core.isas():
+            error = ulps(turns(isa, x, of_sine), x, lambda t: function(2 * t))
+            worst = np.argmax(error)
+            assert error[worst] <= LIMIT, f"{isa}: {error[worst]:.2f} ulp at {x[worst]!r}"
+
+
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("of_sine", [False, True], ids=["cosine", "sine"])
+def test_waves_of_no_number(of_sine, isa, dtype):
+    x = np.array([np.nan, -np.nan, np.inf, -np.inf], dtype)
+    assert np.isnan(turns(isa, x, of_sine)).all()
 
 
 LIMITS = {  # at -inf and inf

@@ -206,7 +206,7 @@ def test_a_prediction_has_the_bits_of_its_layers(layers, dtype):
 # What C refuses
 
 LAYERS: dict[str, Any] = {
-    "unknown": {"kind": 5},
+    "unknown": {"kind": 99},
     "negative": {"kind": -1},
     "norm of another width": {"kind": 1, "outputs": 4, "eps": 1e-5},
     "eps of 0": {"kind": 1, "eps": 0.0},
