@@ -12,6 +12,7 @@ from ..backends import host, registry
 from ..backends.steps import Taken
 from ..data import entering
 from ..data.batches import ArrayData, Batches
+from ..metrics import Metric, resolve
 from ..primitives import Array
 from .calls import Calls, check_callbacks
 from .epochs import NonFiniteLossError, Transaction, one_by_one, record
@@ -105,6 +106,7 @@ class Ensemble:
         shuffle: bool = True,
         *,
         sample_weight: Any = None,
+        metrics: Sequence[Metric] = (),
         rows: Sequence[Any] | None = None,
         drop_last: bool = False,
     ) -> list[History]:
@@ -112,8 +114,8 @@ class Ensemble:
 
         Parameters
         ----------
-        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight, drop_last
-            As for `Trainer.fit`.
+        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight, metrics, drop_last
+            As for `Trainer.fit`; the metrics are of each member alone.
         callbacks
             Called once for each member before its first epoch; returns that member's callbacks,
             of which True ends its training alone:
@@ -144,6 +146,7 @@ class Ensemble:
         drop_last = _checks.flag(where, "drop_last", drop_last)
         data = first.checked(where, X, y, sample_weight)
         held_out = first.held_out(where, validation)
+        named = resolve(where, metrics, first.network.output)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
@@ -158,8 +161,10 @@ class Ensemble:
             options = trainer.seed, shuffle, self.bootstrap, visited, drop_last
             batches = ArrayData(data, batch_size, *options)
             evaluation = None
-            if held_out is not None:
-                evaluation = Evaluation(trainer.loss, held_out, precision=trainer.precision)
+            if held_out is not None or named:
+                measured = held_out or data
+                made = trainer.loss, held_out, named, measured, trainer.precision
+                evaluation = Evaluation(*made)
             called = [] if callbacks is None else callbacks(trainer)
             members.append(_Member(i, trainer, batches, evaluation, called))
         self.failures = {}

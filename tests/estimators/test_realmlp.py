@@ -117,7 +117,9 @@ def test_it_learns_from_tables():
 @pytest.mark.parametrize("preset", ["TD", "TD-S"])
 def test_defaults_are_good_without_tuning(preset):
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    model = RealMLPClassifier(preset, n_epochs=40, batch_size=64, random_state=0).fit(X[:400], y[:400])
+    model = RealMLPClassifier(preset, n_epochs=40, batch_size=64, random_state=0).fit(
+        X[:400], y[:400]
+    )
     assert model.score(X[400:], y[400:]) > 0.95
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     number = RealMLPRegressor(preset, n_epochs=20, random_state=0).fit(X[:300], y[:300])

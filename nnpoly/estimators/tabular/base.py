@@ -323,7 +323,8 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         steps = self.n_epochs * max(1, len(rows) // self.batch_size)
         net = self._network(recipe, self._outputs, steps, seed, place)
         if recipe.tuned:
-            net.initialise(X, rows=rows)
+            indices = place.integers("Network.initialise", "rows", rows)
+            net.initialise(place.backend.ops.gather(X, indices))
         loss = self._loss(recipe)
         optimizer = self._optimizer(recipe, steps, loss)
         return Trainer(net, optimizer, loss, precision=self.precision)
