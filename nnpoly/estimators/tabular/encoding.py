@@ -171,8 +171,9 @@ class ColumnEncoding(Described):
             elif values:
                 if MOST_INPUTS < len(values) <= most_one_hot:
                     raise ValueError(
-                        f"{where}: `{column.name}` must have at most {MOST_INPUTS} categories where "
-                        f"each is an input, got {len(values)}. Use preset='TD', which embeds them."
+                        f"{where}: `{column.name}` must have at most {MOST_INPUTS} categories, "
+                        f"each of which is an input, got {len(values)}. Use preset='TD', which "
+                        "embeds them."
                     )
                 categories.append(CategoryColumn(j, tuple(values), len(values) > most_one_hot))
         categories.sort(key=lambda category: category.embedded)
