@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _checks, activations
 from ..backends import host
 from ..primitives import Array, Ops
 from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 
 class Normalised(Layer):
@@ -16,6 +19,8 @@ class Normalised(Layer):
     features: int
     eps: float = 1e-5
     activation: Any = activations.identity
+    _: KW_ONLY
+    rates: Any = ()
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -24,6 +29,7 @@ class Normalised(Layer):
             eps=_checks.positive(where, "eps", self.eps),
             activation=activations.get(self.activation, where),
         )
+        self._check_rates()
 
     @property
     def input_width(self) -> int:
@@ -55,6 +61,8 @@ class LayerNorm(Normalised):
     """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.
 
     Ba et al. 2016, arXiv:1607.06450. eps is inside the root: x^ = (x - mean) / sqrt(var + eps).
+    rates: factors of the learning rate and the weight decay of "gain" and "shift": see
+    `Layer.parameter_rates`.
     """
 
     def forward(
@@ -82,6 +90,9 @@ class BatchNorm(Normalised):
     A batch of one row has no variance, and its normalised features are all 0: it leaves the running
     mean and variance as they are. Such a batch may be an epoch's last one; a training all of whose
     batches are such is refused.
+
+    rates: factors of the learning rate and the weight decay of "gain" and "shift": see
+    `Layer.parameter_rates`.
 
     Warnings
     --------
