@@ -377,8 +377,7 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
                              .weight_g = weight_g,
                              .unbias_s = unbias_s,
                              .eps = eps,
-                             .eps_inside = eps_inside,
-                             .keep = 1};
+                             .eps_inside = eps_inside};
   return nnpoly_run_update(nnpoly_kernels(dtype), &job, count);
 }
 

@@ -16,12 +16,13 @@
  */
 enum form { FORWARD, DELTA, GRADIENT };
 
-/* Inverted dropout, as nnpoly_dropout_scale draws its factors; none where the rate is 0. */
+/* Inverted dropout, as nnpoly_dropout_scale draws its factors. */
 struct dropout {
   double rate;
   uint32_t key, path;
   int8_t *kept; /* as large as what is dropped: -1 where an element is kept, else 0. Forward writes
-                 * it, so that the way back need not draw again. NULL: there is none */
+                 * it, so that the way back need not draw again. NULL: there is none, and an epilogue
+                 * drops nothing */
 };
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
@@ -89,7 +90,10 @@ struct update {
   void *g;                /* (count,) */
   double learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps;
   int eps_inside;
-  double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
+  double weight_decay; /* as in nnpoly_training, before the rule, unless 0 */
+  int decoupled;
+  const struct nnpoly_segment *segments; /* up to `count`, or NULL: all factors are 1 */
+  int segment_count;
   void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
   double ema;
   /* (count,) or NULL. Of a batch of a step on several: nothing of the above, but total += rows g;

@@ -17,6 +17,7 @@ static int sound(const struct nnpoly_layer *layers, int l) {
   if (layer->inputs < 1 || layer->outputs < 1) return 0;
   if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
   if (!known(layer->activation) || !is_rate(layer->dropout)) return 0;
+  if (layer->scheduled < 0 || layer->scheduled > NNPOLY_SCHEDULED) return 0;
   if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
   if (layer->kind == NNPOLY_DENSE) return 1;
   if (layer->kind < 0 || layer->kind >= NNPOLY_KINDS) return 0;

@@ -11,6 +11,10 @@ static inline int is_norm(const struct nnpoly_layer *layer) {
   return layer->kind == NNPOLY_ROW_NORM || layer->kind == NNPOLY_COLUMN_NORM;
 }
 
+static inline int drops(const struct nnpoly_layer *layer) {
+  return layer->dropout > 0 || layer->scheduled > 0;
+}
+
 /* How many parameters a layer has, and where the second of the two arrays of them begins. */
 int64_t nnpoly_second_at(const struct nnpoly_layer *layer);
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer);

@@ -242,7 +242,8 @@ struct nnpoly_layer {
   int activation; /* of the last layer: NNPOLY_IDENTITY */
   double a;
   double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale */
-  int32_t path;   /* as there */
+  int scheduled;  /* not 0: the rate is a step's own, dropout[scheduled - 1] of nnpoly_rates */
+  int32_t path;   /* as in nnpoly_dropout_scale */
   int from;       /* of an ADD, else not looked at */
   double eps, momentum;
 };
@@ -261,6 +262,13 @@ enum nnpoly_loss {
   NNPOLY_LOSSES /* how many there are */
 };
 
+/* Parameters side by side in the flat vector, up to `stop`: their learning rate is times `rate`, and
+ * their weight decay times `decay`. */
+struct nnpoly_segment {
+  int64_t stop;
+  double rate, decay;
+};
+
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
@@ -270,10 +278,13 @@ struct nnpoly_training {
       label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
                         * losses of the sigmoid s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
-  double clip_norm;    /* 0 for none */
-  double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
-  int decoupled;       /* else g += weight_decay w, after clipping */
-  double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
+  double clip_norm; /* 0 for none */
+  int decoupled;    /* whether w *= 1 - learning_rate weight_decay before the rule, */
+                    /* or else g += weight_decay w, after clipping */
+  double ema;       /* after the rule average = ema average + (1 - ema) w, if there is one */
+  /* (segment_count,), in order, the last one up to the end; copied. None: all factors are 1. */
+  const struct nnpoly_segment *segments;
+  int segment_count;
 };
 
 /* The vectors that training changes, flat (P,), layer by layer. As in nnpoly_update; g receives the
@@ -285,10 +296,12 @@ struct nnpoly_state {
   void *const *buffers;
 };
 
-/* The numbers that change from step to step: as in nnpoly_update, and the key as in
- * nnpoly_dropout_scale, an int32_t. */
+/* The numbers that change from step to step: as in nnpoly_update; the weight decay; the key as in
+ * nnpoly_dropout_scale, an int32_t; the rates of dropout that layers ask for. */
+enum { NNPOLY_SCHEDULED = 4 };
 struct nnpoly_rates {
-  double learning_rate, weight_m, weight_g, unbias_s, key;
+  double learning_rate, weight_m, weight_g, unbias_s, weight_decay, key;
+  double dropout[NNPOLY_SCHEDULED];
 };
 
 /* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
@@ -313,7 +326,8 @@ int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n);
  *
  * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
  * no probability where the loss wants some: outside of 0..1, or, with losses of the softmax, in a
- * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON). */
+ * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON); and if a rate of dropout is
+ * none. */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
@@ -321,7 +335,7 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
 /* A step on several batches together, as if they were one: nnpoly_plan_add with each of them, the
  * first of which sets total, and the others add to it; then nnpoly_plan_update, whose gradient is
  * total / rows, rows: of all batches. nnpoly_plan_add is nnpoly_plan_step without the optimiser, so
- * it looks at the key alone of the rates; it moves the buffers. */
+ * it looks at the key and dropout alone of the rates; it moves the buffers. */
 int nnpoly_plan_add(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                     const int64_t *labels, const void *y, const void *weights, int64_t n,
                     const struct nnpoly_rates *rates, void *loss, int first);
@@ -330,8 +344,8 @@ int nnpoly_plan_update(const nnpoly_plan *plan, const struct nnpoly_state *state
 
 /* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), of `together` batches
  * each: one or more epochs, of `rows` rows each. The last batch of an epoch may be smaller, and its
- * last step may have fewer batches. Of the rates of a step's batches, all but the key is that of
- * its last one. */
+ * last step may have fewer batches. Of the rates of a step's batches, all but the key and
+ * dropout is that of its last one. */
 struct nnpoly_epoch {
   const void *X;
   const int64_t *labels;

@@ -6,6 +6,8 @@
  * needs all rows of a column, threads take columns in between. By products, for large layers, whose
  * weights are worth packing once: all threads share each act in turn. Either way a layer's
  * parameters change only after the delta below has been computed from them. */
+#include <string.h>
+
 #include "check.h"
 #include "plan.h"
 
@@ -27,8 +29,10 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
       .unbias_s = rates->unbias_s,
       .eps = t->eps,
       .eps_inside = t->eps_inside,
-      .penalty = t->decoupled ? 0.0 : t->weight_decay,
-      .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+      .weight_decay = rates->weight_decay,
+      .decoupled = t->decoupled,
+      .segments = t->segments,
+      .segment_count = t->segment_count,
       .average = state->average,
       .ema = t->ema,
   };
@@ -55,6 +59,12 @@ static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
 
 /* A layer's arrays in a step */
 
+static struct dropout dropout_of(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const double rate = layer->scheduled > 0 ? s->dropout[layer->scheduled - 1] : layer->dropout;
+  return (struct dropout){rate, s->key, (uint32_t)layer->path, s->plan->results[l].kept};
+}
+
 static struct pass pass_of(const struct step *s, int l) {
   const struct nnpoly_layer *layer = &s->plan->training.layers[l];
   const struct results *all = s->plan->results, *r = &all[l];
@@ -70,7 +80,7 @@ static struct pass pass_of(const struct step *s, int l) {
       .post = r->post,
       .mean = r->mean,
       .scale = r->scale,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
+      .dropout = dropout_of(s, l),
   };
 }
 
@@ -81,7 +91,7 @@ static struct epilogue back_through(const struct step *s, int l) {
   return (struct epilogue){
       .activation = layer->activation,
       .a = layer->a,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
+      .dropout = dropout_of(s, l),
       .plus = r->taken_by < 0 ? NULL : s->plan->results[r->taken_by].delta,
       .read = reads_nothing(layer->activation) ? NULL : r->read,
   };
@@ -153,7 +163,7 @@ static struct product gradient_product(const struct step *s, int l) {
 static void compare(struct step *s, struct range rows, void *scratch) {
   const int last = s->plan->training.depth - 1;
   nnpoly_loss_rows(s->kernels, &s->loss, rows.start, rows.stop, scratch);
-  if (!(s->plan->training.layers[last].dropout > 0)) return;
+  if (!drops(&s->plan->training.layers[last])) return;
   const struct sum sum = {.form = DELTA,
                           .a = s->loss.delta,
                           .C = s->loss.delta,
@@ -364,6 +374,7 @@ struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                    .key = (uint32_t)(int32_t)rates->key,
                    .loss = loss_of(plan, batch),
                    .update = update_of(plan, state, rates)};
+  memcpy(s.dropout, rates->dropout, sizeof s.dropout);
   s.update.total = batch->part == WHOLE ? NULL : state->total;
   s.update.rows = batch->n;
   s.update.first = batch->part == FIRST;

@@ -368,8 +368,11 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
       layers[depth] = within;
     }
     layers[depth] = last;
-    layers[depth++].dropout = 0.125;
+    layers[depth++].scheduled = NNPOLY_SCHEDULED;
   }
+  const int64_t P =
+      inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
+  const struct nnpoly_segment segments[] = {{1, 0, 0}, {P - K, 6, 0.5}, {P, 0.1, 0}};
   const struct nnpoly_training training = {.dtype = dtype,
                                            .depth = depth,
                                            .layers = layers,
@@ -380,10 +383,9 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                            .beta2 = 0.999,
                                            .eps = 1e-8,
                                            .clip_norm = batch % 2 ? 0.5 : 0,
-                                           .weight_decay = 0.01,
-                                           .ema = 0.75};
-  const int64_t P =
-      inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
+                                           .ema = 0.75,
+                                           .segments = weighted ? segments : NULL,
+                                           .segment_count = weighted ? 3 : 0};
   const int64_t steps = (n - 1) / batch + 1;
   const size_t size = dtype != NNPOLY_FLOAT64 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
@@ -405,7 +407,9 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   guarded_read_only(backwards);
   if (weighted) guarded_read_only(weights_backwards);
   struct nnpoly_rates rates[STEPS];
-  for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1, 7 - t};
+  for (int t = 0; t < STEPS; t++)
+    rates[t] = (struct nnpoly_rates){
+        0.01, 1, 0, 1, 0.01, 7 - t, .dropout[NNPOLY_SCHEDULED - 1] = 0.125 * (t % 3)};
   struct nnpoly_state states[MEMBERS + 1];
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
@@ -463,6 +467,31 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                NNPOLY_ACTIVATIONS));
 }
 
+/* A rate of dropout that is none; and plans whose segments do not end where the parameters do, or
+ * of a rate that no step has: there are none. */
+static void scheduled_refusals(struct nnpoly_training training, int64_t n) {
+  const struct nnpoly_segment wrong[][2] = {{{3, 1, 1}, {8, 1, 1}}, {{9, 1, 1}, {9, 1, 1}}};
+  struct nnpoly_layer layer = training.layers[0];
+  training.layers = &layer;
+  training.loss = NNPOLY_SQUARED_ERROR;
+  training.segment_count = 2;
+  for (int i = 0; i < 2; i++) {
+    training.segments = wrong[i];
+    if (nnpoly_plan_new(&training) != NULL) fail("segments", 1, 0);
+  }
+  training.segment_count = 0;
+  layer.scheduled = NNPOLY_SCHEDULED + 1;
+  if (nnpoly_plan_new(&training) != NULL) fail("scheduled", 1, 0);
+  layer.scheduled = 2;
+  nnpoly_plan *plan = nnpoly_plan_new(&training);
+  const struct nnpoly_rates rates = {0.5, 1, 0, 1, .dropout[1] = 1};
+  const struct nnpoly_state state = {.w = (void *)input(9), .g = room(9)};
+  const int status = nnpoly_plan_step(plan, &state, input(n * 2), NULL, input(n * 3), NULL, n,
+                                      &rates, room(1));
+  if (status != NNPOLY_RANGE) fail("rate of dropout", status, NNPOLY_RANGE);
+  nnpoly_plan_free(plan);
+}
+
 /* A step on rows of targets that no loss, or no loss of probabilities, can have: nothing is
  * changed.
  */
@@ -472,7 +501,7 @@ static void refusals(int64_t n) {
   const struct nnpoly_layer layer = {.inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
-  const struct nnpoly_rates rates = {0.5, 1, 0, 1, 0};
+  const struct nnpoly_rates rates = {0.5, 1, 0, 1};
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);
@@ -490,6 +519,7 @@ static void refusals(int64_t n) {
     }
     nnpoly_plan_free(plan);
   }
+  scheduled_refusals(training, n);
 }
 
 static void all_products(void) {

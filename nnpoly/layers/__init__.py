@@ -8,7 +8,7 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 """
 
 from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Stage
-from .chain import adapt, backward, chain_widths, check_layers, forward
+from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
@@ -45,4 +45,5 @@ __all__ = [
     "input_categories",
     "require_differentiable",
     "require_dtype",
+    "schedules_of",
 ]

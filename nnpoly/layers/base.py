@@ -11,6 +11,7 @@ from .._described import Described
 from ..activations import Activation
 from ..backends import host
 from ..primitives import Array, Ops, Scalar
+from ..schedules import Schedule
 
 Parameters: TypeAlias = Mapping[str, Array]
 Out: TypeAlias = Mapping[str, Array] | None
@@ -18,16 +19,23 @@ Place: TypeAlias = Callable[[host.HostArray], Array]
 
 
 class Mode(NamedTuple):
-    """Options of a forward pass: training or not, and the key of its random numbers."""
+    """Options of a forward pass: training or not, and the numbers of its step."""
 
     training: bool = False
     keep_pre: bool = True
     key: Scalar = 0  # int32, drawn for this step: see `dropout_scale`
     path: int = 0  # the layer's place in the network
+    scheduled: Mapping[Schedule, Scalar] = {}  # their values in this step; else those of the first
 
     def at(self, position: int) -> Mode:
         """Return the mode of the layer at `position` inside the layer at `path`."""
         return self._replace(path=(1000003 * self.path + position + 1) & 0x7FFFFFFF)
+
+    def number(self, value: float | Schedule) -> Scalar:
+        """Return a number of a layer, or what a schedule in its place is in this step."""
+        if not isinstance(value, Schedule):
+            return value
+        return self.scheduled[value] if value in self.scheduled else value(1)
 
 
 class Stage(NamedTuple):
@@ -145,6 +153,10 @@ class Layer(Described):
     def _check_rates(self) -> None:
         """Store `rates` as pairs, after every argument that `shapes` reads."""
         self._set(rates=_checks.rates(type(self).__name__, self.rates, self.shapes()))
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the schedules whose values the layer finds in the mode of a training step."""
+        return ()
 
     def buffers(self) -> dict[str, host.HostArray]:
         """Return the start of arrays that training changes but does not differentiate."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backends import host
 from ..primitives import Array, Ops
+from ..schedules import Schedule
 from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Place, Stage
 
 
@@ -94,3 +95,8 @@ def chain_widths(layers: Sequence[Layer]) -> tuple[int, int]:
     for layer in layers:
         width = layer.width(width)
     return known[0], width
+
+
+def schedules_of(layers: Sequence[Layer]) -> tuple[Schedule, ...]:
+    """Return the schedules of all layers, in order, each once."""
+    return tuple(dict.fromkeys(found for layer in layers for found in layer.schedules()))

@@ -8,8 +8,9 @@ from typing import Any
 from .. import activations
 from ..backends import host
 from ..primitives import Array, Ops
+from ..schedules import Schedule
 from .base import Layer, Mode, Out, Parameters, Place, Stage, require_width
-from .chain import adapt, backward, chain_widths, check_layers, forward
+from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 
 
 class Residual(Layer):
@@ -73,6 +74,9 @@ class Residual(Layer):
 
     def parameter_rates(self) -> dict[str, tuple[float, float]]:
         return _joined([layer.parameter_rates() for layer in self.layers])
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        return schedules_of(self.layers)
 
     def fill(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
         if type(self).initial is not Residual.initial:  # a subclass begins otherwise

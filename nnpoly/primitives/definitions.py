@@ -214,7 +214,7 @@ def normal_cdf(ops: Ops, z: Array) -> Array:
 
 
 @primitive()
-def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) -> Array:
+def dropout_scale(ops: Ops, x: Array, rate: Scalar, key: Array | int, path: int) -> Array:
     """Factors of inverted dropout, shaped like x: (n, m): 0 with probability rate, else 1/(1-rate).
 
     Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
@@ -225,7 +225,9 @@ def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) 
     columns = xp.arange(m, dtype=xp.int32, device=device)
     rows = _mix(_mix(_mix(rows) ^ path) ^ key)
     bits = _mix(rows[:, None] + _mix(columns + 1)[None, :])
-    kept = (bits & 0xFFFFFF) >= int(rate * 0x1000000)
+    threshold: Any = rate * 0x1000000
+    least = int(threshold) if isinstance(rate, float) else xp.astype(threshold, xp.int32)
+    kept = (bits & 0xFFFFFF) >= least
     return xp.astype(kept, x.dtype) * (1.0 / (1.0 - rate))
 
 
@@ -418,13 +420,13 @@ def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
 
 
 @primitive()
-def penalised(ops: Ops, g: Array, w: Array, weight_decay: float) -> Array:
+def penalised(ops: Ops, g: Array, w: Array, weight_decay: Scalar) -> Array:
     """Gradient with that of the penalty weight_decay / 2 ||w||^2: g + weight_decay w."""
     return g + weight_decay * w
 
 
 @primitive(donates=("w",))
-def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
+def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: Scalar) -> Array:
     """Decoupled weight decay: w (1 - eta weight_decay)."""
     return w * (1.0 - learning_rate * weight_decay)
 

@@ -23,7 +23,7 @@ from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Ops
-from ..training import Trainer
+from ..training import Trainer, step
 from .comparison import LIMIT, REFERENCE, ROUNDOFF, Error, Subject
 
 # A free run may be this many times as far from float64 as the definition is in the same dtype,
@@ -149,7 +149,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
     net = trainer.network
     w, buffers = subject.rounded(net.w), subject.rounded(net.buffers)
     params = net.layout.views(REFERENCE.xp, w)
-    mode = Mode(True, True, _key(trainer))
+    mode = Mode(True, True, _key(trainer), scheduled=_numbers(trainer).scheduled)
     stages: list[Any] = []
     for l, layer in enumerate(net.chain):
         place, at = place_of(l, layer), mode.at(l)
@@ -203,10 +203,10 @@ def _lock_step_update(
 ) -> Iterator[tuple[str, Error]]:
     net, optimizer = trainer.network, trainer.optimizer
     g = REFERENCE.ops.flatten(net.layout.pieces(grads))
-    c = optimizer.coefficients(trainer.t + 1)
+    spec, numbers = trainer.stepper.spec, _numbers(trainer)
 
     def update(ops: Ops, w: Any, g: Any, moments: Any) -> dict[str, Any]:
-        w, moved = optimizer.update(ops, w, g, moments, c)
+        w, moved = step.update(spec, ops, w, g, moments, numbers)
         return {"w": w, **dict(zip(optimizer.moments, moved, strict=True))}
 
     terms = g.size if optimizer.clip_norm is not None else 1
@@ -223,6 +223,12 @@ def _traits(layer: Layer) -> dict[str, bool]:
 def _makes_factors(layer: Layer) -> bool:
     """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
     return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
+
+
+def _numbers(trainer: Trainer) -> step.Numbers:
+    """The numbers of the trainer's next step."""
+    spec = trainer.stepper.spec
+    return step.by_name(spec, step.numbers_of(spec, trainer.stepper.coefficients(trainer.t + 1)))
 
 
 def _key(trainer: Trainer) -> int:

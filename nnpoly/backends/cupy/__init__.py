@@ -29,7 +29,7 @@ if not cupy.cuda.is_available():  # importing CuPy succeeds without a GPU
 import array_api_compat.cupy as xp
 
 from . import upload
-from .graph import Graphs
+from .graph import RATES, Graphs, rates_of
 from .launching import REALS
 from .ops import Branch, CudaOps
 from .products import ABSENT, CuBLAS, Lt
@@ -121,6 +121,9 @@ class CuPy(Backend):
                 return Steps(one_by_one, self.copy, f"op by op: no kernels for {name} layers")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
             return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
+        if (numbers := rates_of(spec, functions)) > RATES:
+            reason = f"{numbers} numbers of a step, with its schedules and factors, are too many"
+            return Steps(one_by_one, self.copy, f"op by op: {reason}")
         return Graphs(CudaOps(ops.products, Branch()), spec, functions.step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:

@@ -19,6 +19,7 @@ from ...layers import (
     Residual,
     chain_widths,
 )
+from ...schedules import Schedule
 from ..codes import CODES, known, parameter
 from ..steps import Views
 from .core import REALS, pointer, readable, writable
@@ -52,10 +53,13 @@ class Table(NamedTuple):
     outputs: int
 
 
-def table_of(chain: Sequence[Layer], training: bool) -> Table:
-    """The layers of a chain that C takes, with dropout where it is for training."""
+def table_of(chain: Sequence[Layer], training: bool, schedules: Sequence[Schedule] = ()) -> Table:
+    """The layers of a chain that C takes, with dropout where it is for training.
+
+    schedules: of the layers, as the coefficients of a step have them.
+    """
     inputs, outputs = chain_widths(chain)
-    rows = _Rows(inputs, training)
+    rows = _Rows(inputs, training, schedules)
     rows.add(chain, INFERENCE)
     rows.end()
     return Table(ffi.new("struct nnpoly_layer[]", rows.rows), len(rows.rows), inputs, outputs)
@@ -64,9 +68,9 @@ def table_of(chain: Sequence[Layer], training: bool) -> Table:
 class _Rows:
     """The table's rows, by layers in their order: a residual block's between its two ends."""
 
-    def __init__(self, width: int, training: bool) -> None:
+    def __init__(self, width: int, training: bool, schedules: Sequence[Schedule]) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._width, self._training = width, training
+        self._width, self._training, self._schedules = width, training, schedules
         self._taken: set[int] = set()  # rows whose results an ADD takes
 
     def add(self, chain: Sequence[Layer], mode: Mode) -> None:
@@ -74,8 +78,8 @@ class _Rows:
         for position, layer in enumerate(chain):
             inner = mode.at(position) if layer.random else mode
             if isinstance(layer, Dropout):
-                if self._training and layer.rate > 0.0:
-                    self._drop(layer.rate, inner.path)
+                if self._training and layer.rate != 0.0:
+                    self._drop(layer, inner.path)
             elif isinstance(layer, Residual):
                 start = self._kept()
                 self.add(layer.layers, inner)
@@ -99,12 +103,16 @@ class _Rows:
             row["a"] = parameter(layer.activation)
         self.rows.append({**row, "outputs": self._width})
 
-    def _drop(self, rate: float, path: int) -> None:
+    def _drop(self, layer: Dropout, path: int) -> None:
         """Drop what the newest row gave; a new row's, where that is dropped or needed whole."""
         newest = len(self.rows) - 1
         if newest < 0 or newest in self._taken or "dropout" in self.rows[newest]:
             self._append(lib.NNPOLY_COPY)
-        self.rows[-1] |= {"dropout": rate, "path": path}
+        self.rows[-1] |= {"dropout": 0.0, "path": path}
+        if isinstance(layer.rate, float):
+            self.rows[-1]["dropout"] = layer.rate
+        for schedule in layer.schedules():
+            self.rows[-1]["scheduled"] = 1 + self._schedules.index(schedule)
 
     def _kept(self) -> int:
         """The row whose results an ADD to come takes, which no other takes."""
