@@ -118,6 +118,25 @@ def orthonormal(matrix: HostArray) -> HostArray:
     return signs
 
 
+def deviations(columns: HostArray) -> HostArray:
+    """The standard deviation of each column of (n, m), in float64; 1 for one that is constant.
+
+    A constant column that was computed varies by its rounding, which counts for nothing.
+    """
+    wide = columns.astype(np.float64)
+    found, rounding = (
+        wide.std(axis=0),
+        64.0 * np.finfo(columns.dtype).eps * np.abs(wide).max(axis=0),
+    )
+    return np.where(found > rounding, found, 1.0)
+
+
+def weighted_mean(columns: HostArray, weights: HostArray) -> HostArray:
+    """The mean of each column of (n, m), weighted by the same column of the weights, in float64."""
+    mean: HostArray = np.average(columns.astype(np.float64), axis=0, weights=weights)
+    return mean
+
+
 def is_host(data: Any) -> TypeGuard[HostArray]:
     """Whether `data` is a NumPy array or scalar."""
     return isinstance(data, np.ndarray | np.generic)

@@ -8,12 +8,12 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 """
 
 from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Stage
-from .chain import backward, chain_widths, check_layers, forward, schedules_of
+from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
 from .embeddings import Embedding, Periodic
-from .inside import dense_layers, every, input_categories, require_dtype
+from .inside import dense_layers, every, input_categories, require_differentiable, require_dtype
 from .norms import BatchNorm, LayerNorm
 from .residual import Residual
 
@@ -34,6 +34,7 @@ __all__ = [
     "Residual",
     "Scale",
     "Stage",
+    "adapt",
     "backward",
     "chain_widths",
     "check_layers",
@@ -41,6 +42,7 @@ __all__ = [
     "every",
     "forward",
     "input_categories",
+    "require_differentiable",
     "require_dtype",
     "schedules_of",
 ]

@@ -43,6 +43,16 @@ def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:
             )
 
 
+def require_differentiable(where: str, layers: Sequence[Layer]) -> None:
+    """Refuse activations whose derivative is 0 almost everywhere."""
+    for layer in every(layers):
+        if not layer.activation.differentiable:
+            raise ValueError(
+                f"{where}: {layer} has an activation whose derivative is 0 almost everywhere, so "
+                "no gradient passes. Train with a smooth one (sigmoid, tanh) or relu instead."
+            )
+
+
 def input_categories(layers: Sequence[Layer]) -> tuple[int, ...]:
     """Return how many categories each of the last inputs has, which an `Embedding` reads.
 

@@ -11,9 +11,10 @@ from .. import _checks, losses
 from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import ArrayData, StreamData
+from ..layers import require_differentiable
 from ..losses import Loss
 from ..metrics import Metric, resolve
-from ..network import Network, check_differentiable
+from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Array
 from .calls import Calls, check_callbacks
@@ -88,7 +89,7 @@ class Trainer:
         optimizer = Adam() if optimizer is None else optimizer
         require_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
-        check_differentiable(network.chain, "Trainer")
+        require_differentiable("Trainer", network.chain)
         network.check_precision("Trainer", precision)
         seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.stepper = Stepper(network, optimizer, loss, seed, precision)
