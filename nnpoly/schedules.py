@@ -217,7 +217,7 @@ class _Falling(Schedule):
     def __post_init__(self) -> None:
         where = type(self).__name__
         self._set(
-            rate=_checks.positive(where, "rate", self.rate),
+            rate=_checks.not_negative(where, "rate", self.rate),
             steps=_checks.integer(where, "steps", self.steps),
         )
 

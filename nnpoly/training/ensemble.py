@@ -11,6 +11,7 @@ from .. import _checks
 from ..backends.steps import Taken
 from ..data import entering
 from ..data.batches import ArrayData, Batches
+from ..metrics import Metric, resolve
 from ..primitives import Array
 from .calls import Calls, check_callbacks
 from .epochs import NonFiniteLossError, Transaction, one_by_one, record
@@ -104,13 +105,14 @@ class Ensemble:
         shuffle: bool = True,
         *,
         sample_weight: Any = None,
+        metrics: Sequence[Metric] = (),
     ) -> list[History]:
         """Train all members and return their histories, in the order of `trainers`.
 
         Parameters
         ----------
-        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight
-            As for `Trainer.fit`.
+        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight, metrics
+            As for `Trainer.fit`; the metrics are of each member alone.
         callbacks
             Called once for each member before its first epoch; returns that member's callbacks,
             of which True ends its training alone:
@@ -137,6 +139,7 @@ class Ensemble:
         batch_size = _checks.integer(where, "batch_size", batch_size)
         data = first.checked(where, X, y, sample_weight)
         held_out = first.held_out(where, validation)
+        named = resolve(where, metrics, first.network.output)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
@@ -147,8 +150,10 @@ class Ensemble:
             trainer.stepper.require_rows(where, min(batch_size, data.x.shape[0]))
             batches = ArrayData(data, batch_size, trainer.seed, shuffle, self.bootstrap)
             evaluation = None
-            if held_out is not None:
-                evaluation = Evaluation(trainer.loss, held_out, precision=trainer.precision)
+            if held_out is not None or named:
+                measured = held_out or data
+                made = trainer.loss, held_out, named, measured, trainer.precision
+                evaluation = Evaluation(*made)
             called = [] if callbacks is None else callbacks(trainer)
             members.append(_Member(i, trainer, batches, evaluation, called))
         self.failures = {}

@@ -54,6 +54,23 @@ def test_members_have_the_bits_of_networks_trained_alone(backend_variant, shuffl
     assert [t.history for t in together] == histories
 
 
+@pytest.mark.parametrize("validation", [None, (X[:9], CLASSES[:9])], ids=["", "validation"])
+def test_metrics_are_each_members_own(validation, backend_variant):
+    together, alone = nn.Ensemble(sweep(**backend_variant.place)), sweep(**backend_variant.place)
+
+    def largest(y: np.ndarray, f: np.ndarray) -> float:
+        return float(f.max())
+
+    options = {"epochs": 2, "validation": validation, "metrics": ["accuracy", largest]}
+    histories = together.fit(X, CLASSES, **options)
+    assert histories == [trainer.fit(X, CLASSES, **options) for trainer in alone]
+    assert list(histories[0].metrics) == ["accuracy", "largest"]
+    assert [len(values) for values in histories[0].metrics.values()] == [2, 2]
+    stop = nn.callbacks.EarlyStopping(9, monitor="accuracy")
+    together.fit(X, CLASSES, metrics=["accuracy"], callbacks=lambda trainer: [stop])
+    assert 0.0 < stop.best <= 1.0
+
+
 def test_a_second_fit_goes_on():
     twice, once = nn.Ensemble(sweep()), nn.Ensemble(sweep())
     first, second = (twice.fit(X, CLASSES, epochs=2) for _ in range(2))
@@ -268,6 +285,7 @@ def test_members_that_cannot_be_trained_together(make, message):
         ((X, CLASSES), {"epochs": 0}, "`epochs`"),
         ((X, CLASSES), {"batch_size": 0}, "`batch_size`"),
         ((X, CLASSES), {"validation": X}, "`validation` must be a pair"),
+        ((X, CLASSES), {"metrics": ["f3"]}, "`metrics[0]` must be one of"),
         ((X, CLASSES), {"callbacks": lambda trainer: 3}, "`callbacks` must be a list"),
         ((X, CLASSES), {"callbacks": [print]}, "`callbacks` must be a function"),
         (
