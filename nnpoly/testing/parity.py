@@ -214,6 +214,12 @@ def _lock_step_update(
         yield type(optimizer).__name__, error
 
 
+def _numbers(trainer: Trainer) -> step.Numbers:
+    """The numbers of the trainer's next step."""
+    spec = trainer.stepper.spec
+    return step.by_name(spec, step.numbers_of(spec, trainer.stepper.coefficients(trainer.t + 1)))
+
+
 def _traits(layer: Layer) -> dict[str, bool]:
     """What `Subject.errors` must know of a layer."""
     embeds = any(isinstance(inner, Embedding) for inner in every([layer]))
@@ -223,12 +229,6 @@ def _traits(layer: Layer) -> dict[str, bool]:
 def _makes_factors(layer: Layer) -> bool:
     """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
     return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
-
-
-def _numbers(trainer: Trainer) -> step.Numbers:
-    """The numbers of the trainer's next step."""
-    spec = trainer.stepper.spec
-    return step.by_name(spec, step.numbers_of(spec, trainer.stepper.coefficients(trainer.t + 1)))
 
 
 def _key(trainer: Trainer) -> int:
