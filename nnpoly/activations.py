@@ -241,13 +241,13 @@ class Mish(Activation):
 
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
         small, above, below = self._fraction(ops, pre)
-        # tanh' softplus', times the square of what the fraction was cancelled by
+        # The derivative of the factor is 4 e (1 + e) / (e^2 + 2 e + 2)^2.
         rise = 4.0 * ops.xp.where(pre >= 0, small * small, small) * (1.0 + small)
         return above / below + _within(ops, pre, FAR) * (rise / (below * below))
 
     @staticmethod
     def _fraction(ops: Ops, z: Array) -> tuple[Array, Array, Array]:
-        """Return exp(-|z|), and the factor's numerator and denominator; cancelled by e^2, z >= 0."""
+        """Return exp(-|z|), and the factor's two parts; where z >= 0 they are divided by e^2."""
         xp = ops.xp
         small = xp.exp(-xp.abs(z))
         above = xp.where(z >= 0, 1.0 + 2.0 * small, small * (small + 2.0))

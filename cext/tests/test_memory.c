@@ -426,8 +426,8 @@ static void scheduled_refusals(struct nnpoly_training training, int64_t n) {
   nnpoly_plan *plan = nnpoly_plan_new(&training);
   const struct nnpoly_rates rates = {0.5, 1, 0, 1, .dropout[1] = 1};
   const struct nnpoly_state state = {.w = (void *)input(9), .g = room(9)};
-  const int status = nnpoly_plan_step(plan, &state, input(n * 2), NULL, input(n * 3), NULL, n,
-                                      &rates, room(1));
+  const int status =
+      nnpoly_plan_step(plan, &state, input(n * 2), NULL, input(n * 3), NULL, n, &rates, room(1));
   if (status != NNPOLY_RANGE) fail("rate of dropout", status, NNPOLY_RANGE);
   nnpoly_plan_free(plan);
 }
@@ -442,7 +442,7 @@ static void refusals(int64_t n) {
       .inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY, .factor = 1};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
-  const struct nnpoly_rates rates = {0.5, 1, 0, 1};
+  const struct nnpoly_rates rates = {.learning_rate = 0.5, .weight_m = 1, .unbias_s = 1};
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,18 +11,10 @@ from ...activations import Activation
 from ...primitives import Ops, implements
 from ..codes import CODES, known, parameter
 from ..host import HostArray as Array
-from .core import check, dtype_code, floats, pointer, readable, writable
+from .chains import MOST_WAVES
+from .core import check, dtype_code, floats, new, place, pointer, readable, writable
 
 Out = Mapping[str, Array] | None
-
-
-def _new(ops: Ops, shape: tuple[int, ...], like: Array) -> Array:
-    array: Array | None = ops.scratch(shape, like.dtype)
-    return np.empty(shape, like.dtype) if array is None else array
-
-
-def _place(array: Array | None) -> Any:
-    return ffi.NULL if array is None else pointer(array)
 
 
 def _sigma(activation: Activation) -> tuple[int, float]:
@@ -71,7 +62,7 @@ def _accepts_blend(x: Array, a: Array, activation: Activation) -> bool:
 
 @implements("blend", "numpy", guard=_accepts_blend)
 def _blend(ops: Ops, x: Array, a: Array, activation: Activation) -> Array:
-    out = _new(ops, x.shape, x)
+    out = new(ops, x.shape, x.dtype)
     places = pointer(x), pointer(a), pointer(out)
     check(lib.nnpoly_blend(dtype_code(x.dtype), *places, *x.shape, *_sigma(activation)))
     return out
@@ -83,7 +74,7 @@ def _accepts_blend_delta(delta: Array, x: Array, a: Array, activation: Activatio
 
 @implements("blend_delta", "numpy", guard=_accepts_blend_delta)
 def _blend_delta(ops: Ops, delta: Array, x: Array, a: Array, activation: Activation) -> Array:
-    out = _new(ops, x.shape, x)
+    out = new(ops, x.shape, x.dtype)
     places = pointer(delta), pointer(x), pointer(a), pointer(out)
     check(lib.nnpoly_blend_delta(dtype_code(x.dtype), *places, *x.shape, *_sigma(activation)))
     return out
@@ -128,10 +119,8 @@ def _waves(x: Array, w: Array, b: Array | None, W: Array) -> bool:
     waves = 2 * F if b is None else F
     if W.shape[::2] != (d, waves) or not (b is None or b.shape == w.shape):
         return False
-    return 0 < d <= x.shape[1] and 0 < F and max(_sizes(0, w, b, W).values()) <= MOST_WAVES
-
-
-MOST_WAVES = lib.NNPOLY_MOST_WAVES
+    k = _sizes(0, w, b, W)["features"]
+    return bool(0 < d <= x.shape[1] and 0 < F <= MOST_WAVES and k <= MOST_WAVES)
 
 
 def _accepts_periodic(x: Array, w: Array, b: Array | None, W: Array, c: Array) -> bool:
@@ -141,16 +130,14 @@ def _accepts_periodic(x: Array, w: Array, b: Array | None, W: Array, c: Array) -
 @implements("periodic", "numpy", guard=_accepts_periodic)
 def _periodic(ops: Ops, x: Array, w: Array, b: Array | None, W: Array, c: Array) -> Array:
     sizes = _sizes(x.shape[1], w, b, W)
-    out = _new(ops, (len(x), _outputs(sizes)), x)
-    places = pointer(x), pointer(w), _place(b), pointer(W), pointer(c), pointer(out)
+    out = new(ops, (len(x), _outputs(sizes)), x.dtype)
+    places = pointer(x), pointer(w), place(b), pointer(W), pointer(c), pointer(out)
     waves = ffi.new("struct nnpoly_waves *", sizes)
     check(lib.nnpoly_periodic(dtype_code(x.dtype), *places, len(x), waves))
     return out
 
 
-def _by_waves(
-    delta: Array, x: Array, post: Array, w: Array, b: Array | None, W: Array
-) -> bool:
+def _by_waves(delta: Array, x: Array, post: Array, w: Array, b: Array | None, W: Array) -> bool:
     if not _waves(x, w, b, W):
         return False
     shape = len(x), _outputs(_sizes(x.shape[1], w, b, W))
@@ -180,8 +167,8 @@ def _periodic_gradients(
     out: Out = None,
 ) -> tuple[Array, ...]:
     results = _results(_shapes(w, b, W), x, out)
-    given = map(_place, (delta, x, post, w, b, W))
-    taken = (_place(results.get(name)) for name in ("w", "b", "W", "c"))
+    given = map(place, (delta, x, post, w, b, W))
+    taken = (place(results.get(name)) for name in ("w", "b", "W", "c"))
     waves = ffi.new("struct nnpoly_waves *", _sizes(x.shape[1], w, b, W))
     check(lib.nnpoly_periodic_gradients(dtype_code(x.dtype), *given, *taken, len(x), waves))
     return tuple(results.values())
@@ -191,8 +178,8 @@ def _periodic_gradients(
 def _periodic_delta(
     ops: Ops, delta: Array, x: Array, post: Array, w: Array, b: Array | None, W: Array
 ) -> Array:
-    out = _new(ops, x.shape, x)
-    places = map(_place, (delta, x, post, w, b, W, out))
+    out = new(ops, x.shape, x.dtype)
+    places = map(place, (delta, x, post, w, b, W, out))
     waves = ffi.new("struct nnpoly_waves *", _sizes(x.shape[1], w, b, W))
     check(lib.nnpoly_periodic_delta(dtype_code(x.dtype), *places, len(x), waves))
     return out
@@ -213,7 +200,7 @@ def _accepts_embed(x: Array, E: Array, sizes: Sequence[int]) -> bool:
 @implements("embed", "numpy", guard=_accepts_embed)
 def _embed(ops: Ops, x: Array, E: Array, sizes: Sequence[int]) -> Array:
     (n, inputs), d, k = x.shape, len(sizes), E.shape[1]
-    out = _new(ops, (n, inputs + d * (k - 1)), x)
+    out = new(ops, (n, inputs + d * (k - 1)), x.dtype)
     places = pointer(x), pointer(E), ffi.new("int64_t[]", sizes), pointer(out)
     check(lib.nnpoly_embed(dtype_code(x.dtype), *places, n, inputs, d, k))
     return out
@@ -221,12 +208,10 @@ def _embed(ops: Ops, x: Array, E: Array, sizes: Sequence[int]) -> Array:
 
 def _width(delta: Array, x: Array, sizes: Sequence[int]) -> int:
     """How many features a category has."""
-    return (delta.shape[1] - x.shape[1]) // len(sizes) + 1
+    return int(delta.shape[1] - x.shape[1]) // len(sizes) + 1
 
 
-def _accepts_embed_gradient(
-    delta: Array, x: Array, sizes: Sequence[int], out: Out = None
-) -> bool:
+def _accepts_embed_gradient(delta: Array, x: Array, sizes: Sequence[int], out: Out = None) -> bool:
     if not (floats(delta, x) and _columns(x, sizes) and delta.ndim == 2 and len(delta) == len(x)):
         return False
     shape = sum(sizes), _width(delta, x, sizes)

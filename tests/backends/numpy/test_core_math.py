@@ -100,8 +100,8 @@ def test_functions_are_accurate(function, dtype):
             assert error[worst] <= LIMIT, f"{isa}: {error[worst]:.2f} ulp at {z[worst]!r}"
 
 
-# Waves: PERIODIC of one column whose one frequency, and the weights of its cosine or its sine and of
-# the negative, are 1. Of the two, one is not positive.
+# Waves: PERIODIC of one column whose frequency is 1, and the weights of whose cosine or sine are 1
+# and -1. Of the two features one is not positive.
 
 
 def turns(isa: str, x: np.ndarray, of_sine: bool) -> np.ndarray:
