@@ -138,6 +138,15 @@ def quantiles(columns: HostArray, count: int) -> list[list[float]]:
     return [np.unique(column).tolist() for column in found.T]
 
 
+def five_numbers(columns: HostArray) -> list[tuple[float, ...]]:
+    """Of each column of (n, m): the least, the quartiles with the median, the largest; NaN is none.
+
+    A column must have a number.
+    """
+    found = np.nanquantile(columns, (0.0, 0.25, 0.5, 0.75, 1.0), axis=0)
+    return [tuple(column.tolist()) for column in found.T]
+
+
 def weighted_mean(columns: HostArray, weights: HostArray) -> HostArray:
     """The mean of each column of (n, m), weighted by the same column of the weights, in float64."""
     mean: HostArray = np.average(columns.astype(np.float64), axis=0, weights=weights)
@@ -323,11 +332,6 @@ def finite_rows(array: HostArray) -> HostArray:
     flat = np.isfinite(array).reshape(len(array), -1)
     finite: HostArray = np.logical_and.reduce(flat, axis=1)
     return finite
-
-
-def quantiles(array: HostArray, shares: Sequence[float]) -> HostArray:
-    """The quantiles of each column, (len(shares), ...), between neighbours in line; NaN is none."""
-    return np.asarray(np.nanquantile(array, shares, axis=0))
 
 
 def concatenate(parts: Iterable[HostArray]) -> HostArray:

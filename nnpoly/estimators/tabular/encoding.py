@@ -17,7 +17,6 @@ LEAST = 1e-30  # added to a spread, as the reference does: 1 / 1e-310 is infinit
 LARGEST = 1e300  # distance from the median that is told from infinity
 FARTHEST = 1e30  # of a scaled number before it is clipped: its square is finite
 FEWEST_NAMES = 20  # different texts of a column that only names the rows, at least
-QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class CategoryColumn(Described):
@@ -187,7 +186,7 @@ class ColumnEncoding(Described):
         raw = plain.raw(where, columns)[:, : plain.scaled][rows]
         raw[:, _missing(raw).all(axis=0)] = 0.0
         centers, factors = [], []
-        for low, first, median, third, high in host.quantiles(raw, QUARTILES).T.tolist():
+        for low, first, median, third, high in host.five_numbers(raw):
             spread = (third - first) or 0.5 * high - 0.5 * low
             centers.append(median)
             factors.append(1.0 / (spread + LEAST) if spread else 0.0)

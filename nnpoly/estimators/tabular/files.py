@@ -6,8 +6,8 @@ from typing import Any, NotRequired, TypedDict
 
 from ...data.container import named, read, typed, write
 from ...network import Network
-from ...network.files import ESTIMATOR, NetworkEntry, NetworkFile, network_of, require_finite
 from ...network.arrays import hosted
+from ...network.files import ESTIMATOR, NetworkEntry, NetworkFile, network_of, require_finite
 from ..files import ArrayEntry, entry_in, entry_of, made_of
 
 
