@@ -215,7 +215,12 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         place = place_of(where, self.backend, self.device, self.dtype)
         if self.precision is not None:
             place.backend.check_precision(where, self.precision, place.dtype)
-        self._require_together(where, given)
+        arrays.require_together(where, *given)
+        if self.n_cv > 1 and given[0] is not None:
+            raise ValueError(
+                f"{where}: `X_val` must be None with n_cv={self.n_cv}, where each member is scored "
+                "by a fold. Set n_cv=1, and n_ens for more members."
+            )
         columns, y, weights = self._checked(where, data, first=True)
         if len(y) < 2:
             raise ValueError(f"{where}: `X` must have at least 2 samples, got n_samples = 1.")
@@ -248,20 +253,6 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         if self.metric is not None:
             _checks.choice(where, "metric", self.metric, self._metrics)
         return self._recipe(where)
-
-    def _require_together(self, where: str, given: Any) -> None:
-        X, y, weights = given
-        if (X is None) != (y is None):
-            raise ValueError(f"{where}: `X_val` and `y_val` belong together, got only one.")
-        if X is None and weights is not None:
-            raise ValueError(
-                f"{where}: `sample_weight_val` needs `X_val` and `y_val`, got neither."
-            )
-        if X is not None and self.n_cv > 1:
-            raise ValueError(
-                f"{where}: `X_val` must be None with n_cv={self.n_cv}, where each member is scored "
-                "by a fold. Set n_cv=1, and n_ens for more members."
-            )
 
     def _checked(
         self, where: str, data: Any, suffix: str = "", *, first: bool = False
@@ -443,12 +434,13 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """
         made, networks = files.load(cls, path, cls._learnt, backend, device)
         with named(path):
-            made._adopt(networks)
+            made._adopt(f"{cls.__name__}.load", networks)
         estimator: Self = made
         return estimator
 
-    def _adopt(self, networks: list[Network]) -> None:
-        """Take networks, which must be what is learnt beside them."""
+    def _adopt(self, where: str, networks: list[Network]) -> None:
+        """Take a file's networks, which must be what is learnt beside them."""
+        self._checked_recipe(where)
         wanted = self.encoding_.width, self._outputs, self._output
         reports = self.loss_curves_, self.validation_scores_, self.best_epochs_
         if any((net.inputs, net.outputs, net.output) != wanted for net in networks):
