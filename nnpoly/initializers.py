@@ -257,7 +257,7 @@ def get(init: Any, where: str = "initializers.get", argument: str = "init") -> I
 
     argument: "init" for weights W: (m, m_in), or "bias" for biases b: (m,).
     """
-    rule = init
+    rule: Initializer = init
     if not isinstance(init, Initializer):
         rule = BY_NAME[_checks.choice(where, argument, init, BY_NAME)]
     if argument == "bias" and isinstance(rule, Scaled | Orthogonal | UnitVariance):
