@@ -501,7 +501,7 @@ static void refusals(int64_t n) {
   const struct nnpoly_layer layer = {.inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
-  const struct nnpoly_rates rates = {0.5, 1, 0, 1};
+  const struct nnpoly_rates rates = {.learning_rate = 0.5, .weight_m = 1, .unbias_s = 1};
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);

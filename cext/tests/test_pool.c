@@ -44,7 +44,8 @@ static void test_training(void) {
   static float w[MEMBERS][P], g[MEMBERS][P], losses[MEMBERS][N / BATCH];
   int64_t labels[N], order[N];
   for (int64_t i = 0; i < N; i++) labels[i] = i, order[i] = i;
-  for (int t = 0; t < N / BATCH; t++) rates[t] = (struct nnpoly_rates){0.1, 1, 0, 1};
+  for (int t = 0; t < N / BATCH; t++)
+    rates[t] = (struct nnpoly_rates){.learning_rate = 0.1, .weight_m = 1, .unbias_s = 1};
   nnpoly_plan *plans[MEMBERS];
   struct nnpoly_state states[MEMBERS];
   struct nnpoly_epoch epochs[MEMBERS];
