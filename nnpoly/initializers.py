@@ -162,6 +162,71 @@ class Orthogonal(Initializer):
         return self.gain * (q if shape[0] >= shape[1] else q.T)
 
 
+class OfData(Initializer):
+    """A rule that looks at data: `nn.Network.initialise` draws by it, layer by layer."""
+
+    @abstractmethod
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        """Change what was drawn, in place, by a layer's pre-activations without biases: (n, m)."""
+        raise NotImplementedError
+
+
+class UnitVariance(OfData):
+    """N(0, 1), then each neuron's weights divided so that its pre-activation has variance 1.
+
+    The variance is that of `nn.Network.initialise`'s data; without them the weights stay as they
+    are drawn, and so do those of a neuron whose pre-activation is constant. For W; Mishkin and
+    Matas 2015, arXiv:1511.06422, divide a whole layer's by one number.
+
+    Examples
+    --------
+    >>> import numpy as np, nnpoly as nn
+    >>> X = np.random.default_rng(0).uniform(size=(100, 3))
+    >>> net = nn.Network([nn.Dense(3, 4, init=nn.initializers.UnitVariance())])
+    >>> net.initialise(X)
+    >>> net.scores(X).var(axis=0).round(4)
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return rng.standard_normal(shape)
+
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        deviations = host.deviations(pre)
+        values /= deviations[:, None]
+
+
+class HullBias(OfData):
+    """Minus a random mean of some of the neuron's pre-activations, so that it bends among the data.
+
+    A neuron's pre-activations of `count` samples are averaged with weights from Exp(1), divided by
+    their sum: a random point of their convex hull ("he+5" of Steinwart 2019, arXiv:1903.11482).
+    The samples are of `nn.Network.initialise`'s data; without them biases are 0. For b alone.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> net = nn.Network([nn.Dense(1, 3, bias=nn.initializers.HullBias(5))], seed=1)
+    >>> net.initialise([[1.0]])
+    >>> bool(abs(net([[1.0]])).max() < 1e-6)
+    True
+    """
+
+    count: int = 5
+
+    def __post_init__(self) -> None:
+        self._set(count=_checks.integer("HullBias", "count", self.count))
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return host.full(shape, 0.0)
+
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        n, m = pre.shape
+        rows = rng.integers(0, n, (self.count, m))
+        weights = rng.standard_exponential((self.count, m))
+        values[...] = -host.weighted_mean(pre[rows, host.arange(m)], weights)
+
+
 zeros = Constant(0.0)
 uniform = Uniform()
 normal = Normal()
@@ -185,8 +250,29 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def get(init: Any, where: str = "initializers.get", name: str = "init") -> Initializer:
-    """Return the initialiser of a name, or the object itself; `name` is the argument's."""
-    if isinstance(init, Initializer):
-        return init
-    return BY_NAME[_checks.choice(where, name, init, BY_NAME)]
+def of_biases(bias: Any, where: str) -> Initializer:
+    """Return the initialiser of a name, or the object itself, which draws biases b: (m,)."""
+    rule = _named(bias, where, "bias")
+    if isinstance(rule, Scaled | Orthogonal | UnitVariance):
+        raise ValueError(
+            f"{where}: `bias` must draw each entry alone, got {rule!r}: biases have no fan. Use "
+            "nn.initializers.Uniform(a) or Normal(0.0, s)."
+        )
+    return rule
+
+
+def get(init: Any, where: str = "initializers.get") -> Initializer:
+    """Return the initialiser of a name, or the object itself, which draws weights W: (m, m_in)."""
+    rule = _named(init, where, "init")
+    if isinstance(rule, HullBias):
+        raise ValueError(
+            f"{where}: `init` must draw weights, got {rule!r}, which is for biases: "
+            f"nn.Dense(..., bias={rule!r})."
+        )
+    return rule
+
+
+def _named(rule: Any, where: str, argument: str) -> Initializer:
+    if isinstance(rule, Initializer):
+        return rule
+    return BY_NAME[_checks.choice(where, argument, rule, BY_NAME)]

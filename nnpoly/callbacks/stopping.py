@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _checks
-from ..network.network import checked_array
+from ..network.arrays import checked_array
 from .best import Best
 
 if TYPE_CHECKING:

@@ -179,8 +179,8 @@ class StreamData:
         Their number.
     steps
         Batches an epoch; None for all that there are.
-    loss, widths
-        Of the network: widths are m_0 and K.
+    loss, ends
+        Of the network.
     """
 
     in_memory = False
@@ -192,9 +192,9 @@ class StreamData:
         epochs: int,
         steps: int | None,
         loss: Loss,
-        widths: tuple[int, int],
+        ends: entering.Ends,
     ) -> None:
-        self._given, self._steps, self._loss, self._widths = given, steps, loss, widths
+        self._given, self._steps, self._loss, self._ends = given, steps, loss, ends
         self._begun = 0  # epochs
         if not callable(given) and not isinstance(given, Iterable):
             raise TypeError(
@@ -219,7 +219,7 @@ class StreamData:
             source = islice(source, self._steps)
         begun = self._begun > 0 and isinstance(self._given, Iterator)
         self._begun += 1
-        return Stream(source, self._loss, self._widths, begun)
+        return Stream(source, self._loss, self._ends, begun)
 
 
 def _takes_a_number(function: Callable[..., Any]) -> bool:
@@ -254,9 +254,9 @@ class Stream:
     """
 
     def __init__(
-        self, source: Iterable[Any], loss: Loss, widths: tuple[int, int], begun: bool = False
+        self, source: Iterable[Any], loss: Loss, ends: entering.Ends, begun: bool = False
     ) -> None:
-        self._source, self._loss, self._widths, self._begun = source, loss, widths, begun
+        self._source, self._loss, self._ends, self._begun = source, loss, ends, begun
         self.sizes: list[int] = []
 
     def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
@@ -266,7 +266,7 @@ class Stream:
             names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
             parts = _parts(where, name, given)
             batch = entering.checked(
-                where, place, self._loss, self._widths, *parts, names=names, whole=True
+                where, place, self._loss, self._ends, *parts, names=names, whole=True
             )
             self.sizes.append(int(batch.x.shape[0]))
             yield batch

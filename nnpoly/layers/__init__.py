@@ -8,12 +8,12 @@ below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 """
 
 from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Stage
-from .chain import backward, chain_widths, check_layers, forward, schedules_of
+from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
-from .embeddings import Embedding, Periodic
-from .inside import dense_layers, require_dtype
+from .embeddings import Embedding, Periodic, PiecewiseLinear
+from .inside import dense_layers, every, input_categories, require_differentiable, require_dtype
 from .norms import BatchNorm, LayerNorm
 from .residual import Residual
 
@@ -31,14 +31,19 @@ __all__ = [
     "Out",
     "Parameters",
     "Periodic",
+    "PiecewiseLinear",
     "Residual",
     "Scale",
     "Stage",
+    "adapt",
     "backward",
     "chain_widths",
     "check_layers",
     "dense_layers",
+    "every",
     "forward",
+    "input_categories",
+    "require_differentiable",
     "require_dtype",
     "schedules_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from .. import _checks, activations
@@ -15,6 +15,7 @@ from ..schedules import Schedule
 
 Parameters: TypeAlias = Mapping[str, Array]
 Out: TypeAlias = Mapping[str, Array] | None
+Place: TypeAlias = Callable[[host.HostArray], Array]
 
 
 class Mode(NamedTuple):
@@ -125,6 +126,19 @@ class Layer(Described):
             )
         for name, value in start.items():
             params[name][...] = value
+
+    def adapt(
+        self,
+        ops: Ops,
+        place: Place,
+        rng: host.Generator,
+        params: Mapping[str, host.HostArray],
+        x: Array,
+    ) -> None:
+        """Change the trainable parameters' start, in place, by data: x: (n, m_in).
+
+        place: copies an array of the host to where x lives, in its dtype.
+        """
 
     def parameter_rates(self) -> dict[str, tuple[float, float]]:
         """Return the factors of the learning rate and of the weight decay, by parameter's name.

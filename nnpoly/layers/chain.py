@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import INPUT, Layer, Mode, Out, Parameters, Stage
+from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Place, Stage
 
 
 def forward(
@@ -52,6 +53,25 @@ def backward(
             ops, params[l], stages[l], passed, below, out[l] if out else None
         )
     return grads, deltas, passed
+
+
+def adapt(
+    ops: Ops,
+    place: Place,
+    rng: host.Generator,
+    layers: Sequence[Layer],
+    params: Sequence[Mapping[str, host.HostArray]],
+    x: Array,
+) -> None:
+    """Change the start of the layers' parameters, in place, by data: layer by layer.
+
+    x: (n, m_0). What a layer gives is computed as outside training.
+    """
+    for layer, part in zip(layers, params, strict=True):
+        layer.adapt(ops, place, rng, part, x)
+        placed = {name: place(value) for name, value in part.items()}
+        buffers = {name: place(value) for name, value in layer.buffers().items()}
+        x = layer.forward(ops, placed, buffers, x, INFERENCE).post
 
 
 def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _checks, activations, initializers
-from ..backends import host
+from ..backends import host, registry
+from ..initializers import OfData
 from ..primitives import Array, Ops
-from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
+from .base import INPUT, Layer, Mode, Out, Parameters, Place, Stage, require_width
 
 
 class Dense(Layer):
@@ -52,7 +53,7 @@ class Dense(Layer):
             outputs=_checks.integer("Dense", "outputs", self.outputs),
             activation=activations.get(self.activation, "Dense"),
             init=initializers.get(self.init, "Dense"),
-            bias=initializers.get(self.bias, "Dense", "bias"),
+            bias=initializers.of_biases(self.bias, "Dense"),
             factor=_checks.positive("Dense", "factor", self.factor),
         )
         self._check_rates()
@@ -82,6 +83,20 @@ class Dense(Layer):
     def _draw(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
         self.init.fill(rng, params["W"])
         self.bias.fill(rng, params["b"][:, None])
+
+    def adapt(
+        self,
+        ops: Ops,
+        place: Place,
+        rng: host.Generator,
+        params: Mapping[str, host.HostArray],
+        x: Array,
+    ) -> None:
+        for rule, name in ((self.init, "W"), (self.bias, "b")):
+            if isinstance(rule, OfData):
+                W, zeros = place(params["W"]), place(host.full((self.outputs,), 0.0))
+                pre, _ = ops.dense(x, self._scaled(W), zeros, activations.identity)
+                rule.adapt(rng, params[name], registry.to_host(pre))
 
     def _scaled(self, W: Array) -> Array:
         return W if self.factor == 1.0 else W * self.factor

@@ -9,8 +9,8 @@ from .. import activations
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import Layer, Mode, Out, Parameters, Stage, require_width
-from .chain import backward, chain_widths, check_layers, forward, schedules_of
+from .base import Layer, Mode, Out, Parameters, Place, Stage, require_width
+from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 
 
 class Residual(Layer):
@@ -84,6 +84,16 @@ class Residual(Layer):
         else:
             for layer, part in zip(self.layers, self._split(params), strict=True):
                 layer.fill(rng, part)
+
+    def adapt(
+        self,
+        ops: Ops,
+        place: Place,
+        rng: host.Generator,
+        params: Mapping[str, host.HostArray],
+        x: Array,
+    ) -> None:
+        adapt(ops, place, rng, self.layers, self._split(params), x)
 
     def buffers(self) -> dict[str, host.HostArray]:
         return _joined([layer.buffers() for layer in self.layers])

@@ -13,7 +13,6 @@ namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three
 - hyper-parameters are Python floats (or traced scalars), so they never promote an array.
 """
 
-from . import tabular as tabular  # enters its definitions into the table
 from .arrays import Array, Namespace, Scalar
 from .bfloat16 import SMALLEST, RoundedFactors
 from .definitions import TAIL_CENTRE, TAIL_END, narrowed, tail_series, widened
@@ -29,6 +28,7 @@ from .table import (
     implements,
     primitive,
 )
+from .tabular import is_category
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -47,6 +47,7 @@ __all__ = [
     "RowLoss",
     "Scalar",
     "implements",
+    "is_category",
     "narrowed",
     "primitive",
     "tail_series",

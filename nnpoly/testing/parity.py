@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..layers import INPUT, Mode, Residual
+from ..layers import INPUT, Embedding, Layer, Mode, Residual, every
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
@@ -159,7 +159,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
             return {"pre": stage.pre, "post": stage.post, **(stage.buffers or {})}
 
         given = params[l], buffers[l], x
-        for error in subject.errors(forward, *given, makes_factors=isinstance(layer, Residual)):
+        for error in subject.errors(forward, *given, **_traits(layer)):
             yield place, error
         stages.append(subject.rounded(layer.forward(subject.reference, *given, at)))
         x = stages[-1].post
@@ -190,8 +190,8 @@ def _lock_step_back(
             named = {f"d{name}": value for name, value in found.items()}
             return named if d_below is None else {**named, "delta below": d_below}
 
-        given, inner = (params[l], stages[l], delta, below), isinstance(layer, Residual)
-        for error in subject.errors(back, *given, makes_factors=inner):
+        given = params[l], stages[l], delta, below
+        for error in subject.errors(back, *given, **_traits(layer)):
             yield place_of(l, layer), error
         found, delta = layer.backward(ops, params[l], stages[l], delta, below, None)
         grads[l], delta = subject.rounded(found), subject.rounded(delta)
@@ -218,6 +218,17 @@ def _numbers(trainer: Trainer) -> step.Numbers:
     """The numbers of the trainer's next step."""
     spec = trainer.stepper.spec
     return step.by_name(spec, step.numbers_of(spec, trainer.stepper.coefficients(trainer.t + 1)))
+
+
+def _traits(layer: Layer) -> dict[str, bool]:
+    """What `Subject.errors` must know of a layer."""
+    embeds = any(isinstance(inner, Embedding) for inner in every([layer]))
+    return {"makes_factors": _makes_factors(layer), "takes_categories": embeds}
+
+
+def _makes_factors(layer: Layer) -> bool:
+    """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
+    return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
 
 
 def _key(trainer: Trainer) -> int:

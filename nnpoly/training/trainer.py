@@ -11,9 +11,10 @@ from .. import _checks, losses
 from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import ArrayData, StreamData
+from ..layers import require_differentiable
 from ..losses import Loss
 from ..metrics import Metric, resolve
-from ..network import Network, check_differentiable
+from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Array
 from .calls import Calls, check_callbacks
@@ -88,7 +89,7 @@ class Trainer:
         optimizer = Adam() if optimizer is None else optimizer
         require_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
-        check_differentiable(network.chain, "Trainer")
+        require_differentiable("Trainer", network.chain)
         network.check_precision("Trainer", precision)
         seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.stepper = Stepper(network, optimizer, loss, seed, precision)
@@ -382,8 +383,7 @@ class Trainer:
         """The batches of a user's source."""
         if steps is not None:
             steps = _checks.integer(where, "steps_per_epoch", steps)
-        widths = self.network.inputs, self.network.outputs
-        return StreamData(where, X, epochs, steps, self.loss, widths)
+        return StreamData(where, X, epochs, steps, self.loss, self.network.ends)
 
     def _evaluation(
         self, where: str, validation: Any, metrics: Any, arrays: Batch | None
@@ -441,9 +441,8 @@ class Trainer:
         """
         net = self.network
         names = [f"{within}[{i}]" for i in range(3)] if within else ["X", "y", "sample_weight"]
-        widths = net.inputs, net.outputs
         data = entering.checked(
-            where, net.place, self.loss, widths, X, y, sample_weight, names=names
+            where, net.place, self.loss, net.ends, X, y, sample_weight, names=names
         )
         if data.sample_weight is None:
             return data

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 
 from ... import _checks
+from ...layers import Embedding, Periodic, PiecewiseLinear, every
 from ...primitives import Array, Ops
 from .. import host
 from ..base import PRECISIONS, Backend
@@ -35,6 +36,8 @@ from .products import ABSENT, CuBLAS, Lt
 
 VARIABLE = "NNPOLY_CUPY"
 MODES = ("definitions", "graph", "kernels")
+# Their definitions have products, which no graph captures.
+WITH_PRODUCTS = (Periodic, PiecewiseLinear, Embedding)
 
 
 class CuPy(Backend):
@@ -112,6 +115,10 @@ class CuPy(Backend):
         one_by_one = functions.compiled(self.compile, spec.precision)
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
+        for layer in every(spec.chain):
+            if isinstance(layer, WITH_PRODUCTS):
+                name = type(layer).__name__
+                return Steps(one_by_one, self.copy, f"op by op: no kernels for {name} layers")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
             return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
         if (numbers := rates_of(spec, functions)) > RATES:
