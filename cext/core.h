@@ -43,6 +43,7 @@ struct product {
   const void *A, *B;
   void *C; /* FORWARD: pre where it is kept, else post */
   int64_t M, N, K;
+  double factor;            /* of W: FORWARD and DELTA: of B; GRADIENT: of C once it is complete */
   const void *bias;         /* (N,), FORWARD */
   void *sums;               /* (M,), GRADIENT: the columns' sums of delta */
   struct epilogue epilogue; /* FORWARD: its own; DELTA: of the layer that C is the delta of */
@@ -147,6 +148,27 @@ struct norm {
   struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
+/* A layer for tables: from SCALE to EMBEDDING. What is not asked for is not looked at. */
+struct tabular {
+  const struct nnpoly_layer *layer;
+  int64_t n;
+  const void *x;            /* (n, inputs) */
+  const void *w[4];         /* the arrays of its parameters, in their order; NULL for no phases */
+  const void *post;         /* (n, outputs), back */
+  const void *delta;        /* (n, outputs), by pre */
+  void *gradients[4];       /* like w */
+  void *C;                  /* forward as a product's; back, the delta of the layer below */
+  struct epilogue epilogue; /* forward: its own; back: of the layer below */
+};
+
+/* On some of its rows; the gradients on some of its units, see nnpoly_units. scratch: of as many
+ * bytes as nnpoly_tabular_scratch says. */
+typedef void tabular_kernel(const struct tabular *, int64_t start, int64_t stop, void *scratch);
+struct tabular_kernels {
+  tabular_kernel *forward, *delta, *gradients;
+};
+enum { FIRST_TABULAR = NNPOLY_SCALE, TABULARS = NNPOLY_EMBEDDING - NNPOLY_SCALE + 1 };
+
 /* On some of its rows, or of its columns. */
 typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
 
@@ -184,10 +206,11 @@ struct kernels {
   norm_kernel *row_moments, *column_moments; /* mean, variance and scale */
   void (*inverse_roots)(const void *variance, void *out, int64_t count, double eps);
   void (*move_towards)(void *running, const void *batch, int64_t i0, int64_t i1, double step);
-  norm_kernel *normalise;      /* of rows of x: C */
-  norm_kernel *row_delta;      /* of rows of delta, axis 1: C */
-  norm_kernel *column_delta;   /* the same, axis 0; it reads dgain and dshift */
-  norm_kernel *norm_gradients; /* of columns: dgain and dshift */
+  norm_kernel *normalise;                   /* of rows of x: C */
+  norm_kernel *row_delta;                   /* of rows of delta, axis 1: C */
+  norm_kernel *column_delta;                /* the same, axis 0; it reads dgain and dshift */
+  norm_kernel *norm_gradients;              /* of columns: dgain and dshift */
+  struct tabular_kernels tabular[TABULARS]; /* by kind */
 };
 
 #if defined(__x86_64__)

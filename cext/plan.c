@@ -140,17 +140,30 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
   return NNPOLY_OK;
 }
 
+/* Have the layers' sizes lie at `to`. */
+static void copy_sizes(struct nnpoly_layer *layers, int depth, int64_t *to) {
+  for (int l = 0; l < depth; l++) {
+    if (layers[l].kind != NNPOLY_EMBEDDING) continue;
+    memcpy(to, layers[l].sizes, (size_t)layers[l].columns * sizeof *to);
+    layers[l].sizes = to;
+    to += layers[l].columns;
+  }
+}
+
 static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training) {
   const size_t depth = (size_t)training->depth;
   struct nnpoly_layer *layers = malloc(depth * sizeof *layers);
   plan->training.layers = layers;
+  plan->totals = nnpoly_totals(training->layers, training->depth);
+  plan->sizes = malloc((size_t)(plan->totals.sizes + 1) * sizeof *plan->sizes);
   plan->results = calloc(depth, sizeof *plan->results);
   plan->taken = malloc((ARRAYS_A_LAYER * depth + ARRAYS_OF_TARGETS) * sizeof *plan->taken);
   plan->acts = malloc((ACTS_A_LAYER * depth + 1) * sizeof *plan->acts);
-  if (layers == NULL || plan->results == NULL || plan->taken == NULL || plan->acts == NULL)
+  if (layers == NULL || plan->sizes == NULL || plan->results == NULL || plan->taken == NULL ||
+      plan->acts == NULL)
     return 0;
   memcpy(layers, training->layers, depth * sizeof *layers);
-  plan->totals = nnpoly_totals(layers, training->depth);
+  copy_sizes(layers, training->depth, plan->sizes);
   int64_t at = 0;
   int running_at = 0;
   for (int l = 0; l < training->depth; l++) {
@@ -197,6 +210,7 @@ void nnpoly_plan_free(nnpoly_plan *plan) {
   free(plan->taken);
   free(plan->acts);
   free(plan->results);
+  free(plan->sizes);
   free((void *)plan->training.layers);
   free((void *)plan->training.segments);
   free(plan);

@@ -41,6 +41,7 @@ enum { SIZES = 64 };
 
 struct nnpoly_plan {
   struct nnpoly_training training; /* .layers: the plan's own copy */
+  int64_t *sizes;                  /* of its EMBEDDINGs, one after the other */
   int64_t size;                    /* of an element, in bytes */
   struct totals totals;
   int64_t largest; /* the elements of the largest W */

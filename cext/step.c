@@ -125,6 +125,21 @@ static struct norm norm_of(const struct step *s, int l) {
   return norm;
 }
 
+/* The layer for tables l, back, likewise. */
+static struct tabular tabular_of(const struct step *s, int l) {
+  const struct pass pass = pass_of(s, l);
+  const struct results *r = &s->plan->results[l];
+  const struct units units = nnpoly_units(pass.layer);
+  struct tabular t = nnpoly_tabular_of(&pass);
+  t.post = r->post;
+  t.delta = r->delta;
+  for (int i = 0; i < 4; i++)
+    t.gradients[i] = units.each[i] > 0 ? gradient_at(s, r->at + nnpoly_array_at(&units, i)) : NULL;
+  t.C = r[-1].delta; /* it is not the first layer */
+  t.epilogue = back_through(s, l - 1);
+  return t;
+}
+
 /* The delta of the layer below dense layer l, from its own. */
 static struct product delta_product(const struct step *s, int l) {
   const struct pass pass = pass_of(s, l);
@@ -136,6 +151,7 @@ static struct product delta_product(const struct step *s, int l) {
                           .M = s->n,
                           .N = pass.layer->inputs,
                           .K = pass.layer->outputs,
+                          .factor = pass.layer->factor,
                           .epilogue = back_through(s, l - 1)};
 }
 
@@ -152,6 +168,7 @@ static struct product gradient_product(const struct step *s, int l) {
                           .M = pass.layer->outputs,
                           .N = pass.layer->inputs,
                           .K = s->n,
+                          .factor = pass.layer->factor,
                           .sums = gradient_at(s, b_at),
                           .update = update_at_once(s),
                           .C_at = r->at,
@@ -182,6 +199,9 @@ static void back(const struct step *s, int l, struct range rows, void *scratch) 
     const struct norm norm = norm_of(s, l);
     norm_kernel *const kernel = norm.axis == 1 ? s->kernels->row_delta : s->kernels->column_delta;
     kernel(&norm, rows.start, rows.stop);
+  } else if (is_tabular(layer)) {
+    const struct tabular t = tabular_of(s, l);
+    nnpoly_tabular_kernels(s->kernels, layer)->delta(&t, rows.start, rows.stop, scratch);
   } else {
     const struct sum sum = {.form = DELTA,
                             .a = r->delta,
@@ -223,15 +243,29 @@ static void learn_norm(const struct step *s, int l, struct range columns) {
   s->kernels->update(update, shift_at + columns.start, shift_at + columns.stop);
 }
 
-static void do_columns(const struct step *s, struct act act, struct range columns) {
+static void learn_tabular(const struct step *s, int l, struct range part, void *scratch) {
+  const struct tabular t = tabular_of(s, l);
+  const struct units units = nnpoly_units(t.layer);
+  const struct update *update = update_at_once(s);
+  nnpoly_tabular_kernels(s->kernels, t.layer)->gradients(&t, part.start, part.stop, scratch);
+  for (int i = 0; update != NULL && i < 4; i++) {
+    const int64_t at = s->plan->results[l].at + nnpoly_array_at(&units, i), each = units.each[i];
+    s->kernels->update(update, at + part.start * each, at + part.stop * each);
+  }
+}
+
+static void do_columns(const struct step *s, struct act act, struct range columns, void *scratch) {
   const int l = act.layer;
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
   if (act.action == MEASURE) {
     measure(s, l, columns);
   } else if (act.action == ADD_UP) {
     const struct norm norm = norm_of(s, l);
     s->kernels->norm_gradients(&norm, columns.start, columns.stop);
-  } else if (is_norm(&s->plan->training.layers[l])) {
+  } else if (is_norm(layer)) {
     learn_norm(s, l, columns);
+  } else if (is_tabular(layer)) {
+    learn_tabular(s, l, columns, scratch);
   }
 }
 
@@ -243,12 +277,15 @@ static int is_dense(const struct step *s, struct act act) {
   return s->plan->training.layers[act.layer].kind == NNPOLY_DENSE;
 }
 
-/* What an act is cut into: so many rows or columns, at multiples of a step. */
+/* What an act is cut into: so many rows, columns or units, at multiples of a step. */
 struct cut {
   int64_t count, step;
 };
 
 static struct cut cut_of(const struct step *s, struct act act) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[act.layer];
+  if (act.action == LEARN && is_tabular(layer))
+    return (struct cut){nnpoly_units(layer).count, nnpoly_units_step(layer)};
   if (by_columns(act)) return (struct cut){outputs_of(s->plan, act.layer), STEP_ELEMENTS};
   return (struct cut){s->n, s->loss.chunk_rows};
 }
@@ -263,14 +300,14 @@ static void act_part(struct step *s, struct act act, int index, int parts, void 
   const struct range r = nnpoly_cut(cut.count, index, parts, cut.step);
   if (r.start >= r.stop) return;
   if (by_columns(act))
-    do_columns(s, act, r);
+    do_columns(s, act, r, scratch);
   else
     do_rows(s, act, r, scratch);
 }
 
 size_t nnpoly_step_scratch(const nnpoly_plan *plan) {
-  return nnpoly_scratch(nnpoly_kernels(plan->training.dtype),
-                        outputs_of(plan, plan->training.depth - 1));
+  return nnpoly_chain_scratch(nnpoly_kernels(plan->training.dtype), &plan->totals,
+                              outputs_of(plan, plan->training.depth - 1));
 }
 
 /* Acts that follow each other without a look at what other threads did. */

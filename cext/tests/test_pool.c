@@ -38,7 +38,8 @@ static int right(void) {
 /* Networks that are trained side by side, all alike. */
 static void test_training(void) {
   enum { MEMBERS = 3, P = 9 * M, BATCH = 40 };
-  const struct nnpoly_layer layer = {.inputs = 8, .outputs = M, .activation = NNPOLY_IDENTITY};
+  const struct nnpoly_layer layer = {
+      .inputs = 8, .outputs = M, .activation = NNPOLY_IDENTITY, .factor = 1};
   const struct nnpoly_training training = {.depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
   struct nnpoly_rates rates[N / BATCH];
   static float w[MEMBERS][P], g[MEMBERS][P], losses[MEMBERS][N / BATCH];

@@ -77,7 +77,7 @@ def periodic(ops: Ops, x: Array, w: Array, b: Array | None, W: Array, c: Array) 
     else:
         made = cosines @ xp.matrix_transpose(W) + c[:, None, :]
         made = xp.concat([columns, made], axis=2)
-    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, -1))
+    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, d * made.shape[2]))
     return xp.concat([embedded, x[:, d:]], axis=1)
 
 

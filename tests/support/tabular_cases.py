@@ -96,7 +96,8 @@ def angle_sizes(x, w, b):
 
 def side_by_side(embedded, rest):
     """The features (d, n, k) of the columns, then the columns that are not embedded."""
-    return np.concatenate([embedded.transpose(1, 0, 2).reshape(len(rest), -1), rest], axis=1)
+    d, n, k = embedded.shape
+    return np.concatenate([embedded.transpose(1, 0, 2).reshape(n, d * k), rest], axis=1)
 
 
 def periodic_scale(results, x, w, b, W, c):
@@ -131,9 +132,9 @@ def wave_deltas(rng):
 def d_sizes(delta, x, post, w, b, W):
     """The sizes of the derivatives with respect to W waves + c, and to the angles."""
     d, skipped = len(w), 0 if b is None else 1
-    width = d * (W.shape[1] + skipped)
+    k = W.shape[1] + skipped
     passed = np.abs(delta) * (1.0 if b is not None else post > 0)
-    made = passed[:, :width].reshape(len(x), d, -1).transpose(1, 0, 2)[:, :, skipped:]
+    made = passed[:, : d * k].reshape(len(x), d, k).transpose(1, 0, 2)[:, :, skipped:]
     of_waves, sizes = made @ np.abs(W), angle_sizes(x, w, b)
     if b is None:
         F = w.shape[1]
@@ -160,7 +161,8 @@ def periodic_delta_scale(results, delta, x, post, w, b, W):
     _, of_angles, _ = d_sizes(delta, x, post, w, b, W)
     d, rest = len(w), x.shape[1] - len(w)
     dx = 2.0 * math.pi * np.sum(of_angles * np.abs(w)[:, None, :], axis=2).T
-    embedded = np.abs(delta[:, : delta.shape[1] - rest]).reshape(len(x), d, -1)
+    width = delta.shape[1] - rest
+    embedded = np.abs(delta[:, :width]).reshape(len(x), d, width // d)
     dx += 0.0 if b is None else embedded[:, :, 0]
     return np.concatenate([dx, np.abs(delta[:, delta.shape[1] - rest :])], axis=1)
 

@@ -33,8 +33,10 @@ enum Activation {
   RELU,
   LEAKY_RELU,
   ELU,
+  SELU,
   SOFTPLUS,
   SILU,
+  MISH,
   GELU,
   GELU_TANH,
   EXP
@@ -54,6 +56,25 @@ __device__ T within(T z, T limit) { return z > limit ? limit : z < -limit ? -lim
 // GELUTanh's sqrt(2/pi) (z + 0.044715 z^3).
 __device__ T cubic(T z) { return T(0.79788456080286536) * z * (1 + T(0.044715) * (z * z)); }
 
+constexpr T SELU_ABOVE = 1.0507009873554805, SELU_BELOW = 1.7580993408473766;
+
+// Mish's factor of z: above / below, with small = exp(-|z|); and its slope.
+struct Mish {
+  T small, above, below;
+};
+
+__device__ Mish mish(T z) {
+  T small = exp(-fabs(z));
+  T above = z >= 0 ? 1 + 2 * small : small * (small + 2);
+  return {small, above, above + (z >= 0 ? 2 * small * small : T(2))};
+}
+
+__device__ T mish_slope(T z) {
+  Mish f = mish(z);
+  T rise = 4 * (z >= 0 ? f.small * f.small : f.small) * (1 + f.small);
+  return f.above / f.below + within(z, FAR) * (rise / (f.below * f.below));
+}
+
 __device__ T value(int code, T a, T z) {
   switch (code) {
     case STEP: return z >= 0 ? 1 : 0;
@@ -63,8 +84,13 @@ __device__ T value(int code, T a, T z) {
     case RELU: return z <= 0 ? 0 : z;  // NaN passes
     case LEAKY_RELU: return z > 0 ? z : a * z;
     case ELU: return z > 0 ? z : a * expm1(z);
+    case SELU: return z > 0 ? SELU_ABOVE * z : SELU_BELOW * expm1(z);
     case SOFTPLUS: return (z <= 0 ? 0 : z) + log1p(exp(-fabs(z)));
     case SILU: return floored(z) * sigmoid(z);
+    case MISH: {
+      Mish f = mish(z);
+      return floored(z) * (f.above / f.below);
+    }
     case EXP: return exp(z);
     case GELU: return floored(z) * normcdf(z);
     case GELU_TANH: return T(0.5) * floored(z) * (1 + tanh(cubic(within(z, 30))));
@@ -82,11 +108,13 @@ __device__ T slope(int code, T a, T r) {
     case RELU: return r > 0 ? 1 : 0;
     case LEAKY_RELU: return r > 0 ? T(1) : a;
     case ELU: return r > 0 ? T(1) : a * exp(r);
+    case SELU: return r > 0 ? SELU_ABOVE : SELU_BELOW * exp(r);
     case SOFTPLUS: return sigmoid(r);
     case SILU: {
       T s = sigmoid(r);
       return s * (1 + within(r, FAR) * (1 - s));
     }
+    case MISH: return mish_slope(r);
     case EXP: return r;
     case GELU: {
       T near = within(r, 40);
