@@ -23,6 +23,7 @@ from .layers import (
     Embedding,
     LayerNorm,
     Periodic,
+    PiecewiseLinear,
     Residual,
     Scale,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "NonFiniteLossError",
     "OneHot",
     "Periodic",
+    "PiecewiseLinear",
     "RMSProp",
     "RateSweep",
     "Residual",

@@ -131,6 +131,13 @@ def deviations(columns: HostArray) -> HostArray:
     return np.where(found > rounding, found, 1.0)
 
 
+def quantiles(columns: HostArray, count: int) -> list[list[float]]:
+    """So many quantiles of each column of (n, m), its least and largest too; equal ones once."""
+    levels = np.linspace(0.0, 1.0, count)
+    found = np.quantile(columns.astype(np.float64), levels, axis=0)
+    return [np.unique(column).tolist() for column in found.T]
+
+
 def weighted_mean(columns: HostArray, weights: HostArray) -> HostArray:
     """The mean of each column of (n, m), weighted by the same column of the weights, in float64."""
     mean: HostArray = np.average(columns.astype(np.float64), axis=0, weights=weights)
@@ -235,6 +242,15 @@ def vanishes(value: float, dtype: str) -> bool:
     """Whether a positive number is 0 in the dtype, or so small that the C core takes it for 0."""
     least = 0.0 if dtype == "float16" else float(np.finfo(dtype).smallest_normal)
     return float(np.asarray(value, dtype)) <= 0.0 or value < least
+
+
+def rise(rows: Iterable[Sequence[float]], dtype: str) -> bool:
+    """Whether each row's numbers rise in the dtype, by steps whose inverse is finite."""
+    for row in rows:
+        steps = np.diff(cast(np.asarray(row), dtype))
+        if not np.all(steps > 1.0 / np.finfo(dtype).max):
+            return False
+    return True
 
 
 def converted(array: HostArray, dtype: str) -> tuple[HostArray, bool]:

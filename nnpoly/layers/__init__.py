@@ -12,7 +12,7 @@ from .chain import adapt, backward, chain_widths, check_layers, forward, schedul
 from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
-from .embeddings import Embedding, Periodic
+from .embeddings import Embedding, Periodic, PiecewiseLinear
 from .inside import dense_layers, every, input_categories, require_differentiable, require_dtype
 from .norms import BatchNorm, LayerNorm
 from .residual import Residual
@@ -31,6 +31,7 @@ __all__ = [
     "Out",
     "Parameters",
     "Periodic",
+    "PiecewiseLinear",
     "Residual",
     "Scale",
     "Stage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from .. import _checks
@@ -124,6 +125,135 @@ class Periodic(Layer):
         return gradients, below.delta(ops, ops.periodic_delta(*given))
 
 
+class PiecewiseLinear(Layer):
+    """Embed numbers by lines with a bend at each edge of the column's bins.
+
+    Column i becomes w_i x_i + c_i + V_i e(x_i): a line, and a part whose slope differs from bin to
+    bin, which starts at 0. Of the bin j from t_(j-1) to t_j entry j of e is
+    (x - t_(j-1)) / (t_j - t_(j-1)), kept within [0, 1], but that the first may be below 0, and the
+    last above 1. Gorishniy et al. 2022, arXiv:2203.05556; with the line, 2024, arXiv:2410.24210.
+
+    The columns' features stand side by side, and the columns that are not embedded follow them.
+
+    Parameters
+    ----------
+    inputs
+        The width m_in.
+    bins
+        The rising edges of each of the first columns, d lists: see `of_quantiles`.
+    features
+        How many each column becomes, k. w and c have shape (d, k), drawn from U[-a, a] with
+        a = 1 / sqrt(k); V has (d, k, T), where T is the most bins that a column has.
+    rates
+        Factors of the learning rate and the weight decay of "w", "c" and "V": see
+        `Layer.parameter_rates`.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> lines = nn.PiecewiseLinear(3, bins=[[0, 1, 5], [-2, 2]], features=4)
+    >>> lines.width(3), lines.shapes()
+    (9, {'w': (2, 4), 'c': (2, 4), 'V': (2, 4, 2)})
+    """
+
+    inputs: int
+    bins: Any
+    features: int = 16
+    rates: Any = ()
+
+    def __post_init__(self) -> None:
+        where = "PiecewiseLinear"
+        inputs = _checks.integer(where, "inputs", self.inputs)
+        bins = _checks.several(where, "bins", self.bins)
+        _columns_of(where, "len(bins)", len(bins), inputs)
+        self._set(
+            inputs=inputs,
+            bins=tuple(_edges(where, f"bins[{i}]", edges) for i, edges in enumerate(bins)),
+            features=_checks.integer(where, "features", self.features),
+        )
+        self._check_rates()
+
+    @classmethod
+    def of_quantiles(
+        cls, X: Any, columns: int | None = None, bins: int = 48, **arguments: Any
+    ) -> PiecewiseLinear:
+        """Return the layer for data X: (n, m_in), whose bins hold equally many rows each.
+
+        Parameters
+        ----------
+        X
+            Numbers on the host, such as the training data.
+        columns
+            How many are embedded: the first ones. None: all.
+        bins
+            Of each column; equal edges are one.
+        **arguments
+            Others of `PiecewiseLinear`.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> nn.PiecewiseLinear.of_quantiles([[0.0], [1.0], [4.0], [9.0], [9.0]], bins=4).bins
+        ((0.0, 1.0, 4.0, 9.0),)
+        """
+        where = "PiecewiseLinear.of_quantiles"
+        table = host.asarray(X)
+        if table.ndim != 2 or table.dtype.kind not in "biuf" or not table.size:
+            raise ValueError(
+                f"{where}: `X` must be numbers (n, m_in), got {table.dtype} {table.shape}."
+            )
+        if not host.all_finite(table):
+            raise ValueError(f"{where}: `X` must be finite, got NaN or infinity. Fill them first.")
+        inputs = table.shape[1]
+        d = _columns_of(where, "columns", inputs if columns is None else columns, inputs)
+        edges = host.quantiles(table[:, :d], _checks.integer(where, "bins", bins) + 1)
+        for i, column in enumerate(edges):
+            if len(column) < 2:
+                raise ValueError(
+                    f"{where}: column {i} of `X` must have two values at least, got "
+                    f"{column[0]:g} alone. Leave it out."
+                )
+        return cls(inputs, edges, **arguments)
+
+    @property
+    def embedded(self) -> int:
+        """The number of columns that are embedded, d."""
+        return len(self.bins)
+
+    @property
+    def input_width(self) -> int:
+        return self.inputs
+
+    def width(self, inputs: int) -> int:
+        require_width(self, self.inputs, inputs)
+        return inputs + self.embedded * (self.features - 1)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        d, k, most = self.embedded, self.features, max(map(len, self.bins)) - 1
+        return {"w": (d, k), "c": (d, k), "V": (d, k, most)}
+
+    def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
+        shapes, a = self.shapes(), 1.0 / math.sqrt(self.features)
+        lines = {name: rng.uniform(-a, a, shapes[name]) for name in "wc"}
+        return {**lines, "V": host.full(shapes["V"], 0.0)}
+
+    def forward(
+        self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
+    ) -> Stage:
+        post = ops.piecewise(x, params["w"], params["c"], params["V"], self.bins)
+        return Stage(x, post, post, self.activation)
+
+    def backward(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
+    ) -> tuple[dict[str, Array], Array | None]:
+        found = ops.piecewise_gradients(delta, stage.x, self.bins, out)
+        gradients = dict(zip(params, found, strict=True))
+        if below is INPUT:
+            return gradients, None
+        dx = ops.piecewise_delta(delta, stage.x, params["w"], params["V"], self.bins)
+        return gradients, below.delta(ops, dx)
+
+
 class Embedding(Layer):
     """Embed categories: each becomes a row of numbers that is learnt.
 
@@ -204,6 +334,15 @@ class Embedding(Layer):
         if below is INPUT:
             return gradients, None
         return gradients, below.delta(ops, ops.embed_delta(delta, stage.x, len(self.sizes)))
+
+
+def _edges(where: str, name: str, value: Any) -> tuple[float, ...]:
+    """Return a column's edges, which must rise."""
+    given = _checks.several(where, name, value)
+    edges = tuple(_checks.number(where, f"{name}[{j}]", edge) for j, edge in enumerate(given))
+    if len(edges) < 2 or any(a >= b for a, b in pairwise(edges)):
+        raise ValueError(f"{where}: `{name}` must be two rising edges or more, got {value!r}.")
+    return edges
 
 
 def _columns_of(where: str, name: str, value: Any, inputs: int) -> int:

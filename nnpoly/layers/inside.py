@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ..backends import host
 from .base import Layer
 from .dense import Dense
-from .embeddings import Embedding, Periodic
+from .embeddings import Embedding, Periodic, PiecewiseLinear
 from .norms import Normalised
 from .residual import Residual
 
@@ -28,13 +28,18 @@ def dense_layers(layers: Sequence[Layer]) -> list[Dense]:
 
 
 def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:
-    """Refuse an eps that is 0 in the dtype, and categories that it cannot count."""
+    """Refuse an eps that is 0 in the dtype, edges that are equal, categories beyond its numbers."""
     for layer in every(layers):
         if isinstance(layer, Normalised) and host.vanishes(layer.eps, dtype):
             raise ValueError(
                 f"{where}: `eps` of {type(layer).__name__} must not be 0 in {dtype}, got "
                 f"{layer.eps:g}: a constant feature would be divided by 0. Use eps=1e-5, or "
                 "dtype='float64'."
+            )
+        if isinstance(layer, PiecewiseLinear) and not host.rise(layer.bins, dtype):
+            raise ValueError(
+                f"{where}: `bins` of PiecewiseLinear must have edges that differ in {dtype}. Leave "
+                "out edges that are too close to others, or use dtype='float64'."
             )
         if isinstance(layer, Embedding) and dtype == "float16" and max(layer.sizes) > _WHOLE_HALVES:
             raise ValueError(
@@ -62,7 +67,7 @@ def input_categories(layers: Sequence[Layer]) -> tuple[int, ...]:
     for layer in layers:
         if isinstance(layer, Embedding):
             return layer.sizes if len(layer.sizes) <= passed else ()
-        if not isinstance(layer, Periodic):
+        if not isinstance(layer, Periodic | PiecewiseLinear):
             break
         passed = min(passed, layer.inputs - layer.embedded)
     return ()

@@ -61,6 +61,8 @@ class LayerNorm(Normalised):
     """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.
 
     Ba et al. 2016, arXiv:1607.06450. eps is inside the root: x^ = (x - mean) / sqrt(var + eps).
+    rates: factors of the learning rate and the weight decay of "gain" and "shift": see
+    `Layer.parameter_rates`.
     """
 
     def forward(
@@ -88,6 +90,9 @@ class BatchNorm(Normalised):
     A batch of one row has no variance, and its normalised features are all 0: it leaves the running
     mean and variance as they are. Such a batch may be an epoch's last one; a training all of whose
     batches are such is refused.
+
+    rates: factors of the learning rate and the weight decay of "gain" and "shift": see
+    `Layer.parameter_rates`.
 
     Warnings
     --------

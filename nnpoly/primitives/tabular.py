@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from .arrays import Array, Namespace, device_of
 from .table import Elementwise, Ops, primitive
@@ -204,3 +205,91 @@ def embed_delta(ops: Ops, delta: Array, x: Array, columns: int) -> Array:
     """
     before = x.shape[1] - columns
     return ops.xp.concat([delta[:, :before], ops.xp.zeros_like(x[:, before:])], axis=1)
+
+
+# Segments of lines
+
+
+@primitive()
+def piecewise(
+    ops: Ops,
+    x: Array,
+    w: Array,
+    c: Array,
+    V: Array,
+    bins: Sequence[Sequence[float]],
+) -> Array:
+    """Each of the first d columns x_i as w_i x_i + c_i + V_i e(x_i); those after as they are.
+
+    e has an entry for each bin of the column, (x - low) / (high - low), kept within [0, 1]; the
+    first bin's may be below 0, and the last one's above 1. Columns of fewer bins have zeros after.
+
+    x: (n, m_in); w, c: (d, k); V: (d, k, T), where T is the most bins of a column; bins: the edges
+    of each column. Returns (n, d k + m_in - d).
+    """
+    xp, (n, _), d = ops.xp, x.shape, w.shape[0]
+    columns = x[:, :d].T[:, :, None]
+    entries, _ = _entries(ops, columns, bins)
+    made = columns * w[:, None, :] + c[:, None, :] + entries @ xp.matrix_transpose(V)
+    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, -1))
+    return xp.concat([embedded, x[:, d:]], axis=1)
+
+
+@primitive(donates=("out",))
+def piecewise_gradients(
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    bins: Sequence[Sequence[float]],
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array, Array, Array]:
+    """Gradients of `piecewise`: dw, dc and dV.
+
+    delta: (n, d k + m_in - d); x: (n, m_in). An implementation may write them into out["w"],
+    out["c"] and out["V"].
+    """
+    xp, d = ops.xp, len(bins)
+    columns = x[:, :d].T[:, :, None]
+    entries, _ = _entries(ops, columns, bins)
+    made = _of_columns(ops, delta, x, d)
+    dw, dc = xp.sum(made * columns, axis=1), xp.sum(made, axis=1)
+    return dw, dc, xp.matrix_transpose(made) @ entries
+
+
+@primitive()
+def piecewise_delta(
+    ops: Ops, delta: Array, x: Array, w: Array, V: Array, bins: Sequence[Sequence[float]]
+) -> Array:
+    """Derivative of `piecewise` by x: (n, m_in). The arguments are as there."""
+    xp, d = ops.xp, len(bins)
+    _, slopes = _entries(ops, x[:, :d].T[:, :, None], bins)
+    made = _of_columns(ops, delta, x, d)
+    dx = xp.sum(made * w[:, None, :], axis=2) + xp.sum((made @ V) * slopes, axis=2)
+    return xp.concat([dx.T, delta[:, d * w.shape[1] :]], axis=1)
+
+
+def _of_columns(ops: Ops, delta: Array, x: Array, d: int) -> Array:
+    """The derivative with respect to the features of the d columns: (d, n, k)."""
+    xp, (n, m_in) = ops.xp, x.shape
+    embedded = delta[:, : delta.shape[1] - (m_in - d)]
+    return xp.permute_dims(xp.reshape(embedded, (n, d, -1)), (1, 0, 2))
+
+
+def _entries(ops: Ops, columns: Array, bins: Sequence[Sequence[float]]) -> tuple[Array, Array]:
+    """The entries of columns (d, n, 1) in their bins, and their slopes: (d, n, T) each."""
+    xp, most = ops.xp, max(map(len, bins)) - 1
+
+    def padded(rows: list[list[float]]) -> Array:
+        filled = [[row + [0.0] * (most - len(row))] for row in rows]
+        return xp.asarray(filled, dtype=columns.dtype, device=device_of(columns))
+
+    counts = [len(edges) - 2 for edges in bins]
+    low = padded([list(edges[:-1]) for edges in bins])
+    rise = padded([[1.0 / (b - a) for a, b in pairwise(edges)] for edges in bins])
+    least = padded([[-math.inf] + [0.0] * count for count in counts])
+    largest = padded([[1.0] * count + [math.inf] for count in counts])
+    entries = (columns - low) * rise
+    inside = (entries > least) & (entries < largest)
+    entries = xp.where(entries < least, least, entries)
+    entries = xp.where(entries > largest, largest, entries)
+    return entries, xp.where(inside, rise, xp.zeros_like(entries))

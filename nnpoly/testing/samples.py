@@ -17,6 +17,7 @@ from ..layers import (
     Layer,
     LayerNorm,
     Periodic,
+    PiecewiseLinear,
     Residual,
     Scale,
 )
@@ -151,6 +152,13 @@ def _categories(rng: np.random.Generator, sizes: tuple[int, ...]) -> Any:
     return np.column_stack([rng.normal(size=(33, 2)), *drawn])
 
 
+def _segments(rng: np.random.Generator, *names: str) -> Samples:
+    """Draw arguments of lines with bends: 2 of 5 columns become 4 features each."""
+    shapes = {"delta": (33, 11), "x": (33, 5), "w": (2, 4), "c": (2, 4), "V": (2, 4, 3)}
+    bins = ((-1.0, -0.3, 0.4, 2.0), (-1.5, 1.0))
+    return [(*(rng.normal(size=shapes[name]) for name in names), bins)]
+
+
 def _embed(rng: np.random.Generator) -> Samples:
     return [(_categories(rng, (3, 40)), rng.normal(size=(43, 5)), (3, 40))]
 
@@ -181,6 +189,9 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "periodic": lambda r: _waves(r, backward=False),
     "periodic_gradients": lambda r: _waves(r, backward=True),
     "periodic_delta": lambda r: _waves(r, backward=True),
+    "piecewise": lambda r: _segments(r, "x", "w", "c", "V"),
+    "piecewise_gradients": lambda r: _segments(r, "delta", "x"),
+    "piecewise_delta": lambda r: _segments(r, "delta", "x", "w", "V"),
     "embed": _embed,
     "embed_gradient": lambda r: _embed_backward(r, (3, 40)),
     "embed_delta": lambda r: _embed_backward(r, 2),
@@ -221,8 +232,9 @@ def networks() -> list[tuple[str, Network, Optimizer]]:
         [LayerNorm(24, activation="tanh"), Dense(24, 12, "silu"), Dropout(0.2), Dense(12, 24)]
     )
     chain = [Dense(10, 24, "softplus"), block, BatchNorm(24, activation="relu"), Dense(24, 4)]
-    table: list[Layer] = [Periodic(6, 3, 8), Embedding(15, (3, 40)), Scale(29)]
-    table += [Dense(29, 16, init="normal", factor=29**-0.5), Blend(16, "silu"), Dense(16, 4)]
+    lines = PiecewiseLinear(15, [(-1.0, 0.0, 2.0)], 3)
+    table: list[Layer] = [Periodic(6, 3, 8), lines, Embedding(17, (3, 40)), Scale(31)]
+    table += [Dense(31, 16, init="normal", factor=31**-0.5), Blend(16, "silu"), Dense(16, 4)]
     return [
         ("10-32-16-4 relu, Adam", MLP([10, 32, 16, 4], "relu"), Adam(1e-2)),
         ("6-20-1 gelu, momentum", MLP([6, 20, 1], "gelu", "identity"), SGD(0.05, momentum=0.9)),

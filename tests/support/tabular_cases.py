@@ -214,3 +214,87 @@ def _embed_delta(rng):
         delta = rng.standard_normal((n, before + len(sizes) * k))
         x = categories(rng, n, before, sizes)
         yield f"{n}-{sizes}", 1, {"delta": delta, "x": x, "columns": len(sizes)}
+
+
+# Lines with bends: n, columns after, features k, bins.
+
+LINES = [
+    (1, 0, 1, ((0.0, 1.0),)),
+    (31, 2, 4, ((-1.0, -0.25, 0.5, 2.0), (-1.5, 1.0))),
+    (17, 0, 9, ((-2.0, 0.0, 0.125), (-1.0, -0.5, 0.0, 1.0, 1.5), (0.25, 0.5, 1.0))),
+]
+
+
+def line_arguments(rng, n: int, after: int, k: int, bins) -> Arguments:
+    d, most = len(bins), max(map(len, bins)) - 1
+    return {
+        "delta": rng.standard_normal((n, d * k + after)),
+        "x": rng.standard_normal((n, d + after)),
+        "w": rng.standard_normal((d, k)),
+        "c": rng.standard_normal((d, k)),
+        "V": rng.standard_normal((d, k, most)),
+        "bins": bins,
+    }
+
+
+def line_cases(rng, *names: str):
+    for n, after, k, bins in LINES:
+        given = line_arguments(rng, n, after, k, bins)
+        yield f"{n}-{k}", n, {name: given[name] for name in names}, given
+
+
+def entry_sizes(x, bins):
+    """The sizes of the entries before they are bounded, and of their slopes: (d, n, T)."""
+    sizes = np.zeros((2, len(bins), len(x), max(map(len, bins)) - 1))
+    for i, edges in enumerate(bins):
+        low, high = np.array(edges[:-1]), np.array(edges[1:])
+        wide = 1.0 / (high - low)
+        moved = (np.abs(x[:, i, None]) + np.abs(low)) * wide
+        sizes[:, i, :, : len(low)] = moved, np.broadcast_to(wide, moved.shape)
+    return sizes
+
+
+def d_lines(delta, x, bins):
+    """The sizes of the derivatives with respect to the columns' features: (d, n, k)."""
+    d = len(bins)
+    embedded = np.abs(delta[:, : delta.shape[1] - (x.shape[1] - d)])
+    return embedded.reshape(len(x), d, -1).transpose(1, 0, 2)
+
+
+def piecewise_scale(results, x, w, c, V, bins):
+    d, columns = len(bins), np.abs(x[:, : len(bins)].T)[:, :, None]
+    made = entry_sizes(x, bins)[0] @ np.abs(V).transpose(0, 2, 1)
+    made += columns * np.abs(w)[:, None, :] + np.abs(c)[:, None, :]
+    return side_by_side(made, np.abs(x[:, d:]))
+
+
+@cases("piecewise", piecewise_scale)
+def _piecewise(rng):
+    for name, _, given, _ in line_cases(rng, "x", "w", "c", "V", "bins"):
+        yield name, 6, given
+
+
+def piecewise_gradients_scale(results, delta, x, bins, out=None):
+    made, columns = d_lines(delta, x, bins), np.abs(x[:, : len(bins)].T)[:, :, None]
+    dV = made.transpose(0, 2, 1) @ entry_sizes(x, bins)[0]
+    return [np.sum(made * columns, axis=1), np.sum(made, axis=1), dV]
+
+
+@cases("piecewise_gradients", piecewise_gradients_scale)
+def _piecewise_gradients(rng):
+    for name, n, given, others in line_cases(rng, "delta", "x", "bins"):
+        yield name, n, given
+        yield f"{name}-out", n, given | {"out": {key: others[key] for key in "wcV"}}
+
+
+def piecewise_delta_scale(results, delta, x, w, V, bins):
+    made, d = d_lines(delta, x, bins), len(bins)
+    bent = np.sum((made @ np.abs(V)) * entry_sizes(x, bins)[1], axis=2)
+    dx = (np.sum(made * np.abs(w)[:, None, :], axis=2) + bent).T
+    return np.concatenate([dx, np.abs(delta[:, delta.shape[1] - (x.shape[1] - d) :])], axis=1)
+
+
+@cases("piecewise_delta", piecewise_delta_scale)
+def _piecewise_delta(rng):
+    for name, _, given, _ in line_cases(rng, "delta", "x", "w", "V", "bins"):
+        yield name, 40, given

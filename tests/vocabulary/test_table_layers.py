@@ -16,7 +16,7 @@ TOLERANCE = 1e-10
 SIZES = (3, 40)
 
 
-def made(kind: str, first: list[Any], width: int) -> nn.Network:
+def made(first: list[Any], width: int) -> nn.Network:
     """A network of `first` and layers of every new kind, whose parameters are of order 1."""
     chain = [
         *first,
@@ -32,12 +32,24 @@ def made(kind: str, first: list[Any], width: int) -> nn.Network:
 
 def numbers_first(kind: str) -> nn.Network:
     waves = nn.Periodic(6, 3, frequencies=5, features=4, sigma=0.5, kind=kind)
-    return made(kind, [waves, nn.Embedding(15, SIZES, 2)], 17)
+    return made([waves, nn.Embedding(15, SIZES, 2)], 17)
 
 
 def categories_first(kind: str) -> nn.Network:
     waves = nn.Periodic(8, 3, frequencies=5, features=4, sigma=0.5, kind=kind)
-    return made(kind, [nn.Embedding(6, SIZES, 2), waves], 17)
+    return made([nn.Embedding(6, SIZES, 2), waves], 17)
+
+
+BINS = ((-1.0, -0.4, 0.1, 1.5), (-0.5, 0.5), (-2.0, 0.0, 1.0))
+
+
+def lines(kind: str) -> nn.Network:
+    """Lines with bends, of the network's inputs, or of what embeddings pass on."""
+    if kind == "first":
+        first = [nn.PiecewiseLinear(6, BINS, 4), nn.Embedding(15, SIZES, 2)]
+    else:
+        first = [nn.Embedding(6, SIZES, 2), nn.PiecewiseLinear(8, BINS, 4)]
+    return made(first, 17)
 
 
 NETWORKS = {
@@ -45,6 +57,7 @@ NETWORKS = {
     for kind in ("pbld", "plr")
     for build in (numbers_first, categories_first)
 }
+NETWORKS |= {f"{kind}-lines": lines(kind) for kind in ("first", "last")}
 
 
 def data(rng: np.random.Generator, n: int = 31) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +82,18 @@ def in_torch(net: nn.Network, x: Any, params: list[dict[str, Any]]) -> Any:
                 else:
                     features = torch.relu(features)
                 x = torch.cat([features.flatten(1), x[:, d:]], 1)
+            case nn.PiecewiseLinear():
+                d, parts = layer.embedded, []
+                for i, edges in enumerate(layer.bins):
+                    entries = []
+                    for j in range(len(edges) - 1):
+                        entry = (x[:, i] - edges[j]) / (edges[j + 1] - edges[j])
+                        low = -math.inf if j == 0 else 0.0
+                        high = math.inf if j == len(edges) - 2 else 1.0
+                        entries.append(torch.clamp(entry, low, high))
+                    bends = torch.stack(entries, 1) @ p["V"][i, :, : len(entries)].T
+                    parts.append(x[:, i, None] * p["w"][i] + p["c"][i] + bends)
+                x = torch.cat([*parts, x[:, d:]], 1)
             case nn.Embedding():
                 before = layer.inputs - len(layer.sizes)
                 tables = torch.split(p["E"], layer.sizes)
@@ -202,6 +227,44 @@ def test_waves_have_the_period_of_their_frequency(rng):
     np.testing.assert_array_equal(near[:, :1], X)
 
 
+# Lines with bends
+
+
+def test_new_lines_have_no_bends(rng):
+    X = np.sort(3.0 * rng.standard_normal((50, 1)), axis=0)
+    net = nn.Network([nn.PiecewiseLinear(1, [(-1.0, 0.0, 2.0)])], dtype="float64")
+    slopes = np.diff(net.scores(X), axis=0) / np.diff(X, axis=0)
+    np.testing.assert_allclose(slopes, slopes[:1] * np.ones_like(slopes), rtol=1e-10)
+    assert 0.2 < np.abs(net.layers[0].w).max() <= 0.25
+
+
+def test_lines_bend_at_their_edges_alone():
+    edges = (-1.0, 0.0, 2.0, 2.5)
+    net = nn.Network([nn.PiecewiseLinear(1, [edges], 1), nn.Scale(1)], dtype="float64")
+    net.w = np.array([0.5, 0.25, 1.0, -3.0, 2.0, 1.0])  # w, c, V, s
+    X = np.array([-9.0, -1.0, 0.0, 2.0, 2.5, 9.0])[:, None]
+    slopes = np.diff(net.scores(X)[:, 0]) / np.diff(X[:, 0])
+    np.testing.assert_allclose(slopes, 0.5 + np.array([1.0, 1.0, -1.5, 4.0, 4.0]), rtol=1e-13)
+
+
+def test_bins_of_quantiles_hold_equally_many_rows(rng):
+    X = np.column_stack([rng.exponential(size=1000), rng.integers(0, 3, 1000), np.ones(1000)])
+    layer = nn.PiecewiseLinear.of_quantiles(X, columns=2, bins=10, features=4)
+    counts, _ = np.histogram(X[:, 0], layer.bins[0])
+    assert np.all(np.abs(counts - 100) <= 1)
+    assert layer.bins[1] == (0.0, 1.0, 2.0)
+    assert (layer.inputs, layer.features) == (3, 4)
+    with pytest.raises(ValueError, match="column 2 of `X` must have two values at least, got 1"):
+        nn.PiecewiseLinear.of_quantiles(X)
+
+
+def test_edges_must_differ_in_the_dtype():
+    chain = [nn.PiecewiseLinear(1, [(1.0, 1.0 + 1e-9)], 2)]
+    nn.Network(chain, dtype="float64")
+    with pytest.raises(ValueError, match="edges that differ in float32"):
+        nn.Network(chain)
+
+
 # Categories
 
 WRONG = (2.5, -1.0, 3.0, 1e30, np.nan, np.inf)
@@ -270,6 +333,11 @@ ARGUMENTS = {
     r"Embedding: `sizes\[1\]` must be an integer": lambda: nn.Embedding(3, [5, 0]),
     r"Embedding: `len\(sizes\)` must be at most `inputs`, 1": lambda: nn.Embedding(1, [5, 2]),
     r"Embedding: `len\(sizes\)` must be an integer >= 1": lambda: nn.Embedding(1, []),
+    "PiecewiseLinear: `bins` must be a list": lambda: nn.PiecewiseLinear(3, 5),
+    r"PiecewiseLinear: `bins\[0\]` must be two rising edges": lambda: nn.PiecewiseLinear(
+        3, [[1.0, 1.0]]
+    ),
+    r"PiecewiseLinear: `len\(bins\)` must be at most": lambda: nn.PiecewiseLinear(1, BINS),
     "Dense: `factor` must be greater than 0": lambda: nn.Dense(3, 2, factor=0.0),
     "Dense: `bias` must be one of": lambda: nn.Dense(3, 2, bias="ones"),
     "takes 4 inputs, but the layer before it gives 12": lambda: nn.Network(

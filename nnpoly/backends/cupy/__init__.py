@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 
 from ... import _checks
-from ...layers import Embedding, Periodic, every
+from ...layers import Embedding, Periodic, PiecewiseLinear, every
 from ...primitives import Array, Ops
 from .. import host
 from ..base import PRECISIONS, Backend
@@ -36,7 +36,8 @@ from .products import ABSENT, CuBLAS, Lt
 
 VARIABLE = "NNPOLY_CUPY"
 MODES = ("definitions", "graph", "kernels")
-WITH_PRODUCTS = (Periodic, Embedding)  # in their definitions, which no graph captures
+# Their definitions have products, which no graph captures.
+WITH_PRODUCTS = (Periodic, PiecewiseLinear, Embedding)
 
 
 class CuPy(Backend):
