@@ -20,6 +20,7 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                             .M = n,
                             .N = m,
                             .K = m_in,
+                            .factor = 1,
                             .bias = b,
                             .epilogue = {.activation = activation, .a = a, .post = post}};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
@@ -38,6 +39,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
                             .M = n,
                             .N = m,
                             .K = m_next,
+                            .factor = 1,
                             .epilogue = {.activation = activation, .a = a, .read = read}};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
@@ -47,8 +49,15 @@ int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m_in}, {OUTPUT, dW, m, m_in},
         {OUTPUT, db, m, 1});
   if (m_in == 0) return NNPOLY_SHAPE; /* no columns of dW, beside which db is added up */
-  const struct product p = {
-      .form = GRADIENT, .A = delta, .B = x, .C = dW, .M = m, .N = m_in, .K = n, .sums = db};
+  const struct product p = {.form = GRADIENT,
+                            .A = delta,
+                            .B = x,
+                            .C = dW,
+                            .M = m,
+                            .N = m_in,
+                            .K = n,
+                            .factor = 1,
+                            .sums = db};
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 
@@ -377,8 +386,7 @@ int nnpoly_update(int dtype, int rule, void *w, const void *g, void *m, void *s,
                              .weight_g = weight_g,
                              .unbias_s = unbias_s,
                              .eps = eps,
-                             .eps_inside = eps_inside,
-                             .keep = 1};
+                             .eps_inside = eps_inside};
   return nnpoly_run_update(nnpoly_kernels(dtype), &job, count);
 }
 

@@ -16,12 +16,13 @@
  */
 enum form { FORWARD, DELTA, GRADIENT };
 
-/* Inverted dropout, as nnpoly_dropout_scale draws its factors; none where the rate is 0. */
+/* Inverted dropout, as nnpoly_dropout_scale draws its factors. */
 struct dropout {
   double rate;
   uint32_t key, path;
   int8_t *kept; /* as large as what is dropped: -1 where an element is kept, else 0. Forward writes
-                 * it, so that the way back need not draw again. NULL: there is none */
+                 * it, so that the way back need not draw again. NULL: there is none, and an epilogue
+                 * drops nothing */
 };
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
@@ -42,6 +43,7 @@ struct product {
   const void *A, *B;
   void *C; /* FORWARD: pre where it is kept, else post */
   int64_t M, N, K;
+  double factor;            /* of W: FORWARD and DELTA: of B; GRADIENT: of C once it is complete */
   const void *bias;         /* (N,), FORWARD */
   void *sums;               /* (M,), GRADIENT: the columns' sums of delta */
   struct epilogue epilogue; /* FORWARD: its own; DELTA: of the layer that C is the delta of */
@@ -89,7 +91,10 @@ struct update {
   void *g;                /* (count,) */
   double learning_rate, beta1, beta2, weight_m, weight_g, unbias_s, eps;
   int eps_inside;
-  double penalty, keep; /* before the rule: g += penalty w, unless 0; w *= keep, unless 1 */
+  double weight_decay; /* as in nnpoly_training, before the rule, unless 0 */
+  int decoupled;
+  const struct nnpoly_segment *segments; /* up to `count`, or NULL: all factors are 1 */
+  int segment_count;
   void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
   double ema;
   /* (count,) or NULL. Of a batch of a step on several: nothing of the above, but total += rows g;
@@ -143,6 +148,27 @@ struct norm {
   struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
+/* A layer for tables: from SCALE to EMBEDDING. What is not asked for is not looked at. */
+struct tabular {
+  const struct nnpoly_layer *layer;
+  int64_t n;
+  const void *x;            /* (n, inputs) */
+  const void *w[4];         /* the arrays of its parameters, in their order; NULL for no phases */
+  const void *post;         /* (n, outputs), back */
+  const void *delta;        /* (n, outputs), by pre */
+  void *gradients[4];       /* like w */
+  void *C;                  /* forward as a product's; back, the delta of the layer below */
+  struct epilogue epilogue; /* forward: its own; back: of the layer below */
+};
+
+/* On some of its rows; the gradients on some of its units, see nnpoly_units. scratch: of as many
+ * bytes as nnpoly_tabular_scratch says. */
+typedef void tabular_kernel(const struct tabular *, int64_t start, int64_t stop, void *scratch);
+struct tabular_kernels {
+  tabular_kernel *forward, *delta, *gradients;
+};
+enum { FIRST_TABULAR = NNPOLY_SCALE, TABULARS = NNPOLY_EMBEDDING - NNPOLY_SCALE + 1 };
+
 /* On some of its rows, or of its columns. */
 typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
 
@@ -180,10 +206,11 @@ struct kernels {
   norm_kernel *row_moments, *column_moments; /* mean, variance and scale */
   void (*inverse_roots)(const void *variance, void *out, int64_t count, double eps);
   void (*move_towards)(void *running, const void *batch, int64_t i0, int64_t i1, double step);
-  norm_kernel *normalise;      /* of rows of x: C */
-  norm_kernel *row_delta;      /* of rows of delta, axis 1: C */
-  norm_kernel *column_delta;   /* the same, axis 0; it reads dgain and dshift */
-  norm_kernel *norm_gradients; /* of columns: dgain and dshift */
+  norm_kernel *normalise;                   /* of rows of x: C */
+  norm_kernel *row_delta;                   /* of rows of delta, axis 1: C */
+  norm_kernel *column_delta;                /* the same, axis 0; it reads dgain and dshift */
+  norm_kernel *norm_gradients;              /* of columns: dgain and dshift */
+  struct tabular_kernels tabular[TABULARS]; /* by kind */
 };
 
 #if defined(__x86_64__)

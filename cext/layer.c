@@ -8,6 +8,10 @@ int64_t nnpoly_second_at(const struct nnpoly_layer *layer) {
 }
 
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer) {
+  if (is_tabular(layer)) {
+    const struct units units = nnpoly_units(layer);
+    return nnpoly_array_at(&units, 4);
+  }
   if (layer->kind != NNPOLY_DENSE && !is_norm(layer)) return 0;
   return nnpoly_second_at(layer) + layer->outputs;
 }
@@ -17,9 +21,11 @@ static int sound(const struct nnpoly_layer *layers, int l) {
   if (layer->inputs < 1 || layer->outputs < 1) return 0;
   if (layer->inputs > INT32_MAX || layer->outputs > INT32_MAX) return 0;
   if (!known(layer->activation) || !is_rate(layer->dropout)) return 0;
+  if (layer->scheduled < 0 || layer->scheduled > NNPOLY_SCHEDULED) return 0;
   if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
-  if (layer->kind == NNPOLY_DENSE) return 1;
+  if (layer->kind == NNPOLY_DENSE) return layer->factor > 0;
   if (layer->kind < 0 || layer->kind >= NNPOLY_KINDS) return 0;
+  if (is_tabular(layer)) return l > 0 && nnpoly_sound_tabular(layer);
   if (layer->inputs != layer->outputs || (l == 0 && layer->kind != NNPOLY_COPY)) return 0;
   if (is_norm(layer)) return layer->eps > 0;
   if (layer->kind == NNPOLY_COPY) return 1;
@@ -41,8 +47,16 @@ struct totals nnpoly_totals(const struct nnpoly_layer *layers, int depth) {
     if (layers[l].outputs > totals.widest) totals.widest = layers[l].outputs;
     totals.adds += layers[l].kind == NNPOLY_ADD;
     totals.column_norms += layers[l].kind == NNPOLY_COLUMN_NORM;
+    totals.sizes += layers[l].kind == NNPOLY_EMBEDDING ? layers[l].columns : 0;
+    const size_t scratch = is_tabular(&layers[l]) ? nnpoly_tabular_scratch(&layers[l]) : 0;
+    if (scratch > totals.scratch) totals.scratch = scratch;
   }
   return totals;
+}
+
+size_t nnpoly_chain_scratch(const struct kernels *kernels, const struct totals *totals, int64_t K) {
+  const size_t bytes = nnpoly_scratch(kernels, K);
+  return bytes > totals->scratch ? bytes : totals->scratch;
 }
 
 int nnpoly_check_buffers(const void *const *buffers, int column_norms, int64_t size) {
@@ -78,6 +92,7 @@ struct product nnpoly_product_of(const struct pass *p) {
                           .M = p->n,
                           .N = p->layer->outputs,
                           .K = p->layer->inputs,
+                          .factor = p->layer->factor,
                           .bias = second(p),
                           .epilogue = epilogue_of(p)};
 }
@@ -94,6 +109,20 @@ struct norm nnpoly_norm_of(const struct pass *p) {
                        .shift = second(p),
                        .C = p->C,
                        .epilogue = epilogue_of(p)};
+}
+
+const struct tabular_kernels *nnpoly_tabular_kernels(const struct kernels *kernels,
+                                                     const struct nnpoly_layer *layer) {
+  return &kernels->tabular[layer->kind - FIRST_TABULAR];
+}
+
+struct tabular nnpoly_tabular_of(const struct pass *p) {
+  const struct units units = nnpoly_units(p->layer);
+  struct tabular t = {
+      .layer = p->layer, .n = p->n, .x = p->x, .C = p->C, .epilogue = epilogue_of(p)};
+  for (int i = 0; i < 4; i++)
+    t.w[i] = units.each[i] > 0 ? p->w + nnpoly_array_at(&units, i) * p->size : NULL;
+  return t;
 }
 
 /* A few rows at a time, which stay in the first cache between the two. */
@@ -119,6 +148,9 @@ void nnpoly_forward(const struct kernels *kernels, const struct pass *p, int64_t
       normalise_rows(kernels, &norm, row0, row1);
     else
       kernels->normalise(&norm, row0, row1);
+  } else if (is_tabular(p->layer)) {
+    const struct tabular tabular = nnpoly_tabular_of(p);
+    nnpoly_tabular_kernels(kernels, p->layer)->forward(&tabular, row0, row1, scratch);
   } else {
     const struct sum sum = {.form = FORWARD,
                             .a = p->x,

@@ -11,18 +11,48 @@ static inline int is_norm(const struct nnpoly_layer *layer) {
   return layer->kind == NNPOLY_ROW_NORM || layer->kind == NNPOLY_COLUMN_NORM;
 }
 
-/* How many parameters a layer has, and where the second of the two arrays of them begins. */
-int64_t nnpoly_second_at(const struct nnpoly_layer *layer);
+static inline int is_tabular(const struct nnpoly_layer *layer) {
+  return layer->kind >= FIRST_TABULAR && layer->kind < FIRST_TABULAR + TABULARS;
+}
+
+static inline int drops(const struct nnpoly_layer *layer) {
+  return layer->dropout > 0 || layer->scheduled > 0;
+}
+
+/* How many parameters a layer has. Of a DENSE and a norm, where the second of their two arrays
+ * begins. */
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer);
+int64_t nnpoly_second_at(const struct nnpoly_layer *layer);
+
+/* tabular.c: of a layer for tables, what its gradients can be cut into: features, columns or rows
+ * of tables, and how many elements of each of its arrays belong to one; where an array begins. */
+struct units {
+  int64_t count, each[4];
+};
+struct units nnpoly_units(const struct nnpoly_layer *layer);
+int64_t nnpoly_array_at(const struct units *, int array);
+static inline int64_t nnpoly_units_step(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_SCALE || layer->kind == NNPOLY_BLEND ? STEP_ELEMENTS : 1;
+}
+
+/* tabular.c: whether its sizes are what nnpoly.h says, inputs and outputs being positive; bytes
+ * that its kernels need. */
+int nnpoly_sound_tabular(const struct nnpoly_layer *layer);
+size_t nnpoly_tabular_scratch(const struct nnpoly_layer *layer);
 
 /* Whether the layers are what nnpoly.h says; and what a chain is as a whole. */
 int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
 
 struct totals {
   int64_t parameters, widest; /* of all layers; outputs of the widest */
+  int64_t sizes;              /* how many sizes all EMBEDDINGs have */
   int adds, column_norms;     /* how many */
+  size_t scratch;             /* bytes that layers for tables need */
 };
 struct totals nnpoly_totals(const struct nnpoly_layer *layers, int depth);
+
+/* Bytes for the kernels of a chain whose last layer has K outputs. */
+size_t nnpoly_chain_scratch(const struct kernels *, const struct totals *, int64_t K);
 
 /* Whether every buffer of a chain's column_norms is there. */
 int nnpoly_check_buffers(const void *const *buffers, int column_norms, int64_t size);
@@ -43,9 +73,12 @@ struct pass {
   struct dropout dropout;
 };
 
-/* The jobs of a dense layer and of a norm. */
+/* The jobs of a dense layer, of a norm, and of a layer for tables. */
 struct product nnpoly_product_of(const struct pass *);
 struct norm nnpoly_norm_of(const struct pass *);
+struct tabular nnpoly_tabular_of(const struct pass *);
+const struct tabular_kernels *nnpoly_tabular_kernels(const struct kernels *,
+                                                     const struct nnpoly_layer *);
 
 /* Some rows forward. The moments of a COLUMN_NORM are there. */
 void nnpoly_forward(const struct kernels *, const struct pass *, int64_t row0, int64_t row1,

@@ -50,8 +50,10 @@ enum nnpoly_activation {
   NNPOLY_RELU,       /* max(z, 0)                   post */
   NNPOLY_LEAKY_RELU, /* z if z > 0 else a z         pre  */
   NNPOLY_ELU,        /* z if z > 0 else a expm1(z)  pre  */
+  NNPOLY_SELU,       /* 1.0507 z if z > 0 else 1.7581 expm1(z)  pre */
   NNPOLY_SOFTPLUS,   /* log(1 + exp(z))             pre  */
   NNPOLY_SILU,       /* z sigmoid(z)                pre  */
+  NNPOLY_MISH,       /* z tanh(log(1 + exp(z)))     pre  */
   NNPOLY_GELU,       /* z Phi(z)                    pre  */
   NNPOLY_GELU_TANH,  /* z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))  pre */
   NNPOLY_EXP,        /* exp(z)                      post */
@@ -136,6 +138,45 @@ int nnpoly_column_norm_delta(int dtype, const void *delta, const void *x, const 
                              const void *scale, const void *gain, const void *dgain,
                              const void *dshift, void *out, int64_t n, int64_t m);
 
+/* Layers for tables: SCALE, BLEND, PERIODIC and EMBEDDING, see enum nnpoly_kind.
+ *
+ * ds: (m,), the columns' sums of delta x, of x s. x, delta: (n, m). */
+int nnpoly_scale_gradient(int dtype, const void *delta, const void *x, void *ds, int64_t n,
+                          int64_t m);
+
+/* out = (1 - a) x + a sigma(x), where the factors a are (m,). x, delta, out: (n, m). Then
+ * out = (1 - a) delta + a delta sigma'(x), and da: (m,), the columns' sums of
+ * delta (sigma(x) - x). `sigma_a` is the parameter of sigma. */
+int nnpoly_blend(int dtype, const void *x, const void *a, void *out, int64_t n, int64_t m,
+                 int sigma, double sigma_a);
+int nnpoly_blend_delta(int dtype, const void *delta, const void *x, const void *a, void *out,
+                       int64_t n, int64_t m, int sigma, double sigma_a);
+int nnpoly_blend_gradient(int dtype, const void *delta, const void *x, void *da, int64_t n,
+                          int64_t m, int sigma, double sigma_a);
+
+/* PERIODIC: the sizes and the parameters as there, b NULL without phases, as all of x: (n, inputs).
+ * out, post, delta: (n, outputs), outputs = inputs + columns (features - 1); dx: (n, inputs). post,
+ * which is what nnpoly_periodic gave, is read without phases alone, and may be NULL with them.
+ * NNPOLY_RANGE if a size is larger than NNPOLY_MOST_WAVES. */
+struct nnpoly_waves {
+  int64_t inputs, columns, frequencies, features;
+};
+int nnpoly_periodic(int dtype, const void *x, const void *w, const void *b, const void *W,
+                    const void *c, void *out, int64_t n, const struct nnpoly_waves *sizes);
+int nnpoly_periodic_gradients(int dtype, const void *delta, const void *x, const void *post,
+                              const void *w, const void *b, const void *W, void *dw, void *db,
+                              void *dW, void *dc, int64_t n, const struct nnpoly_waves *sizes);
+int nnpoly_periodic_delta(int dtype, const void *delta, const void *x, const void *post,
+                          const void *w, const void *b, const void *W, void *dx, int64_t n,
+                          const struct nnpoly_waves *sizes);
+
+/* EMBEDDING: sizes: (columns,), E: (their sum, features), x: (n, inputs); out, delta: (n, inputs +
+ * columns (features - 1)). dE: as E, to which rows are added in their order. */
+int nnpoly_embed(int dtype, const void *x, const void *E, const int64_t *sizes, void *out,
+                 int64_t n, int64_t inputs, int64_t columns, int64_t features);
+int nnpoly_embed_gradient(int dtype, const void *delta, const void *x, const int64_t *sizes,
+                          void *dE, int64_t n, int64_t inputs, int64_t columns, int64_t features);
+
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
                     double a);
@@ -215,26 +256,41 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  * those of the functions above, called one by one. A plan is used by one thread at a time.
  *
  * A layer computes pre from x, what the layer before it gave or the inputs; then post = sigma(pre),
- * and in training the dropout of post. All but DENSE have as many outputs as inputs. The
- * parameters, in the order in which they lie in the flat vector:
+ * and in training the dropout of post. All but DENSE, PERIODIC and EMBEDDING have as many outputs
+ * as inputs. The parameters, in the order in which they lie in the flat vector:
  *
- *   DENSE        pre = x W^T + b               W: (outputs, inputs), b: (outputs,)
+ *   DENSE        pre = x (factor W)^T + b      W: (outputs, inputs), b: (outputs,)
  *   ROW_NORM     pre = gain x^ + shift, axis 1 gain, shift: (outputs,)
  *   COLUMN_NORM  the same, axis 0              gain, shift: (outputs,)
  *   ADD          pre = x + post of layer `from`, which is below it, and of one ADD alone
  *   COPY         pre = x
+ *   SCALE        pre = x s                     s: (outputs,)
+ *   BLEND        pre = (1 - a) x + a sigma(x)  a: (outputs,); sigma is `blended`
+ *   PERIODIC     each of the first `columns` inputs x_i as `features` outputs; the others follow
+ *      phased:   x_i, and W_i cos(2 pi w_i x_i + b_i) + c_i, of one feature less
+ *      else:     max(W_i [cos(2 pi w_i x_i), sin(2 pi w_i x_i)] + c_i, 0)
+ *                w, b: (columns, frequencies), b if phased; W: (columns, of so many features, as
+ * many as there are cosines and sines), c: (columns, of so many features) EMBEDDING    each of the
+ * last `columns` inputs, a number of 0..sizes[j]-1, as that row of its own table, NaN for other
+ * numbers; the inputs before it come first E: (sum of sizes, features), a table above the next
  *
  * The first layer is DENSE or COPY. A COLUMN_NORM has running means and variances, buffers of
  * (outputs,) each: a step of more than one row moves them by `momentum` towards the batch's, and
- * predictions are normalised by them. */
+ * predictions are normalised by them. A DENSE's gradient of W is the product, times factor. */
 enum nnpoly_kind {
   NNPOLY_DENSE,
   NNPOLY_ROW_NORM,
   NNPOLY_COLUMN_NORM,
   NNPOLY_ADD,
   NNPOLY_COPY,
+  NNPOLY_SCALE,
+  NNPOLY_BLEND,
+  NNPOLY_PERIODIC,
+  NNPOLY_EMBEDDING,
   NNPOLY_KINDS /* how many there are */
 };
+
+enum { NNPOLY_MOST_WAVES = 1024 }; /* of frequencies, and of features, of a PERIODIC */
 
 struct nnpoly_layer {
   int kind;
@@ -242,9 +298,16 @@ struct nnpoly_layer {
   int activation; /* of the last layer: NNPOLY_IDENTITY */
   double a;
   double dropout; /* of post, in training: the rate as in nnpoly_dropout_scale */
-  int32_t path;   /* as there */
+  int scheduled;  /* not 0: the rate is a step's own, dropout[scheduled - 1] of nnpoly_rates */
+  int32_t path;   /* as in nnpoly_dropout_scale */
   int from;       /* of an ADD, else not looked at */
   double eps, momentum;
+  double factor; /* of a DENSE; positive */
+  int blended;   /* of a BLEND: an activation, and its parameter */
+  double blended_a;
+  int64_t columns, frequencies, features; /* of a PERIODIC; without frequencies of an EMBEDDING */
+  int phased;
+  const int64_t *sizes; /* of an EMBEDDING: (columns,); copied */
 };
 
 /* In the order of nnpoly/backends/codes.py. */
@@ -261,6 +324,13 @@ enum nnpoly_loss {
   NNPOLY_LOSSES /* how many there are */
 };
 
+/* Parameters side by side in the flat vector, up to `stop`: their learning rate is times `rate`, and
+ * their weight decay times `decay`. */
+struct nnpoly_segment {
+  int64_t stop;
+  double rate, decay;
+};
+
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
@@ -270,10 +340,13 @@ struct nnpoly_training {
       label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
                         * losses of the sigmoid s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
-  double clip_norm;    /* 0 for none */
-  double weight_decay; /* decoupled: w *= 1 - learning_rate weight_decay before the rule; */
-  int decoupled;       /* else g += weight_decay w, after clipping */
-  double ema;          /* after the rule average = ema average + (1 - ema) w, if there is one */
+  double clip_norm; /* 0 for none */
+  int decoupled;    /* whether w *= 1 - learning_rate weight_decay before the rule, */
+                    /* or else g += weight_decay w, after clipping */
+  double ema;       /* after the rule average = ema average + (1 - ema) w, if there is one */
+  /* (segment_count,), in order, the last one up to the end; copied. None: all factors are 1. */
+  const struct nnpoly_segment *segments;
+  int segment_count;
 };
 
 /* The vectors that training changes, flat (P,), layer by layer. As in nnpoly_update; g receives the
@@ -285,10 +358,12 @@ struct nnpoly_state {
   void *const *buffers;
 };
 
-/* The numbers that change from step to step: as in nnpoly_update, and the key as in
- * nnpoly_dropout_scale, an int32_t. */
+/* The numbers that change from step to step: as in nnpoly_update; the weight decay; the key as in
+ * nnpoly_dropout_scale, an int32_t; the rates of dropout that layers ask for. */
+enum { NNPOLY_SCHEDULED = 4 };
 struct nnpoly_rates {
-  double learning_rate, weight_m, weight_g, unbias_s, key;
+  double learning_rate, weight_m, weight_g, unbias_s, weight_decay, key;
+  double dropout[NNPOLY_SCHEDULED];
 };
 
 /* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
@@ -313,7 +388,8 @@ int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n);
  *
  * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
  * no probability where the loss wants some: outside of 0..1, or, with losses of the softmax, in a
- * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON). */
+ * row whose sum is 1e-2 or more away from 1; or is below 0 (POISSON); and if a rate of dropout is
+ * none. */
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss);
@@ -321,7 +397,7 @@ int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const 
 /* A step on several batches together, as if they were one: nnpoly_plan_add with each of them, the
  * first of which sets total, and the others add to it; then nnpoly_plan_update, whose gradient is
  * total / rows, rows: of all batches. nnpoly_plan_add is nnpoly_plan_step without the optimiser, so
- * it looks at the key alone of the rates; it moves the buffers. */
+ * it looks at the key and dropout alone of the rates; it moves the buffers. */
 int nnpoly_plan_add(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                     const int64_t *labels, const void *y, const void *weights, int64_t n,
                     const struct nnpoly_rates *rates, void *loss, int first);
@@ -330,8 +406,8 @@ int nnpoly_plan_update(const nnpoly_plan *plan, const struct nnpoly_state *state
 
 /* Steps over the rows order[0..n-1] of X, labels, Y and weights (N rows), of `together` batches
  * each: one or more epochs, of `rows` rows each. The last batch of an epoch may be smaller, and its
- * last step may have fewer batches. Of the rates of a step's batches, all but the key is that of
- * its last one. */
+ * last step may have fewer batches. Of the rates of a step's batches, all but the key and
+ * dropout is that of its last one. */
 struct nnpoly_epoch {
   const void *X;
   const int64_t *labels;

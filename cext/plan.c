@@ -23,12 +23,23 @@ static int goes_by_rows(int64_t rows, int64_t largest) {
          (rows >= MANY_ROWS && rows >= MANY_ROWS_A_THREAD * nnpoly_num_threads());
 }
 
+/* Whether segments end one after the other, the last one at the end of P parameters. */
+static int sound_segments(const struct nnpoly_training *t, int64_t P) {
+  if (t->segment_count == 0) return 1;
+  if (t->segment_count < 0 || t->segments == NULL) return 0;
+  int64_t start = 0;
+  for (int i = 0; i < t->segment_count; start = t->segments[i++].stop)
+    if (t->segments[i].stop <= start) return 0;
+  return start == P;
+}
+
 static int sound(const struct nnpoly_training *t) {
   if (!is_dtype(t->dtype)) return 0;
   if (t->rule < 0 || t->rule >= NNPOLY_RULES) return 0;
   if (t->loss < 0 || t->loss >= NNPOLY_LOSSES) return 0;
   if (!nnpoly_sound_layers(t->layers, t->depth)) return 0;
-  if (nnpoly_totals(t->layers, t->depth).parameters == 0) return 0;
+  const int64_t P = nnpoly_totals(t->layers, t->depth).parameters;
+  if (P == 0 || !sound_segments(t, P)) return 0;
   if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
   if (t->label_smoothing > 0 && !wants_probabilities(t->loss)) return 0;
   return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
@@ -56,7 +67,7 @@ static void free_batch(nnpoly_plan *plan) {
 }
 
 static int reads_apart(const struct nnpoly_layer *layer) {
-  return reads_pre(layer->activation) || (layer->dropout > 0 && !reads_nothing(layer->activation));
+  return reads_pre(layer->activation) || (drops(layer) && !reads_nothing(layer->activation));
 }
 
 /* Of layer l, before those below it; 0 without memory. shared: the deltas of every second layer. */
@@ -73,7 +84,7 @@ static int take_results(nnpoly_plan *plan, int l, int64_t rows, char *shared[2])
     r->delta = shared[l % 2];
   }
   if (r->post == NULL || r->read == NULL || r->delta == NULL) return 0;
-  if (layer->dropout > 0 && (r->kept = take(plan, rows, outputs, 1)) == NULL) return 0;
+  if (drops(layer) && (r->kept = take(plan, rows, outputs, 1)) == NULL) return 0;
   if (!is_norm(layer)) return 1;
   const int64_t count = layer->kind == NNPOLY_ROW_NORM ? rows : outputs;
   r->mean = take(plan, count, 1, size);
@@ -129,17 +140,30 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
   return NNPOLY_OK;
 }
 
+/* Have the layers' sizes lie at `to`. */
+static void copy_sizes(struct nnpoly_layer *layers, int depth, int64_t *to) {
+  for (int l = 0; l < depth; l++) {
+    if (layers[l].kind != NNPOLY_EMBEDDING) continue;
+    memcpy(to, layers[l].sizes, (size_t)layers[l].columns * sizeof *to);
+    layers[l].sizes = to;
+    to += layers[l].columns;
+  }
+}
+
 static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training) {
   const size_t depth = (size_t)training->depth;
   struct nnpoly_layer *layers = malloc(depth * sizeof *layers);
   plan->training.layers = layers;
+  plan->totals = nnpoly_totals(training->layers, training->depth);
+  plan->sizes = malloc((size_t)(plan->totals.sizes + 1) * sizeof *plan->sizes);
   plan->results = calloc(depth, sizeof *plan->results);
   plan->taken = malloc((ARRAYS_A_LAYER * depth + ARRAYS_OF_TARGETS) * sizeof *plan->taken);
   plan->acts = malloc((ACTS_A_LAYER * depth + 1) * sizeof *plan->acts);
-  if (layers == NULL || plan->results == NULL || plan->taken == NULL || plan->acts == NULL)
+  if (layers == NULL || plan->sizes == NULL || plan->results == NULL || plan->taken == NULL ||
+      plan->acts == NULL)
     return 0;
   memcpy(layers, training->layers, depth * sizeof *layers);
-  plan->totals = nnpoly_totals(layers, training->depth);
+  copy_sizes(layers, training->depth, plan->sizes);
   int64_t at = 0;
   int running_at = 0;
   for (int l = 0; l < training->depth; l++) {
@@ -155,13 +179,25 @@ static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training
   return 1;
 }
 
+static int copy_segments(nnpoly_plan *plan, const struct nnpoly_training *training) {
+  const size_t bytes = (size_t)training->segment_count * sizeof *training->segments;
+  plan->training.segments = NULL;
+  if (bytes == 0) return 1;
+  struct nnpoly_segment *segments = malloc(bytes);
+  plan->training.segments = segments;
+  if (segments == NULL) return 0;
+  memcpy(segments, training->segments, bytes);
+  return 1;
+}
+
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training) {
   if (training == NULL || !sound(training)) return NULL;
   nnpoly_plan *plan = calloc(1, sizeof *plan);
   if (plan == NULL) return NULL;
   plan->training = *training;
+  plan->training.layers = NULL;
   plan->size = size_of(training->dtype);
-  if (!copy_layers(plan, training)) {
+  if (!copy_segments(plan, training) || !copy_layers(plan, training)) {
     nnpoly_plan_free(plan);
     return NULL;
   }
@@ -174,7 +210,9 @@ void nnpoly_plan_free(nnpoly_plan *plan) {
   free(plan->taken);
   free(plan->acts);
   free(plan->results);
+  free(plan->sizes);
   free((void *)plan->training.layers);
+  free((void *)plan->training.segments);
   free(plan);
 }
 
@@ -243,10 +281,20 @@ int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *st
   return labels == NULL || labels_within(labels, n, K) ? NNPOLY_OK : NNPOLY_RANGE;
 }
 
+int nnpoly_rates_of_dropout(const nnpoly_plan *plan, const struct nnpoly_rates *rates) {
+  const struct nnpoly_training *t = &plan->training;
+  for (int l = 0; l < t->depth; l++) {
+    const int scheduled = t->layers[l].scheduled;
+    if (scheduled > 0 && !is_rate(rates->dropout[scheduled - 1])) return 0;
+  }
+  return 1;
+}
+
 static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state,
                       const struct batch *batch, const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (batch->part != WHOLE && state->total == NULL) return NNPOLY_NULL;
+  if (!nnpoly_rates_of_dropout(plan, rates)) return NNPOLY_RANGE;
   const int64_t n = batch->n;
   if (n < 1) return NNPOLY_SHAPE;
   int status = nnpoly_check_training(plan, state, batch->x, batch->labels, batch->y, batch->weights,

@@ -41,6 +41,7 @@ enum { SIZES = 64 };
 
 struct nnpoly_plan {
   struct nnpoly_training training; /* .layers: the plan's own copy */
+  int64_t *sizes;                  /* of its EMBEDDINGs, one after the other */
   int64_t size;                    /* of an element, in bytes */
   struct totals totals;
   int64_t largest; /* the elements of the largest W */
@@ -82,6 +83,7 @@ struct step {
   void *const *buffers;
   int64_t n;
   uint32_t key; /* of dropout */
+  double dropout[NNPOLY_SCHEDULED];
   struct loss loss;
   struct update update;
 };
@@ -91,6 +93,9 @@ struct step {
 int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                           const int64_t *labels, const void *y, const void *weights, int64_t n,
                           const void *losses, int64_t batches);
+
+/* Whether those that layers ask for are rates of dropout. */
+int nnpoly_rates_of_dropout(const nnpoly_plan *plan, const struct nnpoly_rates *rates);
 
 /* Make room for batches of so many rows. */
 int nnpoly_reserve(nnpoly_plan *plan, int64_t rows);

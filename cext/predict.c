@@ -102,7 +102,7 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
                             .size = size_of(dtype),
                             .block = block_rows(totals.widest)};
   const int64_t rows = least(n, job.block);
-  job.kernel_bytes = nnpoly_scratch(kernels, K);
+  job.kernel_bytes = nnpoly_chain_scratch(kernels, &totals, K);
   job.moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * job.size);
   job.results_bytes = (size_t)(rows * totals.widest * job.size);
   const size_t bytes =

@@ -6,6 +6,8 @@
  * needs all rows of a column, threads take columns in between. By products, for large layers, whose
  * weights are worth packing once: all threads share each act in turn. Either way a layer's
  * parameters change only after the delta below has been computed from them. */
+#include <string.h>
+
 #include "check.h"
 #include "plan.h"
 
@@ -27,8 +29,10 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
       .unbias_s = rates->unbias_s,
       .eps = t->eps,
       .eps_inside = t->eps_inside,
-      .penalty = t->decoupled ? 0.0 : t->weight_decay,
-      .keep = t->decoupled ? 1.0 - rates->learning_rate * t->weight_decay : 1.0,
+      .weight_decay = rates->weight_decay,
+      .decoupled = t->decoupled,
+      .segments = t->segments,
+      .segment_count = t->segment_count,
       .average = state->average,
       .ema = t->ema,
   };
@@ -55,6 +59,12 @@ static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
 
 /* A layer's arrays in a step */
 
+static struct dropout dropout_of(const struct step *s, int l) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
+  const double rate = layer->scheduled > 0 ? s->dropout[layer->scheduled - 1] : layer->dropout;
+  return (struct dropout){rate, s->key, (uint32_t)layer->path, s->plan->results[l].kept};
+}
+
 static struct pass pass_of(const struct step *s, int l) {
   const struct nnpoly_layer *layer = &s->plan->training.layers[l];
   const struct results *all = s->plan->results, *r = &all[l];
@@ -70,7 +80,7 @@ static struct pass pass_of(const struct step *s, int l) {
       .post = r->post,
       .mean = r->mean,
       .scale = r->scale,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
+      .dropout = dropout_of(s, l),
   };
 }
 
@@ -81,7 +91,7 @@ static struct epilogue back_through(const struct step *s, int l) {
   return (struct epilogue){
       .activation = layer->activation,
       .a = layer->a,
-      .dropout = {layer->dropout, s->key, (uint32_t)layer->path, r->kept},
+      .dropout = dropout_of(s, l),
       .plus = r->taken_by < 0 ? NULL : s->plan->results[r->taken_by].delta,
       .read = reads_nothing(layer->activation) ? NULL : r->read,
   };
@@ -115,6 +125,21 @@ static struct norm norm_of(const struct step *s, int l) {
   return norm;
 }
 
+/* The layer for tables l, back, likewise. */
+static struct tabular tabular_of(const struct step *s, int l) {
+  const struct pass pass = pass_of(s, l);
+  const struct results *r = &s->plan->results[l];
+  const struct units units = nnpoly_units(pass.layer);
+  struct tabular t = nnpoly_tabular_of(&pass);
+  t.post = r->post;
+  t.delta = r->delta;
+  for (int i = 0; i < 4; i++)
+    t.gradients[i] = units.each[i] > 0 ? gradient_at(s, r->at + nnpoly_array_at(&units, i)) : NULL;
+  t.C = r[-1].delta; /* it is not the first layer */
+  t.epilogue = back_through(s, l - 1);
+  return t;
+}
+
 /* The delta of the layer below dense layer l, from its own. */
 static struct product delta_product(const struct step *s, int l) {
   const struct pass pass = pass_of(s, l);
@@ -126,6 +151,7 @@ static struct product delta_product(const struct step *s, int l) {
                           .M = s->n,
                           .N = pass.layer->inputs,
                           .K = pass.layer->outputs,
+                          .factor = pass.layer->factor,
                           .epilogue = back_through(s, l - 1)};
 }
 
@@ -142,6 +168,7 @@ static struct product gradient_product(const struct step *s, int l) {
                           .M = pass.layer->outputs,
                           .N = pass.layer->inputs,
                           .K = s->n,
+                          .factor = pass.layer->factor,
                           .sums = gradient_at(s, b_at),
                           .update = update_at_once(s),
                           .C_at = r->at,
@@ -153,7 +180,7 @@ static struct product gradient_product(const struct step *s, int l) {
 static void compare(struct step *s, struct range rows, void *scratch) {
   const int last = s->plan->training.depth - 1;
   nnpoly_loss_rows(s->kernels, &s->loss, rows.start, rows.stop, scratch);
-  if (!(s->plan->training.layers[last].dropout > 0)) return;
+  if (!drops(&s->plan->training.layers[last])) return;
   const struct sum sum = {.form = DELTA,
                           .a = s->loss.delta,
                           .C = s->loss.delta,
@@ -172,6 +199,9 @@ static void back(const struct step *s, int l, struct range rows, void *scratch) 
     const struct norm norm = norm_of(s, l);
     norm_kernel *const kernel = norm.axis == 1 ? s->kernels->row_delta : s->kernels->column_delta;
     kernel(&norm, rows.start, rows.stop);
+  } else if (is_tabular(layer)) {
+    const struct tabular t = tabular_of(s, l);
+    nnpoly_tabular_kernels(s->kernels, layer)->delta(&t, rows.start, rows.stop, scratch);
   } else {
     const struct sum sum = {.form = DELTA,
                             .a = r->delta,
@@ -213,15 +243,29 @@ static void learn_norm(const struct step *s, int l, struct range columns) {
   s->kernels->update(update, shift_at + columns.start, shift_at + columns.stop);
 }
 
-static void do_columns(const struct step *s, struct act act, struct range columns) {
+static void learn_tabular(const struct step *s, int l, struct range part, void *scratch) {
+  const struct tabular t = tabular_of(s, l);
+  const struct units units = nnpoly_units(t.layer);
+  const struct update *update = update_at_once(s);
+  nnpoly_tabular_kernels(s->kernels, t.layer)->gradients(&t, part.start, part.stop, scratch);
+  for (int i = 0; update != NULL && i < 4; i++) {
+    const int64_t at = s->plan->results[l].at + nnpoly_array_at(&units, i), each = units.each[i];
+    s->kernels->update(update, at + part.start * each, at + part.stop * each);
+  }
+}
+
+static void do_columns(const struct step *s, struct act act, struct range columns, void *scratch) {
   const int l = act.layer;
+  const struct nnpoly_layer *layer = &s->plan->training.layers[l];
   if (act.action == MEASURE) {
     measure(s, l, columns);
   } else if (act.action == ADD_UP) {
     const struct norm norm = norm_of(s, l);
     s->kernels->norm_gradients(&norm, columns.start, columns.stop);
-  } else if (is_norm(&s->plan->training.layers[l])) {
+  } else if (is_norm(layer)) {
     learn_norm(s, l, columns);
+  } else if (is_tabular(layer)) {
+    learn_tabular(s, l, columns, scratch);
   }
 }
 
@@ -233,12 +277,15 @@ static int is_dense(const struct step *s, struct act act) {
   return s->plan->training.layers[act.layer].kind == NNPOLY_DENSE;
 }
 
-/* What an act is cut into: so many rows or columns, at multiples of a step. */
+/* What an act is cut into: so many rows, columns or units, at multiples of a step. */
 struct cut {
   int64_t count, step;
 };
 
 static struct cut cut_of(const struct step *s, struct act act) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[act.layer];
+  if (act.action == LEARN && is_tabular(layer))
+    return (struct cut){nnpoly_units(layer).count, nnpoly_units_step(layer)};
   if (by_columns(act)) return (struct cut){outputs_of(s->plan, act.layer), STEP_ELEMENTS};
   return (struct cut){s->n, s->loss.chunk_rows};
 }
@@ -253,14 +300,14 @@ static void act_part(struct step *s, struct act act, int index, int parts, void 
   const struct range r = nnpoly_cut(cut.count, index, parts, cut.step);
   if (r.start >= r.stop) return;
   if (by_columns(act))
-    do_columns(s, act, r);
+    do_columns(s, act, r, scratch);
   else
     do_rows(s, act, r, scratch);
 }
 
 size_t nnpoly_step_scratch(const nnpoly_plan *plan) {
-  return nnpoly_scratch(nnpoly_kernels(plan->training.dtype),
-                        outputs_of(plan, plan->training.depth - 1));
+  return nnpoly_chain_scratch(nnpoly_kernels(plan->training.dtype), &plan->totals,
+                              outputs_of(plan, plan->training.depth - 1));
 }
 
 /* Acts that follow each other without a look at what other threads did. */
@@ -364,6 +411,7 @@ struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                    .key = (uint32_t)(int32_t)rates->key,
                    .loss = loss_of(plan, batch),
                    .update = update_of(plan, state, rates)};
+  memcpy(s.dropout, rates->dropout, sizeof s.dropout);
   s.update.total = batch->part == WHOLE ? NULL : state->total;
   s.update.rows = batch->n;
   s.update.first = batch->part == FIRST;

@@ -28,6 +28,8 @@ static int check_member(const struct member *m) {
   if (e->done > 0) return nnpoly_reserve(m->plan, least(e->batch, e->rows)); /* seen before */
   for (int64_t i = 0; i < e->n; i++)
     if (e->order[i] < 0 || e->order[i] >= e->N) return NNPOLY_RANGE;
+  for (int64_t i = 0; i < batches_of(e); i++)
+    if (!nnpoly_rates_of_dropout(m->plan, &e->rates[i])) return NNPOLY_RANGE;
   const int status = nnpoly_check_training(m->plan, m->state, e->X, e->labels, e->Y, e->weights,
                                            e->N, e->losses, batches_of(e));
   return status == NNPOLY_OK ? nnpoly_reserve(m->plan, least(e->batch, e->rows)) : status;

@@ -15,7 +15,18 @@ from .backends.info import show_config
 from .backends.registry import use_backend
 from .backends.threads import set_num_threads
 from .data import OneHot, one_hot
-from .layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
+from .layers import (
+    BatchNorm,
+    Blend,
+    Dense,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Periodic,
+    PiecewiseLinear,
+    Residual,
+    Scale,
+)
 from .network import MLP, Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
 from .training import History, NonFiniteLossError, Trainer
@@ -36,8 +47,10 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "Blend",
     "Dense",
     "Dropout",
+    "Embedding",
     "Ensemble",
     "History",
     "LayerNorm",
@@ -46,9 +59,12 @@ __all__ = [
     "Network",
     "NonFiniteLossError",
     "OneHot",
+    "Periodic",
+    "PiecewiseLinear",
     "RMSProp",
     "RateSweep",
     "Residual",
+    "Scale",
     "Trainer",
     "activations",
     "backends",

@@ -52,6 +52,29 @@ def positive(where: str, name: str, value: Any) -> float:
     return result
 
 
+def rates(
+    where: str, value: Any, parameters: Iterable[str]
+) -> tuple[tuple[str, tuple[float, float]], ...]:
+    """Return a layer's argument `rates`, by parameter's name, as pairs, which have a hash."""
+    try:
+        given = {name: tuple(pair) for name, pair in dict(value).items()}
+    except (TypeError, ValueError):
+        given = {"": ()}
+    known = list(parameters)
+    if not given.keys() <= set(known) or any(len(pair) != 2 for pair in given.values()):
+        raise ValueError(
+            f"{where}: `rates` must map parameters' names ({', '.join(known)}) to two numbers, the "
+            "factors of the learning rate and of the weight decay, such as "
+            f"{{{known[-1]!r}: (0.1, 0.0)}}, got {value!r}."
+        )
+    checked = []
+    for name in known:
+        if name in given:
+            rate, decay = (not_negative(where, f"rates[{name!r}]", f) for f in given[name])
+            checked.append((name, (rate, decay)))
+    return tuple(checked)
+
+
 def not_negative(where: str, name: str, value: Any) -> float:
     """Return `value` as a Python float of at least zero."""
     return number(where, name, value, low=0.0)

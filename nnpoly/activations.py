@@ -187,6 +187,25 @@ class ELU(Activation):
         return ops.xp.where(pre > 0, ops.xp.ones_like(pre), self.a * ops.xp.exp(negative))
 
 
+class SELU(Activation):
+    """1.0507 z if z > 0, else 1.7581 (exp(z) - 1). Klambauer et al. 2017, arXiv:1706.02515.
+
+    With these two numbers a mean of 0 and a variance of 1 are kept from layer to layer.
+    """
+
+    _ABOVE = 1.0507009873554804934193349852946
+    _BELOW = 1.7580993408473768599402175208123
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        negative = ops.xp.where(pre > 0, ops.xp.zeros_like(pre), pre)  # as in ELU
+        return ops.xp.where(pre > 0, self._ABOVE * pre, self._BELOW * ops.xp.expm1(negative))
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        negative = ops.xp.where(pre > 0, ops.xp.zeros_like(pre), pre)
+        above = ops.xp.full_like(pre, self._ABOVE)
+        return ops.xp.where(pre > 0, above, self._BELOW * ops.xp.exp(negative))
+
+
 class Softplus(Activation):
     """log(1 + exp(z)); sigma' is the logistic function."""
 
@@ -208,6 +227,32 @@ class SiLU(Activation):
     def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
         s = _sigmoid(ops, pre)
         return s * (1.0 + _within(ops, pre, FAR) * (1.0 - s))
+
+
+class Mish(Activation):
+    """z tanh(log(1 + exp(z))). Misra 2019, arXiv:1908.08681.
+
+    With e = exp(z) the factor is (e^2 + 2 e) / (e^2 + 2 e + 2).
+    """
+
+    def value(self, ops: Ops, pre: Array) -> Array:
+        _, above, below = self._fraction(ops, pre)
+        return _floored(ops, pre) * (above / below)
+
+    def slope(self, ops: Ops, pre: Array, post: Array) -> Array:
+        small, above, below = self._fraction(ops, pre)
+        # The derivative of the factor is 4 e (1 + e) / (e^2 + 2 e + 2)^2.
+        rise = 4.0 * ops.xp.where(pre >= 0, small * small, small) * (1.0 + small)
+        return above / below + _within(ops, pre, FAR) * (rise / (below * below))
+
+    @staticmethod
+    def _fraction(ops: Ops, z: Array) -> tuple[Array, Array, Array]:
+        """Return exp(-|z|), and the factor's two parts; where z >= 0 they are divided by e^2."""
+        xp = ops.xp
+        small = xp.exp(-xp.abs(z))
+        above = xp.where(z >= 0, 1.0 + 2.0 * small, small * (small + 2.0))
+        rest = xp.where(z >= 0, 2.0 * small * small, xp.full_like(small, 2.0))
+        return small, above, above + rest
 
 
 class Exp(Activation):
@@ -268,8 +313,10 @@ tanh = Tanh()
 relu = ReLU()
 leaky_relu = LeakyReLU()
 elu = ELU()
+selu = SELU()
 softplus = Softplus()
 silu = SiLU()
+mish = Mish()
 gelu = GELU()
 gelu_tanh = GELUTanh()
 
@@ -282,8 +329,10 @@ BY_NAME: dict[str, Activation] = {
     "relu": relu,
     "leaky_relu": leaky_relu,
     "elu": elu,
+    "selu": selu,
     "softplus": softplus,
     "silu": silu,
+    "mish": mish,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
 }

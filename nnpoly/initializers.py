@@ -26,28 +26,30 @@ class Initializer(Described):
         """Return float64 weights of `shape` = (m, m_in)."""
         raise NotImplementedError
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
-        """Write weights, rounded to its dtype, into W: (m, m_in).
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
+        """Write weights, rounded to its dtype, into W: (m, m_in); biases into a column, (m, 1).
+
+        argument: the one of Dense that the rule is.
 
         Raises
         ------
         ValueError
             If what is drawn has another shape, or is no real or finite number.
         """
-        drawn = host.asarray(self(rng, W.shape))
+        where, drawn = f"Dense: `{argument}`", host.asarray(self(rng, W.shape))
         if drawn.shape != W.shape:
             raise ValueError(
-                f"Dense: `init` must draw weights of the shape that it is given, {W.shape}, got "
+                f"{where} must draw numbers of the shape that it is given, {W.shape}, got "
                 f"{drawn.shape} from {self!r}."
             )
         if drawn.dtype.kind not in "biuf":
             raise ValueError(
-                f"Dense: `init` must draw real numbers, got dtype {drawn.dtype} from {self!r}."
+                f"{where} must draw real numbers, got dtype {drawn.dtype} from {self!r}."
             )
         host.fill(W, drawn)
         if not host.all_finite(W):
             raise ValueError(
-                f"Dense: `init` must draw numbers that are finite in {W.dtype}, got NaN or "
+                f"{where} must draw numbers that are finite in {W.dtype}, got NaN or "
                 f"infinity from {self!r}."
             )
 
@@ -60,10 +62,10 @@ def _is_ours(rule: Initializer) -> bool:
 class _OfEachEntry(Initializer):
     """A rule for each entry alone: a few rows after another are drawn as all at once."""
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
         blocks = host.row_blocks(W, _AT_ONCE) if _is_ours(self) else [W]
         for rows in blocks:
-            super().fill(rng, rows)
+            super().fill(rng, rows, argument)
 
 
 class Constant(_OfEachEntry):
@@ -134,11 +136,11 @@ class Scaled(Initializer):
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
         return self._rule(shape)(rng, shape)
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
         if _is_ours(self):
-            self._rule(W.shape).fill(rng, W)
+            self._rule(W.shape).fill(rng, W, argument)
         else:
-            super().fill(rng, W)
+            super().fill(rng, W, argument)
 
     def _rule(self, shape: tuple[int, ...]) -> Uniform | Normal:
         fan_out, fan_in = shape
@@ -160,6 +162,71 @@ class Orthogonal(Initializer):
         tall = rng.standard_normal((max(shape), min(shape)))
         q = host.orthonormal(tall)
         return self.gain * (q if shape[0] >= shape[1] else q.T)
+
+
+class OfData(Initializer):
+    """A rule that looks at data: `nn.Network.initialise` draws by it, layer by layer."""
+
+    @abstractmethod
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        """Change what was drawn, in place, by a layer's pre-activations without biases: (n, m)."""
+        raise NotImplementedError
+
+
+class UnitVariance(OfData):
+    """N(0, 1), then each neuron's weights divided so that its pre-activation has variance 1.
+
+    The variance is that of `nn.Network.initialise`'s data; without them the weights stay as they
+    are drawn, and so do those of a neuron whose pre-activation is constant. For W; Mishkin and
+    Matas 2015, arXiv:1511.06422, divide a whole layer's by one number.
+
+    Examples
+    --------
+    >>> import numpy as np, nnpoly as nn
+    >>> X = np.random.default_rng(0).uniform(size=(100, 3))
+    >>> net = nn.Network([nn.Dense(3, 4, init=nn.initializers.UnitVariance())])
+    >>> net.initialise(X)
+    >>> net.scores(X).var(axis=0).round(4)
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return rng.standard_normal(shape)
+
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        deviations = host.deviations(pre)
+        values /= deviations[:, None]
+
+
+class HullBias(OfData):
+    """Minus a random mean of some of the neuron's pre-activations, so that it bends among the data.
+
+    A neuron's pre-activations of `count` samples are averaged with weights from Exp(1), divided by
+    their sum: a random point of their convex hull ("he+5" of Steinwart 2019, arXiv:1903.11482).
+    The samples are of `nn.Network.initialise`'s data; without them biases are 0. For b alone.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> net = nn.Network([nn.Dense(1, 3, bias=nn.initializers.HullBias(5))], seed=1)
+    >>> net.initialise([[1.0]])
+    >>> bool(abs(net([[1.0]])).max() < 1e-6)
+    True
+    """
+
+    count: int = 5
+
+    def __post_init__(self) -> None:
+        self._set(count=_checks.integer("HullBias", "count", self.count))
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return host.full(shape, 0.0)
+
+    def adapt(self, rng: host.Generator, values: host.HostArray, pre: host.HostArray) -> None:
+        n, m = pre.shape
+        rows = rng.integers(0, n, (self.count, m))
+        weights = rng.standard_exponential((self.count, m))
+        values[...] = -host.weighted_mean(pre[rows, host.arange(m)], weights)
 
 
 zeros = Constant(0.0)
@@ -185,8 +252,22 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def get(init: Any, where: str = "initializers.get") -> Initializer:
-    """Return the initialiser of a name, or the object itself."""
-    if isinstance(init, Initializer):
-        return init
-    return BY_NAME[_checks.choice(where, "init", init, BY_NAME)]
+def get(init: Any, where: str = "initializers.get", argument: str = "init") -> Initializer:
+    """Return the initialiser of a name, or the object itself.
+
+    argument: "init" for weights W: (m, m_in), or "bias" for biases b: (m,).
+    """
+    rule: Initializer = init
+    if not isinstance(init, Initializer):
+        rule = BY_NAME[_checks.choice(where, argument, init, BY_NAME)]
+    if argument == "bias" and isinstance(rule, Scaled | Orthogonal | UnitVariance):
+        raise ValueError(
+            f"{where}: `bias` must draw each entry alone, got {rule!r}: biases have no fan. Use "
+            "nn.initializers.Uniform(a) or Normal(0.0, s)."
+        )
+    if argument == "init" and isinstance(rule, HullBias):
+        raise ValueError(
+            f"{where}: `init` must draw weights, got {rule!r}, which is for biases: "
+            f"nn.Dense(..., bias={rule!r})."
+        )
+    return rule

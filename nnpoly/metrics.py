@@ -203,8 +203,7 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
     where = "metrics.score"
     resolved = resolve(where, metrics, net.output)
     loss = losses.OF_OUTPUT.get(net.output, losses.Logistic())  # a step's targets are a sigmoid's
-    widths = (net.inputs, net.outputs)
-    x, _, _ = entering.checked(where, net.place, loss, widths, X, y)
+    x, _, _ = entering.checked(where, net.place, loss, net.ends, X, y)
     return compute(resolved, net.output, on_host(where, "y", y), registry.to_host(net(x)))
 
 

@@ -1,9 +1,9 @@
 """Optimisers: element-wise rules for the flat parameter vector w, given its gradient g.
 
 An optimiser is a frozen object without state: the trainer keeps the moments, laid out like w, and
-counts the steps, t = 1, 2, .... What depends on these counts alone (learning rate, bias
-corrections) is computed on the host in Python floats, `coefficients(t)`; the update itself is pure
-and runs on any backend.
+counts the steps, t = 1, 2, .... What depends on these counts alone (learning rate, weight decay,
+bias corrections) is computed on the host in Python floats, by `coefficients(t)` and
+`weight_decay_at(t)`; the update itself is pure and runs on any backend.
 
 Every adaptive rule here adds eps *inside* the root, g / sqrt(s + eps), as the lecture does. torch
 adds it outside, g / (sqrt(s) + eps), which `eps_inside_sqrt=False` gives; optax and Keras do so in
@@ -49,17 +49,27 @@ class Optimizer(Described):
         eta: a number, or a `nn.schedules` object.
     weight_decay
         L2 penalty: g + weight_decay * w takes the place of g. In `AdamW` and `Lion` it is
-        decoupled: w shrinks by the factor 1 - eta * weight_decay a step.
+        decoupled: w shrinks by the factor 1 - eta * weight_decay a step. A number, or a
+        `nn.schedules` object.
     clip_norm
         Largest global norm of the gradient, before weight decay; None for no clipping.
     ema
         None, or the decay d of a moving average of the parameters, a <- d a + (1 - d) w after every
         step; `Trainer.averaged` returns the network with a / (1 - d^t). Polyak and Juditsky 1992.
+
+    Notes
+    -----
+    Layers may name factors of both rates for some of their parameters, such as
+    `nn.Dense(8, 8, rates={"b": (0.1, 0.0)})`: eta there becomes 0.1 eta, and weight_decay becomes
+    0. A decoupled decay goes by the learning rate that its parameter has: with factors (r, d),
+    w <- w (1 - r eta d weight_decay), as AdamW's paper and torch's groups of parameters have it.
+    pytabkit's RealMLP multiplies the decay by both factors once more, which its own paper does not
+    say; (r, r d^2) gives its w <- w (1 - r^2 eta d^2 weight_decay).
     """
 
     learning_rate: float | Schedule
     _: KW_ONLY
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
     clip_norm: float | None = None
     ema: float | None = None
 
@@ -73,7 +83,9 @@ class Optimizer(Described):
             self._set(clip_norm=_checks.positive(where, "clip_norm", self.clip_norm))
         if self.ema is not None:
             self._set(ema=_checks.below_one(where, "ema", self.ema))
-        self._set(weight_decay=_checks.number(where, "weight_decay", self.weight_decay, low=0.0))
+        if not isinstance(self.weight_decay, Schedule):
+            decay = _checks.not_negative(where, "weight_decay", self.weight_decay)
+            self._set(weight_decay=decay)
         self._check(where)
 
     def _check(self, where: str) -> None:
@@ -117,6 +129,13 @@ class Optimizer(Described):
         eta = self.learning_rate
         return eta if isinstance(eta, float) else float(eta(t))
 
+    def weight_decay_at(self, t: int) -> float:
+        """Return the weight decay of step t, counted from 1."""
+        decay = self.weight_decay
+        if isinstance(decay, float):
+            return decay
+        return _checks.not_negative(type(self).__name__, f"weight_decay({t})", decay(t))
+
     def coefficients(self, t: int, ages: Ages | None = None) -> Coefficients:
         """Return the learning rate of step t, then the rule's bias corrections, in Python floats.
 
@@ -142,15 +161,41 @@ class Optimizer(Described):
         return found
 
     def update(
-        self, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+        self,
+        ops: Ops,
+        w: Array,
+        g: Array,
+        moments: Moments,
+        c: Coefficients,
+        weight_decay: Scalar | None = None,
     ) -> tuple[Array, Moments]:
-        """Return the new w and moments. w and the moments, all (P,), are given away."""
-        if self.clip_norm is not None:
-            g = ops.clip_norm(g, self.clip_norm)
-        if self.weight_decay and self.decoupled:
-            w = ops.decayed(w, c[0], self.weight_decay)
-        elif self.weight_decay:
-            g = ops.penalised(g, w, self.weight_decay)
+        """Return the new w and moments. w and the moments, all (P,), are given away.
+
+        weight_decay: that of the step, where it is a schedule.
+        """
+        decay: Any = self.weight_decay if weight_decay is None else weight_decay
+        return self.move(ops, w, self.clipped(ops, g), moments, c, decay)
+
+    def clipped(self, ops: Ops, g: Array) -> Array:
+        """Return the gradient of all parameters, clipped where the optimiser does."""
+        return g if self.clip_norm is None else ops.clip_norm(g, self.clip_norm)
+
+    def move(
+        self,
+        ops: Ops,
+        w: Array,
+        g: Array,
+        moments: Moments,
+        c: Coefficients,
+        weight_decay: Scalar,
+    ) -> tuple[Array, Moments]:
+        """Return the new w and moments of some parameters, given their clipped gradient."""
+        if isinstance(weight_decay, float) and weight_decay == 0.0:
+            pass
+        elif self.decoupled:
+            w = ops.decayed(w, c[0], weight_decay)
+        else:
+            g = ops.penalised(g, w, weight_decay)
         if self.ema is None:
             return self.rule(ops, w, g, moments, c)
         *own, average = moments
@@ -317,7 +362,7 @@ class AdamW(Adam):
     """
 
     _: KW_ONLY
-    weight_decay: float = 1e-2
+    weight_decay: float | Schedule = 1e-2
 
     decoupled = True
 

@@ -1,10 +1,11 @@
-"""Schedules: learning rates that depend on the step. Use one in place of a number::
+"""Schedules: numbers that depend on the step, such as a learning rate. Use one in its place::
 
     >>> import nnpoly as nn
     >>> nn.Adam(nn.schedules.Cosine(1e-3, steps=1000)).learning_rate_at(1001)
     0.0
 
-A schedule is called with the step t = 1, 2, ... on the host and returns a Python float.
+It may be the learning rate or the weight decay of an optimiser, or the rate of `nn.Dropout`. A
+schedule is called with the step t = 1, 2, ... on the host and returns a Python float.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ._described import Described
 
 
 class Schedule(Described):
-    """A learning rate for every step."""
+    """A number for every step."""
 
     @abstractmethod
     def __call__(self, t: int) -> float:
-        """Return the learning rate of step t, counted from 1."""
+        """Return the number of step t, counted from 1."""
         raise NotImplementedError
 
 
@@ -205,6 +206,69 @@ class OneCycle(Schedule):
             return low + (self.learning_rate - low) * (x / self.rise)
         done = (x - self.rise) / (1.0 - self.rise)
         return _cosine(self.learning_rate, low / self.final_divisor, done)
+
+
+class _Falling(Schedule):
+    """A rate, and the steps in which the share that is done rises from 0 to 1."""
+
+    rate: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        self._set(
+            rate=_checks.not_negative(where, "rate", self.rate),
+            steps=_checks.integer(where, "steps", self.steps),
+        )
+
+    def _done(self, t: int) -> float:
+        """Return the share of the steps that are behind step t."""
+        return min((t - 1) / self.steps, 1.0)
+
+
+class CosineLog(_Falling):
+    """Cycles from 0 up to the rate and back, each twice as long as the one before; then 0.
+
+    With x = (t - 1) / steps: rate (1 - cos(2 pi log2(1 + (2^cycles - 1) x))) / 2. RealMLP's
+    learning rate, called coslog4 there: Holzmüller, Grinsztajn, Steinwart 2024, arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> schedule = nn.schedules.CosineLog(0.04, steps=15)
+    >>> [round(schedule(t), 3) for t in (1, 2, 4, 8, 16)]  # cycles of 1, 2, 4 and 8 steps
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> [round(schedule(t), 3) for t in (3, 5, 6, 7)]
+    [0.037, 0.029, 0.037, 0.013]
+    """
+
+    cycles: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(cycles=_checks.integer("CosineLog", "cycles", self.cycles))
+
+    def __call__(self, t: int) -> float:
+        turns = math.log2(1 + (2**self.cycles - 1) * self._done(t))
+        return self.rate * (1 - math.cos(2 * math.pi * turns)) / 2
+
+
+class FlatCosine(_Falling):
+    """The rate in the first half of the steps, then half a cosine down to 0; then 0.
+
+    With x = (t - 1) / steps: rate (1 + cos(pi (max(1, 2 x) - 1))) / 2. RealMLP's dropout and weight
+    decay, called flat_cos there: Holzmüller, Grinsztajn, Steinwart 2024, arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> schedule = nn.schedules.FlatCosine(0.15, steps=8)
+    >>> [round(schedule(t), 3) for t in (1, 5, 7, 9)]
+    [0.15, 0.15, 0.075, 0.0]
+    """
+
+    def __call__(self, t: int) -> float:
+        return self.rate * (1 + math.cos(math.pi * (max(1.0, 2 * self._done(t)) - 1))) / 2
 
 
 class Warmup(Schedule):

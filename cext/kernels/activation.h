@@ -3,8 +3,8 @@
 /* Call F(name) for each activation. */
 // clang-format off
 #define EACH_ACTIVATION(F)                                                                  \
-  F(STEP) F(IDENTITY) F(LINEAR) F(SIGMOID) F(TANH) F(RELU) F(LEAKY_RELU) F(ELU) F(SOFTPLUS) \
-  F(SILU) F(GELU) F(GELU_TANH) F(EXP)
+  F(STEP) F(IDENTITY) F(LINEAR) F(SIGMOID) F(TANH) F(RELU) F(LEAKY_RELU) F(ELU) F(SELU)     \
+  F(SOFTPLUS) F(SILU) F(MISH) F(GELU) F(GELU_TANH) F(EXP)
 // clang-format on
 
 /* The argument of GELU_TANH's sigmoid, 2 sqrt(2/pi) (z + 0.044715 z^3), and its derivative. */
@@ -14,6 +14,10 @@ INLINE vec gelu_tanh_inner(vec z) { return SCALE * z * fma_(z * z, set1(CUBIC), 
 INLINE vec gelu_tanh_inner_slope(vec z) { return SCALE * fma_(z * z, set1(3 * CUBIC), set1(1)); }
 #undef SCALE
 #undef CUBIC
+
+/* Of SELU, above 0 and below it. */
+#define SELU_ABOVE ((real)1.05070098735548049342)
+#define SELU_BELOW ((real)1.75809934084737685994)
 
 INLINE vec sigma(int activation, vec z, vec a) {
   const vec zero = {0}, one = set1(1);
@@ -28,8 +32,13 @@ INLINE vec sigma(int activation, vec z, vec a) {
       const vec below = a * expm1_bounded(at_least(z, set1(-87))); /* not looked at for z > 0 */
       return choose(less(zero, z), z, below);
     }
+    case NNPOLY_SELU: {
+      const vec below = SELU_BELOW * expm1_bounded(at_least(z, set1(-87)));
+      return choose(less(zero, z), SELU_ABOVE * z, below);
+    }
     case NNPOLY_SOFTPLUS: return softplus(z);
     case NNPOLY_SILU: return times_sigmoid(at_least(z, set1(-FURTHEST)), z);
+    case NNPOLY_MISH: return mish(z);
     case NNPOLY_GELU: return gelu(z);
     case NNPOLY_GELU_TANH: {
       const vec near = at_least(z, set1(-30)); /* the sigmoid is 0 from there, ... */
@@ -54,12 +63,17 @@ INLINE vec slope(int activation, vec read, vec a) {
       const vec below = a * exp_decay(at_most(read, zero));
       return choose(less(zero, read), one, below);
     }
+    case NNPOLY_SELU: {
+      const vec below = SELU_BELOW * exp_decay(at_most(read, zero));
+      return choose(less(zero, read), set1(SELU_ABOVE), below);
+    }
     case NNPOLY_SOFTPLUS: return sigmoid(read);
     case NNPOLY_SILU: {
       const vec s = sigmoid(read); /* beyond +-FURTHEST one of s and 1 - s is 0 */
       const vec near = at_most(at_least(read, set1(-FURTHEST)), set1(FURTHEST));
       return s * fma_(near, (real)1 - s, one);
     }
+    case NNPOLY_MISH: return mish_slope(read);
     case NNPOLY_GELU: return gelu_slope(read);
     case NNPOLY_GELU_TANH: {
       const vec z = at_most(at_least(read, set1(-30)), set1(30));
@@ -130,3 +144,5 @@ static void activation_delta(const void *d_post, const void *read, void *out, in
 }
 #undef EACH_ACTIVATION
 #undef FURTHEST
+#undef SELU_ABOVE
+#undef SELU_BELOW

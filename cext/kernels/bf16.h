@@ -31,10 +31,12 @@ INLINE int pairs_of_block(int kc) { return (kc + 2 * SQUARE - 1) / (2 * SQUARE) 
 
 /* Packing */
 
-/* The next elements of a row, of which `left` are in it: two vectors, or one of pairs. */
-BY_PAIRS static inline vec pairs_along(const real *row, int left) {
+/* The next elements of a row times `times`, of which `left` are in it: two vectors, or one of
+ * pairs.
+ */
+BY_PAIRS static inline vec pairs_along(const real *row, int left, real times) {
   const vec second = left > LANES ? load_up_to(row + LANES, left - LANES) : (vec){0};
-  return (vec)(__m512i)_mm512_cvtne2ps_pbh(second, load_up_to(row, left));
+  return (vec)(__m512i)_mm512_cvtne2ps_pbh(second * times, load_up_to(row, left) * times);
 }
 
 /* Elements of two rows, as pairs. */
@@ -52,7 +54,8 @@ BY_PAIRS static void pair_rows(const struct product *p, struct row_tile r, int h
     const real *row =
         (const real *)p->A + (i < r.rows ? place(p->rows, r.i0 + i) * p->K + r.k0 : 0);
     for (int k = 0; k < r.kc; k += 2 * LANES)
-      store(tile + i * PAIR_STRIDE + k / 2, i < r.rows ? pairs_along(row + k, r.kc - k) : (vec){0});
+      store(tile + i * PAIR_STRIDE + k / 2,
+            i < r.rows ? pairs_along(row + k, r.kc - k, 1) : (vec){0});
   }
 }
 
@@ -83,6 +86,7 @@ BY_PAIRS static void pair_columns(const struct product *p, struct row_tile r, in
 BY_PAIRS static void pair_panels(const struct product *p, int64_t j0, int columns, int64_t k0,
                                  int kc, real *panels) {
   const int pairs = pairs_of_block(kc);
+  const real times = times_of_B(p);
   for (int pair = -1; pair < pairs; pair++) {
     const int even = 2 * pair, odd = even + 1;
     const int has_even = pair >= 0 && even < kc, has_odd = pair >= 0 && odd < kc;
@@ -93,8 +97,8 @@ BY_PAIRS static void pair_panels(const struct product *p, int64_t j0, int column
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += (int64_t)(1 + pairs) * TILE_COLUMNS) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
         const int n = columns - j - v;
-        const vec a = has_even && n > 0 ? load_up_to(x + j + v, n) : (vec){0};
-        const vec b = has_odd && n > 0 ? load_up_to(y + j + v, n) : (vec){0};
+        const vec a = has_even && n > 0 ? load_up_to(x + j + v, n) * times : (vec){0};
+        const vec b = has_odd && n > 0 ? load_up_to(y + j + v, n) * times : (vec){0};
         store(to + v, pairs_across(a, b));
       }
     }
@@ -113,7 +117,7 @@ BY_PAIRS static void pair_transposed(const struct product *p, int64_t j0, int co
       const real *corner = (const real *)p->B + (j0 + j) * p->K + k0 + k;
       vec square[LANES];
       for (int i = 0; i < LANES; i++)
-        square[i] = i < rows ? pairs_along(corner + i * p->K, kc - k) : (vec){0};
+        square[i] = i < rows ? pairs_along(corner + i * p->K, kc - k, times_of_B(p)) : (vec){0};
       transpose(square);
       real *to = panel + (int64_t)(1 + k / 2) * TILE_COLUMNS;
       UNROLL

@@ -45,6 +45,8 @@ SET_TARGET(TARGET)
 
 #include "norm.h"
 
+#include "tabular.h"
+
 #include "gemm.h"
 
 /* All but products. */
@@ -55,7 +57,11 @@ SET_TARGET(TARGET)
   .add_scaled = add_scaled, .divide = divide, .update = update, .dropout = dropout, .add = add, \
   .row_moments = row_moments, .column_moments = column_moments, .inverse_roots = inverse_roots, \
   .move_towards = move_towards, .normalise = normalise, .row_delta = row_delta,                 \
-  .column_delta = column_delta, .norm_gradients = norm_gradients
+  .column_delta = column_delta, .norm_gradients = norm_gradients,                               \
+  .tabular = {{scaled, scaled_delta, scaled_gradient},                                          \
+              {blended, blended_delta, blended_gradient},                                       \
+              {waves, waves_delta, waves_gradients},                                            \
+              {rows_of_tables, rows_delta, rows_gradient}}
 
 #define KERNELS(PRODUCT)                                                      \
   {KERNELS_OF_ELEMENTS, .tile_rows = TILE_ROWS, .tile_columns = TILE_COLUMNS, \

@@ -5,7 +5,7 @@
 static void finish_forward(const struct epilogue *e, int64_t m, void *C, int64_t at,
                            int64_t count) {
   real *pre = (real *)C + at, *post = (real *)e->post + at;
-  const int drops = e->dropout.rate > 0;
+  const int drops = e->dropout.kept != NULL;
   real *whole = drops && !reads_pre(e->activation) ? pre : post; /* sigma(pre), whole */
   if (!(e->activation == NNPOLY_IDENTITY && whole == pre))
     apply_sigma(e->activation, pre, whole, count, e->a);
@@ -16,7 +16,7 @@ static void finish_forward(const struct epilogue *e, int64_t m, void *C, int64_t
 static void finish_backward(const struct epilogue *e, void *C, int64_t at, int64_t count) {
   real *d = (real *)C + at;
   if (e->plus != NULL) add_elements(d, (const real *)e->plus + at, d, count);
-  if (e->dropout.rate > 0) keep(e->dropout.rate, e->dropout.kept + at, count, d, d);
+  if (e->dropout.kept != NULL) keep(e->dropout.rate, e->dropout.kept + at, count, d, d);
   if (e->activation != NNPOLY_IDENTITY)
     apply_slope(e->activation, d, e->read == NULL ? NULL : (const real *)e->read + at, d, count,
                 e->a);

@@ -91,9 +91,9 @@ static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, in
   }
 }
 
-/* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N). */
-static void pack_panels(const real *B, const int64_t *places, int64_t N, int64_t j0, int columns,
-                        int64_t k0, int kc, int rounds, real *panels) {
+/* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N), times `times`. */
+static void pack_panels(const real *B, real times, const int64_t *places, int64_t N, int64_t j0,
+                        int columns, int64_t k0, int kc, int rounds, real *panels) {
   const int rows = padded(kc, rounds);
   const int64_t panel_size = (int64_t)(1 + rows) * TILE_COLUMNS;
   for (int k = -1; k < rows; k++) {
@@ -103,15 +103,17 @@ static void pack_panels(const real *B, const int64_t *places, int64_t N, int64_t
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += panel_size) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
         const int n = columns - j - v;
-        store(to + v, empty || n <= 0 ? (vec){0} : factor(load_up_to(row + j + v, n), rounds));
+        store(to + v,
+              empty || n <= 0 ? (vec){0} : factor(load_up_to(row + j + v, n) * times, rounds));
       }
     }
   }
 }
 
-/* Columns k0.. and rows j0.. of W (N, K), transposed: LANES x LANES squares in the registers. */
-static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t j0, int columns,
-                            int64_t k0, int kc, int rounds, real *panels) {
+/* Columns k0.. and rows j0.. of W (N, K) times `times`, transposed: LANES x LANES squares in the
+ * registers. */
+static void pack_transposed(const real *W, real times, int64_t K, const real *bias, int64_t j0,
+                            int columns, int64_t k0, int kc, int rounds, real *panels) {
   const int64_t panel_size = (int64_t)(1 + padded(kc, rounds)) * TILE_COLUMNS;
   const int whole = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
   for (int j = 0; j < whole; j += LANES) {
@@ -124,10 +126,10 @@ static void pack_transposed(const real *W, int64_t K, const real *bias, int64_t 
       vec square[LANES];
       if (rows == LANES && n == LANES) {
         UNROLL
-        for (int i = 0; i < LANES; i++) square[i] = load(corner + i * K);
+        for (int i = 0; i < LANES; i++) square[i] = load(corner + i * K) * times;
       } else {
         for (int i = 0; i < LANES; i++)
-          square[i] = i < rows ? load_up_to(corner + i * K, n) : (vec){0};
+          square[i] = i < rows ? load_up_to(corner + i * K, n) * times : (vec){0};
       }
       transpose(square);
       real *to = panel + (int64_t)(1 + k) * TILE_COLUMNS;
@@ -286,14 +288,19 @@ static void compute_strip(const struct product *p, const real *A, int layout, co
   }
 }
 
+static void finish_gradient(const struct product *p, int64_t at, int64_t count) {
+  if (p->factor != 1) scale(p->C, p->C, at, at + count, p->factor);
+  if (p->update != NULL) update(p->update, p->C_at + at, p->C_at + at + count);
+}
+
 /* The element-wise part, for `count` elements of C from `at` on. */
 static void finish(const struct product *p, int64_t at, int64_t count) {
   if (p->form == FORWARD)
     finish_forward(&p->epilogue, p->N, p->C, at, count);
   else if (p->form == DELTA)
     finish_backward(&p->epilogue, p->C, at, count);
-  else if (p->update != NULL)
-    update(p->update, p->C_at + at, p->C_at + at + count);
+  else
+    finish_gradient(p, at, count);
 }
 
 static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t j0, int columns) {
@@ -304,12 +311,16 @@ static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t 
   }
 }
 
+INLINE real times_of_B(const struct product *p) {
+  return p->form == GRADIENT ? 1 : (real)p->factor;
+}
+
 static void pack_B(const struct product *p, int64_t j0, int columns, int64_t k0, int kc,
                    real *panels) {
   if (p->form == FORWARD)
-    pack_transposed(p->B, p->K, p->bias, j0, columns, k0, kc, p->rounds, panels);
+    pack_transposed(p->B, times_of_B(p), p->K, p->bias, j0, columns, k0, kc, p->rounds, panels);
   else
-    pack_panels(p->B, p->rows, p->N, j0, columns, k0, kc, p->rounds, panels);
+    pack_panels(p->B, times_of_B(p), p->rows, p->N, j0, columns, k0, kc, p->rounds, panels);
 }
 
 static void pack_A(const struct product *p, struct row_tile r, int height, real *sums, real *tile) {

@@ -129,13 +129,17 @@ static void add_gradient(const struct update *u, int64_t i0, int64_t i1) {
     add_scaled(u->total, u->g, i0, i1, (double)u->rows);
 }
 
-static void update(const struct update *u, int64_t i0, int64_t i1) {
-  if (u->total != NULL) {
-    add_gradient(u, i0, i1);
-    return;
-  }
-  if (u->penalty != 0) add_scaled(u->g, u->w, i0, i1, u->penalty);
-  if (u->keep != 1) scale(u->w, u->w, i0, i1, u->keep);
+static void decay(const struct update *u, int64_t i0, int64_t i1) {
+  if (u->weight_decay == 0) return;
+  if (u->decoupled)
+    scale(u->w, u->w, i0, i1, 1.0 - u->learning_rate * u->weight_decay);
+  else
+    add_scaled(u->g, u->w, i0, i1, u->weight_decay);
+}
+
+/* Elements whose factors are 1. */
+static void update_alike(const struct update *u, int64_t i0, int64_t i1) {
+  decay(u, i0, i1);
 #define CASE(NAME)                               \
   case NNPOLY_##NAME:                            \
     if (u->eps_inside)                           \
@@ -156,4 +160,35 @@ static void update(const struct update *u, int64_t i0, int64_t i1) {
   }
 #undef CASE
   if (u->average != NULL) follow(u, i0, i1);
+}
+
+/* The segment that element i is in. */
+static int segment_at(const struct update *u, int64_t i) {
+  int first = 0, last = u->segment_count - 1;
+  while (first < last) {
+    const int middle = (first + last) / 2;
+    if (u->segments[middle].stop <= i)
+      first = middle + 1;
+    else
+      last = middle;
+  }
+  return first;
+}
+
+static void update(const struct update *u, int64_t i0, int64_t i1) {
+  if (u->total != NULL) {
+    add_gradient(u, i0, i1);
+    return;
+  }
+  if (u->segments == NULL) {
+    update_alike(u, i0, i1);
+    return;
+  }
+  const struct nnpoly_segment *segment = &u->segments[segment_at(u, i0)];
+  for (; i0 < i1; i0 = segment++->stop) {
+    struct update part = *u;
+    part.learning_rate *= segment->rate;
+    part.weight_decay *= segment->decay;
+    update_alike(&part, i0, least(i1, segment->stop));
+  }
 }

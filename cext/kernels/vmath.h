@@ -150,6 +150,43 @@ INLINE vec times_sigmoid(vec x, vec y) {
   return numerator / fma_(scaled, set1(DOWN), set1(1));
 }
 
+/* z tanh(log(1 + exp(z))) = z above / below, with u = exp(-|z|): above = 1 + 2 u and below = above
+ * + 2 u^2 where z >= 0; u (u + 2) and above + 2 where z < 0. */
+struct mish {
+  vec scaled, u, below; /* scaled: as exp_scaled */
+  mask negative;
+};
+
+INLINE vec above_mish(struct mish f) {
+  const vec twice = f.u + f.u;
+  return choose(f.negative, fma_(f.u, f.u, twice), twice + (real)1);
+}
+
+INLINE struct mish mish_fraction(vec z) {
+  struct mish f;
+  f.scaled = exp_scaled(at_least(with_sign(z, set1(-1)), set1(-FURTHEST)));
+  f.u = scaled_down(f.scaled);
+  f.negative = less(z, (vec){0});
+  f.below = above_mish(f) + choose(f.negative, set1(2), (f.u + f.u) * f.u);
+  return f;
+}
+
+/* Where z < 0, u may be a denormal number though the product is not. */
+INLINE vec mish(vec z) {
+  const struct mish f = mish_fraction(z);
+  const vec near = at_least(z, set1(-FURTHEST));
+  const vec low = scaled_down(near * f.scaled * (f.u + (real)2));
+  return choose(f.negative, low, near * above_mish(f)) / f.below;
+}
+
+/* above / below + z tanh'(log(1 + exp(z))) sigmoid(z); u is 0 beyond +-FURTHEST. */
+INLINE vec mish_slope(vec z) {
+  const struct mish f = mish_fraction(z);
+  const vec near = at_most(at_least(z, set1(-FURTHEST)), set1(FURTHEST));
+  const vec rise = choose(f.negative, f.u, f.u * f.u) * fma_(f.u, set1(4), set1(4));
+  return fma_(near, rise / f.below, above_mish(f)) / f.below;
+}
+
 #if BITS == 32
 INLINE vec tanh_(vec x) {
   /* tanh(x) / x = P(x^2) / R(x^2) to 2^-25.5 for |x| <= 9, from where on tanh rounds to +-1. */
@@ -173,6 +210,36 @@ INLINE vec tanh_(vec x) {
 
 INLINE vec softplus(vec x) {
   return at_least(x, (vec){0}) + log1p_unit(exp_decay(with_sign(x, set1(-1))));
+}
+
+/* |x| without the nearest integer, exactly: within -1/2..1/2, and NaN for infinities. From WHOLE on
+ * every number is an integer. */
+INLINE vec rest_of_turn(vec x) {
+  const vec y = absolute(x), whole = set1((real)((uint64_t)1 << MANTISSA));
+  return y - choose(less(y, whole), (y + whole) - whole, y);
+}
+
+/* sin(2 pi s) = 2 pi s + s^3 P(s^2) for |s| <= 1/4. */
+INLINE vec sin_quarter(vec s) {
+  static const real P[] = {
+#if BITS == 32
+      -41.34170532f, 81.60524750f, -76.70515442f, 42.02686310f, -14.50903320f /* 2^-25 */
+#else
+      -41.34170224039976,  81.60524927607489, -76.7058597530039,  42.058693937537186,
+      -15.094642113811632, 3.819936760749782, -0.717822415835364, 0.10126285905316906 /* 2^-53.3 */
+#endif
+  };
+  const vec square = s * s;
+  return fma_(s * square, POLYNOMIAL(square, P), s * (real)6.28318530717958647693);
+}
+
+/* cos(2 pi x) and sin(2 pi x) of a number of turns: a quarter is rounded only where the cosine is
+ * flat. */
+INLINE vec cos_turns(vec x) { return sin_quarter((real)0.25 - absolute(rest_of_turn(x))); }
+INLINE vec sin_turns(vec x) {
+  const vec rest = rest_of_turn(x), size = absolute(rest);
+  const vec quarter = sin_quarter(choose(less(set1((real)0.25), size), (real)0.5 - size, size));
+  return with_sign(quarter, (vec)((ivec)rest ^ (ivec)x));
 }
 
 /* The tail of the normal distribution, Phi(-u) = q(u) exp(-u^2/2) for u >= 0. */

@@ -1,73 +1,11 @@
-/* Every function of the core on arrays between guard pages, with inputs that must not be written:
- * for each ISA that runs here and each way of bfloat16's pairs, all types, one thread and two, and
- * either end of the arrays.
- * Results are compared with loops in double. */
+/* Every function of the core on arrays between guard pages, with inputs that must not be written,
+ * in every configuration; test_tabular.c has those of layers for tables. Results are compared with
+ * loops in double. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "guarded.h"
-#include "nnpoly.h"
-
-/* The configuration that is being tested. */
-static const char *isa, *pairs;
-static int dtype, threads;
-static enum side side;
-
-static void fail(const char *what, double got, double want) {
-  static const char *const types[] = {"float32", "float64", "bfloat16"};
-  fprintf(stderr, "%s, %s, %s, %d threads, %s: %s: got %.17g, want %.17g\n", isa, pairs,
-          types[dtype], threads, side == AT_START ? "start" : "end", what, got, want);
-  exit(1);
-}
-
-static void ok(const char *what, int status) {
-  if (status != NNPOLY_OK) fail(what, status, NNPOLY_OK);
-}
-
-static double get(const void *array, int64_t i) {
-  return dtype != NNPOLY_FLOAT64 ? (double)((const float *)array)[i] : ((const double *)array)[i];
-}
-
-static void set(void *array, int64_t i, double value) {
-  if (dtype != NNPOLY_FLOAT64)
-    ((float *)array)[i] = (float)value;
-  else
-    ((double *)array)[i] = value;
-}
-
-static void *room(int64_t count) {
-  return guarded((size_t)count * (dtype != NNPOLY_FLOAT64 ? 4 : 8), side);
-}
-
-/* Uniform in [low, low + 1), the same in every run. */
-static double draw(double low) {
-  static uint64_t state = 88172645463325252u;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return low + (double)(state >> 11) / 9007199254740992.0;
-}
-
-static void *filled(int64_t count, double low) {
-  void *array = room(count);
-  for (int64_t i = 0; i < count; i++) set(array, i, draw(low));
-  return array;
-}
-
-static void *input(int64_t count) {
-  void *array = filled(count, -0.5);
-  guarded_read_only(array);
-  return array;
-}
-
-/* `scale` is the size of what was added up, of `terms` terms. */
-static void near(const char *what, double got, double want, double terms, double scale) {
-  const double eps = dtype != NNPOLY_FLOAT64 ? 1.2e-7 : 2.3e-16;
-  if (!(fabs(got - want) <= 8 * eps * sqrt(terms + 1) * (scale + fabs(want))))
-    fail(what, got, want);
-}
+#include "typed.h"
 
 /* An element as a factor of a product. */
 static double factor(const void *array, int64_t i) {
@@ -343,9 +281,10 @@ static void norms(int64_t n, int64_t m, int axis) {
 static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int weighted,
                   int64_t together) {
   enum { K = 7, MEMBERS = 2, STEPS = 40 };
-  const struct nnpoly_layer first = {.inputs = inputs, .outputs = width, .activation = NNPOLY_GELU};
+  const struct nnpoly_layer first = {
+      .inputs = inputs, .outputs = width, .activation = NNPOLY_GELU, .factor = 1};
   const struct nnpoly_layer last = {
-      .inputs = width, .outputs = K, .activation = NNPOLY_IDENTITY, .path = 5};
+      .inputs = width, .outputs = K, .activation = NNPOLY_IDENTITY, .path = 5, .factor = 0.75};
   struct nnpoly_layer within = {.inputs = width,
                                 .outputs = width,
                                 .activation = NNPOLY_TANH,
@@ -353,7 +292,8 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                 .path = 7,
                                 .from = 1,
                                 .eps = 0.125,
-                                .momentum = 0.25};
+                                .momentum = 0.25,
+                                .factor = 0.5};
   struct nnpoly_layer layers[8] = {first, last};
   int depth = 2;
   if (weighted) {
@@ -368,8 +308,11 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
       layers[depth] = within;
     }
     layers[depth] = last;
-    layers[depth++].dropout = 0.125;
+    layers[depth++].scheduled = NNPOLY_SCHEDULED;
   }
+  const int64_t P =
+      inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
+  const struct nnpoly_segment segments[] = {{1, 0, 0}, {P - K, 6, 0.5}, {P, 0.1, 0}};
   const struct nnpoly_training training = {.dtype = dtype,
                                            .depth = depth,
                                            .layers = layers,
@@ -380,10 +323,9 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                            .beta2 = 0.999,
                                            .eps = 1e-8,
                                            .clip_norm = batch % 2 ? 0.5 : 0,
-                                           .weight_decay = 0.01,
-                                           .ema = 0.75};
-  const int64_t P =
-      inputs * width + width + width * K + K + (weighted ? (width + 1) * width + 4 * width : 0);
+                                           .ema = 0.75,
+                                           .segments = weighted ? segments : NULL,
+                                           .segment_count = weighted ? 3 : 0};
   const int64_t steps = (n - 1) / batch + 1;
   const size_t size = dtype != NNPOLY_FLOAT64 ? 4 : 8, row = (size_t)inputs * size;
   const char *X = input(n * inputs);
@@ -405,7 +347,9 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
   guarded_read_only(backwards);
   if (weighted) guarded_read_only(weights_backwards);
   struct nnpoly_rates rates[STEPS];
-  for (int t = 0; t < STEPS; t++) rates[t] = (struct nnpoly_rates){0.01, 1, 0, 1, 7 - t};
+  for (int t = 0; t < STEPS; t++)
+    rates[t] = (struct nnpoly_rates){
+        0.01, 1, 0, 1, 0.01, 7 - t, .dropout[NNPOLY_SCHEDULED - 1] = 0.125 * (t % 3)};
   struct nnpoly_state states[MEMBERS + 1];
   struct nnpoly_epoch epochs[MEMBERS];
   nnpoly_plan *made[MEMBERS + 1];
@@ -463,16 +407,42 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
                                NNPOLY_ACTIVATIONS));
 }
 
+/* A rate of dropout that is none; and plans whose segments do not end where the parameters do, or
+ * of a rate that no step has: there are none. */
+static void scheduled_refusals(struct nnpoly_training training, int64_t n) {
+  const struct nnpoly_segment wrong[][2] = {{{3, 1, 1}, {8, 1, 1}}, {{9, 1, 1}, {9, 1, 1}}};
+  struct nnpoly_layer layer = training.layers[0];
+  training.layers = &layer;
+  training.loss = NNPOLY_SQUARED_ERROR;
+  training.segment_count = 2;
+  for (int i = 0; i < 2; i++) {
+    training.segments = wrong[i];
+    if (nnpoly_plan_new(&training) != NULL) fail("segments", 1, 0);
+  }
+  training.segment_count = 0;
+  layer.scheduled = NNPOLY_SCHEDULED + 1;
+  if (nnpoly_plan_new(&training) != NULL) fail("scheduled", 1, 0);
+  layer.scheduled = 2;
+  nnpoly_plan *plan = nnpoly_plan_new(&training);
+  const struct nnpoly_rates rates = {0.5, 1, 0, 1, .dropout[1] = 1};
+  const struct nnpoly_state state = {.w = (void *)input(9), .g = room(9)};
+  const int status =
+      nnpoly_plan_step(plan, &state, input(n * 2), NULL, input(n * 3), NULL, n, &rates, room(1));
+  if (status != NNPOLY_RANGE) fail("rate of dropout", status, NNPOLY_RANGE);
+  nnpoly_plan_free(plan);
+}
+
 /* A step on rows of targets that no loss, or no loss of probabilities, can have: nothing is
  * changed.
  */
 static void refusals(int64_t n) {
   enum { K = 3, P = 2 * K + K };
   static const double bad[] = {NAN, INFINITY, -INFINITY, -1, 5};
-  const struct nnpoly_layer layer = {.inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY};
+  const struct nnpoly_layer layer = {
+      .inputs = 2, .outputs = K, .activation = NNPOLY_IDENTITY, .factor = 1};
   struct nnpoly_training training = {
       .dtype = dtype, .depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
-  const struct nnpoly_rates rates = {0.5, 1, 0, 1, 0};
+  const struct nnpoly_rates rates = {.learning_rate = 0.5, .weight_m = 1, .unbias_s = 1};
   const void *x = input(n * 2), *w = input(P);
   const struct nnpoly_state state = {.w = (void *)w, .g = room(P)};
   void *y = room(n * K), *loss = room(1);
@@ -490,6 +460,7 @@ static void refusals(int64_t n) {
     }
     nnpoly_plan_free(plan);
   }
+  scheduled_refusals(training, n);
 }
 
 static void all_products(void) {
@@ -553,26 +524,7 @@ static void test_configuration(void) {
   }
 }
 
-static void test_type(void) {
-  for (threads = 1; threads <= 2; threads++) {
-    ok("threads", nnpoly_set_num_threads(threads));
-    for (side = AT_START; side <= AT_END; side++) test_configuration();
-  }
-}
-
 int main(void) {
-  for (int i = 0; (isa = nnpoly_isa_name(i)) != NULL; i++) {
-    if (!nnpoly_isa_runs(isa)) continue;
-    ok("isa", nnpoly_set_isa(isa));
-    pairs = nnpoly_pairs();
-    for (dtype = NNPOLY_FLOAT32; dtype <= NNPOLY_BFLOAT16; dtype++) test_type();
-  }
-  dtype = NNPOLY_BFLOAT16;
-  ok("isa", nnpoly_set_isa(isa = nnpoly_isa_name(0)));
-  for (int i = 0; (pairs = nnpoly_pairs_name(i)) != NULL; i++) {
-    if (!nnpoly_pairs_run(pairs)) continue;
-    ok("pairs", nnpoly_set_pairs(pairs));
-    test_type();
-  }
+  in_every_configuration(test_configuration);
   return 0;
 }

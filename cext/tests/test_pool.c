@@ -38,13 +38,15 @@ static int right(void) {
 /* Networks that are trained side by side, all alike. */
 static void test_training(void) {
   enum { MEMBERS = 3, P = 9 * M, BATCH = 40 };
-  const struct nnpoly_layer layer = {.inputs = 8, .outputs = M, .activation = NNPOLY_IDENTITY};
+  const struct nnpoly_layer layer = {
+      .inputs = 8, .outputs = M, .activation = NNPOLY_IDENTITY, .factor = 1};
   const struct nnpoly_training training = {.depth = 1, .layers = &layer, .rule = NNPOLY_SGD};
   struct nnpoly_rates rates[N / BATCH];
   static float w[MEMBERS][P], g[MEMBERS][P], losses[MEMBERS][N / BATCH];
   int64_t labels[N], order[N];
   for (int64_t i = 0; i < N; i++) labels[i] = i, order[i] = i;
-  for (int t = 0; t < N / BATCH; t++) rates[t] = (struct nnpoly_rates){0.1, 1, 0, 1, 0};
+  for (int t = 0; t < N / BATCH; t++)
+    rates[t] = (struct nnpoly_rates){.learning_rate = 0.1, .weight_m = 1, .unbias_s = 1};
   nnpoly_plan *plans[MEMBERS];
   struct nnpoly_state states[MEMBERS];
   struct nnpoly_epoch epochs[MEMBERS];

@@ -37,12 +37,18 @@ object that has both:
    * - ``elu``
      - :math:`z` if :math:`z > 0`, else :math:`a (e^z - 1)`
      - :math:`1` if :math:`z > 0`, else :math:`a e^z`
+   * - ``selu``
+     - :math:`\lambda z` if :math:`z > 0`, else :math:`\lambda a (e^z - 1)`
+     - :math:`\lambda` if :math:`z > 0`, else :math:`\lambda a e^z`
    * - ``softplus``
      - :math:`\log(1 + e^z)`
      - :math:`s(z)`, the sigmoid
    * - ``silu``
      - :math:`z\, s(z)`
      - :math:`s(z)\, (1 + z (1 - s(z)))`
+   * - ``mish``
+     - :math:`z t`, :math:`t = \tanh(\log(1 + e^z))`
+     - :math:`t + z (1 - t^2)\, s(z)`
    * - ``gelu``
      - :math:`z\, \Phi(z)`, :math:`\Phi` the normal distribution function
      - :math:`\Phi(z) + z\, \varphi(z)`
@@ -50,8 +56,9 @@ object that has both:
      - :math:`\tfrac12 z (1 + \tanh u)`, :math:`u = \sqrt{2/\pi}\,(z + 0.044715\, z^3)`
      - :math:`\tfrac12 (1 + \tanh u) + \tfrac12 z (1 - \tanh^2 u)\, u'`
 
-The usual :math:`a` is 0.01 for ``leaky_relu`` and 1 for ``elu``. At the corner of ReLU the library
-takes :math:`\sigma'(0) = 0`.
+The usual :math:`a` is 0.01 for ``leaky_relu`` and 1 for ``elu``; in ``selu``
+:math:`\lambda = 1.0507` and :math:`\lambda a = 1.7581`. At the corner of ReLU the library takes
+:math:`\sigma'(0) = 0`.
 """
 
 # %%
@@ -75,8 +82,10 @@ ACTIVATIONS = {
     "relu": act.relu,
     "leaky_relu, a = 1/10": act.LeakyReLU(0.1),
     "elu": act.elu,
+    "selu": act.selu,
     "softplus": act.softplus,
     "silu": act.silu,
+    "mish": act.mish,
     "gelu": act.gelu,
     "gelu_tanh": act.gelu_tanh,
 }
@@ -104,12 +113,13 @@ for name, sigma in ACTIVATIONS.items():
 # All of them, with :math:`\sigma` solid and :math:`\sigma'` dashed:
 
 z = np.linspace(-4.0, 4.0, 801)
-fig, axes = plt.subplots(4, 3, figsize=(6.4, 7.6), sharex=True, sharey=True, layout="constrained")
-for ax, (name, sigma) in zip(axes.flat, ACTIVATIONS.items(), strict=True):
+fig, axes = plt.subplots(5, 3, figsize=(6.4, 9.5), sharex=True, sharey=True, layout="constrained")
+axes.flat[-1].remove()
+for ax, (name, sigma) in zip(axes.flat[:-1], ACTIVATIONS.items(), strict=True):
     values, slopes = sigma(z), sigma.derivative(z)
     if name == "step":  # no line through the jump
         values[400] = np.nan
-    if name.startswith(("step", "relu", "leaky")):
+    if name.startswith(("step", "relu", "leaky", "selu")):
         slopes[400] = np.nan
     ax.plot(z, values, color=BLUE, label=r"$\sigma(z)$")
     ax.plot(z, slopes, "--", color=VERMILION, label=r"$\sigma'(z)$")

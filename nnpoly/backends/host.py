@@ -118,6 +118,41 @@ def orthonormal(matrix: HostArray) -> HostArray:
     return signs
 
 
+def deviations(columns: HostArray) -> HostArray:
+    """The standard deviation of each column of (n, m), in float64; 1 for one that is constant.
+
+    A constant column that was computed varies by its rounding, which counts for nothing.
+    """
+    wide = columns.astype(np.float64)
+    found, rounding = (
+        wide.std(axis=0),
+        64.0 * np.finfo(columns.dtype).eps * np.abs(wide).max(axis=0),
+    )
+    return np.where(found > rounding, found, 1.0)
+
+
+def quantiles(columns: HostArray, count: int) -> list[list[float]]:
+    """So many quantiles of each column of (n, m), its least and largest too; equal ones once."""
+    levels = np.linspace(0.0, 1.0, count)
+    found = np.quantile(columns.astype(np.float64), levels, axis=0)
+    return [np.unique(column).tolist() for column in found.T]
+
+
+def five_numbers(columns: HostArray) -> list[tuple[float, ...]]:
+    """Of each column of (n, m): the least, the quartiles with the median, the largest; NaN is none.
+
+    A column must have a number.
+    """
+    found = np.nanquantile(columns, (0.0, 0.25, 0.5, 0.75, 1.0), axis=0)
+    return [tuple(column.tolist()) for column in found.T]
+
+
+def weighted_mean(columns: HostArray, weights: HostArray) -> HostArray:
+    """The mean of each column of (n, m), weighted by the same column of the weights, in float64."""
+    mean: HostArray = np.average(columns.astype(np.float64), axis=0, weights=weights)
+    return mean
+
+
 def is_host(data: Any) -> TypeGuard[HostArray]:
     """Whether `data` is a NumPy array or scalar."""
     return isinstance(data, np.ndarray | np.generic)
@@ -216,6 +251,15 @@ def vanishes(value: float, dtype: str) -> bool:
     """Whether a positive number is 0 in the dtype, or so small that the C core takes it for 0."""
     least = 0.0 if dtype == "float16" else float(np.finfo(dtype).smallest_normal)
     return float(np.asarray(value, dtype)) <= 0.0 or value < least
+
+
+def rise(rows: Iterable[Sequence[float]], dtype: str) -> bool:
+    """Whether each row's numbers rise in the dtype, by steps whose inverse is finite."""
+    for row in rows:
+        steps = np.diff(cast(np.asarray(row), dtype))
+        if not np.all(steps > 1.0 / np.finfo(dtype).max):
+            return False
+    return True
 
 
 def converted(array: HostArray, dtype: str) -> tuple[HostArray, bool]:

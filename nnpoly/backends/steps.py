@@ -46,8 +46,29 @@ class Scratch(NamedTuple):
         return self.flat
 
 
+class Segment(NamedTuple):
+    """Parameters side by side in the flat vector, with the same factors of the optimiser's rates.
+
+    Those at start..stop-1 have the learning rate times `rate`, the weight decay times `decay`.
+    """
+
+    start: int
+    stop: int
+    rate: float
+    decay: float
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """The two factors."""
+        return self.rate, self.decay
+
+
 class Spec(NamedTuple):
-    """The parts of a training step: layers, loss and optimiser, and memory for its gradient."""
+    """The parts of a training step: layers, loss and optimiser, and memory for its gradient.
+
+    The coefficients of a step are those of the optimiser's rule, then its weight decay, where that
+    is a schedule, and last the value of each of `schedules`.
+    """
 
     chain: Sequence[Any]  # layers
     layout: Any  # network.Layout
@@ -56,6 +77,12 @@ class Spec(NamedTuple):
     optimizer: Any
     scratch: Scratch
     precision: str | None = None  # of matrix products, where it is not the dtype's
+    schedules: tuple[Any, ...] = ()  # of the layers, each once
+
+    @property
+    def decay_is_scheduled(self) -> bool:
+        """Whether the coefficients of a step have the weight decay."""
+        return not isinstance(self.optimizer.weight_decay, float)
 
 
 class Functions(NamedTuple):
@@ -64,10 +91,13 @@ class Functions(NamedTuple):
     step: Callable[..., Any]  # a step on one batch
     add: Callable[..., Any]  # the gradient of one batch of several
     update: Callable[..., Any]  # by the mean of their gradients
+    numbers: Callable[..., tuple[Scalar, ...]]  # of a step, on the host: from its coefficients
 
     def compiled(self, compile: Callable[..., Any], precision: str | None) -> Functions:
-        """Each of them as a backend's `compile` makes it, with products of this precision."""
-        return Functions(*(compile(function, precision) for function in self))
+        """Those of arrays as a backend's `compile` makes them, with products of this precision."""
+        of_arrays = self.step, self.add, self.update
+        step, add, update = (compile(function, precision) for function in of_arrays)
+        return Functions(step, add, update, self.numbers)
 
 
 class Request(NamedTuple):
@@ -80,7 +110,7 @@ class Request(NamedTuple):
     rows: int  # of one epoch
     size: int  # of a batch; the last one of an epoch may be smaller
     together: int  # batches of a step; the last one of an epoch may have fewer
-    coefficients: Sequence[tuple[Scalar, ...]]  # the optimiser's, a step an entry
+    coefficients: Sequence[tuple[Scalar, ...]]  # a step an entry: see `Spec`
     keys: Sequence[int] | None  # of the random masks, a batch an entry; None where none are drawn
 
 
@@ -100,8 +130,8 @@ class Steps:
     Parameters
     ----------
     functions
-        Of arrays alone: `step(state, batch, coefficients, key)`, which returns the loss and the new
-        state, and the two parts of a step on several batches.
+        Of arrays alone: `step(state, batch, numbers, key)`, which returns the loss and the new
+        state, and the two parts of a step on several batches; and `numbers(coefficients)`.
     copy
         Copies an array.
     path
@@ -130,11 +160,17 @@ class Steps:
 
         Returns the batch's loss before the step, and the new state.
         """
-        loss, state = self._functions.step(state, batch, coefficients, key)
+        numbers = self._functions.numbers(coefficients)
+        loss, state = self._functions.step(state, batch, numbers, key)
         return loss, state
 
     def add(
-        self, state: State, total: Array | None, batch: Batch, key: Scalar
+        self,
+        state: State,
+        total: Array | None,
+        batch: Batch,
+        coefficients: tuple[Scalar, ...],
+        key: Scalar,
     ) -> tuple[Array, Array, State]:
         """Add n times the gradient of a batch of n rows, one of several of a step, to their total.
 
@@ -142,7 +178,8 @@ class Steps:
         batch's loss, the new total, and the state with new buffers.
         """
         w, _, buffers = state
-        loss, total, buffers = self._functions.add(w, buffers, total, batch, key)
+        numbers = self._functions.numbers(coefficients)
+        loss, total, buffers = self._functions.add(w, buffers, total, batch, numbers, key)
         return loss, total, state._replace(buffers=buffers)
 
     def update(
@@ -153,7 +190,8 @@ class Steps:
         Returns the new state.
         """
         w, moments, buffers = state
-        w, moments = self._functions.update(w, moments, total, rows, coefficients)
+        numbers = self._functions.numbers(coefficients)
+        w, moments = self._functions.update(w, moments, total, rows, numbers)
         return State(w, moments, buffers)
 
     def step_unchecked(

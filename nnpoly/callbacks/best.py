@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Best:
     """The best value so far of one record of a history, and its epoch; 0 while there is none.
 
+    `improved` is the epoch in which the value got better last.
+
     Parameters
     ----------
     monitor
@@ -23,6 +25,8 @@ class Best:
         "min" or "max", which is better; None for the way that `nnpoly.metrics.direction` knows.
     min_delta
         How much better a value must be to count.
+    ties
+        Of epochs with the best value, the "first" is the best one, or the "last".
 
     Raises
     ------
@@ -30,7 +34,9 @@ class Best:
         For a metric of another name without a mode.
     """
 
-    def __init__(self, where: str, monitor: Any, mode: Any, min_delta: Any = 0.0) -> None:
+    def __init__(
+        self, where: str, monitor: Any, mode: Any, min_delta: Any = 0.0, ties: Any = "first"
+    ) -> None:
         if monitor is not None and not isinstance(monitor, str):
             raise ValueError(f"{where}: `monitor` must be a name or None, got {monitor!r}.")
         if mode is None:
@@ -38,18 +44,21 @@ class Best:
         self._where, self._monitor = where, monitor
         self._sign = -1.0 if _checks.choice(where, "mode", mode, ("min", "max")) == "max" else 1.0
         self.min_delta = _checks.number(where, "min_delta", min_delta, low=0.0)
+        self._takes_ties = _checks.choice(where, "ties", ties, ("first", "last")) == "last"
         self.clear()
 
     def clear(self) -> None:
         """Forget all epochs."""
-        self.value, self.epoch = self._sign * math.inf, 0
+        self.value, self.epoch, self.improved = self._sign * math.inf, 0, 0
 
     def look(self, history: History) -> bool:
         """Look at the newest epoch, once or again: is it the best? NaN and infinity never are."""
         value = self._newest(history)
         better = self._sign * value < self._sign * self.value - self.min_delta
         if better and math.isfinite(value):
-            self.value, self.epoch = value, len(history)
+            self.value, self.epoch, self.improved = value, len(history), len(history)
+        elif self._takes_ties and self.epoch and value == self.value:
+            self.epoch = len(history)
         return self.epoch == len(history)
 
     def _newest(self, history: History) -> float:
@@ -65,13 +74,19 @@ class Best:
         return float(records[name][-1])
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.value, "best_epoch": self.epoch}
+        return {
+            "best": self.value,
+            "best_epoch": self.epoch,
+            "improved_epoch": self.improved,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         value, epoch = state["best"], state["best_epoch"]
         if not isinstance(value, float) or math.isnan(value):
             raise ValueError(f"{self._where}: `best` must be a number, got {value!r}.")
         self.epoch = _checks.integer(self._where, "best_epoch", epoch, 0)
+        improved = state.get("improved_epoch", epoch)
+        self.improved = _checks.integer(self._where, "improved_epoch", improved, 0)
         self.value = value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _checks
-from ..network.network import checked_array
+from ..network.arrays import checked_array
 from .best import Best
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class EarlyStopping:
     mode
         "min" or "max", which is better. None: as `nnpoly.metrics.direction` says, which knows the
         losses, the metrics of nnpoly and those of scikit-learn; any other needs it.
+    ties
+        Which of several epochs with the best value is the best one: the "first", or the "last",
+        which has trained longer. Patience is counted from the first in any case.
 
     Attributes
     ----------
@@ -50,10 +53,11 @@ class EarlyStopping:
         restore_best: bool = True,
         monitor: str | None = None,
         mode: str | None = None,
+        ties: str = "first",
     ) -> None:
         self.patience = _checks.integer("EarlyStopping", "patience", patience)
         self.restore_best = restore_best
-        self._best = Best("EarlyStopping", monitor, mode, min_delta)
+        self._best = Best("EarlyStopping", monitor, mode, min_delta, ties)
         self._arrays: dict[str, Any] = {}
 
     @property
@@ -78,7 +82,7 @@ class EarlyStopping:
             self._arrays = trainer.network.copy().arrays()
             if trainer.optimizer.ema is not None:
                 self._arrays["average"] = trainer.averaged().w
-        return len(history) - self.best_epoch >= self.patience
+        return len(history) - self._best.improved >= self.patience
 
     def end(self, trainer: Trainer, history: History) -> None:
         """Give the network its best weights."""

@@ -142,7 +142,11 @@ class ArrayData(NamedTuple):
     shuffle
         Visit the rows in a new order every epoch. Of a single batch, the order plays no part.
     bootstrap
-        Visit N rows drawn with replacement, the same ones every epoch.
+        Visit as many rows drawn with replacement, the same ones every epoch.
+    rows
+        The numbers of the rows to visit; None for all.
+    drop_last
+        Leave out the last batch where it would be smaller than the others.
     """
 
     data: Batch
@@ -150,6 +154,8 @@ class ArrayData(NamedTuple):
     seed: int
     shuffle: bool = True
     bootstrap: bool = False
+    rows: host.HostArray | None = None
+    drop_last: bool = False
 
     @property
     def in_memory(self) -> bool:
@@ -158,13 +164,15 @@ class ArrayData(NamedTuple):
 
     def epoch(self, number: int) -> Batches:
         """The batches of the epoch of that number, counted from 0."""
-        n, order = int(self.data.x.shape[0]), None
-        if self.shuffle and self.size < n:
-            order = host.permutation(n, self.seed, number)
-        if self.bootstrap:
-            sample = host.bootstrap(n, self.seed)
-            order = sample if order is None else sample[order]
-        return Batches(self.data, order, min(self.size, n))  # C's integers hold no larger one
+        n = int(self.data.x.shape[0]) if self.rows is None else len(self.rows)
+        size = min(self.size, n)  # C's integers hold no larger one
+        order = host.permutation(n, self.seed, number) if self.shuffle and size < n else None
+        for chosen in (host.bootstrap(n, self.seed) if self.bootstrap else None, self.rows):
+            if chosen is not None:
+                order = chosen if order is None else chosen[order]
+        if self.drop_last and n % size:
+            order = (host.arange(n) if order is None else order)[: n - n % size]
+        return Batches(self.data, order, size)
 
 
 class StreamData:
@@ -179,8 +187,8 @@ class StreamData:
         Their number.
     steps
         Batches an epoch; None for all that there are.
-    loss, widths
-        Of the network: widths are m_0 and K.
+    loss, ends
+        Of the network.
     """
 
     in_memory = False
@@ -192,9 +200,9 @@ class StreamData:
         epochs: int,
         steps: int | None,
         loss: Loss,
-        widths: tuple[int, int],
+        ends: entering.Ends,
     ) -> None:
-        self._given, self._steps, self._loss, self._widths = given, steps, loss, widths
+        self._given, self._steps, self._loss, self._ends = given, steps, loss, ends
         self._begun = 0  # epochs
         if not callable(given) and not isinstance(given, Iterable):
             raise TypeError(
@@ -219,7 +227,7 @@ class StreamData:
             source = islice(source, self._steps)
         begun = self._begun > 0 and isinstance(self._given, Iterator)
         self._begun += 1
-        return Stream(source, self._loss, self._widths, begun)
+        return Stream(source, self._loss, self._ends, begun)
 
 
 def _takes_a_number(function: Callable[..., Any]) -> bool:
@@ -254,9 +262,9 @@ class Stream:
     """
 
     def __init__(
-        self, source: Iterable[Any], loss: Loss, widths: tuple[int, int], begun: bool = False
+        self, source: Iterable[Any], loss: Loss, ends: entering.Ends, begun: bool = False
     ) -> None:
-        self._source, self._loss, self._widths, self._begun = source, loss, widths, begun
+        self._source, self._loss, self._ends, self._begun = source, loss, ends, begun
         self.sizes: list[int] = []
 
     def arrays(self, place: Place, where: str) -> Generator[Batch, None, None]:
@@ -266,7 +274,7 @@ class Stream:
             names = [f"{name}'s {part}" for part in ("X", "y", "sample_weight")]
             parts = _parts(where, name, given)
             batch = entering.checked(
-                where, place, self._loss, self._widths, *parts, names=names, whole=True
+                where, place, self._loss, self._ends, *parts, names=names, whole=True
             )
             self.sizes.append(int(batch.x.shape[0]))
             yield batch

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from ..backends import Backend, host, registry
 from ..backends.steps import Batch
 from ..losses import Loss
-from ..primitives import Array
+from ..primitives import Array, is_category
 from .place import Kind, Place, host_array, is_kind, not_finite, plain, require_real
 from .rows import Rows, is_source, reads_by_rows
+
+
+class Ends(NamedTuple):
+    """What a network takes and gives: m_0 and K, and the categories of each of its last columns."""
+
+    inputs: int
+    outputs: int
+    categories: tuple[int, ...] = ()
 
 
 def features(
@@ -230,7 +238,7 @@ def checked(
     where: str,
     place: Place,
     loss: Loss,
-    widths: tuple[int, int],
+    ends: Ends,
     X: Any,
     y: Any,
     sample_weight: Any = None,
@@ -241,18 +249,52 @@ def checked(
     """Data as the network's arrays, after every check there is.
 
     Unless it must be whole, an X that is too large becomes `Rows`, which are looked at when they
-    are read. widths: the network's m_0 and K.
+    are read.
     """
-    (inputs, K), (X_name, y_name, weight_name) = widths, names
-    x = features(where, place, X, inputs, X_name, whole=whole)
+    X_name, y_name, weight_name = names
+    x = features(where, place, X, ends.inputs, X_name, whole=whole)
     n = int(x.shape[0])
-    target = targets(where, place, y, loss, (n, K), y_name)
+    target = targets(where, place, y, loss, (n, ends.outputs), y_name)
     weights = None
     if sample_weight is not None:
         weights = sample_weights(where, place, sample_weight, n, weight_name)
-    if not isinstance(x, Rows):
-        require_finite(where, place, x, X_name)
+    require_numbers(where, place, x, ends, X_name)
     return Batch(x, target, weights)
+
+
+def require_numbers(where: str, place: Place, x: Array, ends: Ends, name: str) -> None:
+    """Refuse NaN and infinity, and numbers that are no categories where a network takes such.
+
+    It reads the array, so it waits for the device. `Rows` are looked at when they are read.
+    """
+    if isinstance(x, Rows):
+        x.categories = ends.categories
+        return
+    require_finite(where, place, x, name)
+    _require_categories(where, place, x, ends.categories, name)
+
+
+def _require_categories(
+    where: str,
+    place: Place,
+    x: Array,
+    sizes: Sequence[int],
+    name: str,
+    numbers: host.HostArray | None = None,
+) -> None:
+    """Refuse numbers that are no categories. numbers: of the rows; None for 0..n-1."""
+    xp, first = registry.of(x).xp, x.shape[1] - len(sizes)
+    with place.scope():
+        for j, size in enumerate(sizes, first):
+            known = is_category(xp, x[:, j], size)
+            if not bool(xp.all(known)):
+                row = int(xp.argmax(xp.astype(~known, xp.int32)))
+                number = row if numbers is None else numbers[row]
+                raise ValueError(
+                    f"{where}: `{name}` must hold categories 0 to {size - 1} in column {j}, which "
+                    f"an Embedding reads, got {float(x[row, j]):g} in row {number}. Encode unknown "
+                    "values as a category of their own."
+                )
 
 
 def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
@@ -266,4 +308,5 @@ def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
     if not host.all_finite(block):
         finite = host.finite_rows(block)
         raise ValueError(not_finite(where, x.name, place.dtype, finite, numbers))
+    _require_categories(where, place, cast("Array", block), x.categories, x.name, numbers)
     return block

@@ -27,6 +27,7 @@ class Rows:
 
     def __init__(self, source: Any, name: str = "X") -> None:
         self.name = name
+        self.categories: tuple[int, ...] = ()  # of each of the last columns
         self._sparse = hasattr(type(source), "tocsr")
         self._source = _canonical(source.tocsr()) if self._sparse else source
         self.shape = tuple(source.shape)

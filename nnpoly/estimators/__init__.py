@@ -1,9 +1,11 @@
-"""Estimators by scikit-learn's protocol: `MLPClassifier` and `MLPRegressor`.
+"""Estimators by scikit-learn's protocol.
 
-Parameters, defaults and attributes of `sklearn.neural_network` mean the same here, so that a
-changed import is enough. Beyond them there are weights of classes, validation data of one's own,
-callbacks, dropout, layer normalisation, more losses, optimisers and schedules as objects, backends
-and devices.
+`RealMLPClassifier` and `RealMLPRegressor` take tables as they are, and need no tuning.
+
+Parameters, defaults and attributes of `sklearn.neural_network` mean the same in `MLPClassifier` and
+`MLPRegressor`, so that a changed import is enough. Beyond them there are weights of classes,
+validation data of one's own, callbacks, dropout, layer normalisation, more losses, optimisers and
+schedules as objects, backends and devices.
 
 What differs, most of all: `alpha` penalises the biases too; `loss_curve_` is the loss without the
 penalty; a warm start goes on with the optimiser's moments and learning rate, so that two fits of 5
@@ -22,5 +24,6 @@ except ImportError as error:
 from . import pool  # noqa: F401  registers the C core's threads
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
+from .tabular.realmlp import RealMLPClassifier, RealMLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor"]

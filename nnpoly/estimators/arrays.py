@@ -192,13 +192,21 @@ def sample_weights(where: str, name: str, weights: Any, n: int) -> Any:
     if isinstance(weights, str):
         raise ValueError(
             f"{where}: `{name}` must be None or {n} numbers, got {weights!r}. Weights of classes "
-            "are a parameter: MLPClassifier(class_weight='balanced')."
+            "are a parameter of classifiers: class_weight='balanced'."
         )
     weights = [weights] * n if isinstance(weights, Number) else weights
     weights = on_host(where, name, hosted(where, name, weights))
     require_weight(where, name, weights)
     dtype = "float32" if weights.dtype == "float32" else "float64"
     return entering.sample_weights(where, _host_place(dtype), weights, n, name)
+
+
+def require_together(where: str, X: Any, y: Any, weights: Any) -> None:
+    """Refuse validation data that are not whole; weights are theirs, and may be None."""
+    if (X is None) != (y is None):
+        raise ValueError(f"{where}: `X_val` and `y_val` belong together, got only one.")
+    if X is None and weights is not None:
+        raise ValueError(f"{where}: `sample_weight_val` needs `X_val` and `y_val`, got neither.")
 
 
 def _host_place(dtype: str) -> Place:

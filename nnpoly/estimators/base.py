@@ -191,16 +191,9 @@ class BaseMLP(Parameters):
             aside. Either is measured with the weights of its samples, and without those of the
             classes. With "lbfgs" they are scored once, at the end.
         """
-        if (X_val is None) != (y_val is None):
-            raise ValueError(
-                f"{type(self).__name__}.fit: `X_val` and `y_val` belong together, got only one."
-            )
-        if X_val is None and sample_weight_val is not None:
-            raise ValueError(
-                f"{type(self).__name__}.fit: `sample_weight_val` needs `X_val` and `y_val`, got "
-                "neither."
-            )
-        held_out = None if X_val is None else (X_val, y_val, sample_weight_val)
+        given = X_val, y_val, sample_weight_val
+        arrays.require_together(f"{type(self).__name__}.fit", *given)
+        held_out = None if X_val is None else given
         return self._fit("fit", (X, y, sample_weight), held_out)
 
     def _fit(

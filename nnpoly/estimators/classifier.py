@@ -7,33 +7,17 @@ from typing import Any, ClassVar, Self
 
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
 
 from .. import _checks, losses
 from ..backends import host, registry
 from ..losses import Loss
 from ..network import Network
-from . import files
-from .arrays import hosted, is_missing, named
+from . import files, labels
+from .arrays import hosted, is_missing
 from .base import BaseMLP
 from .parameters import CHECKS, Check, named_loss
 
 _ANEW = "Set warm_start=False, or make a new estimator."
-
-
-def _class_weight(where: str, name: str, value: Any) -> None:
-    """Refuse what gives no class a weight."""
-    if value is None or (isinstance(value, str) and value == "balanced"):
-        return
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"{where}: `{name}` must be None, 'balanced', or a dict of a weight for each class, "
-            f"got {value!r}."
-        )
-    for label, weight in value.items():
-        _checks.not_negative(where, f"{name}[{label!r}]", weight)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -105,7 +89,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     _rules: ClassVar[dict[str, Check]] = {
         **CHECKS,
         "label_smoothing": _checks.below_one,
-        "class_weight": _class_weight,
+        "class_weight": labels.check_weight,
     }
 
     def __sklearn_tags__(self) -> Any:
@@ -187,10 +171,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
-        with named(where, name):
-            check_classification_targets(y)
-            several = type_of_target(y, input_name=name).startswith("multilabel")
-            return y if several else column_or_1d(y, warn=True)
+        return labels.checked(where, y, name)
 
     def _check_parameters(self, where: str, part: bool) -> None:
         super()._check_parameters(where, part)
@@ -206,12 +187,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self.classes_ = host.arange(y.shape[1])
             return
         self.classes_ = host.unique(y) if classes is None else _listed(where, classes)
-        if len(self.classes_) < 2:
-            name = "y" if classes is None else "classes"
-            raise ValueError(
-                f"{where}: `{name}` must have at least two classes, got one class: "
-                f"{self.classes_.tolist()[0]!r}."
-            )
+        labels.require_two(where, "y" if classes is None else "classes", self.classes_)
 
     def _require_classes(self, where: str, classes: Any) -> None:
         given = self.classes_ if classes is None else _listed(where, classes)
@@ -231,13 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
         if self._multilabel:
             return y.astype("float64")
-        indices = host.index_of(y, self.classes_)
-        if (indices < 0).any():
-            unknown = y[indices < 0].tolist()[0]
-            raise ValueError(
-                f"{where}: `{name}` must be among classes_ {self.classes_.tolist()}, got "
-                f"{unknown!r}. {self._remedy(where, name)}"
-            )
+        indices = labels.indices(where, name, y, self.classes_, self._remedy(where, name))
         return indices if loss.output == "softmax" else indices[:, None].astype("float64")
 
     def _remedy(self, where: str, name: str) -> str:
@@ -267,38 +237,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return losses.get(named_loss(where, self.loss, names), output, where)
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
-        if self.class_weight is None:
-            return weights
-        if self._multilabel:
+        if self.class_weight is not None and self._multilabel:
             raise ValueError(
                 f"{where}: `class_weight` must be None where a sample has several labels; pass "
                 "sample_weight instead."
             )
-        by_class = self._weights_by_class(where, y, weights)
-        of_samples = by_class[host.index_of(y, self.classes_)]
-        weights = of_samples if weights is None else of_samples * weights
-        if not (host.all_finite(weights) and weights.any()):
-            raise ValueError(
-                f"{where}: `class_weight` must leave finite weights that are not all 0, got "
-                f"{self.class_weight!r}. Give a class that is in y a weight above 0."
-            )
-        return weights
-
-    def _weights_by_class(self, where: str, y: Any, weights: Any) -> host.HostArray:
-        """A weight for each of `classes_`: 1 where none is given."""
-        wanted, classes = self.class_weight, self.classes_.tolist()
-        if wanted == "balanced":  # over the classes that have any weight
-            y, weights = (y, None) if weights is None else (y[weights > 0], weights[weights > 0])
-            present = host.unique(y)
-            options = {"classes": present, "y": y, "sample_weight": weights}
-            found = compute_class_weight("balanced", **options)
-            wanted = dict(zip(present.tolist(), found.tolist(), strict=True))
-        strangers = [label for label in wanted if label not in classes]
-        if strangers and any(label not in wanted for label in classes):  # a slip, most likely
-            raise ValueError(
-                f"{where}: `class_weight` must name classes among {classes}, got {strangers[0]!r}."
-            )
-        return host.asarray([wanted.get(label, 1.0) for label in classes], "float64")
+        return labels.times_weights(where, self.class_weight, self.classes_, y, weights)
 
     def _strata(self, where: str, targets: Any) -> Any:
         if self._multilabel:

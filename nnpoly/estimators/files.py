@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from .._described import construct, describe
@@ -66,16 +65,20 @@ EstimatorEntry = TypedDict(
 
 def save(estimator: Any, path: Any, learnt: type[Learnt]) -> None:
     """Write a fitted estimator; `learnt` has its attributes that are to be kept."""
+    estimator.trainer_.save(path, {ESTIMATOR: entry_of(estimator, learnt)})
+
+
+def entry_of(estimator: Any, learnt: type) -> dict[str, Any]:
+    """The estimator's parameters and attributes in a file's extra data."""
     where = f"{type(estimator).__name__}.save"
     given = {name: getattr(estimator, name) for name in _parameters(estimator)}
     names = [name for name in learnt.__annotations__ if hasattr(estimator, name)]
     kept = {name: getattr(estimator, name) for name in names}
-    content = {
+    return {
         "class": type(estimator).__name__,
         "parameters": {name: _described(where, name, value) for name, value in given.items()},
         "learnt": {name: _described(where, name, value) for name, value in kept.items()},
     }
-    estimator.trainer_.save(path, {ESTIMATOR: content})
 
 
 def _parameters(estimator: Any) -> list[str]:
@@ -87,29 +90,44 @@ def load(kind: type, path: Any, learnt: type[Learnt], backend: Any, device: Any)
     """The estimator of a file that `save` wrote."""
     where = f"{kind.__name__}.load"
     header, arrays = read(path)
-    file = typed(path, header, ExtraFile)
-    content = file.get("extra", {}).get(ESTIMATOR)
-    entry = None if content is None else typed(path, content, EstimatorEntry)
-    if entry is None or entry["class"] != kind.__name__:
-        came, reader = content_of(file)
-        raise ValueError(f"{where}: {path} must hold a {kind.__name__}, got {came}. Use {reader}.")
-    values: Mapping[str, Any] = typed(path, entry["learnt"], learnt)
+    entry = entry_in(kind, path, header, learnt)
     saved = saved_in(where, path, header, arrays, backend, device)
     require_finite(path, saved.network)
     with named(path):
-        strangers = entry["parameters"].keys() - set(_parameters(kind()))
-        if strangers:
-            raise ValueError(f"{kind.__name__} has no parameter {min(strangers)!r}")
-        given = {name: _constructed(path, value) for name, value in entry["parameters"].items()}
-        made = kind(**given)
-        for name in learnt.__annotations__:
-            if name in values and (values[name] is not None or name in MAY_BE_NONE):
-                setattr(made, name, _constructed(path, values[name]))
+        made = made_of(kind, path, entry, learnt)
         _require_consistent(made, where, saved.network)
     # Where there is no such precision, it is refused when it is used: set_params(precision=None).
     net = saved.network
     known = made.precision in net.place.backend.precisions and net.dtype == "float32"
     made.trainer_ = Trainer.of_saved(path, saved, made.precision if known else None)
+    return made
+
+
+def entry_in(kind: type, path: Any, header: dict[str, Any], learnt: type) -> EstimatorEntry:
+    """The entry of an estimator of this class, with attributes of `learnt`, in a file's header."""
+    file = typed(path, header, ExtraFile)
+    content = file.get("extra", {}).get(ESTIMATOR)
+    entry = None if content is None else typed(path, content, EstimatorEntry)
+    if entry is None or entry["class"] != kind.__name__:
+        came, reader = content_of(file)
+        raise ValueError(
+            f"{kind.__name__}.load: {path} must hold a {kind.__name__}, got {came}. Use {reader}."
+        )
+    typed(path, entry["learnt"], learnt)
+    return entry
+
+
+def made_of(kind: type, path: Any, entry: EstimatorEntry, learnt: type) -> Any:
+    """The estimator of an entry, without its networks."""
+    values = entry["learnt"]
+    strangers = entry["parameters"].keys() - set(_parameters(kind()))
+    if strangers:
+        raise ValueError(f"{kind.__name__} has no parameter {min(strangers)!r}")
+    given = {name: _constructed(path, value) for name, value in entry["parameters"].items()}
+    made = kind(**given)
+    for name in learnt.__annotations__:
+        if name in values and (values[name] is not None or name in MAY_BE_NONE):
+            setattr(made, name, _constructed(path, values[name]))
     return made
 
 

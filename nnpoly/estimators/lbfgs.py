@@ -39,8 +39,8 @@ def train(
     X, y, weights = samples
     total = float(len(y) if weights is None else weights.sum())
     weights = None if weights is None else weights * (len(y) / total)
-    decay, widths = alpha / total, (net.inputs, net.outputs)
-    x, y, weights = entering.checked(where, net.place, loss, widths, X, y, weights, whole=True)
+    decay = alpha / total
+    x, y, weights = entering.checked(where, net.place, loss, net.ends, X, y, weights, whole=True)
     losses, newest = History(), math.nan
 
     def value_and_gradient(w: host.HostArray) -> tuple[float, host.HostArray]:

@@ -36,6 +36,8 @@ class Monitor:
         Gives the validation score of the network as it is; None without validation data.
     by_score
         Whether the score decides, and not the loss.
+    last
+        Whether of epochs of the same best score the last is kept, and not the first.
 
     Attributes
     ----------
@@ -43,6 +45,8 @@ class Monitor:
         The best loss or score so far, and the epochs in a row since without such a gain.
     scores
         The validation score of every epoch.
+    best_epoch
+        The epoch of the best score, from 1; 0 while there is none.
     converged
         Whether the monitor ended the training.
     """
@@ -54,13 +58,15 @@ class Monitor:
         score: Callable[[], float] | None = None,
         *,
         by_score: bool = False,
+        last: bool = False,
         divisor: float | None = None,
     ) -> None:
         self._tol, self._patience, self._divisor = tol, patience, divisor
-        self._score, self._by_score = score, by_score
+        self._score, self._by_score, self._last = score, by_score, last
         self.best = -math.inf if by_score else math.inf
         self._best_network: Network | None = None
         self.waited = 0
+        self.best_epoch = 0
         self.scores: list[float] = []
         self.converged = False
 
@@ -93,8 +99,9 @@ class Monitor:
             gain, self.best = self.best - loss, min(self.best, loss)
             return gain
         gain = self.scores[-1] - self.best
-        if gain > 0.0:
+        if gain > 0.0 or (self._last and gain == 0.0):
             self.best, self._best_network = self.scores[-1], trainer.network.copy()
+            self.best_epoch = len(self.scores)
         return gain
 
     def _slows_down(self, trainer: Trainer) -> bool:

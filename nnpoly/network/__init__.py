@@ -2,7 +2,7 @@
 
 from .layout import Layout, Slot
 from .mlp import MLP, regularised
-from .network import Network, check_differentiable
+from .network import Network
 from .results import BoundLayer, Gradients, Trace
 
 __all__ = [
@@ -13,6 +13,5 @@ __all__ = [
     "Network",
     "Slot",
     "Trace",
-    "check_differentiable",
     "regularised",
 ]

@@ -10,8 +10,9 @@ from ..backends import host
 from ..backends.base import FLOATS
 from ..data.container import Arrays, named, read, typed
 from ..data.place import place_of
+from .arrays import hosted
 from .mlp import MLP
-from .network import Network, hosted
+from .network import Network
 
 
 class NetworkEntry(TypedDict):

@@ -17,6 +17,8 @@ from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
+from .arrays import checked_array, hosted, named_buffers
+from .drawing import by_data, drawn, sample
 from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
 
@@ -70,13 +72,7 @@ class Network:
         self._describe(layers, output, seed)
         name = type(self).__name__
         self._settle(name, place_of(name, backend, device, dtype))
-        w: Any = host.empty((self.layout.size,), self.dtype)
-        views: list[dict[str, Any]] = self.layout.views(host.namespace(), w)
-        for l, params in enumerate(views):
-            self.chain[l].fill(host.generator(self.seed, l), params)
-        with self.place.scope():
-            self._w = self.place.backend.from_host(w, self.place.device)
-        self._buffers = self._place_buffers([layer.buffers() for layer in self.chain])
+        self._begin(drawn(self.chain, self.layout, self.dtype, self.seed)[0])
 
     # Construction
 
@@ -145,6 +141,43 @@ class Network:
             for part in parts
         ]
 
+    def _begin(self, w: host.HostArray) -> None:
+        """Begin with a w of the host and the buffers' start."""
+        with self.place.scope():
+            placed: Array = self.place.backend.from_host(w, self.place.device)
+        self.adopt(placed, self._place_buffers([layer.buffers() for layer in self.chain]))
+
+    def initialise(self, X: Any, *, rows: int = 16384) -> None:
+        """Draw all parameters anew, by the seed and by data where initialisers look at data.
+
+        They are drawn layer by layer as when the network was made, and those of
+        `nn.initializers.UnitVariance` and `HullBias` follow the pre-activations that the layers
+        below, drawn already, give. Layers compute as outside training. Buffers begin anew too.
+
+        Parameters
+        ----------
+        X
+            Inputs (n, m_0), such as the training data.
+        rows
+            How many of them are looked at, at most: so many are drawn by the seed.
+
+        Examples
+        --------
+        >>> import numpy as np, nnpoly as nn
+        >>> unit, hull = nn.initializers.UnitVariance(), nn.initializers.HullBias(5)
+        >>> chain = [nn.Dense(3, 64, "relu", unit, hull), nn.Dense(64, 2, init=unit)]
+        >>> net, X = nn.Network(chain), np.random.default_rng(0).normal(size=(200, 3))
+        >>> net.initialise(X)
+        >>> bool(np.allclose(net.trace(X).pre[1].var(axis=0), 1.0, atol=1e-4))
+        True
+        """
+        where, place = "Network.initialise", self.place
+        x = sample(where, place, self.ends, X, rows, self.seed)
+        w, views = drawn(self.chain, self.layout, self.dtype, self.seed)
+        with place.scope():
+            layers.adapt(self.ops, self.from_host, by_data(self.seed), self.chain, views, x)
+        self._begin(w)
+
     # Properties
 
     @property
@@ -176,6 +209,11 @@ class Network:
     def depth(self) -> int:
         """L, the number of weight layers."""
         return len(layers.dense_layers(self.chain))
+
+    @property
+    def ends(self) -> entering.Ends:
+        """What the network takes and gives, by which data are checked."""
+        return entering.Ends(self.inputs, self.outputs, layers.input_categories(self.chain))
 
     @property
     def layers(self) -> list[BoundLayer]:
@@ -215,7 +253,7 @@ class Network:
 
     @buffers.setter
     def buffers(self, parts: Sequence[Mapping[str, Any]]) -> None:
-        arrays = {"w": self._w, **_named(parts)}
+        arrays = {"w": self._w, **named_buffers(parts)}
         self._require_shapes("Network.buffers", arrays)
         self.adopt(self._w, self._place_buffers(parts))
 
@@ -234,7 +272,7 @@ class Network:
 
     def arrays(self) -> dict[str, Array]:
         """All arrays by name, live: "w", and the buffers as "buffer/l/name"."""
-        return {"w": self._w, **_named(self.buffers)}
+        return {"w": self._w, **named_buffers(self.buffers)}
 
     def restore(self, arrays: Mapping[str, Any]) -> None:
         """Copy in the values of arrays named as in `arrays`, of any backend.
@@ -437,7 +475,7 @@ class Network:
         """
         where, given = "Network.gradients", (X, y, loss, sample_weight, training, precision)
         kind, ops, stages, targets = self._evaluate(where, *given)
-        check_differentiable(self.chain, where)
+        layers.require_differentiable(where, self.chain)
         params = self.views(self._w)
         with self.place.scope():
             value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
@@ -560,36 +598,3 @@ class Network:
         shape = "-".join(str(m) for m in self.widths)
         where = f"{self.dtype} on {self.backend} ({self.device})"
         return f"{type(self).__name__} {shape}, {self.output} output, {where}"
-
-
-def _named(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Buffers of layers by the names that they have in `Network.arrays`."""
-    return {f"buffer/{l}/{name}": a for l, part in enumerate(parts) for name, a in part.items()}
-
-
-def check_differentiable(chain: Sequence[Layer], where: str) -> None:
-    """Refuse activations whose derivative is 0 almost everywhere."""
-    for layer in chain:
-        if not layer.activation.differentiable:
-            raise ValueError(
-                f"{where}: {layer} has an activation whose derivative is 0 almost everywhere, so "
-                "no gradient passes. Train with a smooth one (sigmoid, tanh) or relu instead."
-            )
-        check_differentiable(getattr(layer, "layers", ()), where)
-
-
-def checked_array(
-    arrays: Mapping[str, host.HostArray], name: str, shape: tuple[int, ...], dtype: str
-) -> host.HostArray:
-    """The array of that name, if it has this shape and dtype."""
-    array = arrays[name]
-    if (array.shape, array.dtype.name) != (shape, dtype):
-        raise ValueError(
-            f"its {name} has shape {array.shape} of {array.dtype}, not {shape} of {dtype}"
-        )
-    return array
-
-
-def hosted(arrays: Mapping[str, Array]) -> dict[str, host.HostArray]:
-    """The arrays in NumPy."""
-    return {name: registry.to_host(array) for name, array in arrays.items()}

@@ -28,6 +28,7 @@ from .table import (
     implements,
     primitive,
 )
+from .tabular import is_category
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -46,6 +47,7 @@ __all__ = [
     "RowLoss",
     "Scalar",
     "implements",
+    "is_category",
     "narrowed",
     "primitive",
     "tail_series",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVarTuple, cast
 
-from .arrays import Array, Scalar
+from .arrays import Array, Scalar, device_of
 from .table import ElementLoss, Elementwise, Ops, RowLoss, primitive
 
 # Layers
@@ -214,18 +214,20 @@ def normal_cdf(ops: Ops, z: Array) -> Array:
 
 
 @primitive()
-def dropout_scale(ops: Ops, x: Array, rate: float, key: Array | int, path: int) -> Array:
+def dropout_scale(ops: Ops, x: Array, rate: Scalar, key: Array | int, path: int) -> Array:
     """Factors of inverted dropout, shaped like x: (n, m): 0 with probability rate, else 1/(1-rate).
 
     Element (i, j) is kept by a hash of (key, path, i, j) in 32-bit integers, so that every backend
     draws bit-equal masks, on its own device. key: an int32; path: the layer's place in the network.
     """
-    xp, (n, m), device = ops.xp, x.shape, _device(x)
+    xp, (n, m), device = ops.xp, x.shape, device_of(x)
     rows = xp.arange(n, dtype=xp.int32, device=device)
     columns = xp.arange(m, dtype=xp.int32, device=device)
     rows = _mix(_mix(_mix(rows) ^ path) ^ key)
     bits = _mix(rows[:, None] + _mix(columns + 1)[None, :])
-    kept = (bits & 0xFFFFFF) >= int(rate * 0x1000000)
+    threshold: Any = rate * 0x1000000
+    least = int(threshold) if isinstance(rate, float) else xp.astype(threshold, xp.int32)
+    kept = (bits & 0xFFFFFF) >= least
     return xp.astype(kept, x.dtype) * (1.0 / (1.0 - rate))
 
 
@@ -236,12 +238,6 @@ def _mix(h: Array) -> Array:
     h = h ^ ((h >> 15) & 0x1FFFF)
     h = h * -0x7B935975  # 0x846CA68B as a signed 32-bit integer
     return h ^ ((h >> 16) & 0xFFFF)
-
-
-def _device(x: Array) -> Any:
-    """The device of x, or None where tracing hides it."""
-    device = getattr(x, "device", None)
-    return None if callable(device) else device
 
 
 # Outputs and losses: each pair is differentiated as one, from the scores, so nothing overflows.
@@ -296,7 +292,7 @@ def one_hot(ops: Ops, y: Array, like: Array) -> Array:
     if y.ndim == 2:
         return y
     xp = ops.xp
-    classes = xp.arange(like.shape[1], dtype=y.dtype, device=_device(like))
+    classes = xp.arange(like.shape[1], dtype=y.dtype, device=device_of(like))
     return xp.astype(y[:, None] == classes[None, :], like.dtype)
 
 
@@ -424,13 +420,13 @@ def clip_norm(ops: Ops, g: Array, limit: float) -> Array:
 
 
 @primitive()
-def penalised(ops: Ops, g: Array, w: Array, weight_decay: float) -> Array:
+def penalised(ops: Ops, g: Array, w: Array, weight_decay: Scalar) -> Array:
     """Gradient with that of the penalty weight_decay / 2 ||w||^2: g + weight_decay w."""
     return g + weight_decay * w
 
 
 @primitive(donates=("w",))
-def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: float) -> Array:
+def decayed(ops: Ops, w: Array, learning_rate: Scalar, weight_decay: Scalar) -> Array:
     """Decoupled weight decay: w (1 - eta weight_decay)."""
     return w * (1.0 - learning_rate * weight_decay)
 

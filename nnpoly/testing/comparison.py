@@ -85,6 +85,7 @@ class Subject:
         *inputs: Any,
         terms: int | None = None,
         makes_factors: bool = False,
+        takes_categories: bool = False,
     ) -> list[Error]:
         """Compare the arrays in the dict `function(ops, *inputs)`.
 
@@ -94,12 +95,15 @@ class Subject:
             Of its longest sum; None for unknown.
         makes_factors
             Whether it computes factors of products, which are not among the inputs.
+        takes_categories
+            Whether whole numbers among its inputs are categories, which have nothing between them.
         """
         inputs = self.rounded(inputs)
         with np.errstate(all="ignore"):
             exact = function(self.reference, *inputs)
             # Without rounded factors: a step from one number to the next is no derivative.
-            start, nudged = (function(REFERENCE.ops, *a) for a in (inputs, _nudge(inputs)))
+            moved = _nudge(inputs, keeps_whole=takes_categories)
+            start, nudged = (function(REFERENCE.ops, *a) for a in (inputs, moved))
         actual = function(self.backend.ops_with(self.precision), *self.convert(inputs))
         if terms is None:
             terms = max((max(a.shape, default=1) for a in leaves(inputs)), default=1)
@@ -136,10 +140,18 @@ def _largest_error(found: Any, expected: Any, unit: float) -> tuple[float, str]:
     return float(units[place]), f"{index} is {found[place]:.9g}, should be {expected[place]:.9g}"
 
 
-def _nudge(tree: Any) -> Any:
-    """Change every real number in nested containers by a relative 1e-6, up or down at random."""
+def _nudge(tree: Any, keeps_whole: bool) -> Any:
+    """Change real numbers in nested containers by a relative 1e-6, up or down at random.
+
+    All of them, or those that are not whole.
+    """
     rng = np.random.default_rng(0)
-    return mapped(lambda a: a * (1.0 + _NUDGE * rng.choice([-1.0, 1.0], a.shape)), tree)
+
+    def nudged(array: Any) -> Any:
+        moved = array * (1.0 + _NUDGE * rng.choice([-1.0, 1.0], array.shape))
+        return np.where(array == np.round(array), array, moved) if keeps_whole else moved
+
+    return mapped(nudged, tree)
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -177,4 +189,4 @@ def primitive_errors(subject: Subject, name: str, args: tuple[Any, ...]) -> list
 
     elementwise = getattr(args[0], "ndim", 0) == 1 and name != "clip_norm"
     terms = 1 if elementwise else None
-    return subject.errors(call, *args, terms=terms)
+    return subject.errors(call, *args, terms=terms, takes_categories=name.startswith("embed"))

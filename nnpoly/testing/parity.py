@@ -18,12 +18,12 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..layers import INPUT, Mode, Residual
+from ..layers import INPUT, Embedding, Layer, Mode, Residual, every
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Ops
-from ..training import Trainer
+from ..training import Trainer, step
 from .comparison import LIMIT, REFERENCE, ROUNDOFF, Error, Subject
 
 # A free run may be this many times as far from float64 as the definition is in the same dtype,
@@ -149,7 +149,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
     net = trainer.network
     w, buffers = subject.rounded(net.w), subject.rounded(net.buffers)
     params = net.layout.views(REFERENCE.xp, w)
-    mode = Mode(True, True, _key(trainer))
+    mode = Mode(True, True, _key(trainer), scheduled=_numbers(trainer).scheduled)
     stages: list[Any] = []
     for l, layer in enumerate(net.chain):
         place, at = place_of(l, layer), mode.at(l)
@@ -159,7 +159,7 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
             return {"pre": stage.pre, "post": stage.post, **(stage.buffers or {})}
 
         given = params[l], buffers[l], x
-        for error in subject.errors(forward, *given, makes_factors=isinstance(layer, Residual)):
+        for error in subject.errors(forward, *given, **_traits(layer)):
             yield place, error
         stages.append(subject.rounded(layer.forward(subject.reference, *given, at)))
         x = stages[-1].post
@@ -190,8 +190,8 @@ def _lock_step_back(
             named = {f"d{name}": value for name, value in found.items()}
             return named if d_below is None else {**named, "delta below": d_below}
 
-        given, inner = (params[l], stages[l], delta, below), isinstance(layer, Residual)
-        for error in subject.errors(back, *given, makes_factors=inner):
+        given = params[l], stages[l], delta, below
+        for error in subject.errors(back, *given, **_traits(layer)):
             yield place_of(l, layer), error
         found, delta = layer.backward(ops, params[l], stages[l], delta, below, None)
         grads[l], delta = subject.rounded(found), subject.rounded(delta)
@@ -203,15 +203,32 @@ def _lock_step_update(
 ) -> Iterator[tuple[str, Error]]:
     net, optimizer = trainer.network, trainer.optimizer
     g = REFERENCE.ops.flatten(net.layout.pieces(grads))
-    c = optimizer.coefficients(trainer.t + 1)
+    spec, numbers = trainer.stepper.spec, _numbers(trainer)
 
     def update(ops: Ops, w: Any, g: Any, moments: Any) -> dict[str, Any]:
-        w, moved = optimizer.update(ops, w, g, moments, c)
+        w, moved = step.update(spec, ops, w, g, moments, numbers)
         return {"w": w, **dict(zip(optimizer.moments, moved, strict=True))}
 
     terms = g.size if optimizer.clip_norm is not None else 1
     for error in subject.errors(update, net.w, g, trainer.stepper.state.moments, terms=terms):
         yield type(optimizer).__name__, error
+
+
+def _numbers(trainer: Trainer) -> step.Numbers:
+    """The numbers of the trainer's next step."""
+    spec = trainer.stepper.spec
+    return step.by_name(spec, step.numbers_of(spec, trainer.stepper.coefficients(trainer.t + 1)))
+
+
+def _traits(layer: Layer) -> dict[str, bool]:
+    """What `Subject.errors` must know of a layer."""
+    embeds = any(isinstance(inner, Embedding) for inner in every([layer]))
+    return {"makes_factors": _makes_factors(layer), "takes_categories": embeds}
+
+
+def _makes_factors(layer: Layer) -> bool:
+    """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
+    return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
 
 
 def _key(trainer: Trainer) -> int:

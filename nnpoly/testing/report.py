@@ -14,7 +14,7 @@ from ..network import Network
 from ..optimizers import Optimizer
 from .comparison import LIMIT, REFERENCE, Subject, primitive_errors
 from .parity import Finding, compare_runs
-from .samples import networks, primitive_samples
+from .samples import inputs, networks, primitive_samples
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _training_row(
     subject: Subject, title: str, net: Network, optimizer: Optimizer, steps: int
 ) -> Row:
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(32, net.widths[0])), rng.integers(0, net.widths[-1], 32)
+    X, y = inputs(rng, net, 32), rng.integers(0, net.widths[-1], 32)
     target = rng.normal(size=(32, net.widths[-1])) if net.output == "identity" else y
     net = net.to(REFERENCE, dtype=subject.dtype)
     worst: Finding | None = None

@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from .. import activations, losses
-from ..layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
+from ..layers import (
+    BatchNorm,
+    Blend,
+    Dense,
+    Dropout,
+    Embedding,
+    Layer,
+    LayerNorm,
+    Periodic,
+    PiecewiseLinear,
+    Residual,
+    Scale,
+)
 from ..network import MLP, Network
 from ..optimizers import SGD, Adam, AdamW, Optimizer
 
@@ -112,6 +124,49 @@ def _dense_gradients(rng: np.random.Generator) -> Samples:
     return [(rng.normal(size=(33, 17)), rng.normal(size=(33, 65)))]
 
 
+def _blended(rng: np.random.Generator, *names: str) -> Samples:
+    """Draw arguments of a parametric activation: "delta" and "x" (n, m), "a" (m,)."""
+    shapes = {"delta": (33, 65), "x": (33, 65), "a": (65,)}
+    return [(*(rng.normal(size=shapes[name]) for name in names), a) for a in _TRAINABLE]
+
+
+def _waves(rng: np.random.Generator, backward: bool) -> Samples:
+    """Draw arguments of waves with a phase and without: 5 of 7 columns become 4 features each."""
+    found: Samples = []
+    for has_phase in (True, False):
+        made, waves = (3, 8) if has_phase else (4, 16)
+        b = rng.uniform(-3.0, 3.0, (5, 8)) if has_phase else None
+        given = rng.normal(size=(5, 8)), b, rng.normal(size=(5, made, waves))
+        x = rng.normal(size=(33, 7))
+        if backward:
+            delta, post = (rng.normal(size=(33, 22)) for _ in range(2))
+            found.append((delta, x, post, *given))
+        else:
+            found.append((x, *given, rng.normal(size=(5, made))))
+    return found
+
+
+def _categories(rng: np.random.Generator, sizes: tuple[int, ...]) -> Any:
+    """Draw numbers in two columns, then categories."""
+    drawn = [rng.integers(0, size, 33) for size in sizes]
+    return np.column_stack([rng.normal(size=(33, 2)), *drawn])
+
+
+def _segments(rng: np.random.Generator, *names: str) -> Samples:
+    """Draw arguments of lines with bends: 2 of 5 columns become 4 features each."""
+    shapes = {"delta": (33, 11), "x": (33, 5), "w": (2, 4), "c": (2, 4), "V": (2, 4, 3)}
+    bins = ((-1.0, -0.3, 0.4, 2.0), (-1.5, 1.0))
+    return [(*(rng.normal(size=shapes[name]) for name in names), bins)]
+
+
+def _embed(rng: np.random.Generator) -> Samples:
+    return [(_categories(rng, (3, 40)), rng.normal(size=(43, 5)), (3, 40))]
+
+
+def _embed_backward(rng: np.random.Generator, last: Any) -> Samples:
+    return [(rng.normal(size=(33, 12)), _categories(rng, (3, 40)), last)]
+
+
 _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "activate": _activate,
     "activation_delta": _activation_delta,
@@ -127,6 +182,19 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "norm_gradients": _normalised,
     "row_norm_delta": lambda r: [(*a, *_rows(r, 1)) for a in _normalised(r)[1:]],
     "column_norm_delta": lambda r: [(*a, *_rows(r, 3)) for a in _normalised(r)[:1]],
+    "scale_gradient": lambda r: [tuple(r.normal(size=(2, 33, 65)))],
+    "blend": lambda r: _blended(r, "x", "a"),
+    "blend_delta": lambda r: _blended(r, "delta", "x", "a"),
+    "blend_gradient": lambda r: _blended(r, "delta", "x"),
+    "periodic": lambda r: _waves(r, backward=False),
+    "periodic_gradients": lambda r: _waves(r, backward=True),
+    "periodic_delta": lambda r: _waves(r, backward=True),
+    "piecewise": lambda r: _segments(r, "x", "w", "c", "V"),
+    "piecewise_gradients": lambda r: _segments(r, "delta", "x"),
+    "piecewise_delta": lambda r: _segments(r, "delta", "x", "w", "V"),
+    "embed": _embed,
+    "embed_gradient": lambda r: _embed_backward(r, (3, 40)),
+    "embed_delta": lambda r: _embed_backward(r, 2),
     "normal_cdf": lambda r: [(r.uniform(-5, 5, size=(40, 500)),)],
     "dropout_scale": lambda r: [(r.normal(size=(33, 65)), 0.3, -12345, 7)],
     "softmax": lambda r: [(s,) for s, _ in _scores(r, "r")],
@@ -164,8 +232,20 @@ def networks() -> list[tuple[str, Network, Optimizer]]:
         [LayerNorm(24, activation="tanh"), Dense(24, 12, "silu"), Dropout(0.2), Dense(12, 24)]
     )
     chain = [Dense(10, 24, "softplus"), block, BatchNorm(24, activation="relu"), Dense(24, 4)]
+    lines = PiecewiseLinear(15, [(-1.0, 0.0, 2.0)], 3)
+    table: list[Layer] = [Periodic(6, 3, 8), lines, Embedding(17, (3, 40)), Scale(31)]
+    table += [Dense(31, 16, init="normal", factor=31**-0.5), Blend(16, "silu"), Dense(16, 4)]
     return [
         ("10-32-16-4 relu, Adam", MLP([10, 32, 16, 4], "relu"), Adam(1e-2)),
         ("6-20-1 gelu, momentum", MLP([6, 20, 1], "gelu", "identity"), SGD(0.05, momentum=0.9)),
         ("every layer, AdamW", Network(chain, "softmax"), AdamW(1e-2, clip_norm=1.0)),
+        ("layers for tables, Adam", Network(table, "softmax"), Adam(1e-2)),
     ]
+
+
+def inputs(rng: np.random.Generator, net: Network, n: int) -> Any:
+    """Draw inputs of a network: (n, m_0), normal numbers, then categories where it takes some."""
+    X = rng.normal(size=(n, net.inputs))
+    for j, size in enumerate(net.ends.categories, net.inputs - len(net.ends.categories)):
+        X[:, j] = rng.integers(0, size, n)
+    return X

@@ -71,12 +71,12 @@ def network(where: str, net: Any) -> Network:
 
 
 def dense_chain(where: str, net: Any) -> list[tuple[Any, HostArray, HostArray]]:
-    """Return (activation, W, b) of each layer of a Dense chain, in float64 on the host."""
+    """Return (activation, factor W, b) of each layer of a Dense chain, in float64 on the host."""
     layers = network(where, net).layers
     for bound in layers:
         if not isinstance(bound.layer, Dense):
             raise ValueError(f"{where}: `net` must be a chain of Dense layers, got {bound}.")
-    return [(each.activation, _float64(each.W), _float64(each.b)) for each in layers]
+    return [(each.activation, each.factor * _float64(each.W), _float64(each.b)) for each in layers]
 
 
 def _float64(values: Any) -> HostArray:

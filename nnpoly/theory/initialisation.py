@@ -161,7 +161,7 @@ def _dense_layers(where: str, net: Network) -> list[Dense]:
 def _predicted(chain: list[Dense], square: float) -> tuple[float, ...] | None:
     """Return each layer's variance by the laws, for inputs of the mean square `square`."""
     init = chain[0].init
-    if any(layer.init != init for layer in chain):
+    if any((layer.init, layer.bias) != (init, initializers.zeros) for layer in chain):
         return None
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
@@ -169,9 +169,9 @@ def _predicted(chain: list[Dense], square: float) -> tuple[float, ...] | None:
     for l, layer in enumerate(chain):
         m, s2 = layer.inputs, _variance(init, (layer.outputs, layer.inputs))
         if isinstance(init, Constant):  # equal neurons add up; the inputs are independent
-            pre = init.value * (m if l else math.sqrt(m)) * post
+            pre = layer.factor * init.value * (m if l else math.sqrt(m)) * post
         elif s2 is not None:
-            pre = math.sqrt(m * s2 * float(weights @ (post * post))) * nodes
+            pre = layer.factor * math.sqrt(m * s2 * float(weights @ (post * post))) * nodes
         else:
             return None
         variances.append(float(weights @ (pre * pre)))

@@ -142,8 +142,8 @@ def _path(
     with library.scope(place), np.errstate(over="ignore", invalid="ignore"):
         moments = tuple(library.xp.zeros_like(w) for _ in optimizer.moments)
         for t in range(1, steps + 1):
-            c = optimizer.coefficients(t)
-            w, moments = optimizer.update(library.ops, w, curvature * w, moments, c)
+            c, decay = optimizer.coefficients(t), optimizer.weight_decay_at(t)
+            w, moments = optimizer.update(library.ops, w, curvature * w, moments, c, decay)
             path.append(np.array(library.to_host(w)))
         points = np.array(path)
         return QuadraticPath(points, 0.5 * np.sum(values * points * points, axis=1))

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from .. import _checks
+from ..backends import host, registry
 from ..backends.steps import Taken
 from ..data import entering
 from ..data.batches import ArrayData, Batches
+from ..metrics import Metric, resolve
 from ..primitives import Array
 from .calls import Calls, check_callbacks
 from .epochs import NonFiniteLossError, Transaction, one_by_one, record
@@ -104,17 +106,23 @@ class Ensemble:
         shuffle: bool = True,
         *,
         sample_weight: Any = None,
+        metrics: Sequence[Metric] = (),
+        rows: Sequence[Any] | None = None,
+        drop_last: bool = False,
     ) -> list[History]:
         """Train all members and return their histories, in the order of `trainers`.
 
         Parameters
         ----------
-        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight
-            As for `Trainer.fit`.
+        X, y, epochs, batch_size, validation, progress, shuffle, sample_weight, metrics, drop_last
+            As for `Trainer.fit`; the metrics are of each member alone.
         callbacks
             Called once for each member before its first epoch; returns that member's callbacks,
             of which True ends its training alone:
             `lambda trainer: [nn.callbacks.EarlyStopping(5)]`.
+        rows
+            The numbers of the rows of X that each member trains on, such as those of a fold; None:
+            all train on all. Weights are scaled to a mean of 1 over all rows.
 
         Returns
         -------
@@ -135,20 +143,28 @@ class Ensemble:
             )
         epochs = _checks.integer(where, "epochs", epochs)
         batch_size = _checks.integer(where, "batch_size", batch_size)
+        drop_last = _checks.flag(where, "drop_last", drop_last)
         data = first.checked(where, X, y, sample_weight)
         held_out = first.held_out(where, validation)
+        named = resolve(where, metrics, first.network.output)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
                 f"so that each member has its own, got {callbacks!r}."
             )
-        members = []
+        n, members = int(data.x.shape[0]), []
+        chosen = [None] * len(self) if rows is None else _rows(where, rows, len(self), n)
         for i, trainer in enumerate(self.trainers):
-            trainer.stepper.require_rows(where, min(batch_size, data.x.shape[0]))
-            batches = ArrayData(data, batch_size, trainer.seed, shuffle, self.bootstrap)
+            visited = chosen[i]
+            count = n if visited is None else len(visited)
+            trainer.stepper.require_rows(where, min(batch_size, count))
+            options = trainer.seed, shuffle, self.bootstrap, visited, drop_last
+            batches = ArrayData(data, batch_size, *options)
             evaluation = None
-            if held_out is not None:
-                evaluation = Evaluation(trainer.loss, held_out, precision=trainer.precision)
+            if held_out is not None or named:
+                measured = held_out or data
+                made = trainer.loss, held_out, named, measured, trainer.precision
+                evaluation = Evaluation(*made)
             called = [] if callbacks is None else callbacks(trainer)
             members.append(_Member(i, trainer, batches, evaluation, called))
         self.failures = {}
@@ -275,6 +291,23 @@ def _take(members: Sequence[_Member], epochs: Sequence[Batches]) -> list[Taken]:
         taken[i] if i in taken else one_by_one(member.stepper, epochs[i])
         for i, member in enumerate(members)
     ]
+
+
+def _rows(where: str, rows: Any, members: int, n: int) -> list[host.HostArray]:
+    """Each member's rows, checked."""
+    if not isinstance(rows, Sequence) or len(rows) != members:
+        raise ValueError(
+            f"{where}: `rows` must be a list of {members} arrays, one a member, got {rows!r}."
+        )
+    found = [registry.to_host(part) for part in rows]
+    for i, part in enumerate(found):
+        fits = part.ndim == 1 and part.dtype.kind in "iu" and part.size
+        if not fits or part.min() < 0 or part.max() >= n:
+            raise ValueError(
+                f"{where}: `rows[{i}]` must be an array (k,) of rows' numbers 0..{n - 1}, k >= 1, "
+                f"got {part!r}."
+            )
+    return found
 
 
 def _append_means(means: History, histories: Sequence[History]) -> None:

@@ -10,7 +10,6 @@ from ..backends import host, registry
 from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import Batches
-from ..data.rows import Rows
 from ..losses import Loss
 from ..network import Network
 from ..primitives import Array
@@ -56,8 +55,7 @@ def forward(net: Network, X: Any, where: str, precision: str | None = None) -> A
     """F of a user's X, which must be finite in the network's dtype: (n, K)."""
     net.check_precision(where, precision)
     x = entering.features(where, net.place, X, net.inputs, whole=False)
-    if not isinstance(x, Rows):  # rows are looked at when they are read
-        entering.require_finite(where, net.place, x, "X")
+    entering.require_numbers(where, net.place, x, net.ends, "X")
     return net(x, precision=precision)
 
 

@@ -20,8 +20,8 @@ from ..data.container import (
 )
 from ..losses import Loss
 from ..network import Network
+from ..network.arrays import checked_array, hosted
 from ..network.files import ExtraFile, NetworkFile, network_of
-from ..network.network import checked_array, hosted
 from ..optimizers import Optimizer
 from .calls import Calls, Position
 from .history import History

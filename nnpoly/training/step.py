@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import layers
 from ..backends import Backend
@@ -17,14 +17,15 @@ from ..primitives import Array, Ops, Scalar
 
 
 def training_step(
-    spec: Spec, ops: Ops, state: State, batch: Batch, c: Coefficients, key: Scalar
+    spec: Spec, ops: Ops, state: State, batch: Batch, numbers: Coefficients, key: Scalar
 ) -> tuple[Array, State]:
     """One step, pure in its arrays; w and the moments are given away.
 
     Returns the batch's loss before the step, and the new state.
     """
-    loss, g, buffers = gradient(spec, ops, state.w, state.buffers, batch, key)
-    w, moments = update(spec, ops, state.w, g, state.moments, c)
+    found = by_name(spec, numbers)
+    loss, g, buffers = gradient(spec, ops, state.w, state.buffers, batch, found, key)
+    w, moments = update(spec, ops, state.w, g, state.moments, found)
     return loss, State(w, moments, buffers)
 
 
@@ -35,35 +36,88 @@ def added_gradient(
     buffers: Views,
     total: Array | None,
     batch: Batch,
+    numbers: Coefficients,
     key: Scalar,
 ) -> tuple[Array, Array, Views]:
     """One of the batches of a step: `total`, None before the first, plus n times its gradient.
 
     Returns the batch's loss, the new total: (P,), and the new buffers.
     """
-    loss, g, buffers = gradient(spec, ops, w, buffers, batch, key)
+    found = by_name(spec, numbers)
+    loss, g, buffers = gradient(spec, ops, w, buffers, batch, found, key)
     part = g * batch.x.shape[0]
     return loss, part if total is None else total + part, buffers
 
 
 def mean_update(
-    spec: Spec, ops: Ops, w: Array, moments: Moments, total: Array, rows: int, c: Coefficients
+    spec: Spec, ops: Ops, w: Array, moments: Moments, total: Array, rows: int, numbers: Coefficients
 ) -> tuple[Array, Moments]:
     """The end of a step on several batches of so many rows together: the new w and moments."""
-    return update(spec, ops, w, total / rows, moments, c)
+    return update(spec, ops, w, total / rows, moments, by_name(spec, numbers))
 
 
 def functions_of(spec: Spec) -> Functions:
     """The functions of a spec's steps, of the table of primitives and then of arrays."""
-    return Functions(*(partial(f, spec) for f in (training_step, added_gradient, mean_update)))
+    step, add, update = (partial(f, spec) for f in (training_step, added_gradient, mean_update))
+    return Functions(step, add, update, partial(numbers_of, spec))
+
+
+# The numbers of a step
+
+
+class Numbers(NamedTuple):
+    """A step's numbers: on the host, or on a device where the step is compiled."""
+
+    rule: Coefficients  # the optimiser's
+    scheduled: dict[Any, Scalar]  # by schedule
+    etas: dict[float, Scalar]  # the learning rate times each factor of the layout's
+    decays: dict[float, Scalar]  # the weight decay, alike
+
+
+def numbers_of(spec: Spec, c: Coefficients) -> Coefficients:
+    """The numbers of a step: its coefficients, then what they are times the factors of segments.
+
+    They are multiplied on the host, so that every backend has the same products.
+    """
+    if not (layout := spec.layout).segments:
+        return c
+    etas = [c[0] * factor for factor in layout.rates]
+    if not spec.decay_is_scheduled:
+        return (*c, *etas)
+    decay = c[-1 - len(spec.schedules)]
+    return (*c, *etas, *(decay * factor for factor in layout.decays))
+
+
+def by_name(spec: Spec, numbers: Coefficients) -> Numbers:
+    """The numbers of a step by their use."""
+    left, layout, decay = list(numbers), spec.layout, spec.optimizer.weight_decay
+
+    def last(keys: Sequence[Any]) -> dict[Any, Scalar]:
+        first = len(left) - len(keys)
+        found = dict(zip(keys, left[first:], strict=True))
+        del left[first:]
+        return found
+
+    if spec.decay_is_scheduled:
+        decays = last(layout.decays)
+    else:
+        decays = {factor: decay * factor for factor in layout.decays}
+    etas, scheduled = last(layout.rates), last(spec.schedules)
+    decays[1.0] = left.pop() if spec.decay_is_scheduled else decay
+    etas[1.0] = left[0]
+    return Numbers(tuple(left), scheduled, etas, decays)
+
+
+# Its parts
 
 
 def gradient(
-    spec: Spec, ops: Ops, w: Array, buffers: Views, batch: Batch, key: Scalar
+    spec: Spec, ops: Ops, w: Array, buffers: Views, batch: Batch, numbers: Numbers, key: Scalar
 ) -> tuple[Array, Array, Views]:
     """The batch's loss, its gradient g: (P,), and the new buffers."""
     params, scratch = spec.views(w), spec.scratch
-    stages = layers.forward(ops, spec.chain, params, buffers, batch.x, Mode(True, False, key))
+    mode = Mode(True, False, key, scheduled=numbers.scheduled)
+    stages = layers.forward(ops, spec.chain, params, buffers, batch.x, mode)
     loss, delta = spec.loss.value_and_delta(ops, stages[-1].post, batch.y, batch.sample_weight)
     grads, _, _ = layers.backward(ops, spec.chain, params, stages, delta, out=scratch.views)
     g = ops.flatten(spec.layout.pieces(grads), scratch.flat, scratch.pieces)
@@ -85,17 +139,42 @@ def _moved(spec: Spec, old: dict[str, Array], new: Mapping[str, Array]) -> dict[
 
 
 def update(
-    spec: Spec, ops: Ops, w: Array, g: Array, moments: Moments, c: Coefficients
+    spec: Spec, ops: Ops, w: Array, g: Array, moments: Moments, numbers: Numbers
 ) -> tuple[Array, Moments]:
     """The new w and moments; the old ones are given away."""
     optimizer: Optimizer = spec.optimizer
-    return optimizer.update(ops, w, g, moments, c)
+    c, _, etas, decays = numbers
+    g, segments = optimizer.clipped(ops, g), spec.layout.segments
+    if not segments:
+        return optimizer.move(ops, w, g, moments, c, decays[1.0])
+    vectors = [[v[s.start : s.stop] for s in segments] for v in (w, g, *moments)]
+    moved = []
+    for s, w_part, g_part, *parts in zip(segments, *vectors, strict=True):
+        rates = (etas[s.rate], *c[1:]), decays[s.decay]
+        moved.append(optimizer.move(ops, w_part, g_part, tuple(parts), *rates))
+    new_w = _joined(spec, ops, w, vectors[0], [part for part, _ in moved])
+    new_moments = (
+        _joined(spec, ops, moment, views, [parts[i] for _, parts in moved])
+        for i, (moment, views) in enumerate(zip(moments, vectors[2:], strict=True))
+    )
+    return new_w, tuple(new_moments)
+
+
+def _joined(spec: Spec, ops: Ops, vector: Array, views: list[Array], new: list[Array]) -> Array:
+    """A vector's new parts side by side: in its place, if a backend's arrays can be written into.
+
+    views: of its parts; an update in place has returned them.
+    """
+    place = () if spec.scratch.flat is None else (vector, views)
+    joined: Array = ops.flatten(new, *place)
+    return joined
 
 
 def spec_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | None) -> Spec:
     """The spec of a network's steps, with memory for a gradient where the backend wants it."""
     scratch = _scratch(net, net.place.backend)
-    return Spec(net.chain, net.layout, net.views, loss, optimizer, scratch, precision)
+    schedules = layers.schedules_of(net.chain)
+    return Spec(net.chain, net.layout, net.views, loss, optimizer, scratch, precision, schedules)
 
 
 def _scratch(net: Network, backend: Backend) -> Scratch:

@@ -94,8 +94,16 @@ class Stepper:
         self._compiled, self.steps = compiled, compiled.steps
         self.loss, self.optimizer = compiled.loss, compiled.optimizer
         self.precision = compiled.spec.precision
+        decays = compiled.spec.decay_is_scheduled
+        decay = [compiled.optimizer.weight_decay_at] if decays else []
+        self._schedules = [*decay, *compiled.spec.schedules]
 
     # What it owns
+
+    @property
+    def spec(self) -> Spec:
+        """The parts of its steps."""
+        return self._compiled.spec
 
     @property
     def state(self) -> State:
@@ -162,7 +170,7 @@ class Stepper:
 
     def __getstate__(self) -> dict[str, Any]:
         """The arrays from the host; the steps are compiled anew."""
-        made_anew = ("_compiled", "steps", "lock", "_state")
+        made_anew = ("_compiled", "_schedules", "steps", "lock", "_state")
         kept = {name: value for name, value in vars(self).items() if name not in made_anew}
         return {**kept, "moments": [registry.to_host(m) for m in self._state.moments]}
 
@@ -176,16 +184,21 @@ class Stepper:
     # What steps depend on
 
     def coefficients(self, t: int) -> Coefficients:
-        """The optimiser's coefficients of step t, its learning rate times `rate_factor`."""
+        """The coefficients of step t: see `Spec`; the learning rate is times `rate_factor`."""
         c = self.optimizer.coefficients(t, self._ages(t) if self.births else None)
-        return c if self.rate_factor == 1.0 else (c[0] * self.rate_factor, *c[1:])
+        if self.rate_factor != 1.0:
+            c = (c[0] * self.rate_factor, *c[1:])
+        return (*c, *(number(t) for number in self._schedules)) if self._schedules else c
 
     def _coefficients_of(self, steps: range) -> Sequence[Coefficients]:
         ages = self._ages(steps.start) if self.births else None
         rows = self.optimizer.coefficients_of(steps, ages)
-        if self.rate_factor == 1.0:
+        if self.rate_factor != 1.0:
+            rows = [(c[0] * self.rate_factor, *c[1:]) for c in rows]
+        if not self._schedules:
             return rows
-        return [(c[0] * self.rate_factor, *c[1:]) for c in rows]
+        scheduled = zip(*(map(number, steps) for number in self._schedules), strict=True)
+        return [(*c, *numbers) for c, numbers in zip(rows, scheduled, strict=True)]
 
     def _ages(self, t: int) -> dict[str, int]:
         """The number of steps, with step t, for which moments have been carried, by name."""
@@ -247,13 +260,14 @@ class Stepper:
         rows, steps, scope = 0, self.steps, self.network.place.scope
         with self.lock:
             t, state = self.t + 1, self.state
+            c = self.coefficients(t)
             for part, batch in enumerate(batches):
                 with scope():
-                    loss, total, state = steps.add(state, total, batch, self.key(t, part))
+                    loss, total, state = steps.add(state, total, batch, c, self.key(t, part))
                 losses.append(loss)
                 rows += batch.x.shape[0]
             with scope():
-                self.state = steps.update(state, total, rows, self.coefficients(t))
+                self.state = steps.update(state, total, rows, c)
             self.t = t
         return losses
 

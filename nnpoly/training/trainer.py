@@ -11,9 +11,10 @@ from .. import _checks, losses
 from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import ArrayData, StreamData
+from ..layers import require_differentiable
 from ..losses import Loss
 from ..metrics import Metric, resolve
-from ..network import Network, check_differentiable
+from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..primitives import Array
 from .calls import Calls, check_callbacks
@@ -88,7 +89,7 @@ class Trainer:
         optimizer = Adam() if optimizer is None else optimizer
         require_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
-        check_differentiable(network.chain, "Trainer")
+        require_differentiable("Trainer", network.chain)
         network.check_precision("Trainer", precision)
         seed = network.seed if seed is None else _checks.integer("Trainer", "seed", seed, 0)
         self.stepper = Stepper(network, optimizer, loss, seed, precision)
@@ -269,6 +270,7 @@ class Trainer:
         sample_weight: Any = None,
         metrics: Sequence[Metric] = (),
         accumulate: int = 1,
+        drop_last: bool = False,
         steps_per_epoch: int | None = None,
         resume: Any = None,
     ) -> History:
@@ -309,14 +311,17 @@ class Trainer:
         accumulate
             Take a step after so many batches, by the mean of their gradients: the step of one batch
             that large, without its memory.
+        drop_last
+            Leave out an epoch's last batch where it would be smaller than the others: other rows
+            every epoch, where they are shuffled.
         steps_per_epoch
             Without y: the batches of an epoch, for sources that go on for ever.
         resume
             The file of an `nn.callbacks.Checkpoint` of this run. Where it exists, the trainer and
             the callbacks first take up their state in it; `epochs` then counts the whole run. So a
             script that was interrupted goes on when it is run again, and gives the same bits. The
-            seed is the file's. A file of another number of rows, batch_size, shuffle, accumulate or
-            steps_per_epoch is refused.
+            seed is the file's. A file of another number of rows, batch_size, shuffle, drop_last,
+            accumulate or steps_per_epoch is refused.
 
         Returns
         -------
@@ -352,7 +357,9 @@ class Trainer:
             arrays = self.checked(where, X, y, sample_weight)
             rows = int(arrays.x.shape[0])
             self.stepper.require_rows(where, min(batch_size, rows))
+            drop_last = _checks.flag(where, "drop_last", drop_last)
             settings |= {"rows of X": rows, "batch_size": batch_size, "shuffle": bool(shuffle)}
+            settings["drop_last"] = drop_last
         evaluation = None
         if validation is not None or metrics != ():
             evaluation = self._evaluation(where, validation, metrics, arrays)
@@ -363,7 +370,7 @@ class Trainer:
             done = self._resume(calls, resume, epochs)
             history = calls.history
         if arrays is not None:  # `resume` may have brought another seed
-            data = ArrayData(arrays, batch_size, self.seed, shuffle)
+            data = ArrayData(arrays, batch_size, self.seed, shuffle, drop_last=drop_last)
         bar = Progress(epochs, done) if progress else None
         histories = self.history, history
         loop = Loop(self.stepper, data, histories, evaluation, calls, bar, accumulate)
@@ -382,8 +389,7 @@ class Trainer:
         """The batches of a user's source."""
         if steps is not None:
             steps = _checks.integer(where, "steps_per_epoch", steps)
-        widths = self.network.inputs, self.network.outputs
-        return StreamData(where, X, epochs, steps, self.loss, widths)
+        return StreamData(where, X, epochs, steps, self.loss, self.network.ends)
 
     def _evaluation(
         self, where: str, validation: Any, metrics: Any, arrays: Batch | None
@@ -441,9 +447,8 @@ class Trainer:
         """
         net = self.network
         names = [f"{within}[{i}]" for i in range(3)] if within else ["X", "y", "sample_weight"]
-        widths = net.inputs, net.outputs
         data = entering.checked(
-            where, net.place, self.loss, widths, X, y, sample_weight, names=names
+            where, net.place, self.loss, net.ends, X, y, sample_weight, names=names
         )
         if data.sample_weight is None:
             return data

@@ -30,6 +30,42 @@ def test_what_is_not_finite_is_never_an_improvement(losses, best):
     assert (stop.best, stop.best_epoch) == best
 
 
+@pytest.mark.parametrize(
+    ("ties", "patience", "epochs", "best"),
+    [
+        ("first", 99, 7, 2),
+        ("last", 99, 7, 6),
+        ("first", 3, 5, 2),
+        ("last", 3, 5, 4),  # patience is counted from the first of equals
+    ],
+)
+def test_the_first_or_the_last_of_equally_good_epochs_is_the_best(ties, patience, epochs, best):
+    """On the way back from a file too, and the weights are those of that epoch."""
+    losses = [3.0, 1.0, 2.0, 1.0, 1.5, 1.0, 1.2]
+    stop, made = EarlyStopping(patience, ties=ties), trainer()
+    stop.begin(made)
+    for epoch in range(1, len(losses) + 1):
+        made.network.w = np.full(made.network.w.shape, epoch)
+        ended = stop(made, nn.History([1.0] * epoch, losses[:epoch]))
+        again = EarlyStopping(patience, ties=ties)
+        again.begin(made)
+        again.restore(stop.state())
+        stop = again
+        if ended:
+            break
+    assert (epoch, stop.best, stop.best_epoch) == (epochs, 1.0, best)
+    stop.end(made, nn.History())
+    assert set(made.network.w.tolist()) == {best}
+
+
+def test_a_state_of_before_ties_comes_back():
+    stop = EarlyStopping(2)
+    stop.begin(trainer())
+    stop.restore({"best": 1.0, "best_epoch": 3})
+    assert not stop(trainer(), nn.History([2.0] * 4))
+    assert stop(trainer(), nn.History([2.0] * 5))
+
+
 def history_with(metrics: dict[str, list[float]], loss: list[float]) -> nn.History:
     history = nn.History(loss)
     history.metrics = metrics

@@ -23,7 +23,12 @@ import nnpoly as nn
 from nnpoly import tables
 from nnpoly.callbacks import Checkpoint, CSVLog, EarlyStopping, JSONLog, ReduceOnPlateau
 from nnpoly.data import container
-from nnpoly.estimators import MLPClassifier, MLPRegressor
+from nnpoly.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    RealMLPClassifier,
+    RealMLPRegressor,
+)
 
 FORMAT2 = Path(__file__).parent / "format2"
 MOST = 100_000_000  # bytes that loading files of 5 kB may take
@@ -77,7 +82,7 @@ def resume(path: Path, epochs: int = 4) -> nn.Trainer:
 
 
 def use_estimator(kind: Any) -> Callable[[Path], None]:
-    allowed = {*kind().get_params(), *kind._learnt.__annotations__, "trainer_"}
+    allowed = {*kind().get_params(), *kind._learnt.__annotations__, "trainer_", "networks_"}
 
     def use(path: Path) -> None:
         model = kind.load(path)
@@ -107,6 +112,8 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "resumed": ("trainer", resume),
     "classifier": ("classifier", use_estimator(MLPClassifier)),
     "regressor": ("regressor", use_estimator(MLPRegressor)),
+    "RealMLP's classifier": ("realmlp_classifier", use_estimator(RealMLPClassifier)),
+    "RealMLP's regressor": ("realmlp_regressor", use_estimator(RealMLPRegressor)),
     "classes": ("classes", use_table_model),
     "quantity": ("quantity", use_table_model),
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tabular_cases as tabular_cases  # fills the table
 from case_table import CASES as CASES  # for those who compare with them
 from case_table import Arguments, Array, cases, exact, relative
 from case_table import Case as Case

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import cases
 import numpy as np
+import tabular_cases
 from cases import Case
 from norms import norm_arguments, of_columns
 
@@ -107,6 +108,48 @@ def norms(rng: np.random.Generator) -> Iterator[Case]:
         yield case("column_norm_delta", (n, m), 1, given[0] | sums)
 
 
+# Scales and blends: rows go LANES at a time, and columns in pieces of 256.
+FEATURES = [
+    *((n, 5) for n in (0, 1, 2, 15, 16, 17, 33)),
+    *((3, m) for m in (1, 7, 16, 17, 255, 256, 257, 600)),
+    (301, 128),
+]
+# n, m_in, d, F, k: LANES rows together, or as many waves.
+WAVES = [
+    *((n, 3, 2, 3, 3) for n in (0, 1, 2, 7, 15, 16, 17, 33)),
+    *((5, 2, 2, F, 2) for F in (1, 2, 7, 8, 15, 16, 17, 33, 1024)),
+    *((3, 1, 1, 2, k) for k in (3, 17, 64)),
+    (301, 20, 16, 16, 4),
+]
+# n, columns before, sizes, k.
+TABLES = [(0, 1, (3,), 2), (9, 300, (1, 5), 17), (1000, 2, (7, 400, 2), 8), (2000, 0, (3,) * 9, 1)]
+
+
+def for_tables(rng: np.random.Generator) -> Iterator[Case]:
+    for n, m in FEATURES:
+        x, delta, a = rng.normal(size=(n, m)), rng.normal(size=(n, m)), rng.normal(size=m)
+        pair = {"delta": delta, "x": x}
+        yield case("scale_gradient", (n, m), n, pair)
+        for sigma in (activations.selu, activations.mish, activations.sigmoid):
+            given = {"a": a, "activation": sigma}
+            yield case("blend", (n, m), 1, {"x": x, **given})
+            yield case("blend_delta", (n, m), 1, {**pair, **given})
+            yield case("blend_gradient", (n, m), n, {**pair, "activation": sigma})
+    for n, m_in, d, F, k in WAVES:
+        for has_phase in (True, False):
+            given = tabular_cases.wave_arguments(rng, n, m_in, d, F, k, has_phase)
+            yield case("periodic", (n, m_in, d, F, k, has_phase), 2 * F, given)
+            above = tabular_cases.matrices(rng, n, m_in + d * (k - 1), "delta", "post")
+            ordered = {key: (above | given)[key] for key in ("delta", "x", "post", "w", "b", "W")}
+            yield case("periodic_gradients", (n, m_in, d, F, k, has_phase), max(n, 2 * F), ordered)
+            yield case("periodic_delta", (n, m_in, d, F, k, has_phase), 2 * F, ordered)
+    for n, before, sizes, k in TABLES:
+        x, E = tabular_cases.categories(rng, n, before, sizes), rng.normal(size=(sum(sizes), k))
+        yield case("embed", (n, before, k), 1, {"x": x, "E": E, "sizes": sizes})
+        given = {"delta": rng.normal(size=(n, before + len(sizes) * k)), "x": x, "sizes": sizes}
+        yield case("embed_gradient", (n, before, k), n, given)
+
+
 def rest(rng: np.random.Generator) -> Iterator[Case]:
     for n, m in ((0, 3), (1, 1), (33, 17), (301, 128)):
         arguments = {"x": rng.random((n, m)), "rate": 0.3, "key": 5, "path": 7}
@@ -133,7 +176,7 @@ def edges() -> dict[str, list[Case]]:
     """Return all of them, by primitive."""
     rng = np.random.default_rng(3)
     found: dict[str, list[Case]] = {}
-    for generate in (products, element_by_element, losses, norms, rest, updates):
+    for generate in (products, element_by_element, losses, norms, for_tables, rest, updates):
         for one in generate(rng):
             found.setdefault(one.primitive, []).append(one)
     return found

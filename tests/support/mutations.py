@@ -80,7 +80,7 @@ MUTATIONS = [
     Mutation(
         "one-hot rows forget the device",
         PRIMITIVES,
-        "dtype=y.dtype, device=_device(like)",
+        "dtype=y.dtype, device=device_of(like)",
         "dtype=y.dtype",
     ),
     Mutation(

@@ -85,7 +85,7 @@ def test_optimiser_run(backend_variant, name, rule):
 
 def test_the_file_is_whole():
     assert META["steps"] == 10
-    assert len(META["networks"]) == 12
+    assert len(META["networks"]) == 14
     runs = [key for key in GOLDEN if key.startswith("opt/")]
     assert len(runs) == len(OPTIMISED) * len(META["rules"])
     classes = {rule["class"] for rule in META["rules"].values()}

@@ -54,6 +54,55 @@ def test_members_have_the_bits_of_networks_trained_alone(backend_variant, shuffl
     assert [t.history for t in together] == histories
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_members_on_rows_of_their_own_have_the_bits_of_fits_to_these(
+    backend_variant, shuffle, drop_last
+):
+    """Also where the last 3 rows of 23 are left out, as other ones are each epoch if shuffled."""
+    rows = [np.random.default_rng(seed).permutation(50)[:23] for seed in range(3)]
+    together, alone = nn.Ensemble(sweep(**backend_variant.place)), sweep(**backend_variant.place)
+    options = {"epochs": 3, "batch_size": 10, "shuffle": shuffle, "drop_last": drop_last}
+    histories = together.fit(X, CLASSES, rows=rows, **options)
+    parts = zip(alone, rows, strict=True)
+    assert histories == [trainer.fit(X[own], CLASSES[own], **options) for trainer, own in parts]
+    assert same(weights(together), weights(alone))
+    assert [t.t for t in together] == [6 if drop_last else 9] * 3
+
+
+def test_a_batch_that_all_rows_do_not_fill_is_not_left_out():
+    alone = member(0)
+    alone.fit(X[:7], CLASSES[:7], 2, batch_size=10, drop_last=True)
+    assert alone.t == 2
+
+
+@pytest.mark.parametrize(
+    "rows", [[np.arange(3)], [np.arange(3), [50]], [np.arange(3), [-1]], [[0], []], [[0.5], [1]], 7]
+)
+def test_rows_that_are_none_of_x_are_refused(rows):
+    ensemble = nn.Ensemble([member(0), member(1)])
+    with pytest.raises(ValueError, match=r"^Ensemble\.fit: `rows"):
+        ensemble.fit(X, CLASSES, 1, 10, rows=rows)
+    assert ensemble[0].t == 0
+
+
+@pytest.mark.parametrize("validation", [None, (X[:9], CLASSES[:9])], ids=["", "validation"])
+def test_metrics_are_each_members_own(validation, backend_variant):
+    together, alone = nn.Ensemble(sweep(**backend_variant.place)), sweep(**backend_variant.place)
+
+    def largest(y: np.ndarray, f: np.ndarray) -> float:
+        return float(f.max())
+
+    options = {"epochs": 2, "validation": validation, "metrics": ["accuracy", largest]}
+    histories = together.fit(X, CLASSES, **options)
+    assert histories == [trainer.fit(X, CLASSES, **options) for trainer in alone]
+    assert list(histories[0].metrics) == ["accuracy", "largest"]
+    assert [len(values) for values in histories[0].metrics.values()] == [2, 2]
+    stop = nn.callbacks.EarlyStopping(9, monitor="accuracy")
+    together.fit(X, CLASSES, metrics=["accuracy"], callbacks=lambda trainer: [stop])
+    assert 0.0 < stop.best <= 1.0
+
+
 def test_a_second_fit_goes_on():
     twice, once = nn.Ensemble(sweep()), nn.Ensemble(sweep())
     first, second = (twice.fit(X, CLASSES, epochs=2) for _ in range(2))
@@ -268,6 +317,7 @@ def test_members_that_cannot_be_trained_together(make, message):
         ((X, CLASSES), {"epochs": 0}, "`epochs`"),
         ((X, CLASSES), {"batch_size": 0}, "`batch_size`"),
         ((X, CLASSES), {"validation": X}, "`validation` must be a pair"),
+        ((X, CLASSES), {"metrics": ["f3"]}, "`metrics[0]` must be one of"),
         ((X, CLASSES), {"callbacks": lambda trainer: 3}, "`callbacks` must be a list"),
         ((X, CLASSES), {"callbacks": [print]}, "`callbacks` must be a function"),
         (

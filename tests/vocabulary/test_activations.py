@@ -39,8 +39,10 @@ LIMITS = {
     "relu": ((0.0, INF), (0.0, 1.0)),
     "leaky_relu": ((-INF, INF), (0.01, 1.0)),
     "elu": ((-1.0, INF), (0.0, 1.0)),
+    "selu": ((-1.7580993408473768, INF), (0.0, 1.0507009873554805)),
     "softplus": ((0.0, INF), (0.0, 1.0)),
     "silu": ((0.0, INF), (0.0, 1.0)),
+    "mish": ((0.0, INF), (0.0, 1.0)),
     "gelu": ((0.0, INF), (0.0, 1.0)),
     "gelu_tanh": ((0.0, INF), (0.0, 1.0)),
 }
@@ -62,7 +64,7 @@ def test_derivative_is_that_of_the_value(sigma):
     np.testing.assert_allclose(sigma.derivative(z), expected, rtol=0, atol=differences.ACCURACY)
 
 
-SMOOTH = set(BY_NAME) - {"step", "relu", "leaky_relu", "elu"}  # at 0, where elu'' jumps
+SMOOTH = set(BY_NAME) - {"step", "relu", "leaky_relu", "elu", "selu"}  # at 0, where elu'' jumps
 
 
 @pytest.mark.parametrize("name", sorted(SMOOTH))
@@ -115,9 +117,9 @@ def test_finite_up_to_1e4(name, dtype, ops):
 def test_limits_are_reached_at_1e4(name, dtype):
     sigma, (values, slopes) = BY_NAME[name], LIMITS[name]
     far = np.array([-1e4, 1e4], dtype)
-    scale = sigma.a if name == "leaky_relu" else 1.0
-    expected = [scale * -1e4 if values[0] == -INF else values[0], min(values[1], 1e4)]
-    assert sigma(far).tolist() == np.array(expected, dtype).tolist()
+    lines = np.array(slopes, dtype) * far  # which those without a limit have become
+    expected = np.where(np.isinf(values), lines, np.array(values, dtype))
+    assert sigma(far).tolist() == expected.tolist()
     assert sigma.derivative(far).tolist() == np.array(slopes, dtype).tolist()
 
 

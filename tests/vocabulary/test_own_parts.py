@@ -57,7 +57,7 @@ class Quartic(Loss):
         return ops.xp.sum(r**4, axis=1) / 4.0, r**3
 
 
-class Scale(Layer):
+class Stretch(Layer):
     """A user's layer: a factor for each feature, then an activation."""
 
     features: int
@@ -175,7 +175,7 @@ OWN = {
     "Bent(a=0.25)": Bent(0.25),
     "Halving(start=0.1)": Halving(0.1),
     "Quartic()": Quartic(),
-    "Scale(features=4, activation=Tanh(), start=0.5)": Scale(4, start=0.5),
+    "Stretch(features=4, activation=Tanh(), start=0.5)": Stretch(4, start=0.5),
     "Banded(width=2)": Banded(width=2),
     "Signed(learning_rate=0.01, weight_decay=0.0, clip_norm=None, ema=0.9, beta=0.5)": Signed(
         0.01, 0.5, ema=0.9
@@ -245,7 +245,7 @@ def test_assigning_names_the_remedy():
         (Quartic, "() -> None"),
         (Halving, "(start: 'float') -> None"),
         (
-            Scale,
+            Stretch,
             "(features: 'int', activation: 'Activation' = Tanh(), *, start: 'float' = 1.0) -> None",
         ),
         (Shifted, "(by: 'float', *, times: 'float' = 1.0) -> 'None'"),
@@ -263,7 +263,7 @@ def test_an_object_that_can_be_called_has_its_calls_signature():
 def test_dataclasses_functions_know_the_arguments():
     assert [field.name for field in dataclasses.fields(Bent)] == ["a"]
     assert dataclasses.replace(Bent(0.1), a=0.2) == Bent(0.2)
-    assert dataclasses.asdict(Scale(3))["start"] == 1.0
+    assert dataclasses.asdict(Stretch(3))["start"] == 1.0
     assert not dataclasses.is_dataclass(Shifted)
 
 
@@ -280,8 +280,8 @@ def made(place: dict[str, Any], optimizer: Optimizer) -> nn.Trainer:
     """A trainer all of whose parts are a user's own."""
     chain = [
         nn.Dense(3, 4, Bent(0.25), Banded()),
-        Scale(4, start=0.5),
-        nn.Residual([nn.Dense(4, 4, Shifted(0.0, times=0.5)), Scale(4)]),
+        Stretch(4, start=0.5),
+        nn.Residual([nn.Dense(4, 4, Shifted(0.0, times=0.5)), Stretch(4)]),
         nn.Dense(4, 1, init=Banded(4)),
     ]
     net = nn.Network(chain, dtype="float64", **place)

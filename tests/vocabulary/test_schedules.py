@@ -14,7 +14,9 @@ import pytest
 from nnpoly._described import construct, describe
 from nnpoly.schedules import (
     Cosine,
+    CosineLog,
     Exponential,
+    FlatCosine,
     InverseScaling,
     OneCycle,
     Piecewise,
@@ -33,6 +35,15 @@ def one_cycle(t: int) -> float:
     return 2e-4 + (0.2 - 2e-4) * (1 + math.cos(math.pi * (min(t, 41) - 11) / 30)) / 2
 
 
+def coslog(rate: float, cycles: int, x: float) -> float:
+    """pytabkit's coslog by a sine; cycles begin at x = (2^k - 1) / (2^cycles - 1)."""
+    return rate * math.sin(math.pi * math.log2(1 + (2**cycles - 1) * x)) ** 2
+
+
+def half_cosine(rate: float, x: float) -> float:
+    return rate * math.cos(math.pi / 2 * x) ** 2
+
+
 FORMULAS: list[tuple[Schedule, Callable[[int], float]]] = [
     (Exponential(0.5, every=7, factor=0.3), lambda t: 0.5 * math.exp(math.log(0.3) * (t - 1) / 7)),
     (Exponential(1e-6, every=10, factor=1e6), lambda t: 10 ** (-6 + 6 * (t - 1) / 10)),
@@ -43,6 +54,10 @@ FORMULAS: list[tuple[Schedule, Callable[[int], float]]] = [
     (Piecewise((0.3,), ()), lambda t: 0.3),
     (OneCycle(0.2, 41, rise=0.25, divisor=10, final_divisor=100), one_cycle),
     (OneCycle(0.2, 11, rise=0.0), lambda t: Cosine(0.2, 10, final=0.2 / 25e4)(t)),
+    (CosineLog(0.4, 50), lambda t: coslog(0.4, 4, min((t - 1) / 50, 1.0))),
+    (CosineLog(0.4, 50, cycles=2), lambda t: coslog(0.4, 2, min((t - 1) / 50, 1.0))),
+    (FlatCosine(0.4, 50), lambda t: 0.4 if t <= 26 else half_cosine(0.4, min(t - 26, 25) / 25)),
+    (FlatCosine(0.4, 1), lambda t: 0.4 if t == 1 else 0.0),
     (Warmup(0.4, steps=8), lambda t: 0.4 * min(t, 8) / 8),
     (Warmup(Cosine(0.4, 20, 0.1), steps=8), Cosine(0.4, 20, 0.1, warmup=8)),
     (
@@ -88,6 +103,8 @@ def test_numpys_numbers_become_pythons():
         Piecewise([rate, rate], [step]),
         OneCycle(rate, step, rate, rate, rate),
         Warmup(rate, step),
+        CosineLog(rate, step, step),
+        FlatCosine(rate, step),
     ]
     for schedule in made:
         json.dumps(describe(schedule))
@@ -136,6 +153,9 @@ def test_one_cycle_agrees_with_torch_on_the_way_down():
         (lambda: OneCycle(0.1, 9, rise=-0.1), "OneCycle: `rise` must be"),
         (lambda: OneCycle(0.1, 9, divisor=0), "OneCycle: `divisor` must be"),
         (lambda: OneCycle(0.1, 9, final_divisor="x"), "OneCycle: `final_divisor` must be"),
+        (lambda: CosineLog(-0.1, 9), r"CosineLog: `rate` must be a number in \[0, inf\)"),
+        (lambda: CosineLog(0.1, 9, 0), "CosineLog: `cycles` must be an integer >= 1, got 0"),
+        (lambda: FlatCosine(0.1, 0), "FlatCosine: `steps` must be an integer >= 1, got 0"),
         (lambda: Warmup(0.0, 3), "Warmup: `learning_rate` must be"),
         (lambda: Warmup("cosine", 3), "Warmup: `learning_rate` must be"),
         (lambda: Warmup(0.1, 0), "Warmup: `steps` must be an integer >= 1, got 0"),

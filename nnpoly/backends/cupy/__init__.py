@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 
 from ... import _checks
+from ...layers import Embedding, Periodic, PiecewiseLinear, every
 from ...primitives import Array, Ops
 from .. import host
 from ..base import PRECISIONS, Backend
@@ -28,13 +29,15 @@ if not cupy.cuda.is_available():  # importing CuPy succeeds without a GPU
 import array_api_compat.cupy as xp
 
 from . import upload
-from .graph import Graphs
+from .graph import RATES, Graphs, rates_of
 from .launching import REALS
 from .ops import Branch, CudaOps
 from .products import ABSENT, CuBLAS, Lt
 
 VARIABLE = "NNPOLY_CUPY"
 MODES = ("definitions", "graph", "kernels")
+# Their definitions have products, which no graph captures.
+WITH_PRODUCTS = (Periodic, PiecewiseLinear, Embedding)
 
 
 class CuPy(Backend):
@@ -112,8 +115,15 @@ class CuPy(Backend):
         one_by_one = functions.compiled(self.compile, spec.precision)
         if dtype.char not in REALS:
             return Steps(one_by_one, self.copy, f"op by op: no kernels for {dtype}")
+        for layer in every(spec.chain):
+            if isinstance(layer, WITH_PRODUCTS):
+                name = type(layer).__name__
+                return Steps(one_by_one, self.copy, f"op by op: no kernels for {name} layers")
         if self._mode != "graph" or not isinstance(ops, CudaOps):
             return Steps(one_by_one, self.copy, f"op by op: {VARIABLE} is {self._mode}")
+        if (numbers := rates_of(spec, functions)) > RATES:
+            reason = f"{numbers} numbers of a step, with its schedules and factors, are too many"
+            return Steps(one_by_one, self.copy, f"op by op: {reason}")
         return Graphs(CudaOps(ops.products, Branch()), spec, functions.step, one_by_one, self.copy)
 
     def check_precision(self, where: str, precision: str, dtype: str) -> None:

@@ -28,11 +28,18 @@ from .ops import CudaOps
 
 FORMS = 8  # graphs that are kept
 TOGETHER = 8  # steps of the larger graph; what a launch costs is then shared by as many
-RATES = 4  # coefficients that any optimiser has, at most
+RATES = 12  # numbers of a step, at most
 SOURCE = 10  # 8-byte words of kernels.cu's struct Source
 
 PATH = "one CUDA graph a step, and one for several steps of an epoch"
 SMALL_ALONE = "where all products are small; else kernel by kernel, for lack of cuBLASLt"
+
+
+def rates_of(spec: Spec, functions: Functions) -> int:
+    """How many numbers a step of the spec has."""
+    rule = len(spec.optimizer.coefficients(1))
+    coefficients = rule + spec.decay_is_scheduled + len(spec.schedules)
+    return len(functions.numbers((0.0,) * coefficients))
 
 
 class Form(NamedTuple):
@@ -132,7 +139,7 @@ class Graphs(Steps):
         self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(spec.chain)]
         self._has_buffers = any(layer.buffers() for layer in spec.chain)
         self._inputs, self._outputs = chain_widths(spec.chain)
-        self._rates = len(spec.optimizer.coefficients(1))
+        self._rates = rates_of(spec, one_by_one)
         self._state: State | None = None
         self._source: Source | None = None
         self._graphs: dict[Form, Graph] = {}  # the newest last
@@ -154,7 +161,8 @@ class Graphs(Steps):
             return None
         assert self._source is not None
         with w.device:
-            losses = self._source.begin_one(Batch(x, y), coefficients, key)
+            numbers = self._functions.numbers(coefficients)
+            losses = self._source.begin_one(Batch(x, y), numbers, key)
             graph.launch()
         return losses[0]
 
@@ -185,7 +193,8 @@ class Graphs(Steps):
                 _assign(state, changed)  # in place, since graphs hold these arrays' places
                 return loss, state
             assert self._source is not None
-            losses = self._source.begin_one(batch, coefficients, key)
+            numbers = self._functions.numbers(coefficients)
+            losses = self._source.begin_one(batch, numbers, key)
             graph.launch()
         return losses[0], state
 
@@ -212,6 +221,11 @@ class Graphs(Steps):
                 return None
             parts.append((graph, count))
         return parts
+
+    def numbers(self, coefficients: Sequence[Coefficients]) -> Any:
+        """The numbers of steps as the source's table of rates, on the host."""
+        assert self._source is not None
+        return np.asarray(list(map(self._functions.numbers, coefficients)), self._source.dtype)
 
     @property
     def source(self) -> Source:
@@ -356,7 +370,7 @@ class _Launches:
             parts = steps.parts(request, data)
             if parts is None:
                 return None
-            table = cupy.asarray(np.asarray(request.coefficients, state.w.dtype))
+            table = cupy.asarray(steps.numbers(request.coefficients))
             keys = [0] * len(table) if request.keys is None else request.keys
             order = cupy.asarray(np.asarray(request.order, np.int64))
             tables = order, table, cupy.asarray(keys, np.int32)

@@ -33,8 +33,10 @@ enum Activation {
   RELU,
   LEAKY_RELU,
   ELU,
+  SELU,
   SOFTPLUS,
   SILU,
+  MISH,
   GELU,
   GELU_TANH,
   EXP
@@ -54,6 +56,25 @@ __device__ T within(T z, T limit) { return z > limit ? limit : z < -limit ? -lim
 // GELUTanh's sqrt(2/pi) (z + 0.044715 z^3).
 __device__ T cubic(T z) { return T(0.79788456080286536) * z * (1 + T(0.044715) * (z * z)); }
 
+constexpr T SELU_ABOVE = 1.0507009873554805, SELU_BELOW = 1.7580993408473766;
+
+// Mish's factor of z: above / below, with small = exp(-|z|); and its slope.
+struct Mish {
+  T small, above, below;
+};
+
+__device__ Mish mish(T z) {
+  T small = exp(-fabs(z));
+  T above = z >= 0 ? 1 + 2 * small : small * (small + 2);
+  return {small, above, above + (z >= 0 ? 2 * small * small : T(2))};
+}
+
+__device__ T mish_slope(T z) {
+  Mish f = mish(z);
+  T rise = 4 * (z >= 0 ? f.small * f.small : f.small) * (1 + f.small);
+  return f.above / f.below + within(z, FAR) * (rise / (f.below * f.below));
+}
+
 __device__ T value(int code, T a, T z) {
   switch (code) {
     case STEP: return z >= 0 ? 1 : 0;
@@ -63,8 +84,13 @@ __device__ T value(int code, T a, T z) {
     case RELU: return z <= 0 ? 0 : z;  // NaN passes
     case LEAKY_RELU: return z > 0 ? z : a * z;
     case ELU: return z > 0 ? z : a * expm1(z);
+    case SELU: return z > 0 ? SELU_ABOVE * z : SELU_BELOW * expm1(z);
     case SOFTPLUS: return (z <= 0 ? 0 : z) + log1p(exp(-fabs(z)));
     case SILU: return floored(z) * sigmoid(z);
+    case MISH: {
+      Mish f = mish(z);
+      return floored(z) * (f.above / f.below);
+    }
     case EXP: return exp(z);
     case GELU: return floored(z) * normcdf(z);
     case GELU_TANH: return T(0.5) * floored(z) * (1 + tanh(cubic(within(z, 30))));
@@ -82,11 +108,13 @@ __device__ T slope(int code, T a, T r) {
     case RELU: return r > 0 ? 1 : 0;
     case LEAKY_RELU: return r > 0 ? T(1) : a;
     case ELU: return r > 0 ? T(1) : a * exp(r);
+    case SELU: return r > 0 ? SELU_ABOVE : SELU_BELOW * exp(r);
     case SOFTPLUS: return sigmoid(r);
     case SILU: {
       T s = sigmoid(r);
       return s * (1 + within(r, FAR) * (1 - s));
     }
+    case MISH: return mish_slope(r);
     case EXP: return r;
     case GELU: {
       T near = within(r, 40);
@@ -366,12 +394,14 @@ __device__ unsigned mix(unsigned h) {  // primitives._mix
   return h ^ h >> 16;
 }
 
-// scale: (n, m). key: at `place`, or null for `value`. An element is dropped where its 24 bits are
-// below `threshold`.
-extern "C" __global__ void dropout_scale(T *scale, long long n, long long m, long long threshold,
-                                         double factor, long long path, long long value,
+// scale: (n, m). rate: at `rate_at`, or null for `rate`; key: at `place`, or null for `value`. An
+// element is dropped where its 24 bits are below the rate.
+extern "C" __global__ void dropout_scale(T *scale, long long n, long long m, double rate,
+                                         const T *rate_at, long long path, long long value,
                                          const int *place) {
-  unsigned key = place ? *place : value;
+  if (rate_at) rate = *rate_at;
+  unsigned key = place ? *place : value, threshold = rate * 0x1000000;
+  double factor = 1 / (1 - rate);
   for (long long i = first(); i < n * m; i += stride()) {
     unsigned row = mix(mix(mix(i / m) ^ (unsigned)path) ^ key);
     unsigned bits = mix(row + mix(i % m + 1));
@@ -400,13 +430,14 @@ __device__ T root(T s, T eps, bool inside) { return inside ? sqrt(s + eps) : sqr
 
 // summed = g + weight_decay w, the gradient with that of an L2 penalty.
 extern "C" __global__ void penalised(const T *g, const T *w, T *summed, long long size,
-                                     double weight_decay) {
-  for (long long i = first(); i < size; i += stride()) summed[i] = g[i] + T(weight_decay) * w[i];
+                                     double weight_decay, const T *weight_decay_at) {
+  T share = pick(weight_decay, weight_decay_at);
+  for (long long i = first(); i < size; i += stride()) summed[i] = g[i] + share * w[i];
 }
 
 extern "C" __global__ void decayed(T *w, long long size, double eta, const T *eta_at,
-                                   double weight_decay) {
-  T factor = 1 - pick(eta, eta_at) * T(weight_decay);
+                                   double weight_decay, const T *weight_decay_at) {
+  T factor = 1 - pick(eta, eta_at) * pick(weight_decay, weight_decay_at);
   for (long long i = first(); i < size; i += stride()) w[i] *= factor;
 }
 
@@ -519,24 +550,25 @@ struct Source {
   const T *y;               // (N, K), or null
   const T *s;               // (N), or null
   const long long *order;   // (rows), or null for the rows in their order
-  const T *rates;           // (steps, count): the optimiser's coefficients
+  const T *rates;           // (steps, count): the numbers of a step
   const int *keys;          // (steps)
   T *losses;                // (steps)
   long long row, step;      // where the next batch begins, and its number
 };
 
 // Point a source to arrays, at their beginning. rates and keys are tables, or null for a single
-// step, whose four coefficients and key are in the call; they are then left in row: (4) and
+// step, whose twelve rates and key are in the call; they are then left in row: (12) and
 // row_key. One thread.
 extern "C" __global__ void begin(Source *source, const T *x, const long long *labels, const T *y,
                                  const T *s, const long long *order, T *losses, const T *rates,
                                  const int *keys, T *row, int *row_key, double rate0, double rate1,
-                                 double rate2, double rate3, long long key) {
+                                 double rate2, double rate3, double rate4, double rate5,
+                                 double rate6, double rate7, double rate8, double rate9,
+                                 double rate10, double rate11, long long key) {
   if (!rates) {
-    row[0] = rate0;
-    row[1] = rate1;
-    row[2] = rate2;
-    row[3] = rate3;
+    const double given[] = {rate0, rate1, rate2, rate3, rate4,  rate5,
+                            rate6, rate7, rate8, rate9, rate10, rate11};
+    for (int i = 0; i < 12; i++) row[i] = given[i];
     *row_key = key;
     rates = row;
     keys = row_key;

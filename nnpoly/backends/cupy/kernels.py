@@ -310,11 +310,10 @@ def _flatten(ops: CudaOps, pieces: Sequence[Array], out: Array, views: Sequence[
 
 
 @implements("dropout_scale", "cupy", guard=lambda x, rate, key, path: _plain(x))
-def _dropout_scale(ops: CudaOps, x: Array, rate: float, key: Scalar, path: int) -> Array:
+def _dropout_scale(ops: CudaOps, x: Array, rate: Scalar, key: Scalar, path: int) -> Array:
     scale = cupy.empty_like(x)
     of_key = (0, key) if isinstance(key, cupy.ndarray) else (int(key), NULL)
-    threshold = int(rate * 0x1000000), 1.0 / (1.0 - rate)
-    launch_flat("dropout_scale", x, scale, *x.shape, *threshold, path, *of_key)
+    launch_flat("dropout_scale", x, scale, *x.shape, *scalar(rate), path, *of_key)
     return scale
 
 
@@ -342,9 +341,9 @@ def _accepts_state(*given: Any) -> bool:
 
 
 @implements("penalised", "cupy", guard=_accepts_state)
-def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: float) -> Array:
+def _penalised(ops: CudaOps, g: Array, w: Array, weight_decay: Scalar) -> Array:
     summed = cupy.empty_like(g)
-    launch_flat("penalised", g, g, w, summed, g.size, weight_decay)
+    launch_flat("penalised", g, g, w, summed, g.size, *scalar(weight_decay))
     return summed
 
 
@@ -365,7 +364,7 @@ IN_PLACE = {
     "lion": (("w", "g", "m"), ("learning_rate", "beta1", "beta2")),
 }
 # Numbers that change from step to step: a captured step finds them on the device.
-OF_STEP = ("learning_rate", "unbias_m", "unbias_s", "weight_m", "weight_g")
+OF_STEP = ("learning_rate", "weight_decay", "unbias_m", "unbias_s", "weight_m", "weight_g")
 
 
 def _in_place(name: str) -> Callable[..., Any]:

@@ -11,20 +11,42 @@ from ..._core import ffi, lib
 from ...layers import (
     INFERENCE,
     BatchNorm,
+    Blend,
     Dense,
     Dropout,
+    Embedding,
     Layer,
     LayerNorm,
     Mode,
+    Periodic,
     Residual,
+    Scale,
     chain_widths,
 )
+from ...schedules import Schedule
 from ..codes import CODES, known, parameter
 from ..steps import Views
 from .core import REALS, pointer, readable, writable
 
-KINDS = {Dense: lib.NNPOLY_DENSE, LayerNorm: lib.NNPOLY_ROW_NORM, BatchNorm: lib.NNPOLY_COLUMN_NORM}
+KINDS = {
+    Dense: lib.NNPOLY_DENSE,
+    LayerNorm: lib.NNPOLY_ROW_NORM,
+    BatchNorm: lib.NNPOLY_COLUMN_NORM,
+    Scale: lib.NNPOLY_SCALE,
+    Blend: lib.NNPOLY_BLEND,
+    Periodic: lib.NNPOLY_PERIODIC,
+    Embedding: lib.NNPOLY_EMBEDDING,
+}
+MOST_WAVES = lib.NNPOLY_MOST_WAVES
 TAKEN = (*KINDS, Dropout, Residual)
+# Numbers of a layer that C knows by the same names.
+NUMBERS: dict[type[Layer], tuple[str, ...]] = {
+    Dense: ("factor",),
+    LayerNorm: ("eps",),
+    BatchNorm: ("eps", "momentum"),
+    Periodic: ("columns", "frequencies", "features"),
+    Embedding: ("features",),
+}
 
 
 def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
@@ -34,6 +56,8 @@ def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
     for layer in chain:
         if type(layer) not in TAKEN:
             return f"{type(layer).__name__} layers run op by op"
+        if isinstance(layer, Periodic) and max(layer.frequencies, layer.features) > MOST_WAVES:
+            return f"a Periodic layer has more than {MOST_WAVES} waves or features of a column"
         if not known(layer.activation):
             return f"{layer.activation} is not an activation of the C core"
         if isinstance(layer, Residual) and (reason := reason_against(layer.layers, dtype)):
@@ -42,29 +66,35 @@ def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
 
 
 class Table(NamedTuple):
-    """C's table of layers, and the widths of their ends."""
+    """C's table of layers, the arrays that it points to, and the widths of their ends."""
 
     layers: Any
+    held: list[Any]
     depth: int
     inputs: int
     outputs: int
 
 
-def table_of(chain: Sequence[Layer], training: bool) -> Table:
-    """The layers of a chain that C takes, with dropout where it is for training."""
+def table_of(chain: Sequence[Layer], training: bool, schedules: Sequence[Schedule] = ()) -> Table:
+    """The layers of a chain that C takes, with dropout where it is for training.
+
+    schedules: of the layers, as the coefficients of a step have them.
+    """
     inputs, outputs = chain_widths(chain)
-    rows = _Rows(inputs, training)
+    rows = _Rows(inputs, training, schedules)
     rows.add(chain, INFERENCE)
     rows.end()
-    return Table(ffi.new("struct nnpoly_layer[]", rows.rows), len(rows.rows), inputs, outputs)
+    layers = ffi.new("struct nnpoly_layer[]", rows.rows)
+    return Table(layers, rows.held, len(rows.rows), inputs, outputs)
 
 
 class _Rows:
     """The table's rows, by layers in their order: a residual block's between its two ends."""
 
-    def __init__(self, width: int, training: bool) -> None:
+    def __init__(self, width: int, training: bool, schedules: Sequence[Schedule]) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._width, self._training = width, training
+        self.held: list[Any] = []  # arrays that they point to
+        self._width, self._training, self._schedules = width, training, schedules
         self._taken: set[int] = set()  # rows whose results an ADD takes
 
     def add(self, chain: Sequence[Layer], mode: Mode) -> None:
@@ -72,17 +102,16 @@ class _Rows:
         for position, layer in enumerate(chain):
             inner = mode.at(position) if layer.random else mode
             if isinstance(layer, Dropout):
-                if self._training and layer.rate > 0.0:
-                    self._drop(layer.rate, inner.path)
+                if self._training and layer.rate != 0.0:
+                    self._drop(layer, inner.path)
             elif isinstance(layer, Residual):
                 start = self._kept()
                 self.add(layer.layers, inner)
-                self._append(lib.NNPOLY_ADD, layer, **{"from": start})
+                self._append(lib.NNPOLY_ADD, layer, **self._fields(layer), **{"from": start})
             else:
                 if not (self.rows or isinstance(layer, Dense)):
                     self._append(lib.NNPOLY_COPY)
-                norm = {name: getattr(layer, name, 0.0) for name in ("eps", "momentum")}
-                self._append(KINDS[type(layer)], layer, **norm)
+                self._append(KINDS[type(layer)], layer, **self._fields(layer))
 
     def end(self) -> None:
         """End in scores: a dropout that is no row of its own may leave an activation last."""
@@ -93,16 +122,31 @@ class _Rows:
         row = {"kind": kind, "inputs": self._width, "activation": lib.NNPOLY_IDENTITY, **more}
         if layer is not None:
             self._width = layer.width(self._width)
-            row["activation"] = CODES[type(layer.activation)]
-            row["a"] = parameter(layer.activation)
         self.rows.append({**row, "outputs": self._width})
 
-    def _drop(self, rate: float, path: int) -> None:
+    def _fields(self, layer: Layer) -> dict[str, Any]:
+        """The fields of the layer's row beside its kind and widths."""
+        code, a = CODES[type(layer.activation)], parameter(layer.activation)
+        if isinstance(layer, Blend):
+            return {"blended": code, "blended_a": a}
+        fields = {name: getattr(layer, name) for name in NUMBERS.get(type(layer), ())}
+        if isinstance(layer, Periodic):
+            fields["phased"] = layer.kind == "pbld"
+        if isinstance(layer, Embedding):
+            self.held.append(ffi.new("int64_t[]", layer.sizes))
+            fields |= {"columns": len(layer.sizes), "sizes": self.held[-1]}
+        return {"activation": code, "a": a, **fields}
+
+    def _drop(self, layer: Dropout, path: int) -> None:
         """Drop what the newest row gave; a new row's, where that is dropped or needed whole."""
         newest = len(self.rows) - 1
         if newest < 0 or newest in self._taken or "dropout" in self.rows[newest]:
             self._append(lib.NNPOLY_COPY)
-        self.rows[-1] |= {"dropout": rate, "path": path}
+        self.rows[-1] |= {"dropout": 0.0, "path": path}
+        if isinstance(layer.rate, float):
+            self.rows[-1]["dropout"] = layer.rate
+        for schedule in layer.schedules():
+            self.rows[-1]["scheduled"] = 1 + self._schedules.index(schedule)
 
     def _kept(self) -> int:
         """The row whose results an ADD to come takes, which no other takes."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..._core import ffi, lib
+from ...primitives import Ops
 from .. import threads
 from ..host import READABLE
 from ..host import HostArray as Array
@@ -90,6 +91,17 @@ def floats(*arrays: Array) -> bool:
 def writable(*arrays: Array) -> bool:
     """Whether C can write into all the arrays, which it can read."""
     return all(array.flags.num & WRITABLE == WRITABLE for array in arrays)
+
+
+def place(array: Array | None) -> Any:
+    """Return the array as C takes it; it takes NULL for what there is none of."""
+    return ffi.NULL if array is None else pointer(array)
+
+
+def new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array for a result: the step's own, or else a new one."""
+    array: Array | None = ops.scratch(shape, dtype)
+    return np.empty(shape, dtype) if array is None else array
 
 
 def dtype_code(dtype: np.dtype[Any], precision: str | None = None) -> int:

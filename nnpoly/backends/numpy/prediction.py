@@ -39,6 +39,7 @@ class ForwardPass:
         self._dtype = dtype
         self._inputs, self._outputs = table.inputs, table.outputs
         self._buffers = Buffers(chain)
+        self._table = table  # which owns what C reads
         self._head = dtype_code(dtype, precision), table.layers, table.depth
 
     def __call__(self, w: Array, buffers: Views, x: Any, output: str) -> Array | None:

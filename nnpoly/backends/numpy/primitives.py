@@ -16,18 +16,19 @@ from ...primitives import ElementLoss, Ops, RowLoss, implements
 from ..codes import CODES, FOCAL, known, loss_code, loss_parameter, parameter, read
 from ..host import HostArray as Array
 from . import kernels  # noqa: F401  its implementations first: the last are tried first
-from .core import FLOAT32, INT64, check, dtype_code, floats, pointer, readable, writable
+from .core import (
+    FLOAT32,
+    INT64,
+    check,
+    dtype_code,
+    floats,
+    new,
+    place,
+    pointer,
+    readable,
+    writable,
+)
 from .rules import UPDATES, Rule
-
-
-def _new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    array: Array | None = ops.scratch(shape, dtype)
-    return np.empty(shape, dtype) if array is None else array
-
-
-def _place(array: Array | None) -> Any:
-    """Return the array as C takes it; it takes NULL for what there is none of."""
-    return ffi.NULL if array is None else pointer(array)
 
 
 def _single(guard: Callable[..., bool]) -> Callable[..., bool]:
@@ -50,7 +51,7 @@ def _activates(pre: Array, activation: Activation) -> bool:
 def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
     if type(activation) is Identity:
         return pre
-    post = _new(ops, pre.shape, pre.dtype)
+    post = new(ops, pre.shape, pre.dtype)
     arguments = pointer(pre), pointer(post), pre.size, CODES[type(activation)]
     check(lib.nnpoly_activate(dtype_code(pre.dtype), *arguments, parameter(activation)))
     return post
@@ -75,8 +76,8 @@ def _activation_delta(
 ) -> Array:
     if type(activation) is Identity:
         return d_post
-    place = pointer(d_post)
-    places = place, _place(read(activation, pre, post)), place
+    to = pointer(d_post)
+    places = to, place(read(activation, pre, post)), to
     arguments = *places, d_post.size, CODES[type(activation)]
     check(lib.nnpoly_activation_delta(dtype_code(d_post.dtype), *arguments, parameter(activation)))
     return d_post
@@ -115,13 +116,13 @@ def _dense_as(
 ) -> tuple[Array | None, Array]:
     n, m_in = x.shape
     m = W.shape[0]
-    post = _new(ops, (n, m), x.dtype)
+    post = new(ops, (n, m), x.dtype)
     pre = None
     if type(activation) is Identity:
         pre = post
     elif keep_pre or activation.reads == "pre":
-        pre = _new(ops, (n, m), x.dtype)
-    arguments = pointer(x), pointer(W), pointer(b), _place(pre), pointer(post)
+        pre = new(ops, (n, m), x.dtype)
+    arguments = pointer(x), pointer(W), pointer(b), place(pre), pointer(post)
     code, a = CODES[type(activation)], parameter(activation)
     check(lib.nnpoly_dense(dtype, *arguments, n, m_in, m, code, a))
     return pre, post
@@ -160,8 +161,8 @@ def _dense_delta_as(
 ) -> Array:
     n = delta.shape[0]
     m_next, m = W.shape
-    out, place = _new(ops, (n, m), delta.dtype), _place(read(activation, pre, post))
-    arguments = pointer(delta), pointer(W), place, pointer(out), n, m_next, m
+    out, by = new(ops, (n, m), delta.dtype), place(read(activation, pre, post))
+    arguments = pointer(delta), pointer(W), by, pointer(out), n, m_next, m
     code, a = CODES[type(activation)], parameter(activation)
     check(lib.nnpoly_dense_delta(dtype, *arguments, code, a))
     return out
@@ -221,7 +222,7 @@ def _accepts_moments(x: Array, axis: int, eps: float) -> bool:
 def _moments(ops: Ops, x: Array, axis: int, eps: float) -> tuple[Array, Array, Array]:
     n, m = x.shape
     shape = (1, m) if axis == 0 else (n, 1)
-    mean, variance, scale = (_new(ops, shape, x.dtype) for _ in range(3))
+    mean, variance, scale = (new(ops, shape, x.dtype) for _ in range(3))
     places = pointer(x), pointer(mean), pointer(variance), pointer(scale)
     check(lib.nnpoly_moments(dtype_code(x.dtype), *places, n, m, axis, eps))
     return mean, variance, scale
@@ -238,7 +239,7 @@ def _accepts_normalise(x: Array, mean: Array, scale: Array, gain: Array, shift: 
 
 @implements("normalise", "numpy", guard=_accepts_normalise)
 def _normalise(ops: Ops, x: Array, mean: Array, scale: Array, gain: Array, shift: Array) -> Array:
-    out = _new(ops, x.shape, x.dtype)
+    out = new(ops, x.shape, x.dtype)
     places = map(pointer, (x, mean, scale, gain, shift, out))
     check(lib.nnpoly_normalise(dtype_code(x.dtype), *places, *x.shape, _axis(x, mean)))
     return out
@@ -288,7 +289,7 @@ def _accepts_norm_delta(
 
 
 def _norm_delta(ops: Ops, function: Callable[..., int], x: Array, *others: Array) -> Array:
-    out = _new(ops, x.shape, x.dtype)
+    out = new(ops, x.shape, x.dtype)
     check(function(dtype_code(x.dtype), *map(pointer, (*others, out)), *x.shape))
     return out
 
@@ -305,7 +306,7 @@ def _column_norm_delta(ops: Ops, delta: Array, x: Array, *others: Array) -> Arra
 
 @implements("dropout_scale", "numpy", guard=lambda x, rate, key, path: floats(x) and x.ndim == 2)
 def _dropout_scale(ops: Ops, x: Array, rate: float, key: Any, path: int) -> Array:
-    scale = _new(ops, x.shape, x.dtype)
+    scale = new(ops, x.shape, x.dtype)
     arguments = pointer(scale), *x.shape, rate, int(key), path
     check(lib.nnpoly_dropout_scale(dtype_code(x.dtype), *arguments))
     return scale
@@ -316,7 +317,7 @@ def _dropout_scale(ops: Ops, x: Array, rate: float, key: Any, path: int) -> Arra
 
 @implements("softmax", "numpy", guard=lambda scores: floats(scores) and scores.ndim == 2)
 def _softmax(ops: Ops, scores: Array) -> Array:
-    f = _new(ops, scores.shape, scores.dtype)
+    f = new(ops, scores.shape, scores.dtype)
     check(lib.nnpoly_softmax(dtype_code(scores.dtype), pointer(scores), pointer(f), *scores.shape))
     return f
 
@@ -356,8 +357,8 @@ def _loss(
     sample_weight: Array | None,
     *codes: float,
 ) -> tuple[Array, Array]:
-    delta, loss = _new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
-    arguments = pointer(scores), *targets, _place(sample_weight), pointer(delta), pointer(loss)
+    delta, loss = new(ops, scores.shape, scores.dtype), np.empty((), scores.dtype)
+    arguments = pointer(scores), *targets, place(sample_weight), pointer(delta), pointer(loss)
     check(function(dtype_code(scores.dtype), *codes, *arguments, *scores.shape))
     return loss, delta
 
@@ -453,7 +454,7 @@ def _gather(ops: Ops, x: Array, indices: Array) -> Array:
 
 @implements("clip_norm", "numpy", guard=lambda g, limit: floats(g))
 def _clip_norm(ops: Ops, g: Array, limit: float) -> Array:
-    out = _new(ops, g.shape, g.dtype)
+    out = new(ops, g.shape, g.dtype)
     check(lib.nnpoly_clip_norm(dtype_code(g.dtype), pointer(g), pointer(out), g.size, limit))
     return out
 

@@ -12,8 +12,9 @@ from ... import optimizers
 from ..._core import lib
 from ...optimizers import Optimizer
 
-# The fields of nnpoly_rates: what changes from step to step. Rules take all but the key.
-FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s", "key"]
+# The fields of nnpoly_rates: what changes from step to step. Rules take the first ones; the last
+# one is an array.
+FIELDS = ["learning_rate", "weight_m", "weight_g", "unbias_s", "weight_decay", "key", "dropout"]
 
 
 class Rule(NamedTuple):

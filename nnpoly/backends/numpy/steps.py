@@ -25,6 +25,8 @@ from .core import INT64, check, dtype_code, pointer, readable, writable
 from .rules import FIELDS, RULES
 
 NULL = ffi.NULL
+DROPOUT = FIELDS.index("dropout")  # the column of the first scheduled rate
+COLUMNS = DROPOUT + lib.NNPOLY_SCHEDULED  # the numbers of a step
 # NumPy's functions as of the arrays of any library, which a step takes and gives.
 empty = cast("Callable[..., Array]", np.empty)
 copy_of = cast("Callable[[Array], Array]", np.copy)
@@ -45,6 +47,8 @@ def _reason_against(spec: Spec) -> str:
         return f"{type(spec.loss).__name__} is not one of the C core's losses"
     if optimizer not in RULES:
         return f"{optimizer.__name__} is not one of the C core's optimisers"
+    if (schedules := len(spec.schedules)) > lib.NNPOLY_SCHEDULED:
+        return f"{schedules} schedules of dropout are more than {lib.NNPOLY_SCHEDULED}"
     return reason_against(spec.chain, spec.scratch.gradient.dtype)
 
 
@@ -76,17 +80,23 @@ class PlannedSteps(Steps):
         self._classes = spec.loss.labels == "classes"
         self._draws = any(layer.random for layer in spec.chain)
         self._least_rows = max(layer.least_rows for layer in spec.chain)
-        table = table_of(spec.chain, training=True)
+        table = table_of(spec.chain, training=True, schedules=spec.schedules)
         self._inputs, self._outputs = table.inputs, table.outputs
         self._buffers = Buffers(spec.chain)
-        rule, self.fields = _rule(spec.optimizer)
-        self._columns = [FIELDS.index(field) for field in self.fields]
+        rule, fields = _rule(spec.optimizer)
+        if spec.decay_is_scheduled:
+            fields = [*fields, "weight_decay"]
+        dropouts = range(DROPOUT, DROPOUT + len(spec.schedules))
+        self._columns = [*(FIELDS.index(field) for field in fields), *dropouts]
         self.plan = _new_plan(table, spec, rule)
         self.arrays = ffi.new("struct nnpoly_state *")
         self._state: State | None = None  # whose arrays these are
         self._held: list[Any] = []  # its buffers
         self._total: Any = None  # (P,), of a step on several batches
-        self._rates = ffi.new("struct nnpoly_rates *", {"unbias_s": 1.0})
+        decay = 0.0 if spec.decay_is_scheduled else spec.optimizer.weight_decay
+        self._constants = {"unbias_s": 1.0, "weight_decay": decay}  # where no coefficient is one
+        self._rates = ffi.new("struct nnpoly_rates *", self._constants)
+        self._numbers = ffi.cast("double *", self._rates)
 
     def step(
         self, state: State, batch: Batch, coefficients: Coefficients, key: Any
@@ -99,15 +109,22 @@ class PlannedSteps(Steps):
         return loss, state
 
     def add(
-        self, state: State, total: Array | None, batch: Batch, key: Any
+        self,
+        state: State,
+        total: Array | None,
+        batch: Batch,
+        coefficients: Coefficients,
+        key: Any,
     ) -> tuple[Array, Array, State]:
         """Add up a batch's gradient where all of them are, in place."""
+        self._set(coefficients)
         place, first = self._place_of_total(), total is None
         places = self.places(*batch)
         add = lib.nnpoly_plan_add
         loss = None if places is None else self._take(state, places, key, add, first)
         if loss is None:
-            loss, place[...], state = super().add(state, None if first else place, batch, key)
+            given = None if first else place, batch, coefficients, key
+            loss, place[...], state = super().add(state, *given)
         return loss, place, state
 
     def update(self, state: State, total: Array, rows: int, coefficients: Coefficients) -> State:
@@ -163,9 +180,9 @@ class PlannedSteps(Steps):
         return self._points_to(state) or self.point_to(state)
 
     def _set(self, coefficients: Coefficients) -> None:
-        rates = self._rates
-        for field, value in zip(self.fields, coefficients, strict=True):
-            setattr(rates, field, value)
+        numbers = self._numbers
+        for column, value in zip(self._columns, coefficients, strict=True):
+            numbers[column] = value
 
     @staticmethod
     def run(requests: Sequence[Request]) -> list[Taken] | None:
@@ -213,14 +230,15 @@ class PlannedSteps(Steps):
         for array in arrays:
             if array is not None and not array.flags.aligned:
                 return None
-        steps, fields = len(request.coefficients), len(self.fields)
+        steps, fields = len(request.coefficients), len(self._columns)
         given = np.fromiter(chain.from_iterable(request.coefficients), np.float64, steps * fields)
         given = given.reshape(steps, fields)
         if request.together > 1:
             given = given[_steps_of_batches(request)]
             self._place_of_total()
-        rates = np.zeros((len(given), len(FIELDS)))  # a batch an entry
-        rates[:, FIELDS.index("unbias_s")] = 1.0
+        rates = np.zeros((len(given), COLUMNS))  # a batch an entry
+        for field, value in self._constants.items():
+            rates[:, FIELDS.index(field)] = value
         rates[:, self._columns] = given
         if request.keys is not None:
             rates[:, FIELDS.index("key")] = request.keys
@@ -326,8 +344,10 @@ def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     training.eps = getattr(optimizer, "eps", 0.0)
     training.eps_inside = getattr(optimizer, "eps_inside_sqrt", False)
     training.clip_norm = optimizer.clip_norm or 0.0
-    training.weight_decay, training.decoupled = optimizer.weight_decay, optimizer.decoupled
-    training.ema = optimizer.ema or 0.0
+    training.decoupled, training.ema = optimizer.decoupled, optimizer.ema or 0.0
+    parts = [(s.stop, s.rate, s.decay) for s in spec.layout.segments]
+    segments = ffi.new("struct nnpoly_segment[]", parts)
+    training.segments, training.segment_count = segments, len(parts)
     plan = lib.nnpoly_plan_new(training)
     if plan == ffi.NULL:
         raise MemoryError("C core: memory for the plan of a training step could not be allocated.")

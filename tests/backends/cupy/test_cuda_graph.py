@@ -41,6 +41,13 @@ OPTIMIZERS = [
     nn.AMSGrad(0.01, weight_decay=0.1),
     nn.Lion(1e-3, weight_decay=0.1),
 ]
+FALLING = nn.schedules.FlatCosine(0.3, 20)
+SCHEDULED = [
+    nn.SGD(0.1),
+    nn.Adam(nn.schedules.CosineLog(0.1, 20), weight_decay=FALLING, clip_norm=0.5),
+    nn.AdamW(nn.schedules.CosineLog(0.1, 20), weight_decay=FALLING, ema=0.9),
+    nn.NAdam(0.01, weight_decay=0.2),
+]
 TARGETS = [
     ("softmax", None, CLASSES),
     ("softmax", None, SHARES),
@@ -61,6 +68,12 @@ SHAPES = {
         nn.BatchNorm(8, activation="silu"),
         nn.Residual([nn.Dense(8, 5, "tanh"), nn.Dense(5, 8)]),
         nn.Dense(8, 3),
+    ],
+    "rates": [
+        nn.Dropout(FALLING),
+        nn.Dense(6, 17, "relu", rates={"W": (6.0, 6.0), "b": (0.1, 0.0)}),
+        nn.Dropout(FALLING),
+        nn.Dense(17, 3, rates={"b": (0.1, 0.0)}),
     ],
 }
 
@@ -115,6 +128,20 @@ def five_steps(t: nn.Trainer) -> list[float]:
 def test_every_optimiser(optimizer):
     both(fit(), optimizer=optimizer)
     both(five_steps, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", SCHEDULED, ids=repr)
+def test_factors_and_schedules(optimizer):
+    both(fit(), optimizer=optimizer, layers="rates")
+    both(five_steps, optimizer=optimizer, layers="rates")
+
+
+def test_more_numbers_of_a_step_than_a_graph_takes_go_op_by_op():
+    layers = [nn.Dropout(nn.schedules.Exponential(0.1, k)) for k in range(1, 11)]
+    many = trainer(layers=[*layers, nn.Dense(6, 3)])
+    assert "13 numbers" in many.summary()
+    assert not many.stepper.steps.takes_epochs
+    fit()(many)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -21,17 +21,18 @@ from nnpoly.backends import get
 from nnpoly.primitives import IMPLEMENTATIONS, TABLE
 
 core = built_core()
-from nnpoly.backends.numpy import primitives  # noqa: E402  it needs the core
+from nnpoly.backends.numpy import primitives, tabular  # noqa: E402  they need the core
 
 lib, ffi = core.lib, core.ffi
 
 pytestmark = pytest.mark.usefixtures("restored_core")
 NUMPY = next(variant for variant in VARIANTS if variant.id == "numpy")
 EDGES = edges()
+MODULES = {primitives.__name__, tabular.__name__}
 IN_C = sorted(
     primitive
     for (backend, primitive), rows in IMPLEMENTATIONS.items()
-    if backend == "numpy" and rows[0].function.__module__ == primitives.__name__
+    if backend == "numpy" and rows[0].function.__module__ in MODULES
 )
 ISAS = core.isas()
 FUSED = [isa for isa in ISAS if isa != "baseline"]
@@ -48,7 +49,7 @@ def use(isa: str, threads: int) -> None:
 def takes(primitive: str, arguments: dict[str, Any]) -> bool:
     """Whether C computes this, not NumPy."""
     rows = IMPLEMENTATIONS["numpy", primitive]
-    in_c = [row for row in rows if row.function.__module__ == primitives.__name__]
+    in_c = [row for row in rows if row.function.__module__ in MODULES]
     return any(row.guard(*arguments.values()) for row in in_c)
 
 
@@ -57,10 +58,14 @@ def all_cases(primitive: str) -> list[Case]:
 
 
 def test_training_runs_in_c():
-    """Every primitive that a step uses, but those that move views, or are an option of a plan."""
+    """Every primitive that a step uses, but those that move views, or are an option of a plan.
+
+    Steps with `PiecewiseLinear` are taken op by op.
+    """
     options = {"penalised", "decayed", "averaged"}
-    apart = {"normal_cdf", "one_hot", "flatten", "bfloat16"}
-    assert set(TABLE) - set(IN_C) == apart | options
+    apart = {"normal_cdf", "one_hot", "flatten", "bfloat16", "embed_delta"}
+    lines = {"piecewise", "piecewise_gradients", "piecewise_delta"}
+    assert set(TABLE) - set(IN_C) == apart | options | lines
 
 
 @every_dtype

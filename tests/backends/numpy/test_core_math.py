@@ -15,7 +15,7 @@ import pytest
 from conftest import built_core
 
 from nnpoly import activations
-from nnpoly.backends import codes
+from nnpoly.backends import codes, get
 
 core = built_core()
 lib, ffi = core.lib, core.ffi
@@ -25,6 +25,16 @@ pytestmark = pytest.mark.usefixtures("restored_core")
 EXP = lib.NNPOLY_EXP
 CODES = {name: codes.CODES[type(sigma)] for name, sigma in activations.BY_NAME.items()}
 
+# Of the paper, to more digits.
+SELU_ABOVE = mpmath.mpf("1.0507009873554804934193349852946")
+SELU_BELOW = mpmath.mpf("1.7580993408473768599402175208123")
+
+
+def mish_factor(e: mpmath.mpf) -> mpmath.mpf:
+    """tanh(log(1 + e)): mpmath's own cancels where e is small."""
+    return e * (e + 2) / (e * (e + 2) + 2)
+
+
 # Ulps allowed.
 LIMIT = 4.5
 EXACT: dict[str, tuple[int, Callable[[mpmath.mpf], mpmath.mpf]]] = {
@@ -33,7 +43,9 @@ EXACT: dict[str, tuple[int, Callable[[mpmath.mpf], mpmath.mpf]]] = {
     "sigmoid": (CODES["sigmoid"], lambda z: 1 / (1 + mpmath.exp(-z))),
     "softplus": (CODES["softplus"], lambda z: mpmath.log1p(mpmath.exp(z))),
     "elu": (CODES["elu"], lambda z: z if z > 0 else mpmath.expm1(z)),
+    "selu": (CODES["selu"], lambda z: SELU_ABOVE * z if z > 0 else SELU_BELOW * mpmath.expm1(z)),
     "silu": (CODES["silu"], lambda z: z / (1 + mpmath.exp(-z))),
+    "mish": (CODES["mish"], lambda z: z * mish_factor(mpmath.exp(z))),
     "gelu": (CODES["gelu"], lambda z: z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2),
 }
 
@@ -88,6 +100,52 @@ def test_functions_are_accurate(function, dtype):
             assert error[worst] <= LIMIT, f"{isa}: {error[worst]:.2f} ulp at {z[worst]!r}"
 
 
+# Waves: PERIODIC of one column whose frequency is 1, and the weights of whose cosine or sine are 1
+# and -1. Of the two features one is not positive.
+
+
+def turns(isa: str, x: np.ndarray, of_sine: bool) -> np.ndarray:
+    assert lib.nnpoly_set_isa(isa.encode()) == lib.NNPOLY_OK
+    ops = get("numpy").ops
+    one, none = np.ones((1, 1), x.dtype), np.zeros((1, 2), x.dtype)
+    W = np.zeros((1, 2, 2), x.dtype)
+    W[0, :, int(of_sine)] = 1.0, -1.0
+    both = ops.periodic(x[:, None], one, None, W, none)
+    return np.where(both[:, 0] > 0, both[:, 0], -both[:, 1])
+
+
+def waves(dtype: str) -> np.ndarray:
+    """Return numbers of every size and both signs, near quarters and far from 0."""
+    rng, floats = np.random.default_rng(0), np.finfo(dtype)
+    sizes = 2.0 ** rng.uniform(floats.minexp, 60, 500)
+    quarters = rng.integers(-4000, 4000, 500) / 4
+    x = np.concatenate([rng.uniform(-1, 1, 1500), rng.uniform(-1e4, 1e4, 800), sizes, -sizes])
+    near = np.concatenate([quarters, *(np.nextafter(quarters, s * np.inf) for s in (-1, 1))])
+    odd = [2.0**k + 0.5 for k in range(21, 24)] + [2.0**k + 0.25 for k in range(50, 53)]
+    return np.concatenate([x, near, quarters * (1 + 1e-6), odd]).astype(dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("of_sine", [False, True], ids=["cosine", "sine"])
+def test_waves_are_accurate(of_sine, dtype):
+    """Relatively, even near their zeros and after thousands of turns."""
+    x = waves(dtype)
+    function = mpmath.sinpi if of_sine else mpmath.cospi
+    with mpmath.workdps(60):
+        for isa in core.isas():
+            error = ulps(turns(isa, x, of_sine), x, lambda t: function(2 * t))
+            worst = np.argmax(error)
+            assert error[worst] <= LIMIT, f"{isa}: {error[worst]:.2f} ulp at {x[worst]!r}"
+
+
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("of_sine", [False, True], ids=["cosine", "sine"])
+def test_waves_of_no_number(of_sine, isa, dtype):
+    x = np.array([np.nan, -np.nan, np.inf, -np.inf], dtype)
+    assert np.isnan(turns(isa, x, of_sine)).all()
+
+
 LIMITS = {  # at -inf and inf
     "exp": (0.0, np.inf),
     "step": (0.0, 1.0),
@@ -96,8 +154,10 @@ LIMITS = {  # at -inf and inf
     "relu": (0.0, np.inf),
     "leaky_relu": (-np.inf, np.inf),
     "elu": (-1.0, np.inf),
+    "selu": (-1.7580993408473768, np.inf),
     "softplus": (0.0, np.inf),
     "silu": (0.0, np.inf),
+    "mish": (0.0, np.inf),
     "gelu": (0.0, np.inf),
     "gelu_tanh": (0.0, np.inf),
 }
@@ -113,7 +173,7 @@ def test_infinities_and_nan(isa, function, dtype):
     nan_of_another_kind = payload.view(dtype)[0]
     z = np.array([-np.inf, np.inf, quiet, -other, nan_of_another_kind], dtype)
     low, high, *nans = apply(isa, code, z).tolist()
-    assert (low, high) == LIMITS[function]
+    assert (low, high) == tuple(np.array(LIMITS[function], dtype).tolist())
     assert np.isnan(nans).all() or function == "step"
 
 
@@ -144,7 +204,7 @@ def test_slopes_are_derivatives(dtype):
     z = np.linspace(-12, 12, 97).astype(dtype)
     z = z[z != 0]
     floats = np.finfo(dtype)
-    for name in ("sigmoid", "tanh", "elu", "softplus", "silu", "gelu"):
+    for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "silu", "mish", "gelu"):
         code, exact = EXACT[name]
         sigma = activations.BY_NAME[name]
         post = np.array([float(exact(mpmath.mpf(v))) for v in z.tolist()], dtype)

@@ -160,7 +160,8 @@ def test_labels_of_another_convention_are_refused(output, dtype):
 def step_of_one_layer(loss: int, dtype: str, y: np.ndarray) -> tuple[int, bool]:
     """Return the status of a step on one layer, and whether an array changed."""
     (n, K), real = y.shape, np.dtype(dtype)
-    layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": K, "activation": 1}])
+    layer = {"inputs": 2, "outputs": K, "activation": 1, "factor": 1.0}
+    layers = ffi.new("struct nnpoly_layer[]", [layer])
     training: dict[str, Any] = {"depth": 1, "layers": layers, "loss": loss, "rule": lib.NNPOLY_SGD}
     training["dtype"] = lib.NNPOLY_FLOAT32 if real.itemsize == 4 else lib.NNPOLY_FLOAT64
     plan = ffi.gc(

@@ -514,7 +514,8 @@ def test_predictions_follow_the_parameters():
 
 def test_plans_refuse_what_is_unsound():
     ffi = core.ffi
-    layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": 3, "activation": 1}] * 2)
+    layer = {"inputs": 2, "outputs": 3, "activation": 1, "factor": 1.0}
+    layers = ffi.new("struct nnpoly_layer[]", [layer] * 2)
     good = {"dtype": 0, "depth": 1, "layers": layers, "loss": 0, "rule": 0}
     plan = lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good))
     assert plan != ffi.NULL

@@ -108,7 +108,7 @@ def test_predictions_pass_dropout_by_in_one_call():
 def test_plans_refuse_rates_that_are_none():
     ffi, lib = core.ffi, core.lib
     for rate in (-0.1, 1.0, np.nan):
-        layer = {"inputs": 2, "outputs": 3, "activation": 1, "dropout": rate}
+        layer = {"inputs": 2, "outputs": 3, "activation": 1, "factor": 1.0, "dropout": rate}
         layers = ffi.new("struct nnpoly_layer[]", [layer])
         good = {"dtype": 0, "depth": 1, "layers": layers, "loss": 0, "rule": 0}
         assert lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", good)) == ffi.NULL

@@ -206,7 +206,7 @@ def test_a_prediction_has_the_bits_of_its_layers(layers, dtype):
 # What C refuses
 
 LAYERS: dict[str, Any] = {
-    "unknown": {"kind": 5},
+    "unknown": {"kind": 99},
     "negative": {"kind": -1},
     "norm of another width": {"kind": 1, "outputs": 4, "eps": 1e-5},
     "eps of 0": {"kind": 1, "eps": 0.0},
@@ -220,7 +220,7 @@ LAYERS: dict[str, Any] = {
 @pytest.mark.parametrize("change", LAYERS.values(), ids=LAYERS)
 def test_plans_refuse_layers_that_are_unsound(change):
     ffi, lib = core.ffi, core.lib
-    dense = {"inputs": 2, "outputs": 3, "activation": 1}
+    dense = {"inputs": 2, "outputs": 3, "activation": 1, "factor": 1.0}
     good = {"kind": 1, "inputs": 3, "outputs": 3, "activation": 1, "eps": 1e-5}
     for second, sound in ((good, True), (good | change, False)):
         layers = ffi.new("struct nnpoly_layer[]", [dense, second])

@@ -64,7 +64,8 @@ def test_a_failing_epoch_of_steps_on_several_leaves_everything_as_it_was():
 
 def plan_of_one_layer(**arrays: Any) -> tuple[Any, Any, Any, Any]:
     """Return a plan of 2 inputs and 3 outputs, a state, rates, and what else must live on."""
-    layers = ffi.new("struct nnpoly_layer[]", [{"inputs": 2, "outputs": 3, "activation": 1}])
+    layer = {"inputs": 2, "outputs": 3, "activation": 1, "factor": 1.0}
+    layers = ffi.new("struct nnpoly_layer[]", [layer])
     training = {"dtype": 0, "depth": 1, "layers": layers, "loss": 0, "rule": lib.NNPOLY_SGD}
     made = lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", training))
     places = {name: ffi.from_buffer(array) for name, array in arrays.items()}

@@ -48,6 +48,8 @@ NETWORKS = {
     "softplus_mse": Spec([3, 4, 2], "softplus", "identity", 6),
     "silu_softmax": Spec([3, 4, 2], "silu", "softmax", 4),
     "elu_mse": Spec([3, 4, 2], "elu", "identity", 4),
+    "selu_mse": Spec([3, 4, 2], "selu", "identity", 4),
+    "mish_softmax": Spec([3, 4, 2], "mish", "softmax", 5),
     "leaky_relu_softmax": Spec([3, 4, 2], "leaky_relu", "softmax", 5),
     "deep_logistic": Spec([3, 5, 4, 3, 1], "silu", "sigmoid", 5),
     "single_mse": Spec([3, 4, 1], "tanh", "identity", 1),
@@ -64,6 +66,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": F.softplus,
     "silu": F.silu,
     "elu": F.elu,
+    "selu": F.selu,
+    "mish": F.mish,
     "leaky_relu": F.leaky_relu,
 }
 

@@ -1,0 +1,1 @@
+"""Estimators for tables: columns of any kind, as networks take them, and ensembles of networks."""
