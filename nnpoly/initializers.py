@@ -26,28 +26,30 @@ class Initializer(Described):
         """Return float64 weights of `shape` = (m, m_in)."""
         raise NotImplementedError
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
-        """Write weights, rounded to its dtype, into W: (m, m_in).
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
+        """Write weights, rounded to its dtype, into W: (m, m_in); biases into a column, (m, 1).
+
+        argument: the one of Dense that the rule is.
 
         Raises
         ------
         ValueError
             If what is drawn has another shape, or is no real or finite number.
         """
-        drawn = host.asarray(self(rng, W.shape))
+        where, drawn = f"Dense: `{argument}`", host.asarray(self(rng, W.shape))
         if drawn.shape != W.shape:
             raise ValueError(
-                f"Dense: `init` must draw weights of the shape that it is given, {W.shape}, got "
+                f"{where} must draw numbers of the shape that it is given, {W.shape}, got "
                 f"{drawn.shape} from {self!r}."
             )
         if drawn.dtype.kind not in "biuf":
             raise ValueError(
-                f"Dense: `init` must draw real numbers, got dtype {drawn.dtype} from {self!r}."
+                f"{where} must draw real numbers, got dtype {drawn.dtype} from {self!r}."
             )
         host.fill(W, drawn)
         if not host.all_finite(W):
             raise ValueError(
-                f"Dense: `init` must draw numbers that are finite in {W.dtype}, got NaN or "
+                f"{where} must draw numbers that are finite in {W.dtype}, got NaN or "
                 f"infinity from {self!r}."
             )
 
@@ -60,10 +62,10 @@ def _is_ours(rule: Initializer) -> bool:
 class _OfEachEntry(Initializer):
     """A rule for each entry alone: a few rows after another are drawn as all at once."""
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
         blocks = host.row_blocks(W, _AT_ONCE) if _is_ours(self) else [W]
         for rows in blocks:
-            super().fill(rng, rows)
+            super().fill(rng, rows, argument)
 
 
 class Constant(_OfEachEntry):
@@ -134,11 +136,11 @@ class Scaled(Initializer):
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
         return self._rule(shape)(rng, shape)
 
-    def fill(self, rng: host.Generator, W: host.HostArray) -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
         if _is_ours(self):
-            self._rule(W.shape).fill(rng, W)
+            self._rule(W.shape).fill(rng, W, argument)
         else:
-            super().fill(rng, W)
+            super().fill(rng, W, argument)
 
     def _rule(self, shape: tuple[int, ...]) -> Uniform | Normal:
         fan_out, fan_in = shape
@@ -250,29 +252,22 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def of_biases(bias: Any, where: str) -> Initializer:
-    """Return the initialiser of a name, or the object itself, which draws biases b: (m,)."""
-    rule = _named(bias, where, "bias")
-    if isinstance(rule, Scaled | Orthogonal | UnitVariance):
+def get(init: Any, where: str = "initializers.get", argument: str = "init") -> Initializer:
+    """Return the initialiser of a name, or the object itself.
+
+    argument: "init" for weights W: (m, m_in), or "bias" for biases b: (m,).
+    """
+    rule: Initializer = init
+    if not isinstance(init, Initializer):
+        rule = BY_NAME[_checks.choice(where, argument, init, BY_NAME)]
+    if argument == "bias" and isinstance(rule, Scaled | Orthogonal | UnitVariance):
         raise ValueError(
             f"{where}: `bias` must draw each entry alone, got {rule!r}: biases have no fan. Use "
             "nn.initializers.Uniform(a) or Normal(0.0, s)."
         )
-    return rule
-
-
-def get(init: Any, where: str = "initializers.get") -> Initializer:
-    """Return the initialiser of a name, or the object itself, which draws weights W: (m, m_in)."""
-    rule = _named(init, where, "init")
-    if isinstance(rule, HullBias):
+    if argument == "init" and isinstance(rule, HullBias):
         raise ValueError(
             f"{where}: `init` must draw weights, got {rule!r}, which is for biases: "
             f"nn.Dense(..., bias={rule!r})."
         )
     return rule
-
-
-def _named(rule: Any, where: str, argument: str) -> Initializer:
-    if isinstance(rule, Initializer):
-        return rule
-    return BY_NAME[_checks.choice(where, argument, rule, BY_NAME)]

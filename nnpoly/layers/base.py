@@ -181,6 +181,20 @@ class Layer(Described):
         raise NotImplementedError
 
 
+class OfFeatures(Layer):
+    """A layer that has so many features, and gives as many."""
+
+    features: int
+
+    @property
+    def input_width(self) -> int:
+        return self.features
+
+    def width(self, inputs: int) -> int:
+        require_width(self, self.features, inputs)
+        return self.features
+
+
 def require_width(layer: Layer, expected: int, inputs: int) -> None:
     """Refuse an input width that the layer does not take."""
     if expected != inputs:

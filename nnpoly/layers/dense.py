@@ -23,7 +23,7 @@ class Dense(Layer):
         Name or `nn.activations` object.
     init, bias
         Names or `nn.initializers` objects, for W and for b, which starts at 0. One for b must draw
-        each entry alone, since b has no fan.
+        each entry alone, since b has no fan; it is asked for the shape (m, 1).
     factor
         Multiplies W in every pass. With 1 / sqrt(m_in) and W drawn from N(0, 1) it is the neural
         tangent parametrisation (Jacot et al. 2018, arXiv:1806.07572): steps of equal size change
@@ -53,7 +53,7 @@ class Dense(Layer):
             outputs=_checks.integer("Dense", "outputs", self.outputs),
             activation=activations.get(self.activation, "Dense"),
             init=initializers.get(self.init, "Dense"),
-            bias=initializers.of_biases(self.bias, "Dense"),
+            bias=initializers.get(self.bias, "Dense", "bias"),
             factor=_checks.positive("Dense", "factor", self.factor),
         )
         self._check_rates()
@@ -82,7 +82,7 @@ class Dense(Layer):
 
     def _draw(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
         self.init.fill(rng, params["W"])
-        self.bias.fill(rng, params["b"][:, None])
+        self.bias.fill(rng, params["b"][:, None], "bias")
 
     def adapt(
         self,

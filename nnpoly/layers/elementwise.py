@@ -7,10 +7,10 @@ from typing import Any
 from .. import _checks, activations
 from ..backends import host
 from ..primitives import Array, Ops
-from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
+from .base import INPUT, Mode, OfFeatures, Out, Parameters, Stage
 
 
-class Scale(Layer):
+class Scale(OfFeatures):
     """Multiply each feature by a factor that is learnt: x * s.
 
     Before the first Dense layer of RealMLP (Holzmueller et al. 2024, arXiv:2407.04491) it selects
@@ -31,20 +31,11 @@ class Scale(Layer):
     array([1., 1., 1.], dtype=float32)
     """
 
-    features: int
     rates: Any = ()
 
     def __post_init__(self) -> None:
         self._set(features=_checks.integer("Scale", "features", self.features))
         self._check_rates()
-
-    @property
-    def input_width(self) -> int:
-        return self.features
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.features, inputs)
-        return self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"s": (self.features,)}
@@ -67,7 +58,7 @@ class Scale(Layer):
         return gradients, below.delta(ops, delta * params["s"])
 
 
-class Blend(Layer):
+class Blend(OfFeatures):
     """Parametric activation: (1 - a) x + a sigma(x), with an a for each feature that is learnt.
 
     It is linear where a is 0 and sigma where it is 1, and may become more than either. Holzmueller
@@ -90,7 +81,6 @@ class Blend(Layer):
     (8,)
     """
 
-    features: int
     activation: Any  # the layer's own part: none comes after it, and delta is that of its result
     rates: Any = ()
 
@@ -100,14 +90,6 @@ class Blend(Layer):
             activation=activations.get(self.activation, "Blend"),
         )
         self._check_rates()
-
-    @property
-    def input_width(self) -> int:
-        return self.features
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.features, inputs)
-        return self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"a": (self.features,)}

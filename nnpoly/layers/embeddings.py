@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,28 @@ from ..primitives import Array, Ops
 from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
 
 
-class Periodic(Layer):
+class OfColumns(Layer):
+    """A layer that makes several features of some of its columns, and passes the others on."""
+
+    inputs: int
+
+    @property
+    @abstractmethod
+    def spread(self) -> tuple[int, int]:
+        """How many columns are embedded, d, and how many features each becomes, k."""
+        raise NotImplementedError
+
+    @property
+    def input_width(self) -> int:
+        return self.inputs
+
+    def width(self, inputs: int) -> int:
+        require_width(self, self.inputs, inputs)
+        d, k = self.spread
+        return inputs + d * (k - 1)
+
+
+class Periodic(OfColumns):
     """Embed numbers by waves whose frequencies are learnt; each column has waves of its own.
 
     A small move of a number may then matter, as it does to trees. Column i becomes
@@ -80,21 +102,12 @@ class Periodic(Layer):
         self._check_rates()
 
     @property
-    def input_width(self) -> int:
-        return self.inputs
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.inputs, inputs)
-        return inputs + self.embedded * (self.features - 1)
-
-    @property
-    def embedded(self) -> int:
-        """The number of columns that are embedded, d."""
+    def spread(self) -> tuple[int, int]:
         assert self.columns is not None  # since the layer is made
-        return self.columns
+        return self.columns, self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        d, F, k = self.embedded, self.frequencies, self.features
+        (d, k), F = self.spread, self.frequencies
         if self.kind == "plr":
             return {"w": (d, F), "W": (d, k, 2 * F), "c": (d, k)}
         return {"w": (d, F), "b": (d, F), "W": (d, k - 1, F), "c": (d, k - 1)}
@@ -125,7 +138,7 @@ class Periodic(Layer):
         return gradients, below.delta(ops, ops.periodic_delta(*given))
 
 
-class PiecewiseLinear(Layer):
+class PiecewiseLinear(OfColumns):
     """Embed numbers by lines with a bend at each edge of the column's bins.
 
     Column i becomes w_i x_i + c_i + V_i e(x_i): a line, and a part whose slope differs from bin to
@@ -216,20 +229,11 @@ class PiecewiseLinear(Layer):
         return cls(inputs, edges, **arguments)
 
     @property
-    def embedded(self) -> int:
-        """The number of columns that are embedded, d."""
-        return len(self.bins)
-
-    @property
-    def input_width(self) -> int:
-        return self.inputs
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.inputs, inputs)
-        return inputs + self.embedded * (self.features - 1)
+    def spread(self) -> tuple[int, int]:
+        return len(self.bins), self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        d, k, most = self.embedded, self.features, max(map(len, self.bins)) - 1
+        (d, k), most = self.spread, max(map(len, self.bins)) - 1
         return {"w": (d, k), "c": (d, k), "V": (d, k, most)}
 
     def initial(self, rng: host.Generator) -> dict[str, host.HostArray]:
@@ -254,7 +258,7 @@ class PiecewiseLinear(Layer):
         return gradients, below.delta(ops, dx)
 
 
-class Embedding(Layer):
+class Embedding(OfColumns):
     """Embed categories: each becomes a row of numbers that is learnt.
 
     The last columns hold categories' numbers, 0 to size - 1. Column j becomes the row of that
@@ -308,12 +312,8 @@ class Embedding(Layer):
         self._check_rates()
 
     @property
-    def input_width(self) -> int:
-        return self.inputs
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.inputs, inputs)
-        return inputs + len(self.sizes) * (self.features - 1)
+    def spread(self) -> tuple[int, int]:
+        return len(self.sizes), self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"E": (sum(self.sizes), self.features)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ..backends import host
 from .base import Layer
 from .dense import Dense
-from .embeddings import Embedding, Periodic, PiecewiseLinear
+from .embeddings import Embedding, OfColumns, PiecewiseLinear
 from .norms import Normalised
 from .residual import Residual
 
@@ -66,8 +66,8 @@ def input_categories(layers: Sequence[Layer]) -> tuple[int, ...]:
     passed = layers[0].input_width or 0
     for layer in layers:
         if isinstance(layer, Embedding):
-            return layer.sizes if len(layer.sizes) <= passed else ()
-        if not isinstance(layer, Periodic | PiecewiseLinear):
+            return layer.sizes if layer.spread[0] <= passed else ()
+        if not isinstance(layer, OfColumns):
             break
-        passed = min(passed, layer.inputs - layer.embedded)
+        passed = min(passed, layer.inputs - layer.spread[0])
     return ()

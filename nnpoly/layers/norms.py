@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 from .. import _checks, activations
 from ..backends import host
 from ..primitives import Array, Ops
-from .base import INPUT, Layer, Mode, Out, Parameters, Stage, require_width
+from .base import INPUT, Mode, OfFeatures, Out, Parameters, Stage
 
 if TYPE_CHECKING:
     from dataclasses import KW_ONLY
 
 
-class Normalised(Layer):
+class Normalised(OfFeatures):
     """LayerNorm or BatchNorm: an affine map of normalised inputs, gain * x^ + shift."""
 
-    features: int
     eps: float = 1e-5
     activation: Any = activations.identity
     _: KW_ONLY
@@ -30,14 +29,6 @@ class Normalised(Layer):
             activation=activations.get(self.activation, where),
         )
         self._check_rates()
-
-    @property
-    def input_width(self) -> int:
-        return self.features
-
-    def width(self, inputs: int) -> int:
-        require_width(self, self.features, inputs)
-        return self.features
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"gain": (self.features,), "shift": (self.features,)}

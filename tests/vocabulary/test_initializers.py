@@ -224,7 +224,7 @@ class Transposed(Initializer):
 def test_weights_of_another_shape_are_refused():
     """Though they are as many."""
     message = (
-        r"^Dense: `init` must draw weights of .* \(3, 2\), got \(2, 3\) from Transposed\(\)\.$"
+        r"^Dense: `init` must draw numbers of .* \(3, 2\), got \(2, 3\) from Transposed\(\)\.$"
     )
     with pytest.raises(ValueError, match=message):
         nn.MLP([2, 3], init=Transposed())

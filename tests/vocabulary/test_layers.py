@@ -21,6 +21,8 @@ TOLERANCE = 1e-9  # a BatchNorm of five rows bends so much that differences are 
 BLOCK = nn.Residual([nn.Dense(4, 5, "sigmoid"), nn.Dropout(0.3), nn.Dense(5, 4, "elu")], "softplus")
 NORMAL_BLOCK = nn.Residual([nn.BatchNorm(4), nn.Dense(4, 4, "tanh"), nn.LayerNorm(4, 1e-3)])
 
+SCALED_BLOCK = nn.Residual([nn.Scale(4), nn.Dense(4, 4, factor=0.5), nn.Blend(4, "gelu")], "tanh")
+
 CHAINS = {
     "dense": [nn.Dense(3, 5, "tanh"), nn.Dense(5, 4, "gelu"), nn.Dense(4, 2)],
     "dropout": [nn.Dense(3, 6, "silu"), nn.Dropout(0.4), nn.Dense(6, 2)],
@@ -35,6 +37,7 @@ CHAINS = {
     "residual-first": [nn.Residual([nn.Dense(3, 3, "tanh")]), nn.Dense(3, 2)],
     "residual-last": [nn.Dense(3, 4, "tanh"), nn.Residual([nn.Dense(4, 4)])],
     "residual-normal": [nn.Dense(3, 4, "tanh"), NORMAL_BLOCK, nn.Dense(4, 2)],
+    "residual-scaled": [nn.Dense(3, 4, "tanh"), SCALED_BLOCK, nn.Dense(4, 2, factor=3.0)],
     "residual-nested": [nn.Residual([nn.Dense(3, 4), nn.Residual([BLOCK]), nn.Dense(4, 3)])],
     "all": [nn.Dense(3, 4), nn.BatchNorm(4, 1e-2, "tanh"), BLOCK, nn.LayerNorm(4), nn.Dense(4, 2)],
 }

@@ -83,7 +83,7 @@ def in_torch(net: nn.Network, x: Any, params: list[dict[str, Any]]) -> Any:
                     features = torch.relu(features)
                 x = torch.cat([features.flatten(1), x[:, d:]], 1)
             case nn.PiecewiseLinear():
-                d, parts = layer.embedded, []
+                d, parts = len(layer.bins), []
                 for i, edges in enumerate(layer.bins):
                     entries = []
                     for j in range(len(edges) - 1):
@@ -201,6 +201,15 @@ def test_initial_biases_are_drawn_by_their_rule():
 def test_a_rule_with_a_fan_draws_no_biases(rule):
     with pytest.raises(ValueError, match="Dense: `bias` must draw each entry alone"):
         nn.Dense(3, 4, bias=rule)
+
+
+def test_a_rule_that_draws_no_biases_is_named():
+    class Long(nn.initializers.Initializer):
+        def __call__(self, rng, shape):
+            return np.zeros((7, 7))
+
+    with pytest.raises(ValueError, match=r"Dense: `bias` must draw .*\(4, 1\), got \(7, 7\)"):
+        nn.Network([nn.Dense(3, 4, bias=Long())])
 
 
 # Waves
