@@ -56,6 +56,16 @@ CHAINS = {
         nn.Residual([dense(6, 9, "relu"), nn.Dropout(FALLING), nn.Dense(9, 6)]),
         dense(6, 3),
     ],
+    "for tables": [
+        nn.Periodic(
+            6, frequencies=5, features=3, rates=dict.fromkeys(("w", "b", "W", "c"), (0.1, 1.0))
+        ),
+        nn.Scale(18, rates={"s": (6.0, 1.0)}),
+        nn.Dense(18, 16, factor=18**-0.5, init="normal", rates={"b": (0.1, 0.0)}),
+        nn.Blend(16, "selu", rates={"a": (0.1, 1.0)}),
+        nn.Dropout(FALLING),
+        nn.Dense(16, 3, factor=0.25, init="normal", rates={"b": (0.1, 0.0)}),
+    ],
     "all alike": [nn.Dense(6, 3, rates={"W": (0.1, 2.0), "b": (0.1, 2.0)})],
 }
 
@@ -76,9 +86,10 @@ def test_every_layer_has_the_same_bits(layers, weights):
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.1])
-def test_threads_and_isas_have_the_same_bits(clip_norm):
+@pytest.mark.parametrize("chain", ["norms", "for tables"])
+def test_threads_and_isas_have_the_same_bits(chain, clip_norm):
     optimizer = nn.AdamW(ETA, weight_decay=DECAY, clip_norm=clip_norm)
-    by_threads_and_isas(lambda: run(in_one_call(trainer(CHAINS["norms"], optimizer=optimizer))))
+    by_threads_and_isas(lambda: run(in_one_call(trainer(CHAINS[chain], optimizer=optimizer))))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
