@@ -21,8 +21,8 @@ struct dropout {
   double rate;
   uint32_t key, path;
   int8_t *kept; /* as large as what is dropped: -1 where an element is kept, else 0. Forward writes
-                 * it, so that the way back need not draw again. NULL: there is none, and an epilogue
-                 * drops nothing */
+                 * it, so that the way back need not draw again. NULL: there is none, and an
+                 * epilogue drops nothing */
 };
 
 static inline int is_rate(double rate) { return rate >= 0 && rate < 1; }
@@ -95,7 +95,7 @@ struct update {
   int decoupled;
   const struct nnpoly_segment *segments; /* up to `count`, or NULL: all factors are 1 */
   int segment_count;
-  void *average;        /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
+  void *average; /* (count,) or NULL; after the rule: average = ema average + (1 - ema) w */
   double ema;
   /* (count,) or NULL. Of a batch of a step on several: nothing of the above, but total += rows g;
    * total = rows g, if it is the first. */
