@@ -157,7 +157,7 @@ int nnpoly_blend_gradient(int dtype, const void *delta, const void *x, void *da,
 /* PERIODIC: the sizes and the parameters as there, b NULL without phases, as all of x: (n, inputs).
  * out, post, delta: (n, outputs), outputs = inputs + columns (features - 1); dx: (n, inputs). post,
  * which is what nnpoly_periodic gave, is read without phases alone, and may be NULL with them.
- * NNPOLY_RANGE if a size is larger than NNPOLY_MOST_WAVES. */
+ * NNPOLY_RANGE if there are no frequencies or features, or more than NNPOLY_MOST_WAVES. */
 struct nnpoly_waves {
   int64_t inputs, columns, frequencies, features;
 };
@@ -324,8 +324,8 @@ enum nnpoly_loss {
   NNPOLY_LOSSES /* how many there are */
 };
 
-/* Parameters side by side in the flat vector, up to `stop`: their learning rate is times `rate`, and
- * their weight decay times `decay`. */
+/* Parameters side by side in the flat vector, up to `stop`: their learning rate is times `rate`,
+ * and their weight decay times `decay`. */
 struct nnpoly_segment {
   int64_t stop;
   double rate, decay;

@@ -244,13 +244,16 @@ static int tables(struct nnpoly_layer *layer, const int64_t *sizes, int64_t inpu
   return embedding(layer);
 }
 
+/* Of an int64, in elements. */
+static int64_t words(int dtype) { return 8 / size_of(dtype); }
+
 int nnpoly_embed(int dtype, const void *x, const void *E, const int64_t *sizes, void *out,
                  int64_t n, int64_t inputs, int64_t columns, int64_t features) {
   struct nnpoly_layer layer;
   const int status = tables(&layer, sizes, inputs, columns, features);
   if (status != NNPOLY_OK) return status;
   CHECK(dtype, {INPUT, x, n, inputs}, {INPUT, E, nnpoly_units(&layer).count, features},
-        {OUTPUT, out, n, layer.outputs});
+        {INPUT, sizes, columns, words(dtype)}, {OUTPUT, out, n, layer.outputs});
   const struct tabular t = {
       .layer = &layer, .n = n, .x = x, .w = {E}, .C = out, .epilogue = plain(out)};
   return run_rows(kernels_of(dtype, &t)->forward, &t);
@@ -262,7 +265,7 @@ int nnpoly_embed_gradient(int dtype, const void *delta, const void *x, const int
   const int status = tables(&layer, sizes, inputs, columns, features);
   if (status != NNPOLY_OK) return status;
   CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, inputs},
-        {OUTPUT, dE, nnpoly_units(&layer).count, features});
+        {INPUT, sizes, columns, words(dtype)}, {OUTPUT, dE, nnpoly_units(&layer).count, features});
   const struct tabular t = {.layer = &layer, .n = n, .x = x, .delta = delta, .gradients = {dE}};
   return run_gradients(dtype, &t);
 }
