@@ -207,6 +207,14 @@ def test_labels_are_not_smoothed_where_probabilities_count():
     assert own == smooth
 
 
+def test_decay_goes_by_the_factors_once_or_twice():
+    once, twice = (classifier(twice_decayed=t).fit(X, CLASSES).networks_[0] for t in (False, True))
+    for net, decays in ((once, (1.0, 1.0)), (twice, (0.1, 6.0))):
+        waves, scale = net.chain[:2]
+        assert waves.parameter_rates() == dict.fromkeys("wbWc", (0.1, decays[0]))
+        assert scale.parameter_rates() == {"s": (6.0, decays[1])}
+
+
 # Members
 
 
@@ -464,6 +472,7 @@ PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.0,
     "dropout": 1.0,
     "weight_decay": -1.0,
+    "twice_decayed": "yes",
     "label_smoothing": 1.0,
     "class_weight": "equal",
     "metric": "r2",

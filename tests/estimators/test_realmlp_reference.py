@@ -18,7 +18,6 @@ import nnpoly as nn
 from nnpoly.estimators.tabular.columns import columns
 from nnpoly.estimators.tabular.encoding import ColumnEncoding
 from nnpoly.estimators.tabular.realmlp import OF_CLASSES, OF_NUMBERS, layers, optimizer
-from nnpoly.layers import Layer
 from nnpoly.losses import MSE, CrossEntropy
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "realmlp.npz")
@@ -97,13 +96,6 @@ def in_our_order(case: str, step: str, encoding: ColumnEncoding) -> np.ndarray:
     return np.concatenate([part.ravel() for part in flat])
 
 
-def decayed_as_there(layer: Layer) -> Layer:
-    """Return the layer with factors by which decay is multiplied by the rate's factor twice."""
-    rates = layer.parameter_rates()
-    twice = {name: (rate, rate * decay) for name, (rate, decay) in rates.items()}
-    return layer.replace(rates=twice) if twice else layer
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_steps_are_those_taken_there(case):
     """From the same weights and batches, in float64: every part of the network and optimiser."""
@@ -111,7 +103,7 @@ def test_steps_are_those_taken_there(case):
     recipe, batches, y = recipe_of(case), GOLDEN["batches"], GOLDEN[f"{case}/y"]
     numbers, steps = "numbers" in case, len(batches)
     K = 1 if numbers else int(y.max()) + 1
-    chain = [decayed_as_there(l) for l in layers(recipe, encoding, META["hidden"], K, steps)]
+    chain = layers(recipe, encoding, META["hidden"], K, steps, twice=True)
     net = nn.Network(chain, "identity" if numbers else "softmax", dtype="float64")
     net.w = in_our_order(case, "start", encoding)
     loss = MSE() if numbers else CrossEntropy(recipe.label_smoothing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ... import _checks, initializers
@@ -36,10 +36,22 @@ BLENDS = {"a": (SLOW, 1.0)}
 
 
 def layers(
-    recipe: Recipe, encoding: ColumnEncoding, hidden: list[int], outputs: int, steps: int
+    recipe: Recipe,
+    encoding: ColumnEncoding,
+    hidden: list[int],
+    outputs: int,
+    steps: int,
+    *,
+    twice: bool = False,
 ) -> list[Layer]:
-    """The layers of a RealMLP of hidden layers of these widths, trained for so many steps."""
+    """The layers of a RealMLP of hidden layers of these widths, trained for so many steps.
+
+    twice: whether a parameter's decay is times the factor of its rate twice.
+    """
     width, chain = encoding.width, []
+
+    def rates(factor: float, *names: str) -> dict[str, tuple[float, float]]:
+        return dict.fromkeys(names, (factor, factor if twice else 1.0))
 
     def add(layer: Layer) -> None:
         nonlocal width
@@ -50,10 +62,10 @@ def layers(
         add(Dense(width, outputs, activation, init, bias, width**-0.5, BIASES))
 
     if recipe.tuned and encoding.numbers:
-        add(Periodic(width, len(encoding.numbers), rates=WAVES))
+        add(Periodic(width, len(encoding.numbers), rates=rates(SLOW, "w", "b", "W", "c")))
     if encoding.sizes:
         add(Embedding(width, encoding.sizes))
-    add(Scale(width, rates=SCALES))
+    add(Scale(width, rates=rates(FAST, "s")))
     if not recipe.tuned:
         for m in hidden:
             dense(m, recipe.activation, initializers.Normal(), initializers.Normal())
@@ -62,7 +74,7 @@ def layers(
     of_data = initializers.UnitVariance(), initializers.HullBias(5)
     for m in hidden:
         dense(m, "identity", *of_data)
-        add(Blend(m, recipe.activation, rates=BLENDS))
+        add(Blend(m, recipe.activation, rates=rates(SLOW, "a")))
         if recipe.dropout:
             add(Dropout(FlatCosine(recipe.dropout, steps)))
     dense(outputs, "identity", *of_data)
@@ -90,9 +102,13 @@ def optimizer(recipe: Recipe, steps: int, outputs: int, loss: Loss) -> Optimizer
 class RealMLP(BaseTabular):
     """What both estimators have in common."""
 
+    _: KW_ONLY
+    twice_decayed: bool = False
+
     _presets: ClassVar[Mapping[str, Recipe]]
 
     def _recipe(self, where: str) -> Recipe:
+        _checks.flag(where, "twice_decayed", self.twice_decayed)
         preset = self._presets[_checks.choice(where, "preset", self.preset, self._presets)]
         names = ("activation", "learning_rate", "dropout", "weight_decay")
         given = {name: getattr(self, name) for name in names}
@@ -104,7 +120,8 @@ class RealMLP(BaseTabular):
     ) -> Network:
         where = type(self).__name__
         hidden = CHECKS["hidden_layer_sizes"](where, "hidden_layer_sizes", self.hidden_layer_sizes)
-        chain = layers(recipe, self.encoding_, hidden, outputs, steps)
+        twice = self.twice_decayed
+        chain = layers(recipe, self.encoding_, hidden, outputs, steps, twice=twice)
         options: dict[str, Any] = {"backend": place.backend, "device": place.device}
         return Network(chain, self._output, dtype=place.dtype, seed=seed, **options)
 
@@ -136,6 +153,10 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
     activation, learning_rate, dropout, weight_decay, label_smoothing
         None: those of the preset. The learning rate is the highest of the cycles; dropout and decay
         fall to 0 in the second half. "TD-S" has no dropout.
+    twice_decayed
+        Whether a parameter's weight decay is multiplied by the factor of its learning rate twice,
+        as in pytabkit, so that the learnt scale decays 36 times as fast as weights do; False: once,
+        as in the paper, 6 times.
     metric
         What the best epoch is found by: "error" (also where None), "log_loss", "roc_auc", or
         another of `nn.metrics`. With "log_loss" and "roc_auc" the preset smooths no labels.
@@ -182,10 +203,9 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
     Notes
     -----
     It follows pytabkit's RealMLP-TD, but for these. Missing numbers are taken: as the median, with
-    an indicator beside it. A parameter's weight decay is multiplied by its factors once, as in the
-    paper, and twice there. Members of `n_ens` keep a best epoch each, and one in common there. The
-    share held out has each class in its proportion. With `n_cv` columns and targets are scaled by
-    all rows.
+    an indicator beside it. Weight decay is the paper's (`twice_decayed`). Members of `n_ens` keep a
+    best epoch each, and one in common there. The share held out has each class in its proportion.
+    With `n_cv` columns and targets are scaled by all rows.
 
     References
     ----------
