@@ -271,7 +271,8 @@ def require_numbers(where: str, place: Place, x: Array, ends: Ends, name: str) -
         x.categories = ends.categories
         return
     require_finite(where, place, x, name)
-    _require_categories(where, place, x, ends.categories, name)
+    if ends.categories:
+        _require_categories(where, place, x, ends.categories, name)
 
 
 def _require_categories(

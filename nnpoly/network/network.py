@@ -80,6 +80,9 @@ class Network:
         name = type(self).__name__
         self.chain = layers.check_layers(name, chain)
         self.inputs, self.outputs = layers.chain_widths(self.chain)
+        self.ends = entering.Ends(  # what it takes and gives, by which data are checked
+            self.inputs, self.outputs, layers.input_categories(self.chain)
+        )
         self.output = _checks.choice(name, "output", output, OUTPUTS)
         if self.chain[-1].activation != activations.identity:
             raise ValueError(
@@ -209,11 +212,6 @@ class Network:
     def depth(self) -> int:
         """L, the number of weight layers."""
         return len(layers.dense_layers(self.chain))
-
-    @property
-    def ends(self) -> entering.Ends:
-        """What the network takes and gives, by which data are checked."""
-        return entering.Ends(self.inputs, self.outputs, layers.input_categories(self.chain))
 
     @property
     def layers(self) -> list[BoundLayer]:

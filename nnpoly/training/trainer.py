@@ -445,11 +445,9 @@ class Trainer:
 
         within: the argument that holds the data, if they are not arguments themselves.
         """
-        net = self.network
+        net, loss = self.stepper.network, self.stepper.loss
         names = [f"{within}[{i}]" for i in range(3)] if within else ["X", "y", "sample_weight"]
-        data = entering.checked(
-            where, net.place, self.loss, net.ends, X, y, sample_weight, names=names
-        )
+        data = entering.checked(where, net.place, loss, net.ends, X, y, sample_weight, names=names)
         if data.sample_weight is None:
             return data
         xp = net.place.backend.xp
