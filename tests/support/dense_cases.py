@@ -10,7 +10,7 @@ import numpy as np
 from case_table import cases, exact
 
 from nnpoly import activations
-from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Sigmoid, SiLU, Tanh
+from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Mish, Sigmoid, SiLU, Tanh
 from nnpoly.backends.numpy.kernels import BLOCK
 
 # Activations
@@ -39,12 +39,18 @@ def value_scale(activation, pre, value):
 
 
 def slope_scale(activation, pre, post):
-    """Slopes are accurate relatively, but for those where 1 - sigma or 1 - tanh^2 cancels."""
+    """Slopes are accurate relatively, but for those where 1 - sigma or 1 - tanh^2 cancels.
+
+    Mish's is a sum, of sigma / z and the rest, which cancel around z = -1.2.
+    """
     slope, z = np.abs(activation.derivative(pre, post)), np.minimum(np.abs(pre), FAR)
     if type(activation) in (Sigmoid, Tanh, GELU):
         return slope + 1.0
     if type(activation) is SiLU:
         return slope + 1.0 + z
+    if type(activation) is Mish:
+        factor = np.divide(post, pre, where=pre != 0, out=np.full_like(pre, 0.6))
+        return np.abs(factor) + np.abs(activation.derivative(pre, post) - factor)
     if type(activation) is GELUTanh:
         return slope + 1.0 + z / 2 + z**3 / 16
     return slope
