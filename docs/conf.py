@@ -72,7 +72,7 @@ nitpick_ignore_regex = [
     # Other libraries' types in signatures: their documentation is not here to link to.
     (r"py:.*", r"(np|numpy|collections|contextlib)\.[\w.]+|NDArray|Figure"),
     # Aliases, which have no page of their own.
-    (r"py:.*", r"Label|Views"),
+    (r"py:.*", r"Label|Views|FromHost"),
     # What networks and trainers hold, of which users need no page: internals/house.md has them.
     (r"py:.*", r"nnpoly\.(data\.place\.Place|training\.stepper\.Stepper)"),
     # Types of arrays and numbers, which have no pages of their own.

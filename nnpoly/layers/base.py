@@ -15,7 +15,7 @@ from ..schedules import Schedule
 
 Parameters: TypeAlias = Mapping[str, Array]
 Out: TypeAlias = Mapping[str, Array] | None
-Place: TypeAlias = Callable[[host.HostArray], Array]
+FromHost: TypeAlias = Callable[[host.HostArray], Array]
 
 
 class Mode(NamedTuple):
@@ -130,7 +130,7 @@ class Layer(Described):
     def adapt(
         self,
         ops: Ops,
-        place: Place,
+        place: FromHost,
         rng: host.Generator,
         params: Mapping[str, host.HostArray],
         x: Array,

@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Place, Stage
+from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, FromHost, Stage
 
 
 def forward(
@@ -57,7 +57,7 @@ def backward(
 
 def adapt(
     ops: Ops,
-    place: Place,
+    place: FromHost,
     rng: host.Generator,
     layers: Sequence[Layer],
     params: Sequence[Mapping[str, host.HostArray]],

@@ -9,7 +9,7 @@ from .. import _checks, activations, initializers
 from ..backends import host, registry
 from ..initializers import OfData
 from ..primitives import Array, Ops
-from .base import INPUT, Layer, Mode, Out, Parameters, Place, Stage, require_width
+from .base import INPUT, Layer, Mode, Out, Parameters, FromHost, Stage, require_width
 
 
 class Dense(Layer):
@@ -87,7 +87,7 @@ class Dense(Layer):
     def adapt(
         self,
         ops: Ops,
-        place: Place,
+        place: FromHost,
         rng: host.Generator,
         params: Mapping[str, host.HostArray],
         x: Array,

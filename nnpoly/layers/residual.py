@@ -9,7 +9,7 @@ from .. import activations
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import Layer, Mode, Out, Parameters, Place, Stage, require_width
+from .base import Layer, Mode, Out, Parameters, FromHost, Stage, require_width
 from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 
 
@@ -88,7 +88,7 @@ class Residual(Layer):
     def adapt(
         self,
         ops: Ops,
-        place: Place,
+        place: FromHost,
         rng: host.Generator,
         params: Mapping[str, host.HostArray],
         x: Array,
