@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, FromHost, Stage
+from .base import INFERENCE, INPUT, FromHost, Layer, Mode, Out, Parameters, Stage
 
 
 def forward(

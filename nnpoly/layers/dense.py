@@ -9,7 +9,7 @@ from .. import _checks, activations, initializers
 from ..backends import host, registry
 from ..initializers import OfData
 from ..primitives import Array, Ops
-from .base import INPUT, Layer, Mode, Out, Parameters, FromHost, Stage, require_width
+from .base import INPUT, FromHost, Layer, Mode, Out, Parameters, Stage, require_width
 
 
 class Dense(Layer):

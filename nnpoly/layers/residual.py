@@ -9,7 +9,7 @@ from .. import activations
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import Layer, Mode, Out, Parameters, FromHost, Stage, require_width
+from .base import FromHost, Layer, Mode, Out, Parameters, Stage, require_width
 from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
 
 
