@@ -124,10 +124,8 @@ def deviations(columns: HostArray) -> HostArray:
     A constant column that was computed varies by its rounding, which counts for nothing.
     """
     wide = columns.astype(np.float64)
-    found, rounding = (
-        wide.std(axis=0),
-        64.0 * np.finfo(columns.dtype).eps * np.abs(wide).max(axis=0),
-    )
+    found = wide.std(axis=0)
+    rounding = 64.0 * np.finfo(columns.dtype).eps * np.abs(wide).max(axis=0)
     return np.where(found > rounding, found, 1.0)
 
 

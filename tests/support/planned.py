@@ -15,6 +15,7 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(101, 6)).astype("f4")
 CLASSES = rng.integers(0, 3, 101)
 WEIGHTS = rng.uniform(0.5, 1.5, 101).astype("f4")
+ONE_CALL = "one call of the C core a step, and for many steps of an epoch"  # in a summary
 
 
 def op_by_op(made: nn.Trainer) -> nn.Trainer:

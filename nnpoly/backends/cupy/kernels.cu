@@ -43,6 +43,7 @@ enum Activation {
 };
 
 constexpr T FAR = 1e4;  // see activations.py
+constexpr T SELU_ABOVE = 1.0507009873554805, SELU_BELOW = 1.7580993408473766;
 
 __device__ T sigmoid(T z) {
   T small = exp(-fabs(z));  // never overflows
@@ -50,13 +51,9 @@ __device__ T sigmoid(T z) {
 }
 
 __device__ T floored(T z) { return z < -FAR ? -FAR : z; }
-
 __device__ T within(T z, T limit) { return z > limit ? limit : z < -limit ? -limit : z; }
-
 // GELUTanh's sqrt(2/pi) (z + 0.044715 z^3).
 __device__ T cubic(T z) { return T(0.79788456080286536) * z * (1 + T(0.044715) * (z * z)); }
-
-constexpr T SELU_ABOVE = 1.0507009873554805, SELU_BELOW = 1.7580993408473766;
 
 // Mish's factor of z: above / below, with small = exp(-|z|); and its slope.
 struct Mish {

@@ -6,8 +6,8 @@ C takes float32 and float64 in C-contiguous, aligned arrays. cext/nnpoly.h is it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -102,6 +102,26 @@ def new(ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an array for a result: the step's own, or else a new one."""
     array: Array | None = ops.scratch(shape, dtype)
     return np.empty(shape, dtype) if array is None else array
+
+
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+Out: TypeAlias = Mapping[str, Array] | None  # where gradients shall be written, by name
+
+
+def takes(shapes: Shapes, like: Array, out: Out) -> bool:
+    """Whether C can write gradients of these shapes, and of the type of `like`, into `out`."""
+    if out is None:
+        return True
+    arrays = [out[name] for name in shapes]
+    fit = [array.shape for array in arrays] == list(shapes.values())
+    return fit and readable(like.dtype, *arrays) and writable(*arrays)
+
+
+def results(shapes: Shapes, like: Array, out: Out) -> dict[str, Array]:
+    """Return the arrays that gradients are written into: those of `out`, or new ones."""
+    if out is None:
+        return {name: np.empty(shape, like.dtype) for name, shape in shapes.items()}
+    return {name: out[name] for name in shapes}
 
 
 def dtype_code(dtype: np.dtype[Any], precision: str | None = None) -> int:

@@ -5,7 +5,7 @@ What it cannot read falls through to NumPy's own implementations or to the defin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from . import kernels  # noqa: F401  its implementations first: the last are tri
 from .core import (
     FLOAT32,
     INT64,
+    Out,
     check,
     dtype_code,
     floats,
@@ -26,6 +27,8 @@ from .core import (
     place,
     pointer,
     readable,
+    results,
+    takes,
     writable,
 )
 from .rules import UPDATES, Rule
@@ -168,16 +171,15 @@ def _dense_delta_as(
     return out
 
 
-def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
+def _dense_shapes(delta: Array, x: Array) -> dict[str, tuple[int, ...]]:
+    m, m_in = delta.shape[1], x.shape[1]
+    return {"W": (m, m_in), "b": (m,)}
+
+
+def _accepts_gradients(delta: Array, x: Array, out: Out = None) -> bool:
     if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
-    if out is None:
-        return bool(x.shape[1] > 0)
-    W, b = out["W"], out["b"]
-    m, m_in = delta.shape[1], x.shape[1]
-    if W.shape != (m, m_in) or b.shape != (m,) or m_in == 0:
-        return False
-    return readable(x.dtype, W, b) and writable(W, b)
+    return x.shape[1] > 0 and takes(_dense_shapes(delta, x), x, out)
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
@@ -190,16 +192,10 @@ def _dense_gradients_bf16(ops: Ops, *arguments: Any) -> tuple[Array, Array]:
     return _dense_gradients_as(lib.NNPOLY_BFLOAT16, *arguments)
 
 
-def _dense_gradients_as(
-    dtype: int, delta: Array, x: Array, out: Mapping[str, Array] | None = None
-) -> tuple[Array, Array]:
-    n, m = delta.shape
-    m_in = x.shape[1]
-    if out is None:
-        out = {"W": np.empty((m, m_in), x.dtype), "b": np.empty(m, x.dtype)}
-    W, b = out["W"], out["b"]
+def _dense_gradients_as(dtype: int, delta: Array, x: Array, out: Out = None) -> tuple[Array, Array]:
+    W, b = results(_dense_shapes(delta, x), x, out).values()
     arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
-    check(lib.nnpoly_dense_gradients(dtype, *arguments, n, m, m_in))
+    check(lib.nnpoly_dense_gradients(dtype, *arguments, *delta.shape, x.shape[1]))
     return W, b
 
 
@@ -246,17 +242,13 @@ def _normalise(ops: Ops, x: Array, mean: Array, scale: Array, gain: Array, shift
 
 
 def _accepts_norm_gradients(
-    delta: Array, x: Array, mean: Array, scale: Array, out: Mapping[str, Array] | None = None
+    delta: Array, x: Array, mean: Array, scale: Array, out: Out = None
 ) -> bool:
     if not (floats(delta, x, mean, scale) and _axis(x, mean) is not None):
         return False
     if delta.shape != x.shape or scale.shape != mean.shape:
         return False
-    if out is None:
-        return True
-    gain, shift = out["gain"], out["shift"]
-    fit = readable(x.dtype, gain, shift) and writable(gain, shift)
-    return fit and _vectors(x.shape[1], gain, shift)
+    return takes(dict.fromkeys(("gain", "shift"), x.shape[1:]), x, out)
 
 
 @implements("norm_gradients", "numpy", guard=_accepts_norm_gradients)
@@ -266,14 +258,12 @@ def _norm_gradients(
     x: Array,
     mean: Array,
     scale: Array,
-    out: Mapping[str, Array] | None = None,
+    out: Out = None,
 ) -> tuple[Array, Array]:
-    m = x.shape[1]
-    if out is None:
-        out = {"gain": np.empty(m, x.dtype), "shift": np.empty(m, x.dtype)}
-    places = map(pointer, (delta, x, mean, scale, out["gain"], out["shift"]))
+    gain, shift = results(dict.fromkeys(("gain", "shift"), x.shape[1:]), x, out).values()
+    places = map(pointer, (delta, x, mean, scale, gain, shift))
     check(lib.nnpoly_norm_gradients(dtype_code(x.dtype), *places, *x.shape, _axis(x, mean)))
-    return out["gain"], out["shift"]
+    return gain, shift
 
 
 def _accepts_norm_delta(

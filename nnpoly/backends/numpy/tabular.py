@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..._core import ffi, lib
 from ...activations import Activation
 from ...primitives import Ops, implements
+from ...primitives.tabular import features_of
 from ..codes import CODES, known, parameter
 from ..host import HostArray as Array
 from .chains import MOST_WAVES
-from .core import check, dtype_code, floats, new, place, pointer, readable, writable
-
-Out = Mapping[str, Array] | None
+from .core import Out, check, dtype_code, floats, new, place, pointer, readable, results, takes
 
 
 def _sigma(activation: Activation) -> tuple[int, float]:
     return CODES[type(activation)], parameter(activation)
-
-
-def _results(shapes: Mapping[str, tuple[int, ...]], like: Array, out: Out) -> dict[str, Array]:
-    """Where gradients go: `out`, or new arrays."""
-    if out is None:
-        return {name: np.empty(shape, like.dtype) for name, shape in shapes.items()}
-    return {name: out[name] for name in shapes}
-
-
-def _takes(shapes: Mapping[str, tuple[int, ...]], like: Array, out: Out) -> bool:
-    """Whether C can write these gradients into `out`."""
-    if out is None:
-        return True
-    arrays = [out[name] for name in shapes]
-    fit = [array.shape for array in arrays] == list(shapes.values())
-    return fit and readable(like.dtype, *arrays) and writable(*arrays)
 
 
 def _pair(delta: Array, x: Array) -> bool:
@@ -45,12 +26,12 @@ def _pair(delta: Array, x: Array) -> bool:
 
 
 def _accepts_scale_gradient(delta: Array, x: Array, out: Out = None) -> bool:
-    return _pair(delta, x) and _takes({"s": x.shape[1:]}, x, out)
+    return _pair(delta, x) and takes({"s": x.shape[1:]}, x, out)
 
 
 @implements("scale_gradient", "numpy", guard=_accepts_scale_gradient)
 def _scale_gradient(ops: Ops, delta: Array, x: Array, out: Out = None) -> Array:
-    ds = _results({"s": x.shape[1:]}, x, out)["s"]
+    ds = results({"s": x.shape[1:]}, x, out)["s"]
     places = pointer(delta), pointer(x), pointer(ds)
     check(lib.nnpoly_scale_gradient(dtype_code(x.dtype), *places, *x.shape))
     return ds
@@ -83,14 +64,14 @@ def _blend_delta(ops: Ops, delta: Array, x: Array, a: Array, activation: Activat
 def _accepts_blend_gradient(
     delta: Array, x: Array, activation: Activation, out: Out = None
 ) -> bool:
-    return known(activation) and _pair(delta, x) and _takes({"a": x.shape[1:]}, x, out)
+    return known(activation) and _pair(delta, x) and takes({"a": x.shape[1:]}, x, out)
 
 
 @implements("blend_gradient", "numpy", guard=_accepts_blend_gradient)
 def _blend_gradient(
     ops: Ops, delta: Array, x: Array, activation: Activation, out: Out = None
 ) -> Array:
-    da = _results({"a": x.shape[1:]}, x, out)["a"]
+    da = results({"a": x.shape[1:]}, x, out)["a"]
     places = pointer(delta), pointer(x), pointer(da)
     check(lib.nnpoly_blend_gradient(dtype_code(x.dtype), *places, *x.shape, *_sigma(activation)))
     return da
@@ -152,7 +133,7 @@ def _shapes(w: Array, b: Array | None, W: Array) -> dict[str, tuple[int, ...]]:
 def _accepts_periodic_gradients(
     delta: Array, x: Array, post: Array, w: Array, b: Array | None, W: Array, out: Out = None
 ) -> bool:
-    return _by_waves(delta, x, post, w, b, W) and _takes(_shapes(w, b, W), x, out)
+    return _by_waves(delta, x, post, w, b, W) and takes(_shapes(w, b, W), x, out)
 
 
 @implements("periodic_gradients", "numpy", guard=_accepts_periodic_gradients)
@@ -166,12 +147,12 @@ def _periodic_gradients(
     W: Array,
     out: Out = None,
 ) -> tuple[Array, ...]:
-    results = _results(_shapes(w, b, W), x, out)
+    gradients = results(_shapes(w, b, W), x, out)
     given = map(place, (delta, x, post, w, b, W))
-    taken = (place(results.get(name)) for name in ("w", "b", "W", "c"))
+    taken = (place(gradients.get(name)) for name in ("w", "b", "W", "c"))
     waves = ffi.new("struct nnpoly_waves *", _sizes(x.shape[1], w, b, W))
     check(lib.nnpoly_periodic_gradients(dtype_code(x.dtype), *given, *taken, len(x), waves))
-    return tuple(results.values())
+    return tuple(gradients.values())
 
 
 @implements("periodic_delta", "numpy", guard=_by_waves)
@@ -206,24 +187,19 @@ def _embed(ops: Ops, x: Array, E: Array, sizes: Sequence[int]) -> Array:
     return out
 
 
-def _width(delta: Array, x: Array, sizes: Sequence[int]) -> int:
-    """How many features a category has."""
-    return int(delta.shape[1] - x.shape[1]) // len(sizes) + 1
-
-
 def _accepts_embed_gradient(delta: Array, x: Array, sizes: Sequence[int], out: Out = None) -> bool:
     if not (floats(delta, x) and _columns(x, sizes) and delta.ndim == 2 and len(delta) == len(x)):
         return False
-    shape = sum(sizes), _width(delta, x, sizes)
-    return shape[1] > 0 and _takes({"E": shape}, x, out)
+    shape = sum(sizes), features_of(delta.shape[1], x.shape[1], len(sizes))
+    return shape[1] > 0 and takes({"E": shape}, x, out)
 
 
 @implements("embed_gradient", "numpy", guard=_accepts_embed_gradient)
 def _embed_gradient(
     ops: Ops, delta: Array, x: Array, sizes: Sequence[int], out: Out = None
 ) -> Array:
-    (n, inputs), d, k = x.shape, len(sizes), _width(delta, x, sizes)
-    dE = _results({"E": (sum(sizes), k)}, x, out)["E"]
+    (n, inputs), d, k = x.shape, len(sizes), features_of(delta.shape[1], x.shape[1], len(sizes))
+    dE = results({"E": (sum(sizes), k)}, x, out)["E"]
     places = pointer(delta), pointer(x), ffi.new("int64_t[]", sizes), pointer(dE)
     check(lib.nnpoly_embed_gradient(dtype_code(x.dtype), *places, n, inputs, d, k))
     return dE

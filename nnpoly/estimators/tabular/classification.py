@@ -92,10 +92,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return self._encoded(where, y, name)
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
-        f = f.astype("float64")
-        exact: host.HostArray = f / f.sum(
-            axis=1, keepdims=True
-        )  # float32's is off by its roundings
+        wide = f.astype("float64")
+        exact: host.HostArray = wide / wide.sum(axis=1, keepdims=True)  # float32's is off a little
         return exact
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from conftest import built_core
 from planned import (
     CLASSES,
+    ONE_CALL,
     WEIGHTS,
     X,
     by_threads_and_isas,
@@ -26,7 +27,6 @@ core = built_core()
 pytestmark = pytest.mark.usefixtures("restored_core")
 
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm}
-ONE_CALL = "one call of the C core a step, and for many steps of an epoch"
 
 
 def chain(norm: Any = nn.LayerNorm, sigma: Any = "tanh", width: int = 17) -> list[nn.layers.Layer]:

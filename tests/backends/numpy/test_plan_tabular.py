@@ -9,6 +9,7 @@ import pytest
 from conftest import built_core
 from planned import (
     CLASSES,
+    ONE_CALL,
     WEIGHTS,
     X,
     by_threads_and_isas,
@@ -25,7 +26,6 @@ from nnpoly import activations
 core = built_core()
 pytestmark = pytest.mark.usefixtures("restored_core")
 
-ONE_CALL = "one call of the C core a step, and for many steps of an epoch"
 SIZES = (2, 7)
 X = X.copy()
 X[:, 4:] = np.random.default_rng(1).integers(0, SIZES, (len(X), 2))
