@@ -6,10 +6,19 @@ forgets its dtype shows in one of them.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Many tests compile the same steps: what one of them has compiled, all of a run's processes find.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled = tempfile.mkdtemp(prefix="nnpoly-jax-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 for library in ("OMP", "OPENBLAS", "MKL"):  # the tests' processes share the cores already
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 os.environ.setdefault("NNPOLY_NUM_THREADS", "2")  # but the C core's threads are tested
