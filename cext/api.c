@@ -11,7 +11,7 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                  int64_t n, int64_t m_in, int64_t m, int activation, double a) {
   if (!known(activation)) return NNPOLY_RANGE;
   const int same = activation == NNPOLY_IDENTITY ? IN_PLACE : 0;
-  CHECK(dtype, {INPUT, x, n, m_in}, {INPUT, W, m, m_in}, {INPUT, b, m, 1},
+  CHECK(dtype, {INPUT, x, n, m_in}, {INPUT, W, m, m_in}, {INPUT | OPTIONAL, b, m, 1},
         {OUTPUT | OPTIONAL, pre, n, m}, {OUTPUT | same, post, n, m});
   const struct product p =
       nnpoly_whole((struct product){.form = FORWARD,
@@ -49,7 +49,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in) {
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m_in}, {OUTPUT, dW, m, m_in},
-        {OUTPUT, db, m, 1});
+        {OUTPUT | OPTIONAL, db, m, 1});
   if (m_in == 0) return NNPOLY_SHAPE; /* no columns of dW, beside which db is added up */
   const struct product p = nnpoly_whole((struct product){.form = GRADIENT,
                                                          .A = delta,

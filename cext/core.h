@@ -226,7 +226,7 @@ struct kernels {
   /* Of columns of x: (n, m); of rows of f: (n, members, K). */
   void (*column_sums)(const void *x, void *sums, int64_t n, int64_t m, int64_t column0,
                       int64_t column1);
-  void (*member_mean)(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
+  void (*members_mean)(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
                       int64_t K);
 };
 

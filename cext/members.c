@@ -40,10 +40,10 @@ static void mean_part(const void *argument, int index, int parts, void *scratch)
   const struct mean_job *job = argument;
   const struct range r = nnpoly_cut(job->n, index, parts, STEP_ELEMENTS);
   (void)scratch;
-  job->kernels->member_mean(job->f, job->out, r.start, r.stop, job->members, job->K);
+  job->kernels->members_mean(job->f, job->out, r.start, r.stop, job->members, job->K);
 }
 
-int nnpoly_member_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K) {
+int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K) {
   if (members < 1 || members > INT32_MAX || K < 0 || K > INT32_MAX) return NNPOLY_SHAPE;
   CHECK(dtype, {INPUT, f, n, members * K}, {OUTPUT, out, n, K});
   const struct mean_job job = {nnpoly_kernels(dtype), f, out, n, members, K};
@@ -111,7 +111,7 @@ static int layer_of(const struct nnpoly_members *sizes, struct nnpoly_layer *lay
   return NNPOLY_OK;
 }
 
-int nnpoly_member_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
+int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
                         void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
                         double a) {
   struct nnpoly_layer layer;
@@ -136,7 +136,7 @@ int nnpoly_member_dense(int dtype, const void *x, const void *W, const void *b, 
   return run(&job);
 }
 
-int nnpoly_member_dense_delta(int dtype, const void *delta, const void *W, const void *read,
+int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, const void *read,
                               void *out, int64_t n, const struct nnpoly_members *sizes,
                               int activation, double a) {
   struct nnpoly_layer layer;
@@ -156,7 +156,7 @@ int nnpoly_member_dense_delta(int dtype, const void *delta, const void *W, const
   return run(&job);
 }
 
-int nnpoly_member_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
+int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                                   int64_t n, const struct nnpoly_members *sizes) {
   struct nnpoly_layer layer;
   const int status = layer_of(sizes, &layer);

@@ -96,7 +96,8 @@ int nnpoly_num_threads(void);
 int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
 
-/* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,); pre, post: (n, m).
+/* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,), or NULL for none;
+ * pre, post: (n, m).
  * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
@@ -107,7 +108,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
                        int64_t n, int64_t m_next, int64_t m, int activation, double a);
 
 /* dW = delta^T x and db = the columns' sums of delta. delta: (n, m), x: (n, m_in);
- * dW: (m, m_in), db: (m,). */
+ * dW: (m, m_in), db: (m,), or NULL. */
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in);
 
@@ -185,9 +186,9 @@ int nnpoly_column_sums(int dtype, const void *x, void *out, int64_t n, int64_t m
 
 /* x: (n, m), r, dr: (members, m), delta: (n, members m), by r_i x. dr: the rows' sums of delta_i x;
  * dx: (n, m), the members' sum of delta_i r_i, in their order. */
-int nnpoly_member_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
+int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
                                  int64_t members, int64_t m);
-int nnpoly_member_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
+int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
                               int64_t members, int64_t m);
 
 /* As nnpoly_dense, its delta and its gradients for each member by itself. x, read, out:
@@ -196,18 +197,18 @@ int nnpoly_member_scale_delta(int dtype, const void *delta, const void *r, void 
 struct nnpoly_members {
   int64_t members, m_in, m;
 };
-int nnpoly_member_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
+int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
                         void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
                         double a);
-int nnpoly_member_dense_delta(int dtype, const void *delta, const void *W, const void *read,
+int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, const void *read,
                               void *out, int64_t n, const struct nnpoly_members *sizes,
                               int activation, double a);
-int nnpoly_member_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
+int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                                   int64_t n, const struct nnpoly_members *sizes);
 
 /* out: (n, K), the mean of f: (n, members, K) over the members: their sum in their order, divided.
  */
-int nnpoly_member_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K);
+int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K);
 
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
@@ -414,7 +415,7 @@ struct nnpoly_rates {
 /* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
  * buffers: as in nnpoly_state; x: (n, inputs); f: (n, K), K = outputs / members. output: an
  * activation, which is applied to the last layer's scores, or NNPOLY_ACTIVATIONS for the softmax of
- * K scores each. With members it is the mean of theirs, as nnpoly_member_mean has it. */
+ * K scores each. With members it is the mean of theirs, as nnpoly_members_mean has it. */
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
                    const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
                    int output);

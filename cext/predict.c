@@ -74,7 +74,7 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
   char *all = pass.post; /* members' outputs */
   if (job->output == NNPOLY_ACTIVATIONS)
     job->kernels->softmax(all, all, 0, rows * members, K, scratch);
-  if (members > 1) job->kernels->member_mean(all, f, 0, rows, members, K);
+  if (members > 1) job->kernels->members_mean(all, f, 0, rows, members, K);
 }
 
 static void predict_part(const void *argument, int index, int parts, void *scratch) {

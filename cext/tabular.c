@@ -133,7 +133,7 @@ static int member_scale(int64_t members, int64_t m, struct nnpoly_layer *layer) 
   return NNPOLY_OK;
 }
 
-int nnpoly_member_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
+int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
                                  int64_t members, int64_t m) {
   struct nnpoly_layer layer;
   const int status = member_scale(members, m, &layer);
@@ -143,7 +143,7 @@ int nnpoly_member_scale_gradient(int dtype, const void *delta, const void *x, vo
   return run_gradients(dtype, &t);
 }
 
-int nnpoly_member_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
+int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
                               int64_t members, int64_t m) {
   struct nnpoly_layer layer;
   const int status = member_scale(members, m, &layer);

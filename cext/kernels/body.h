@@ -63,7 +63,7 @@ SET_TARGET(TARGET)
               {waves, waves_delta, waves_gradients},                                            \
               {rows_of_tables, rows_delta, rows_gradient},                                      \
               {member_scaled, member_scaled_delta, member_scaled_gradient}},                    \
-  .column_sums = column_sums, .member_mean = member_mean
+  .column_sums = column_sums, .members_mean = members_mean
 
 #define KERNELS(PRODUCT)                                                      \
   {KERNELS_OF_ELEMENTS, .tile_rows = TILE_ROWS, .tile_columns = TILE_COLUMNS, \
