@@ -36,8 +36,8 @@ def apply_output(ops: Ops, output: str, scores: Array, members: int = 1) -> Arra
     f: Array
     if members > 1:
         f = apply_output(ops, output, _of_one(ops, scores, members))
-        f = ops.xp.reshape(f, scores.shape)
-        return ops.members_mean(f, members)
+        f = ops.members_mean(ops.xp.reshape(f, scores.shape), members)
+        return f
     if output == "softmax":
         f = ops.softmax(scores)
     else:
