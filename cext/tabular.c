@@ -340,6 +340,12 @@ static int lines(struct nnpoly_layer *layer, const struct nnpoly_lines *l) {
   return embedding(layer);
 }
 
+/* Their sizes and bins, as arguments to check. */
+#define OF_LINES                                         \
+  {INPUT, layer.sizes, layer.columns, words(dtype)}, {   \
+    INPUT, layer.bins, bins_of(&layer), 2 * words(dtype) \
+  }
+
 int nnpoly_piecewise(int dtype, const void *x, const void *w, const void *c, const void *V,
                      void *out, int64_t n, const struct nnpoly_lines *sizes) {
   struct nnpoly_layer layer;
@@ -347,7 +353,7 @@ int nnpoly_piecewise(int dtype, const void *x, const void *w, const void *c, con
   if (status != NNPOLY_OK) return status;
   const struct units u = nnpoly_units(&layer);
   CHECK(dtype, {INPUT, x, n, layer.inputs}, {INPUT, w, u.count, u.each[0]},
-        {INPUT, c, u.count, u.each[1]}, {INPUT, V, u.count, u.each[2]},
+        {INPUT, c, u.count, u.each[1]}, {INPUT, V, u.count, u.each[2]}, OF_LINES,
         {OUTPUT, out, n, layer.outputs});
   const struct tabular t = {
       .layer = &layer, .n = n, .x = x, .w = {w, c, V}, .C = out, .epilogue = plain(out)};
@@ -360,7 +366,7 @@ int nnpoly_piecewise_gradients(int dtype, const void *delta, const void *x, void
   const int status = lines(&layer, sizes);
   if (status != NNPOLY_OK) return status;
   const struct units u = nnpoly_units(&layer);
-  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, layer.inputs},
+  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, layer.inputs}, OF_LINES,
         {OUTPUT, dw, u.count, u.each[0]}, {OUTPUT, dc, u.count, u.each[1]},
         {OUTPUT, dV, u.count, u.each[2]});
   const struct tabular t = {
@@ -375,7 +381,7 @@ int nnpoly_piecewise_delta(int dtype, const void *delta, const void *x, const vo
   if (status != NNPOLY_OK) return status;
   const struct units u = nnpoly_units(&layer);
   CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, layer.inputs},
-        {INPUT, w, u.count, u.each[0]}, {INPUT, V, u.count, u.each[2]},
+        {INPUT, w, u.count, u.each[0]}, {INPUT, V, u.count, u.each[2]}, OF_LINES,
         {OUTPUT, dx, n, layer.inputs});
   const struct tabular t = {.layer = &layer,
                             .n = n,
