@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 from ... import _checks
 from ..._described import Described
 from ...backends import host
+from ...backends.ensembles import Input
 from .columns import Column, Key
 
 MOST_ONE_HOT = 8  # categories of a column that has an input for each, where others are embedded
@@ -50,18 +52,27 @@ class CategoryColumn(Described):
         """The number of its inputs."""
         return 1 if self.embedded or len(self.values) in (1, 2) else len(self.values)
 
-    def write(self, keys: Sequence[Key], block: host.HostArray) -> None:
-        """Write the inputs of cells into a block: (n, width)."""
-        place = {value: i for i, value in enumerate(self.values, 1)}
-        numbers = host.asarray([0 if key is None else place.get(key, 0) for key in keys])
+    @cached_property
+    def _codes(self) -> dict[Key, int]:
+        """What stands for each category, and under None for none."""
+        if self.embedded or self.width > 1:
+            return {None: 0, **{value: i for i, value in enumerate(self.values, 1)}}
+        none = 0 if len(self.values) == 2 else -1
+        return {None: none, **dict(zip(self.values, (1, -1), strict=False))}
+
+    def inputs(self, column: int) -> list[Input]:
+        """Its inputs, unscaled, of a column of `ColumnEncoding.cells`."""
         if self.embedded:
-            block[:, 0] = numbers
-        elif len(self.values) <= 2:
-            codes = [-1.0, 1.0] if len(self.values) == 1 else [0.0, 1.0, -1.0]
-            block[:, 0] = host.asarray(codes)[numbers]
-        else:
-            for i in range(len(self.values)):
-                block[:, i] = numbers == i + 1
+            return [Input("cell", column)]
+        if self.width == 1:
+            return [Input("number", column)]
+        return [Input("value", column, float(code)) for code in range(1, len(self.values) + 1)]
+
+    def cells(self, column: Column) -> host.HostArray:
+        """What stands for the cells of a column: (n,)."""
+        codes, none = self._codes, self._codes[None]
+        places, keys = column.texts()
+        return host.asarray([codes.get(key, none) for key in keys])[places]
 
 
 class ColumnEncoding(Described):
@@ -159,9 +170,9 @@ class ColumnEncoding(Described):
             if j not in forced and column.kind(where) == "number":
                 numbers.append(j)
                 continue
-            keys = [key for key in column.texts() if key is not None]
-            values = sorted(set(keys))
-            if j not in forced and len(values) == len(keys) >= FEWEST_NAMES:
+            counts = column.counts()
+            values, count = sorted(counts), sum(counts.values())
+            if j not in forced and len(values) == count >= FEWEST_NAMES:
                 warn(
                     f"{where}: `{column.name}` has a text of its own in every row, so it says "
                     "nothing about rows to come: it is left out. If it shall not be, name it in "
@@ -183,7 +194,7 @@ class ColumnEncoding(Described):
                 f"{where}: `X` must have a column to learn from, got {len(columns)} that are empty "
                 "or name the rows."
             )
-        raw = plain.raw(where, columns)[:, : plain.scaled][rows]
+        raw = plain.raw(plain.cells(where, columns))[rows, : plain.scaled]
         raw[:, _missing(raw).all(axis=0)] = 0.0
         centers, factors = [], []
         for low, first, median, third, high in host.five_numbers(raw):
@@ -200,23 +211,50 @@ class ColumnEncoding(Described):
         count = len(numbers) + len(gaps) + shown
         return cls(numbers, gaps, categories, (0.0,) * count, (1.0,) * count)
 
-    def raw(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        """The inputs before they are scaled, NaN where numbers are missing: (n, width)."""
-        X = host.empty((len(columns[0].cells), self.width), "float64")
-        gaps = {column: len(self.numbers) + i for i, column in enumerate(self.indicated)}
-        for i, column in enumerate(self.numbers):
-            X[:, i] = columns[column].numbers(where)
-            if column in gaps:
-                X[:, gaps[column]] = _missing(X[:, i])
-        start = len(self.numbers) + len(self.indicated)
-        for category in self.categories:
-            category.write(columns[category.column].texts(), X[:, start : start + category.width])
-            start += category.width
-        return X
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """The inputs of a network, as they come from `cells`."""
+        count = len(self.numbers)
+        found = [Input("number", i) for i in range(count)]
+        found += [Input("missing", self.numbers.index(column)) for column in self.indicated]
+        for i, category in enumerate(self.categories):
+            found += category.inputs(count + i)
+        scales = zip(self.centers, self.factors, strict=True)
+        scaled = [
+            given._replace(center=center, factor=factor)
+            for given, (center, factor) in zip(found, scales, strict=False)
+        ]
+        return (*scaled, *found[self.scaled :])
 
-    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+    def cells(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """What inputs come from: the numbers, NaN where they are missing, then the categories.
+
+        Returns (n, len(numbers) + len(categories)), float64.
+        """
+        count, n = len(self.numbers), len(columns[0].cells)
+        found = host.empty((n, count + len(self.categories)), "float64")
+        for i, column in enumerate(self.numbers):
+            found[:, i] = columns[column].reals(where)
+        for i, category in enumerate(self.categories, count):
+            found[:, i] = category.cells(columns[category.column])
+        if host.has_infinity(found):
+            for i, column in enumerate(self.numbers):
+                columns[column].require_finite(where, found[:, i])
+        return found
+
+    def raw(self, cells: host.HostArray) -> host.HostArray:
+        """The inputs before they are scaled, NaN where numbers are missing: (n, width)."""
+        found = cells.take([given.column for given in self.inputs], axis=1)
+        for j, given in enumerate(self.inputs):
+            if given.kind == "missing":
+                found[:, j] = _missing(found[:, j])
+            elif given.kind == "value":
+                found[:, j] = found[:, j] == given.value
+        return found
+
+    def encoded(self, cells: host.HostArray) -> host.HostArray:
         """The inputs of a network: (n, width), float64."""
-        X = self.raw(where, columns)
+        X = self.raw(cells)
         x = X[:, : self.scaled]
         with host.without_overflow():
             x -= host.asarray(self.centers, "float64")
@@ -226,6 +264,10 @@ class ColumnEncoding(Described):
         x.clip(-FARTHEST, FARTHEST, out=x)
         x /= (1.0 + (x / CLIP) ** 2) ** 0.5
         return X
+
+    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """The inputs of a network, of columns: (n, width), float64."""
+        return self.encoded(self.cells(where, columns))
 
 
 def _missing(array: host.HostArray) -> Any:
