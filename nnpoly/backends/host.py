@@ -238,6 +238,11 @@ def full(shape: tuple[int, ...], value: float) -> HostArray:
     return np.full(shape, value, np.float64)
 
 
+def repeated(columns: HostArray, times: Sequence[int]) -> HostArray:
+    """The columns of (n, m), each so many times."""
+    return np.repeat(columns, times, axis=1)
+
+
 def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:
     """The distinct indices, rising, and the places in them of the given ones."""
     return np.unique(indices, return_inverse=True)
