@@ -76,10 +76,10 @@ class CategoryColumn(Described):
 class Encoding(Described):
     """The map from columns to a network's inputs.
 
-    In order: the numbers; an indicator for each number that is missing in some row to train
-    on, but not in all, 1 where it is and else 0; the inputs of categories that are not embedded; the numbers of
-    categories that are. All but the last are centred and scaled. A missing number is 0: the network
-    is told by the indicator.
+    In order: the numbers; an indicator for each number that is missing in some row to train on, but
+    not in all, 1 where it is and else 0; the inputs of categories that are not embedded; the
+    numbers of categories that are. All but the last are centred and scaled. A missing number is 0:
+    the network is told by the indicator.
 
     Attributes
     ----------
