@@ -15,6 +15,7 @@ from .encoding import LEAST, Encoding, missing
 
 MOST, FEWEST, ROWS = 1000, 10, 30  # of quantiles of a column, and the rows for one
 NOISE = 1e-3  # beside the quartiles' distance, of the numbers whose quantiles are learnt
+CONSTANT = (-1.0, 1.0)  # quantiles between which 0 is the median
 NEAR = 1e-7  # within which a number is the least or the largest, as in scikit-learn
 TAILS = ndtri(NEAR), ndtri(1.0 - NEAR)  # what these become
 
@@ -89,7 +90,8 @@ class QuantileEncoding(Encoding):
         x[:, missing(x).all(axis=0)] = 0.0
         x += NOISE * host.generator(0).standard_normal(x.shape)
         count = min(max(len(rows) // ROWS, FEWEST), MOST, len(rows))
-        made = cls(*kinds, *scales, tuple(host.even_quantiles(x, count)))
+        quantiles = zip(host.even_quantiles(x, count), factors, strict=False)
+        made = cls(*kinds, *scales, tuple(q if factor else CONSTANT for q, factor in quantiles))
         if not (bins and d):
             return made
         encoded = host.cast(made.encode(where, columns)[rows, :d], "float32")
