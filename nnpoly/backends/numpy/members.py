@@ -34,7 +34,9 @@ def _accepts_column_sums(delta: Array, out: Out = None) -> bool:
 @implements("column_sums", "numpy", guard=_accepts_column_sums)
 def _column_sums(ops: Ops, delta: Array, out: Out = None) -> Array:
     db = results({"b": delta.shape[1:]}, delta, out)["b"]
-    check(lib.nnpoly_column_sums(dtype_code(delta.dtype), pointer(delta), pointer(db), *delta.shape))
+    check(
+        lib.nnpoly_column_sums(dtype_code(delta.dtype), pointer(delta), pointer(db), *delta.shape)
+    )
     return db
 
 

@@ -122,7 +122,7 @@ LOSSES: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("output, loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(("output", "loss"), LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_every_loss_has_the_same_bits(output, loss, outputs):
     if output == "softmax" and outputs == 1:
