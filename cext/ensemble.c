@@ -1,5 +1,5 @@
 /* Ensembles of networks for tables: from a row's cells to the mean of their predictions. A part
- * takes its rows a few blocks at a time: their inputs once, then every member's prediction. */
+ * takes its rows a few blocks at a time: their inputs once, then every network's prediction. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,22 +10,22 @@
 /* As in nnpoly/estimators/tabular/encoding.py. */
 static const double CLIP = 3.0, LARGEST = 1e300, FARTHEST = 1e30;
 
-/* How many blocks' inputs are kept, unless they are large: so a member's weights stay in the cache
+/* How many blocks' inputs are kept, unless they are large: so a network's weights stay in the cache
  * for as long. */
 enum { BLOCKS = 4, ELEMENTS = 1 << 17 };
 
 struct ensemble_job {
   const struct nnpoly_ensemble *ensemble;
-  struct predict_job member;
+  struct predict_job network;
   const double *cells;
   double *mean;
   int64_t n, rows;                     /* rows: whose inputs are kept */
-  int64_t scratch_bytes, inputs_bytes; /* scratch: for a member's layers, its inputs, its f */
+  int64_t scratch_bytes, inputs_bytes; /* scratch: for a network's layers, its inputs, its f */
 };
 
 static const void *const *buffers_of(const struct nnpoly_ensemble *e,
-                                     const struct predict_job *member, int i) {
-  return e->buffers == NULL ? NULL : e->buffers + (int64_t)i * 2 * member->column_norms;
+                                     const struct predict_job *network, int i) {
+  return e->buffers == NULL ? NULL : e->buffers + (int64_t)i * 2 * network->column_norms;
 }
 
 /* Inputs */
@@ -35,6 +35,7 @@ static double within(double x, double most) { return x > most ? most : x < -most
 static double scaled(const struct nnpoly_input *input, double x) {
   double z = within(x - input->center, LARGEST) * input->factor;
   z = within(z == z ? z : 0.0, FARTHEST);
+  if (!input->smooth) return z;
   const double share = z / CLIP;
   return z / sqrt(1.0 + share * share);
 }
@@ -62,8 +63,8 @@ static void write_down(const double *column, int64_t count, int64_t size, char *
 }
 
 static void encode(const struct ensemble_job *job, int64_t row, int64_t rows, char *x) {
-  const int64_t m = job->member.layers[0].inputs, columns = job->ensemble->columns;
-  const int64_t size = job->member.size;
+  const int64_t m = job->network.layers[0].inputs, columns = job->ensemble->columns;
+  const int64_t size = job->network.size;
   double column[PIECE];
   for (int64_t start = 0; start < rows; start += PIECE) {
     const int64_t count = least(PIECE, rows - start);
@@ -105,32 +106,32 @@ static void add_scaled(const struct nnpoly_ensemble *e, const char *f, int64_t s
 /* Rows whose inputs are kept together. */
 static void mean_of(const struct ensemble_job *job, int64_t row, int64_t rows, char *scratch) {
   const struct nnpoly_ensemble *e = job->ensemble;
-  struct predict_job member = job->member;
-  const int64_t K = member.K;
+  struct predict_job network = job->network;
+  const int64_t K = network.K;
   char *const x = scratch + job->scratch_bytes, *const f = x + job->inputs_bytes;
   double *const mean = job->mean + row * K;
   encode(job, row, rows, x);
   memset(mean, 0, (size_t)(rows * K) * sizeof *mean);
-  for (int i = 0; i < e->members; i++) {
-    member.x = x;
-    member.f = f;
-    member.w = e->w[i];
-    member.buffers = buffers_of(e, &member, i);
+  for (int i = 0; i < e->networks; i++) {
+    network.x = x;
+    network.f = f;
+    network.w = e->w[i];
+    network.buffers = buffers_of(e, &network, i);
     const uint64_t before = nnpoly_flush_denormals();
-    nnpoly_predict_rows(&member, 0, rows, scratch);
+    nnpoly_predict_rows(&network, 0, rows, scratch);
     nnpoly_restore_denormals(before);
     if (e->scales == NULL)
-      add_shares(f, member.size, rows, K, mean);
+      add_shares(f, network.size, rows, K, mean);
     else
-      add_scaled(e, f, member.size, rows, K, mean);
+      add_scaled(e, f, network.size, rows, K, mean);
   }
-  for (int64_t i = 0; i < rows * K; i++) mean[i] /= (double)e->members;
+  for (int64_t i = 0; i < rows * K; i++) mean[i] /= (double)e->networks;
 }
 
 /* Denormal numbers are what they are, but in the layers. */
 static void ensemble_part(const void *argument, int index, int parts, void *scratch) {
   const struct ensemble_job *job = argument;
-  const struct range r = nnpoly_cut(job->n, index, parts, ROWS_STEP);
+  const struct range r = nnpoly_cut(job->n, index, parts, job->network.step);
   const uint64_t before = nnpoly_keep_denormals();
   for (int64_t row = r.start; row < r.stop; row += job->rows)
     mean_of(job, row, least(job->rows, r.stop - row), scratch);
@@ -149,19 +150,20 @@ static int sound_inputs(const struct nnpoly_ensemble *e) {
   return 1;
 }
 
-static int check_members(const struct nnpoly_ensemble *e, const struct predict_job *member,
-                         const void *cells, const void *mean, int64_t n) {
+static int check_networks(const struct nnpoly_ensemble *e, const struct predict_job *network,
+                          const void *cells, const void *mean, int64_t n) {
   if ((uintptr_t)cells % sizeof(double) != 0 || (uintptr_t)mean % sizeof(double) != 0)
     return NNPOLY_MISALIGNED;
-  const int64_t words = 8 / member->size;
+  const int64_t words = 8 / network->size;
   const struct argument rows[] = {{INPUT, cells, n, words * e->columns},
-                                  {OUTPUT, mean, n, words * member->K}};
-  int status = check_arrays(member->size, rows, 2);
-  for (int i = 0; i < e->members && status == NNPOLY_OK; i++) {
-    const struct argument weights[] = {{INPUT, e->w[i], member->parameters, 1}, rows[1]};
-    status = check_arrays(member->size, weights, 2);
+                                  {OUTPUT, mean, n, words * network->K}};
+  int status = check_arrays(network->size, rows, 2);
+  for (int i = 0; i < e->networks && status == NNPOLY_OK; i++) {
+    const struct argument weights[] = {{INPUT, e->w[i], network->parameters, 1}, rows[1]};
+    status = check_arrays(network->size, weights, 2);
     if (status == NNPOLY_OK)
-      status = nnpoly_check_buffers(buffers_of(e, member, i), member->column_norms, member->size);
+      status =
+          nnpoly_check_buffers(buffers_of(e, network, i), network->column_norms, network->size);
   }
   return status;
 }
@@ -169,23 +171,23 @@ static int check_members(const struct nnpoly_ensemble *e, const struct predict_j
 static int64_t to_lines(int64_t bytes) { return pieces_of(bytes, 64) * 64; }
 
 int nnpoly_predict_mean(const struct nnpoly_ensemble *e, const void *cells, void *mean, int64_t n) {
-  if (e == NULL || e->members < 1) return NNPOLY_RANGE;
+  if (e == NULL || e->networks < 1) return NNPOLY_RANGE;
   struct ensemble_job job = {.ensemble = e, .cells = cells, .mean = mean, .n = n};
-  struct predict_job *const member = &job.member;
-  int status = nnpoly_predict_job(member, e->dtype, e->layers, e->depth, e->output, n);
+  struct predict_job *const network = &job.network;
+  int status = nnpoly_predict_job(network, e->dtype, e->layers, e->depth, e->members, e->output, n);
   if (status != NNPOLY_OK) return status;
   if (!sound_inputs(e) || (e->scales == NULL) != (e->shifts == NULL)) return NNPOLY_RANGE;
   if (e->w == NULL) return NNPOLY_NULL;
-  status = check_members(e, member, cells, mean, n);
+  status = check_networks(e, network, cells, mean, n);
   if (status != NNPOLY_OK || n == 0) return status;
   const int64_t inputs = e->layers[0].inputs;
-  const int64_t widest = inputs > member->K ? inputs : member->K;
-  const int64_t blocks = ELEMENTS / (member->block * widest);
-  job.rows = least(n, member->block * (blocks < 1 ? 1 : least(blocks, BLOCKS)));
-  job.scratch_bytes = to_lines((int64_t)member->bytes);
-  job.inputs_bytes = to_lines(job.rows * inputs * member->size);
-  const int64_t f_bytes = job.rows * member->K * member->size;
-  const int parts = nnpoly_predict_parts(member, e->members);
+  const int64_t widest = inputs > network->K ? inputs : network->K;
+  const int64_t blocks = ELEMENTS / (network->block * widest);
+  job.rows = least(n, network->block * (blocks < 1 ? 1 : least(blocks, BLOCKS)));
+  job.scratch_bytes = to_lines((int64_t)network->bytes);
+  job.inputs_bytes = to_lines(job.rows * inputs * network->size);
+  const int64_t f_bytes = job.rows * network->K * network->size;
+  const int parts = nnpoly_predict_parts(network, e->networks);
   return nnpoly_run(ensemble_part, &job, parts,
                     (size_t)(job.scratch_bytes + job.inputs_bytes + f_bytes));
 }

@@ -9,9 +9,10 @@
 /* The rows of a block: many beside the weights that each block packs, while its results are few. */
 enum { FEWEST_ROWS = 128, MOST_ROWS = 512, RESULTS = 1 << 15 };
 
-static int64_t block_rows(int64_t widest) {
-  const int64_t rows = RESULTS / widest;
-  return rows < FEWEST_ROWS ? FEWEST_ROWS : least(rows, MOST_ROWS);
+/* Each member's rows count. */
+static int64_t block_rows(int64_t widest, int64_t members) {
+  const int64_t rows = RESULTS / widest, fewest = pieces_of(FEWEST_ROWS, members);
+  return rows < fewest ? fewest : least(rows, MOST_ROWS);
 }
 
 static char *results(const struct predict_job *job, char *scratch, int place) {
@@ -34,16 +35,19 @@ static char *results_of(const struct predict_job *job, char *scratch, int l, con
 /* Threads share a product where there are too few rows for them. */
 static void forward(const struct predict_job *job, const struct pass *pass, int64_t rows,
                     char *scratch) {
-  if (job->shares && pass->layer->kind == NNPOLY_DENSE) {
-    const struct product product = nnpoly_product_of(pass);
-    if (nnpoly_run_product(job->kernels, &product) == NNPOLY_OK) return;
+  int64_t done = 0;
+  const int64_t products = job->shares && has_products(pass->layer) ? products_of(pass->layer) : 0;
+  for (; done < products; done++) {
+    const struct product product = nnpoly_product_of(pass, done);
+    if (nnpoly_run_product(job->kernels, &product) != NNPOLY_OK) break;
   }
-  nnpoly_forward(job->kernels, pass, 0, rows, scratch);
+  if (products == 0 || done < products) nnpoly_forward(job->kernels, pass, 0, rows, scratch);
 }
 
 static void predict_block(const struct predict_job *job, int64_t row, int64_t rows, char *scratch) {
+  const int64_t members = job->members, K = job->K;
   const void *const *running = job->buffers;
-  char *mean = scratch + job->kernel_bytes, *f = job->f + row * job->K * job->size;
+  char *mean = scratch + job->kernel_bytes, *f = job->f + row * K * job->size;
   struct pass pass = {.n = rows,
                       .size = job->size,
                       .x = job->x + row * job->layers[0].inputs * job->size,
@@ -61,12 +65,15 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
       running += 2;
     }
     pass.other = layer.kind == NNPOLY_ADD ? kept(job, scratch, layer.from) : NULL;
-    pass.C = pass.post = last ? f : results_of(job, scratch, l, pass.x);
+    pass.C = pass.post = last && members == 1 ? f : results_of(job, scratch, l, pass.x);
     forward(job, &pass, rows, scratch);
     pass.x = pass.post;
     pass.w += nnpoly_parameters(&layer) * job->size;
   }
-  if (job->output == NNPOLY_ACTIVATIONS) job->kernels->softmax(f, f, 0, rows, job->K, scratch);
+  char *all = pass.post; /* members' outputs */
+  if (job->output == NNPOLY_ACTIVATIONS)
+    job->kernels->softmax(all, all, 0, rows * members, K, scratch);
+  if (members > 1) job->kernels->members_mean(all, f, 0, rows, members, K);
 }
 
 void nnpoly_predict_rows(const struct predict_job *job, int64_t start, int64_t stop,
@@ -76,23 +83,28 @@ void nnpoly_predict_rows(const struct predict_job *job, int64_t start, int64_t s
 }
 
 int nnpoly_predict_job(struct predict_job *job, int dtype, const struct nnpoly_layer *layers,
-                       int depth, int output, int64_t n) {
+                       int depth, int64_t members, int output, int64_t n) {
   if (!is_dtype(dtype) || !nnpoly_sound_layers(layers, depth)) return NNPOLY_RANGE;
   if (output < 0 || output > NNPOLY_ACTIVATIONS) return NNPOLY_RANGE;
+  const int64_t outputs = layers[depth - 1].outputs, count = at_least_one(members);
+  if (members < 0 || outputs % count != 0) return NNPOLY_RANGE;
   const struct kernels *kernels = nnpoly_kernels(dtype);
   const struct totals totals = nnpoly_totals(layers, depth);
-  const int64_t size = size_of(dtype), block = block_rows(totals.widest);
+  const int64_t size = size_of(dtype), block = block_rows(totals.widest, count);
   const int64_t rows = least(n > 1 ? n : 1, block);
   *job = (struct predict_job){.kernels = kernels,
                               .layers = layers,
                               .depth = depth,
                               .output = output,
-                              .K = layers[depth - 1].outputs,
+                              .members = count,
+                              .K = outputs / count,
                               .parameters = totals.parameters,
+                              .work = totals.work,
                               .column_norms = totals.column_norms,
                               .n = n,
                               .size = size,
-                              .block = block};
+                              .block = block,
+                              .step = pieces_of(ROWS_STEP, count)};
   job->kernel_bytes = nnpoly_chain_scratch(kernels, &totals, job->K);
   job->moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * size);
   job->results_bytes = (size_t)(rows * totals.widest * size);
@@ -102,22 +114,23 @@ int nnpoly_predict_job(struct predict_job *job, int dtype, const struct nnpoly_l
 }
 
 int nnpoly_predict_parts(struct predict_job *job, int64_t times) {
-  const int64_t work = job->n * job->parameters * times, pieces = pieces_of(job->n, ROWS_STEP);
-  const int parts = nnpoly_parts(work, PART_PRODUCT);
-  job->shares = job->n < FEWEST_ROWS && pieces < parts;
-  return job->shares ? 1 : (int)least(parts, pieces);
+  const int64_t pieces = pieces_of(job->n, job->step);
+  const int parts = nnpoly_parts(job->n * job->work * times, PART_PRODUCT);
+  job->shares = job->n * job->members < FEWEST_ROWS && pieces < parts;
+  return job->shares ? 1 : (int)least(parts, pieces > 0 ? pieces : 1);
 }
 
 static void predict_part(const void *argument, int index, int parts, void *scratch) {
   const struct predict_job *job = argument;
-  const struct range r = nnpoly_cut(job->n, index, parts, ROWS_STEP);
+  const struct range r = nnpoly_cut(job->n, index, parts, job->step);
   nnpoly_predict_rows(job, r.start, r.stop, scratch);
 }
 
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *const *buffers, const void *x, void *f, int64_t n, int output) {
+                   const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
+                   int output) {
   struct predict_job job;
-  int status = nnpoly_predict_job(&job, dtype, layers, depth, output, n);
+  int status = nnpoly_predict_job(&job, dtype, layers, depth, members, output, n);
   if (status != NNPOLY_OK) return status;
   CHECK(dtype, {INPUT, w, job.parameters, 1}, {INPUT, x, n, layers[0].inputs},
         {OUTPUT, f, n, job.K});

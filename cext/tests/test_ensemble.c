@@ -5,13 +5,13 @@
 
 #include "typed.h"
 
-enum { COLUMNS = 4, INPUTS = 7, K = 3, MOST_MEMBERS = 3 };
+enum { COLUMNS = 4, INPUTS = 7, K = 3, MOST_NETWORKS = 3 };
 
 static const struct nnpoly_input inputs[INPUTS] = {
-    {.kind = NNPOLY_NUMBER, .column = 0, .center = 0.25, .factor = 3},
-    {.kind = NNPOLY_NUMBER, .column = 2, .center = -1e300, .factor = 1e30},
+    {.kind = NNPOLY_NUMBER, .column = 0, .smooth = 1, .center = 0.25, .factor = 3},
+    {.kind = NNPOLY_NUMBER, .column = 2, .smooth = 1, .center = -1e300, .factor = 1e30},
     {.kind = NNPOLY_MISSING, .column = 0, .center = 0, .factor = 2},
-    {.kind = NNPOLY_VALUE, .column = 1, .value = 1, .center = 0.5, .factor = 1},
+    {.kind = NNPOLY_VALUE, .column = 1, .value = 1, .smooth = 1, .center = 0.5, .factor = 1},
     {.kind = NNPOLY_VALUE, .column = 1, .value = 2, .center = 0, .factor = 0},
     {.kind = NNPOLY_NUMBER, .column = 3, .center = 0, .factor = 1},
     {.kind = NNPOLY_AS_IS, .column = 1}};
@@ -25,7 +25,7 @@ static double input_of(const struct nnpoly_input *input, const double *row) {
   const double z = fmin(fmax(x - input->center, -1e300), 1e300) * input->factor;
   if (isnan(x)) return 0;
   const double within = fmin(fmax(z, -1e30), 1e30), share = within / 3;
-  return within / sqrt(1 + share * share);
+  return !input->smooth ? within : within / sqrt(1 + share * share);
 }
 
 static double *doubles(int64_t count) { return guarded((size_t)count * sizeof(double), side); }
@@ -49,7 +49,7 @@ static const double *some_numbers(double low) {
   return numbers;
 }
 
-static double of_member(const struct nnpoly_ensemble *e, const void *f, int64_t i, int64_t k) {
+static double of_network(const struct nnpoly_ensemble *e, const void *f, int64_t i, int64_t k) {
   if (e->scales == NULL) {
     double sum = 0;
     for (int64_t j = 0; j < K; j++) sum += get(f, i * K + j);
@@ -59,7 +59,7 @@ static double of_member(const struct nnpoly_ensemble *e, const void *f, int64_t 
   return e->lows == NULL ? y : fmin(fmax(y, e->lows[k]), e->highs[k]);
 }
 
-static void ensemble(int64_t n, int64_t width, int members, int shares, int clips) {
+static void ensemble(int64_t n, int64_t width, int networks, int shares, int clips) {
   struct nnpoly_layer layers[3] = {
       {.inputs = INPUTS, .outputs = width, .activation = NNPOLY_RELU, .factor = 1},
       {.kind = NNPOLY_COLUMN_NORM,
@@ -69,9 +69,9 @@ static void ensemble(int64_t n, int64_t width, int members, int shares, int clip
        .activation = NNPOLY_IDENTITY},
       {.inputs = width, .outputs = K, .activation = NNPOLY_IDENTITY, .factor = 0.5}};
   const int64_t P = (INPUTS + 1) * width + 2 * width + (width + 1) * K;
-  const void **w = guarded((size_t)members * sizeof *w, side);
-  const void **buffers = guarded((size_t)members * 2 * sizeof *buffers, side);
-  for (int i = 0; i < members; i++) {
+  const void **w = guarded((size_t)networks * sizeof *w, side);
+  const void **buffers = guarded((size_t)networks * 2 * sizeof *buffers, side);
+  for (int i = 0; i < networks; i++) {
     w[i] = input(P);
     buffers[2 * i] = input(width);
     void *variance = filled(width, 0.5);
@@ -83,7 +83,7 @@ static void ensemble(int64_t n, int64_t width, int members, int shares, int clip
   const struct nnpoly_ensemble e = {.dtype = dtype,
                                     .depth = 3,
                                     .output = shares ? NNPOLY_ACTIVATIONS : NNPOLY_IDENTITY,
-                                    .members = members,
+                                    .networks = networks,
                                     .layers = layers,
                                     .w = w,
                                     .buffers = buffers,
@@ -101,13 +101,13 @@ static void ensemble(int64_t n, int64_t width, int members, int shares, int clip
     for (int64_t j = 0; j < INPUTS; j++)
       set(x, i * INPUTS + j, input_of(&inputs[j], cells + i * COLUMNS));
   for (int64_t i = 0; i < n * K; i++) want[i] = 0;
-  for (int i = 0; i < members; i++) {
+  for (int i = 0; i < networks; i++) {
     ok("predict",
-       nnpoly_predict(dtype, layers, 3, w[i], buffers + (size_t)2 * i, x, f, n, e.output));
-    for (int64_t j = 0; j < n * K; j++) want[j] += of_member(&e, f, j / K, j % K);
+       nnpoly_predict(dtype, layers, 3, w[i], buffers + (size_t)2 * i, x, f, n, 1, e.output));
+    for (int64_t j = 0; j < n * K; j++) want[j] += of_network(&e, f, j / K, j % K);
   }
   for (int64_t i = 0; i < n * K; i++)
-    if (mean[i] != want[i] / members) fail("mean", mean[i], want[i] / members);
+    if (mean[i] != want[i] / networks) fail("mean", mean[i], want[i] / networks);
 }
 
 static void refuse(const char *what, int status, int wanted) {
@@ -124,7 +124,7 @@ static void refusals(void) {
   const struct nnpoly_ensemble good = {.dtype = dtype,
                                        .depth = 1,
                                        .output = NNPOLY_IDENTITY,
-                                       .members = 1,
+                                       .networks = 1,
                                        .layers = &layer,
                                        .w = w,
                                        .inputs = &given,
@@ -133,8 +133,8 @@ static void refusals(void) {
   ok("no rows", nnpoly_predict_mean(&good, NULL, NULL, 0));
   struct nnpoly_ensemble bad = good;
   refuse("no ensemble", nnpoly_predict_mean(NULL, cells, mean, 1), NNPOLY_RANGE);
-  bad.members = 0;
-  refuse("no members", nnpoly_predict_mean(&bad, cells, mean, 1), NNPOLY_RANGE);
+  bad.networks = 0;
+  refuse("no networks", nnpoly_predict_mean(&bad, cells, mean, 1), NNPOLY_RANGE);
   bad = good, bad.output = 99;
   refuse("output", nnpoly_predict_mean(&bad, cells, mean, 1), NNPOLY_RANGE);
   bad = good, bad.scales = cells;
@@ -160,9 +160,9 @@ static void refusals(void) {
 static void test_configuration(void) {
   static const int64_t rows[] = {0, 1, 65, 127, 700};
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    for (int members = 1; members <= MOST_MEMBERS; members += 2) {
+    for (int networks = 1; networks <= MOST_NETWORKS; networks += 2) {
       for (int way = 0; way < 3; way++) {
-        ensemble(rows[i], 33, members, way == 0, way == 2);
+        ensemble(rows[i], 33, networks, way == 0, way == 2);
         guarded_free_all();
       }
     }

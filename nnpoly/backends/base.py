@@ -208,7 +208,8 @@ class Backend:
     ) -> Callable[..., Array | None] | None:
         """A function `predict(w, buffers, x, output)`, a forward pass in one call, or None.
 
-        It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.
+        It returns the output (see `losses.OUTPUTS`), for None the scores; or None for an x that it
+        cannot take.
         """
         return None
 
@@ -220,9 +221,9 @@ class Backend:
         inputs: Sequence[Input],
         averaged: Averaged,
     ) -> Callable[..., host.HostArray | None] | None:
-        """A function `predict(members, cells)` of networks of these chains, in one call, or None.
+        """A function `predict(networks, cells)` of networks of these chains, in one call, or None.
 
-        members: the w and the buffers of each network. cells: (n, columns), float64, on the host.
+        networks: the w and the buffers of each. cells: (n, columns), float64, on the host.
         It returns the mean of their predictions (n, K), float64, or None for arrays that it cannot
         take.
         """

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 class Input(NamedTuple):
     """An input of networks for tables, as it comes from a row's cells.
 
-    Cells are float64, NaN where they are missing. What is scaled is z / sqrt(1 + (z / 3)^2) of
-    z = (x - center) factor; first x - center is clipped to +-1e300, and then z to +-1e30.
+    Cells are float64, NaN where they are missing. What is scaled is z = (x - center) factor, and
+    z / sqrt(1 + (z / 3)^2) if it is smooth; first x - center is clipped to +-1e300, and then z to
+    +-1e30.
 
     Attributes
     ----------
@@ -18,12 +19,13 @@ class Input(NamedTuple):
         it is NaN, 0 or 1, scaled; "value": whether it is `value`, 0 or 1, scaled.
     column
         The cell's.
-    value, center, factor
+    smooth, value, center, factor
         Of those that have them.
     """
 
     kind: Literal["cell", "number", "missing", "value"]
     column: int
+    smooth: bool = False
     value: float = 0.0
     center: float = 0.0
     factor: float = 1.0

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..layers import INPUT, Embedding, Layer, Mode, Residual, every
+from ..layers import INPUT, Embedding, Layer, Mode, Residual, SharedDense, every
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
@@ -169,16 +169,17 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
 def _lock_step_back(
     subject: Subject, trainer: Trainer, params: Any, stages: Sequence[Any], y: Any
 ) -> Iterator[tuple[str, Error]]:
-    net, ops = trainer.network, subject.reference
+    net, ops, of_members = trainer.network, subject.reference, trainer.loss.mean_of_members
 
     def loss(ops: Ops, scores: Any, y: Any) -> dict[str, Any]:
-        value, delta = trainer.loss.value_and_delta(ops, scores, y)
+        value, delta = of_members(ops, scores, y, None, net.members)
         return {"loss": value, "delta": delta}
 
     last = len(stages) - 1
     for error in subject.errors(loss, stages[-1].post, y):
         yield place_of(last, net.chain[last]), error
-    delta = subject.rounded(trainer.loss.value_and_delta(ops, stages[-1].post, y)[1])
+    _, exact = of_members(ops, stages[-1].post, y, None, net.members)
+    delta = subject.rounded(exact)
     grads: list[Any] = [{} for _ in stages]
     for l in range(last, -1, -1):
         layer, below = net.chain[l], stages[l - 1] if l else INPUT
@@ -227,8 +228,9 @@ def _traits(layer: Layer) -> dict[str, bool]:
 
 
 def _makes_factors(layer: Layer) -> bool:
-    """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
-    return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
+    """Whether a layer computes factors of products: in its inner layers, or by factors it has."""
+    scaled = isinstance(layer, SharedDense) and bool(layer.scaled)
+    return scaled or isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
 
 
 def _key(trainer: Trainer) -> int:

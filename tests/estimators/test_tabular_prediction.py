@@ -19,7 +19,12 @@ from nnpoly.backends import registry, threads
 from nnpoly.backends.base import Backend
 from nnpoly.backends.ensembles import Input
 from nnpoly.backends.numpy import NumPy
-from nnpoly.estimators import RealMLPClassifier, RealMLPRegressor
+from nnpoly.estimators import (
+    RealMLPClassifier,
+    RealMLPRegressor,
+    TabMClassifier,
+    TabMRegressor,
+)
 from nnpoly.estimators.tabular import prediction
 from nnpoly.estimators.tabular.columns import columns
 from nnpoly.estimators.tabular.encoding import CategoryColumn, ColumnEncoding
@@ -35,6 +40,8 @@ SMALL: dict[str, Any] = {
 has_core = pytest.mark.skipif(
     registry.get("numpy").prediction([nn.Dense(1, 1)], "float32") is None, reason="no C core"
 )
+
+TABM = SMALL | {"n_members": 5}
 
 
 def table(n: int = N) -> dict[str, Any]:
@@ -104,6 +111,9 @@ MODELS: dict[str, Any] = {
     "without a range": lambda: RealMLPRegressor("TD-S", **SMALL).fit(
         TRAINED, np.stack([REALS, REALS**2], axis=1)
     ),
+    "TabM": lambda: TabMClassifier(n_ens=2, **TABM).fit(TRAINED, CLASSES),
+    "TabM-mini": lambda: TabMClassifier("tabm-mini", **TABM).fit(TRAINED, MANY_CLASSES),
+    "TabM regression": lambda: TabMRegressor(**TABM).fit(TRAINED, REALS),
     "bf16": lambda: RealMLPClassifier(precision="bf16", **SMALL).fit(TRAINED, CLASSES),
 }
 
@@ -130,6 +140,15 @@ def test_few_rows_of_wide_networks_share_their_products(op_by_op, in_one_call):
         frame = pd.DataFrame(table(n))
         nn.set_num_threads(3)
         assert in_one_call(model, frame).tobytes() == op_by_op(model, frame).tobytes()
+
+
+@has_core
+def test_embeddings_by_pieces_have_the_same_bits(op_by_op):
+    model = TabMClassifier(num_embeddings="piecewise", n_bins=6, d_embedding=4, **TABM)
+    model.fit(TRAINED, CLASSES)
+    for n in (1, 130):
+        frame = pd.DataFrame(table(n))
+        assert model.predict_proba(frame).tobytes() == op_by_op(model, frame).tobytes()
 
 
 def test_many_rows_are_taken_in_blocks_of_bounded_size(monkeypatch):
@@ -289,14 +308,13 @@ def test_inputs_are_what_their_kinds_say():
         CategoryColumn(4, ("a", "b"), True),
     )
     encoding = ColumnEncoding((0,), (0,), categories, (1.0,) * 7, (2.0,) * 7)
-    assert encoding.inputs[:4] == (
-        Input("number", 0, 0.0, 1.0, 2.0),
-        Input("missing", 0, 0.0, 1.0, 2.0),
-        Input("number", 1, 0.0, 1.0, 2.0),
-        Input("number", 2, 0.0, 1.0, 2.0),
-    )
-    assert encoding.inputs[4:] == (
-        *(Input("value", 3, code, 1.0, 2.0) for code in (1.0, 2.0, 3.0)),
+    scales = {"smooth": True, "center": 1.0, "factor": 2.0}
+    assert encoding.inputs == (
+        Input("number", 0, **scales),
+        Input("missing", 0, **scales),
+        Input("number", 1, **scales),
+        Input("number", 2, **scales),
+        *(Input("value", 3, value=code, **scales) for code in (1.0, 2.0, 3.0)),
         Input("cell", 4),
     )
     rows = [[1.5, "b", "a", "c", "b"], [None, None, "new", None, None]]

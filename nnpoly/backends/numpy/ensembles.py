@@ -81,32 +81,34 @@ class EnsemblePrediction:
         rows = [(KINDS[given.kind], *given[1:]) for given in inputs]
         arrays = averaged._asdict()
         output = arrays.pop("output")
-        self._dtype, self._outputs = dtype, table.outputs
+        members = chain[-1].members
+        self._dtype, self._outputs = dtype, table.outputs // members
         self._columns = 1 + max(given.column for given in inputs)
         self._buffers = Buffers(chain)
         self._fields = {
             "dtype": dtype_code(dtype, precision),
             "depth": table.depth,
             "output": OUTPUTS[output],
+            "members": members,
             "layers": table.layers,
             "inputs": ffi.new("struct nnpoly_input[]", rows),
             **{name: _numbers(given) for name, given in arrays.items()},
         }
         self._held = table  # which owns what C reads
 
-    def __call__(self, members: Sequence[tuple[Array, Views]], cells: Array) -> Array | None:
-        """The mean of the members' predictions: (n, K); None for what C cannot read as it is."""
-        vectors = [w for w, _ in members]
+    def __call__(self, networks: Sequence[tuple[Array, Views]], cells: Array) -> Array | None:
+        """The mean of the networks' predictions: (n, K); None for what C cannot read as it is."""
+        vectors = [w for w, _ in networks]
         if not readable(self._dtype, *vectors) or not readable(FLOAT64, cells):
             return None
         n, columns = cells.shape
         places = [pointer(w) for w in vectors]
-        running = [self._buffers.places(buffers, self._dtype) for _, buffers in members]
+        running = [self._buffers.places(buffers, self._dtype) for _, buffers in networks]
         if columns < self._columns or any(found is None for found in running):
             return None
         w = ffi.new("void *[]", places)
         buffers = ffi.new("void *[]", [p for found in running if found for p in found])
-        fields = {"members": len(places), "columns": columns, "w": w, "buffers": buffers}
+        fields = {"networks": len(places), "columns": columns, "w": w, "buffers": buffers}
         ensemble = ffi.new("struct nnpoly_ensemble *", {**self._fields, **fields})
         mean = np.empty((n, self._outputs))
         check(lib.nnpoly_predict_mean(ensemble, pointer(cells), pointer(mean), n))

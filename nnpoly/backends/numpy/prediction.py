@@ -15,6 +15,7 @@ from .chains import Buffers, reason_against, table_of
 from .core import check, dtype_code, pointer
 
 OUTPUTS = {
+    None: lib.NNPOLY_IDENTITY,
     "exp": lib.NNPOLY_EXP,
     "identity": lib.NNPOLY_IDENTITY,
     "sigmoid": lib.NNPOLY_SIGMOID,
@@ -37,12 +38,13 @@ class ForwardPass:
         table = table_of(chain, training=False)
         self._dtype = dtype
         self._inputs, self._outputs = table.inputs, table.outputs
+        self._members = chain[-1].members
         self._buffers = Buffers(chain)
         self._table = table  # which owns what C reads
         self._head = dtype_code(dtype, precision), table.layers, table.depth
 
-    def __call__(self, w: Array, buffers: Views, x: Any, output: str) -> Array | None:
-        """Compute f: (n, K), or None for an x that C cannot read as it is."""
+    def __call__(self, w: Array, buffers: Views, x: Any, output: str | None) -> Array | None:
+        """Compute f: (n, K), or for None the scores; None for an x that C cannot read as it is."""
         if type(x) is not np.ndarray or x.dtype != self._dtype or len(shape := x.shape) != 2:
             return None
         n, inputs = shape
@@ -50,12 +52,13 @@ class ForwardPass:
             return None
         if (running := self._buffers.places(buffers, self._dtype)) is None:
             return None
-        f = np.empty((n, self._outputs), self._dtype)
+        members = 1 if output is None else self._members
+        f = np.empty((n, self._outputs // members), self._dtype)
         try:  # an array that is not contiguous has no buffer; C refuses a misaligned one
             places = pointer(w), running, pointer(x), pointer(f)
         except (ValueError, BufferError):
             return None
-        status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
+        status = lib.nnpoly_predict(*self._head, *places, n, members, OUTPUTS[output])
         if status == lib.NNPOLY_MISALIGNED:
             return None
         if status != 0:

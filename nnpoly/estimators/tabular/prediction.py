@@ -10,7 +10,7 @@ from ...backends.ensembles import Averaged
 from ...network import Network
 from ...training.evaluation import predictions
 from .columns import Column
-from .encoding import ColumnEncoding
+from .encoding import Encoding
 
 ROWS_AT_ONCE = 1 << 15  # of which there are copies
 
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 1 << 15  # of which there are copies
 def mean_prediction(
     where: str,
     networks: Sequence[Network],
-    encoding: ColumnEncoding,
+    encoding: Encoding,
     columns: Sequence[Column],
     precision: str | None,
     averaged: Averaged,
