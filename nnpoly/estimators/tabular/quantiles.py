@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -107,11 +108,15 @@ class QuantileEncoding(Encoding):
     def cells(self, where: str, columns: Sequence[Column]) -> host.HostArray:
         """What inputs come from: as of `Encoding`, the numbers by their quantiles."""
         found = super().cells(where, columns)
-        scales = zip(self.centers, self.factors, self.quantiles, strict=False)
-        for i, (center, factor, quantiles) in enumerate(scales):
-            x = scaled(found[:, i], center, factor)
-            found[:, i] = _normal(x, host.asarray(quantiles))
+        scales = zip(self.centers, self.factors, self._points, strict=False)
+        for i, (center, factor, points) in enumerate(scales):
+            found[:, i] = _normal(scaled(found[:, i], center, factor), points)
         return found
+
+    @cached_property
+    def _points(self) -> list[host.HostArray]:
+        """The quantiles as arrays."""
+        return [host.asarray(column) for column in self.quantiles]
 
 
 def _normal(x: host.HostArray, quantiles: host.HostArray) -> host.HostArray:
