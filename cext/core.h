@@ -264,8 +264,10 @@ struct cache {
 };
 struct cache nnpoly_cache(int level);
 
-/* cpu.c: have this thread read and write denormal numbers as 0. Returns the setting before. */
+/* cpu.c: have this thread read and write denormal numbers as 0, or as they are. Returns the setting
+ * before. */
 uint64_t nnpoly_flush_denormals(void);
+uint64_t nnpoly_keep_denormals(void);
 void nnpoly_restore_denormals(uint64_t before);
 
 /* pool.c: call part(job, index, parts, scratch) for every index in 0..parts-1, the caller taking

@@ -447,6 +447,45 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
                    const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
                    int output);
 
+/* The mean of the predictions of several networks with the same layers, of cells of a table: (n,
+ * columns), numbers of any size, NaN where they are missing. mean: (n, outputs). All of its
+ * arithmetic but that of layers is float64's, and takes denormal numbers for what they are.
+ *
+ * An input of the networks is, of the cell of its column:
+ *   AS_IS    the cell
+ *   NUMBER   the cell, scaled; NaN is 0
+ *   MISSING  1 if the cell is NaN, else 0, scaled
+ *   VALUE    1 if the cell is `value`, else 0, scaled
+ * where x scaled is z = (x - center) factor, if it is `smooth` z / sqrt(1 + (z / 3)^2); first
+ * x - center is clipped to +-1e300, and then z to +-1e30. It is rounded to the networks' type.
+ *
+ * A network's prediction is the output as in nnpoly_predict; then, if there are no scales, each row
+ * of it divided by its sum, else f scale + shift, from `low` to `high` where there are such. */
+enum nnpoly_input_kind {
+  NNPOLY_AS_IS,
+  NNPOLY_NUMBER,
+  NNPOLY_MISSING,
+  NNPOLY_VALUE,
+  NNPOLY_INPUTS /* how many there are */
+};
+
+struct nnpoly_input {
+  int64_t kind, column, smooth;
+  double value, center, factor;
+};
+
+struct nnpoly_ensemble {
+  int dtype, depth, output, networks;
+  int64_t members;                       /* of a network, as in nnpoly_predict */
+  const struct nnpoly_layer *layers;     /* (depth,) */
+  const void *const *w, *const *buffers; /* (networks,); those of a network, and of the next */
+  const struct nnpoly_input *inputs;     /* (inputs of the first layer,) */
+  int64_t columns;
+  const double *scales, *shifts, *lows, *highs; /* (outputs,) each, or NULL */
+};
+int nnpoly_predict_mean(const struct nnpoly_ensemble *ensemble, const void *cells, void *mean,
+                        int64_t n);
+
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
 void nnpoly_plan_free(nnpoly_plan *plan);

@@ -11,17 +11,18 @@ from sklearn.metrics import accuracy_score
 
 from ... import _checks, metrics
 from ...backends import host
+from ...backends.ensembles import Averaged
 from ...losses import CrossEntropy, Loss
 from .. import labels
 from ..arrays import hosted
 from ..parameters import Check
 from . import files
-from .base import BaseTabular, Recipe, optional
+from .base import BaseTabular, optional
 
 _WITHOUT_SMOOTHING = ("log_loss", "roc_auc")  # which smoothed probabilities make worse
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     """The base of the classifiers."""
 
@@ -35,7 +36,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     _learnt = files.LearntOfClassifier
     _output = "softmax"
     _rules: ClassVar[dict[str, Check]] = {
-        **BaseTabular._rules,
         "label_smoothing": optional(_checks.below_one),
         "class_weight": labels.check_weight,
     }
@@ -63,14 +63,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     def _outputs(self) -> int:
         return len(self.classes_)
 
-    def _smoothing(self, default: float) -> float:
-        """The label smoothing, where the recipe has that."""
-        if self.label_smoothing is not None:
-            return self.label_smoothing
-        return 0.0 if self._metric in _WITHOUT_SMOOTHING else default
+    @property
+    def _default_smoothing(self) -> float:
+        """The label smoothing of the kind of network."""
+        raise NotImplementedError
 
-    def _loss(self, recipe: Recipe) -> Loss:
-        return CrossEntropy(recipe.label_smoothing)
+    def _loss(self) -> Loss:
+        if self.label_smoothing is not None:
+            return CrossEntropy(self.label_smoothing)
+        return CrossEntropy(0.0 if self._metric in _WITHOUT_SMOOTHING else self._default_smoothing)
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
         y = labels.checked(where, y, name)
@@ -93,8 +94,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         wide = f.astype("float64")
-        exact: host.HostArray = wide / wide.sum(axis=1, keepdims=True)  # float32's is off a little
+        exact: host.HostArray = wide / host.row_sums(wide)  # float32's is off a little
         return exact
+
+    @property
+    def _averaged(self) -> Averaged:
+        return Averaged(self._output)
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
         return labels.times_weights(where, self.class_weight, self.classes_, y, weights)

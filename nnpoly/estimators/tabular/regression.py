@@ -13,10 +13,11 @@ from sklearn.utils.validation import column_or_1d
 from ... import _checks, metrics
 from ..._described import Described
 from ...backends import host
+from ...backends.ensembles import Averaged
 from ...losses import MSE, Loss
 from ..arrays import hosted, numbers
 from . import files
-from .base import BaseTabular, Recipe
+from .base import BaseTabular
 
 LARGEST = 1e140  # of targets, whose squares, and sums of them, float64 holds
 
@@ -63,6 +64,11 @@ class TargetScaling(Described):
         y: host.HostArray = f.astype("float64") * self.scales + host.asarray(self.means)
         return y.clip(self.lows, self.highs) if clips else y
 
+    def averaged(self, output: str, clips: bool) -> Averaged:
+        """What `in_unit` does, for backends."""
+        found = Averaged(output, self.scales, self.means)
+        return found._replace(lows=self.lows, highs=self.highs) if clips else found
+
 
 @dataclass(eq=False, repr=False)
 class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
@@ -100,7 +106,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
     def _outputs(self) -> int:
         return len(self.scaling_.means)
 
-    def _loss(self, recipe: Recipe) -> Loss:
+    def _loss(self) -> Loss:
         return MSE()
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
@@ -124,6 +130,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         return self.scaling_.in_unit(f, self._clips)
+
+    @property
+    def _averaged(self) -> Averaged:
+        return self.scaling_.averaged(self._output, self._clips)
 
     def _strata(self, y: Any) -> Any:
         return None
