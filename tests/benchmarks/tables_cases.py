@@ -79,14 +79,14 @@ class WithTexts:
         return self.model.predict_proba(self._texts(X)[0])
 
 
-def nnpoly_realmlp(preset: str, **options: Any) -> Maker:
-    """nnpoly's RealMLP, on frames as they are."""
+def nnpoly(name: str, *given: Any, **options: Any) -> Maker:
+    """One of nnpoly's networks for tables, RealMLP or TabM, on frames as they are."""
 
     def make(classes: bool, seed: int) -> Any:
         from nnpoly import estimators
 
-        kind = estimators.RealMLPClassifier if classes else estimators.RealMLPRegressor
-        return kind(preset, random_state=seed, **options)
+        kind = getattr(estimators, f"{name}{'Classifier' if classes else 'Regressor'}")
+        return kind(*given, random_state=seed, **options)
 
     return make
 
@@ -155,9 +155,11 @@ def catboost(classes: bool, seed: int) -> Any:
 
 
 CONTESTANTS: dict[str, Maker] = {
-    "nnpoly RealMLP": nnpoly_realmlp("TD"),
-    "nnpoly RealMLP, 5": nnpoly_realmlp("TD", n_ens=5),
-    "nnpoly RealMLP-S": nnpoly_realmlp("TD-S"),
+    "nnpoly RealMLP": nnpoly("RealMLP"),
+    "nnpoly RealMLP, 5": nnpoly("RealMLP", n_ens=5),
+    "nnpoly RealMLP-S": nnpoly("RealMLP", "TD-S"),
+    "nnpoly TabM": nnpoly("TabM"),
+    "nnpoly TabM, embedded": nnpoly("TabM", num_embeddings="piecewise"),
     "nnpoly MLP": mlp_of("nnpoly"),
     "pytabkit RealMLP-TD": pytabkit("RealMLP_TD"),
     "pytabkit RealMLP-TD-S": pytabkit("RealMLP_TD_S"),
