@@ -15,7 +15,8 @@ PACKAGES = ("matplotlib", "polars", "safetensors", "sklearn")
 OF_DATA = ("task", "test", "test_column", "categorical", "drop", "holdout", "validation")
 OF_MODEL = (
     *("epochs", "patience", "batch_size", "widths", "activation", "dropout", "learning_rate"),
-    *("weight_decay", "n_ens", "n_cv", "metric", "preset", "time_limit"),
+    *("weight_decay", "n_ens", "n_cv", "metric", "time_limit"),
+    *("preset", "arch", "num_embeddings", "n_members"),
 )
 SETTINGS = ("class_weight", "seed", "backend", "device", "dtype", "precision")
 

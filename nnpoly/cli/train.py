@@ -55,8 +55,12 @@ def add_train(add: Callable[..., Any]) -> None:
     option("--n-ens", whole(1), "N", "networks of different seeds, whose predictions are averaged")
     option("--n-cv", whole(1), "N", "folds, with networks for each that are all trained together")
     add("--metric", metavar="NAME", help="what the best epoch is found by, as log_loss or mae")
-    add("--preset", metavar="NAME", help="of realmlp: TD, or TD-S, which is faster")
     option("--time-limit", positive, "S", "seconds after which the best so far is kept")
+    add("--preset", metavar="NAME", help="of realmlp: TD, or TD-S, which is faster")
+    add("--arch", metavar="NAME", help="of tabm: tabm, or tabm-mini, which shares more")
+    text = "of tabm: piecewise, which is often better and slower; none if it is not given"
+    add("--num-embeddings", metavar="NAME", help=text)
+    option("--n-members", whole(1), "N", "of tabm: networks that share most of their weights")
     add("--class-weight", choices=["balanced"], help="rare classes count as much as frequent ones")
     option("--dropout", SHARE, "X", "share of the hidden neurons that a training step leaves out")
     option("--learning-rate", positive, "X", "Adam's; for digits it falls to 0")

@@ -129,7 +129,7 @@ class Model(ABC):
         if len(columns) > MOST_COLUMNS:
             columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
         first, *others = self.networks
-        alike = [f"and {len(others)} more networks like it"] if others else []
+        alike = [f"and {len(others)} more like it"] if others else []
         lines = [first.summary(), *alike, f"reads {len(kinds)} columns", *columns]
         return "\n".join([*lines, f"predicts {self.target}"])
 

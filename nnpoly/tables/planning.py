@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
 
 MODELS = {
     "realmlp": Recipe(RealMLP, 0.2),
-    "tabm": Recipe(TabM, 0.2),
+    "tabm": Recipe(TabM, 0.2, MOST_CATEGORIES),
     "mlp": Recipe(Perceptron, 0.1, MOST_CATEGORIES),
 }
 DEFAULT = next(iter(MODELS))
