@@ -202,8 +202,11 @@ def plan(
     """
     _checks.choice("fit", "model", model, MODELS)
     recipe = MODELS[model]
+    shares = _holdout(holdout, test, test_column), _validation(validation, recipe, options)
     if class_weight is not None:
         _checks.choice("fit", "class_weight", class_weight, ("balanced",))
+    if task is not None:
+        _checks.choice("fit", "task", task, TASKS)
     _checks.integer("fit", "seed", seed, 0)
     where, _ = registry.resolve(backend, device)
     table, note = rows_with_target(as_table(data, "fit"), target)
@@ -211,16 +214,14 @@ def plan(
     if test is not None:
         rows, note = rows_with_target(as_table(test, "fit", "test"), target)
         notes.append(note)
-    if task is not None:
-        _checks.choice("fit", "task", task, TASKS)
     prepared = prepare(
         table,
         target,
         task or told_task(table, target),
         categorical=categorical,
         drop=drop,
-        holdout=_holdout(holdout, test, test_column),
-        validation=_validation(validation, recipe, options),
+        holdout=shares[0],
+        validation=shares[1],
         seed=seed,
         test=rows,
         test_column=test_column,

@@ -395,7 +395,17 @@ def test_balanced_classes_are_predicted_more_alike(tmp_path, capsys):
 
 def test_options_reach_the_network(tmp_path, capsys):
     file = written(tmp_path, interaction(120), "t.csv")
-    options = [*MLP, "--widths", "6,5", "--activation", "tanh", "--dropout", "0.25", "--dtype", "float64"]
+    options = [
+        *MLP,
+        "--widths",
+        "6,5",
+        "--activation",
+        "tanh",
+        "--dropout",
+        "0.25",
+        "--dtype",
+        "float64",
+    ]
     more = ["--epochs", "2", "--holdout", "0.5", "--validation", "0.25", "--drop", '"b, too",sort']
     run = trained(tmp_path, capsys, file, "agree", *options, *more, "--weight-decay", "0.5")
     net = run.model.network
@@ -426,6 +436,7 @@ def test_patience_ends_the_training(tmp_path, capsys):
 def no_work(forbid):
     """Fail where work begins."""
     forbid(nn.Trainer, "fit")
+    forbid(nn.Ensemble, "fit")
     forbid(nn.Network, "__call__")
 
 
@@ -447,7 +458,10 @@ WRONG = [
     ("train t.csv --target agree --weight-decay -1", "--weight-decay: must be a number >= 0"),
     ("train t.csv --target agree --patience 0", "--patience: must be an integer >= 1"),
     ("train t.csv --target agree --activation rely", "`activation` must be one of elu"),
-    ("train t.csv --target agree --model mlp --activation step", "derivative is 0 almost everywhere"),
+    (
+        "train t.csv --target agree --model mlp --activation step",
+        "derivative is 0 almost everywhere",
+    ),
     ("train t.csv --target agree --backend abacus", "`backend` must be one of"),
     ("train t.csv --target agree --model mlp --widths 1000000000000", "allocate"),
     ("train t.csv --target agree --output t.csv", "t.csv cannot be written to: it is a file"),
