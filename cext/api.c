@@ -11,18 +11,19 @@ int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *p
                  int64_t n, int64_t m_in, int64_t m, int activation, double a) {
   if (!known(activation)) return NNPOLY_RANGE;
   const int same = activation == NNPOLY_IDENTITY ? IN_PLACE : 0;
-  CHECK(dtype, {INPUT, x, n, m_in}, {INPUT, W, m, m_in}, {INPUT, b, m, 1},
+  CHECK(dtype, {INPUT, x, n, m_in}, {INPUT, W, m, m_in}, {INPUT | OPTIONAL, b, m, 1},
         {OUTPUT | OPTIONAL, pre, n, m}, {OUTPUT | same, post, n, m});
-  const struct product p = {.form = FORWARD,
-                            .A = x,
-                            .B = W,
-                            .C = pre != NULL ? pre : post,
-                            .M = n,
-                            .N = m,
-                            .K = m_in,
-                            .factor = 1,
-                            .bias = b,
-                            .epilogue = {.activation = activation, .a = a, .post = post}};
+  const struct product p =
+      nnpoly_whole((struct product){.form = FORWARD,
+                                    .A = x,
+                                    .B = W,
+                                    .C = pre != NULL ? pre : post,
+                                    .M = n,
+                                    .N = m,
+                                    .K = m_in,
+                                    .factor = 1,
+                                    .bias = b,
+                                    .epilogue = {.activation = activation, .a = a, .post = post}});
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 
@@ -32,32 +33,33 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
   CHECK(dtype, {INPUT, delta, n, m_next}, {INPUT, W, m_next, m}, {INPUT | OPTIONAL, read, n, m},
         {OUTPUT, out, n, m});
   if (read == NULL && !reads_nothing(activation) && n > 0 && m > 0) return NNPOLY_NULL;
-  const struct product p = {.form = DELTA,
-                            .A = delta,
-                            .B = W,
-                            .C = out,
-                            .M = n,
-                            .N = m,
-                            .K = m_next,
-                            .factor = 1,
-                            .epilogue = {.activation = activation, .a = a, .read = read}};
+  const struct product p =
+      nnpoly_whole((struct product){.form = DELTA,
+                                    .A = delta,
+                                    .B = W,
+                                    .C = out,
+                                    .M = n,
+                                    .N = m,
+                                    .K = m_next,
+                                    .factor = 1,
+                                    .epilogue = {.activation = activation, .a = a, .read = read}});
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in) {
   CHECK(dtype, {INPUT, delta, n, m}, {INPUT, x, n, m_in}, {OUTPUT, dW, m, m_in},
-        {OUTPUT, db, m, 1});
+        {OUTPUT | OPTIONAL, db, m, 1});
   if (m_in == 0) return NNPOLY_SHAPE; /* no columns of dW, beside which db is added up */
-  const struct product p = {.form = GRADIENT,
-                            .A = delta,
-                            .B = x,
-                            .C = dW,
-                            .M = m,
-                            .N = m_in,
-                            .K = n,
-                            .factor = 1,
-                            .sums = db};
+  const struct product p = nnpoly_whole((struct product){.form = GRADIENT,
+                                                         .A = delta,
+                                                         .B = x,
+                                                         .C = dW,
+                                                         .M = m,
+                                                         .N = m_in,
+                                                         .K = n,
+                                                         .factor = 1,
+                                                         .sums = db});
   return nnpoly_run_product(nnpoly_kernels(dtype), &p);
 }
 

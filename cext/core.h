@@ -43,9 +43,13 @@ struct product {
   const void *A, *B;
   void *C; /* FORWARD: pre where it is kept, else post */
   int64_t M, N, K;
+  /* Elements from one stored row to the next, and the column of C's rows that the product begins
+   * in: other matrices may stand beside these. width: columns of what the epilogue is of. See
+   * nnpoly_whole. */
+  int64_t A_stride, B_stride, C_stride, C_column, width;
   double factor;            /* of W: FORWARD and DELTA: of B; GRADIENT: of C once it is complete */
-  const void *bias;         /* (N,), FORWARD */
-  void *sums;               /* (M,), GRADIENT: the columns' sums of delta */
+  const void *bias;         /* (N,), FORWARD; or NULL for zeros */
+  void *sums;               /* (M,), GRADIENT: the columns' sums of delta; or NULL */
   struct epilogue epilogue; /* FORWARD: its own; DELTA: of the layer that C is the delta of */
   const int64_t *rows;      /* row i of x is stored at rows[i], and not at i; or NULL */
   /* GRADIENT: the update of each element once it is complete, or NULL. C and the sums are parts of
@@ -54,6 +58,14 @@ struct product {
   int64_t C_at, sums_at;
   int rounds; /* whether both factors are rounded to bfloat16; of the kernels alone */
 };
+
+/* A product of matrices that stand alone. */
+static inline struct product nnpoly_whole(struct product p) {
+  p.A_stride = p.form == GRADIENT ? p.M : p.K;
+  p.B_stride = p.form == FORWARD ? p.K : p.N;
+  p.C_stride = p.width = p.N;
+  return p;
+}
 
 /* By the order of enum nnpoly_activation. */
 static inline int known(int activation) {
@@ -148,7 +160,7 @@ struct norm {
   struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
-/* A layer for tables: from SCALE to EMBEDDING. What is not asked for is not looked at. */
+/* A layer for tables: from SCALE to MEMBER_SCALE. What is not asked for is not looked at. */
 struct tabular {
   const struct nnpoly_layer *layer;
   int64_t n;
@@ -167,7 +179,7 @@ typedef void tabular_kernel(const struct tabular *, int64_t start, int64_t stop,
 struct tabular_kernels {
   tabular_kernel *forward, *delta, *gradients;
 };
-enum { FIRST_TABULAR = NNPOLY_SCALE, TABULARS = NNPOLY_EMBEDDING - NNPOLY_SCALE + 1 };
+enum { FIRST_TABULAR = NNPOLY_SCALE, TABULARS = NNPOLY_MEMBER_SCALE - NNPOLY_SCALE + 1 };
 
 /* On some of its rows, or of its columns. */
 typedef void norm_kernel(const struct norm *, int64_t start, int64_t stop);
@@ -211,6 +223,11 @@ struct kernels {
   norm_kernel *column_delta;                /* the same, axis 0; it reads dgain and dshift */
   norm_kernel *norm_gradients;              /* of columns: dgain and dshift */
   struct tabular_kernels tabular[TABULARS]; /* by kind */
+  /* Of columns of x: (n, m); of rows of f: (n, members, K). */
+  void (*column_sums)(const void *x, void *sums, int64_t n, int64_t m, int64_t column0,
+                      int64_t column1);
+  void (*members_mean)(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
+                      int64_t K);
 };
 
 #if defined(__x86_64__)

@@ -4,7 +4,8 @@
 #include "check.h"
 
 int64_t nnpoly_second_at(const struct nnpoly_layer *layer) {
-  return layer->kind == NNPOLY_DENSE ? layer->inputs * layer->outputs : layer->outputs;
+  if (!has_products(layer)) return layer->outputs;
+  return products_of(layer) * outputs_of_one(layer) * inputs_of_one(layer);
 }
 
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer) {
@@ -12,8 +13,17 @@ int64_t nnpoly_parameters(const struct nnpoly_layer *layer) {
     const struct units units = nnpoly_units(layer);
     return nnpoly_array_at(&units, 4);
   }
-  if (layer->kind != NNPOLY_DENSE && !is_norm(layer)) return 0;
-  return nnpoly_second_at(layer) + layer->outputs;
+  if (is_norm(layer)) return nnpoly_second_at(layer) + layer->outputs;
+  if (!has_products(layer)) return 0;
+  const int64_t biases = products_of(layer) * outputs_of_one(layer);
+  return nnpoly_second_at(layer) + (layer->unbiased ? 0 : biases);
+}
+
+static int sound_products(const struct nnpoly_layer *layer, int first) {
+  const int64_t members = members_of(layer);
+  if (layer->members < 0 || layer->inputs % members != 0 || layer->outputs % members != 0) return 0;
+  if (first && members > 1) return 0;
+  return layer->factor > 0 && (layer->kind == NNPOLY_DENSE || !layer->unbiased);
 }
 
 static int sound(const struct nnpoly_layer *layers, int l) {
@@ -23,8 +33,8 @@ static int sound(const struct nnpoly_layer *layers, int l) {
   if (!known(layer->activation) || !is_rate(layer->dropout)) return 0;
   if (layer->scheduled < 0 || layer->scheduled > NNPOLY_SCHEDULED) return 0;
   if (l > 0 && layer->inputs != layers[l - 1].outputs) return 0;
-  if (layer->kind == NNPOLY_DENSE) return layer->factor > 0;
   if (layer->kind < 0 || layer->kind >= NNPOLY_KINDS) return 0;
+  if (has_products(layer)) return sound_products(layer, l == 0);
   if (is_tabular(layer)) return l > 0 && nnpoly_sound_tabular(layer);
   if (layer->inputs != layer->outputs || (l == 0 && layer->kind != NNPOLY_COPY)) return 0;
   if (is_norm(layer)) return layer->eps > 0;
@@ -43,7 +53,9 @@ int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth) {
 struct totals nnpoly_totals(const struct nnpoly_layer *layers, int depth) {
   struct totals totals = {0};
   for (int l = 0; l < depth; l++) {
-    totals.parameters += nnpoly_parameters(&layers[l]);
+    const int64_t parameters = nnpoly_parameters(&layers[l]);
+    totals.parameters += parameters;
+    totals.work += parameters * rows_of_one(&layers[l]);
     if (layers[l].outputs > totals.widest) totals.widest = layers[l].outputs;
     totals.adds += layers[l].kind == NNPOLY_ADD;
     totals.column_norms += layers[l].kind == NNPOLY_COLUMN_NORM;
@@ -83,18 +95,71 @@ static const char *second(const struct pass *p) {
   return p->w + nnpoly_second_at(p->layer) * p->size;
 }
 
-struct product nnpoly_product_of(const struct pass *p) {
+/* What belongs to product number i, of arrays in which so many elements belong to each. */
+static const char *part(const struct pass *p, const char *array, int64_t i, int64_t elements) {
+  return array + i * elements * p->size;
+}
+
+static const char *W_of(const struct pass *p, int64_t i) {
+  return part(p, p->w, i, outputs_of_one(p->layer) * inputs_of_one(p->layer));
+}
+
+struct product nnpoly_product_of(const struct pass *p, int64_t i) {
+  const struct nnpoly_layer *layer = p->layer;
+  const int64_t m_in = inputs_of_one(layer), m = outputs_of_one(layer), rows = rows_of_one(layer);
   return (struct product){.form = FORWARD,
-                          .A = p->x,
+                          .A = part(p, p->x, i, m_in),
                           .rows = p->rows,
-                          .B = p->w,
+                          .B = W_of(p, i),
                           .C = p->C,
-                          .M = p->n,
-                          .N = p->layer->outputs,
-                          .K = p->layer->inputs,
-                          .factor = p->layer->factor,
-                          .bias = second(p),
+                          .M = p->n * rows,
+                          .N = m,
+                          .K = m_in,
+                          .A_stride = layer->inputs / rows,
+                          .B_stride = m_in,
+                          .C_stride = layer->outputs / rows,
+                          .C_column = i * m,
+                          .width = layer->outputs,
+                          .factor = layer->factor,
+                          .bias = layer->unbiased ? NULL : part(p, second(p), i, m),
                           .epilogue = epilogue_of(p)};
+}
+
+struct product nnpoly_delta_product(const struct pass *p, int64_t i, const char *delta, void *C,
+                                    struct epilogue epilogue) {
+  const struct nnpoly_layer *layer = p->layer;
+  const int64_t m_in = inputs_of_one(layer), m = outputs_of_one(layer), rows = rows_of_one(layer);
+  return (struct product){.form = DELTA,
+                          .A = part(p, delta, i, m),
+                          .B = W_of(p, i),
+                          .C = C,
+                          .M = p->n * rows,
+                          .N = m_in,
+                          .K = m,
+                          .A_stride = layer->outputs / rows,
+                          .B_stride = m_in,
+                          .C_stride = layer->inputs / rows,
+                          .C_column = i * m_in,
+                          .width = layer->inputs,
+                          .factor = layer->factor,
+                          .epilogue = epilogue};
+}
+
+struct product nnpoly_gradient_product(const struct pass *p, int64_t i, const char *delta) {
+  const struct nnpoly_layer *layer = p->layer;
+  const int64_t m_in = inputs_of_one(layer), m = outputs_of_one(layer), rows = rows_of_one(layer);
+  return (struct product){.form = GRADIENT,
+                          .A = part(p, delta, i, m),
+                          .B = part(p, p->x, i, m_in),
+                          .rows = p->rows,
+                          .M = m,
+                          .N = m_in,
+                          .K = p->n * rows,
+                          .A_stride = layer->outputs / rows,
+                          .B_stride = layer->inputs / rows,
+                          .C_stride = m_in,
+                          .width = m_in,
+                          .factor = layer->factor};
 }
 
 struct norm nnpoly_norm_of(const struct pass *p) {
@@ -139,9 +204,12 @@ static void normalise_rows(const struct kernels *kernels, const struct norm *job
 
 void nnpoly_forward(const struct kernels *kernels, const struct pass *p, int64_t row0, int64_t row1,
                     void *scratch) {
-  if (p->layer->kind == NNPOLY_DENSE) {
-    const struct product product = nnpoly_product_of(p);
-    kernels->product(&product, (struct rect){row0, row1, 0, product.N}, scratch);
+  if (has_products(p->layer)) {
+    const int64_t rows = rows_of_one(p->layer);
+    for (int64_t i = 0; i < products_of(p->layer); i++) {
+      const struct product product = nnpoly_product_of(p, i);
+      kernels->product(&product, (struct rect){row0 * rows, row1 * rows, 0, product.N}, scratch);
+    }
   } else if (is_norm(p->layer)) {
     const struct norm norm = nnpoly_norm_of(p);
     if (norm.axis == 1)

@@ -19,8 +19,32 @@ static inline int drops(const struct nnpoly_layer *layer) {
   return layer->dropout > 0 || layer->scheduled > 0;
 }
 
-/* How many parameters a layer has. Of a DENSE and a norm, where the second of their two arrays
- * begins. */
+static inline int has_products(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_DENSE || layer->kind == NNPOLY_MEMBER_DENSE;
+}
+
+/* Of members, and of one: its inputs and outputs. */
+static inline int64_t at_least_one(int64_t members) { return members > 1 ? members : 1; }
+static inline int64_t members_of(const struct nnpoly_layer *layer) {
+  return at_least_one(layer->members);
+}
+static inline int64_t inputs_of_one(const struct nnpoly_layer *layer) {
+  return layer->inputs / members_of(layer);
+}
+static inline int64_t outputs_of_one(const struct nnpoly_layer *layer) {
+  return layer->outputs / members_of(layer);
+}
+
+/* How many Ws a layer with products has, and through how many rows of one of its a row goes. */
+static inline int64_t products_of(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_MEMBER_DENSE ? members_of(layer) : 1;
+}
+static inline int64_t rows_of_one(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_DENSE ? members_of(layer) : 1;
+}
+
+/* How many parameters a layer has. Of one with products and a norm, where the second of their two
+ * arrays begins. */
 int64_t nnpoly_parameters(const struct nnpoly_layer *layer);
 int64_t nnpoly_second_at(const struct nnpoly_layer *layer);
 
@@ -31,8 +55,9 @@ struct units {
 };
 struct units nnpoly_units(const struct nnpoly_layer *layer);
 int64_t nnpoly_array_at(const struct units *, int array);
+int nnpoly_units_are_columns(const struct nnpoly_layer *layer);
 static inline int64_t nnpoly_units_step(const struct nnpoly_layer *layer) {
-  return layer->kind == NNPOLY_SCALE || layer->kind == NNPOLY_BLEND ? STEP_ELEMENTS : 1;
+  return nnpoly_units_are_columns(layer) ? STEP_ELEMENTS : 1;
 }
 
 /* tabular.c: whether its sizes are what nnpoly.h says, inputs and outputs being positive; bytes
@@ -45,6 +70,7 @@ int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
 
 struct totals {
   int64_t parameters, widest; /* of all layers; outputs of the widest */
+  int64_t work;               /* multiply-adds of a row, forward */
   int64_t sizes;              /* how many sizes all EMBEDDINGs have */
   int adds, column_norms;     /* how many */
   size_t scratch;             /* bytes that layers for tables need */
@@ -73,8 +99,14 @@ struct pass {
   struct dropout dropout;
 };
 
-/* The jobs of a dense layer, of a norm, and of a layer for tables. */
-struct product nnpoly_product_of(const struct pass *);
+/* The products of a layer with W number i: forward; the delta of the layer below, which goes to C
+ * through the epilogue; and dW, whose C, sums and update are not set. */
+struct product nnpoly_product_of(const struct pass *, int64_t i);
+struct product nnpoly_delta_product(const struct pass *, int64_t i, const char *delta, void *C,
+                                    struct epilogue);
+struct product nnpoly_gradient_product(const struct pass *, int64_t i, const char *delta);
+
+/* The jobs of a norm, and of a layer for tables. */
 struct norm nnpoly_norm_of(const struct pass *);
 struct tabular nnpoly_tabular_of(const struct pass *);
 const struct tabular_kernels *nnpoly_tabular_kernels(const struct kernels *,

@@ -96,7 +96,8 @@ int nnpoly_num_threads(void);
 int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
 
-/* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,); pre, post: (n, m).
+/* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,), or NULL for none;
+ * pre, post: (n, m).
  * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
@@ -107,7 +108,7 @@ int nnpoly_dense_delta(int dtype, const void *delta, const void *W, const void *
                        int64_t n, int64_t m_next, int64_t m, int activation, double a);
 
 /* dW = delta^T x and db = the columns' sums of delta. delta: (n, m), x: (n, m_in);
- * dW: (m, m_in), db: (m,). */
+ * dW: (m, m_in), db: (m,), or NULL. */
 int nnpoly_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
                            int64_t n, int64_t m, int64_t m_in);
 
@@ -176,6 +177,38 @@ int nnpoly_embed(int dtype, const void *x, const void *E, const int64_t *sizes, 
                  int64_t n, int64_t inputs, int64_t columns, int64_t features);
 int nnpoly_embed_gradient(int dtype, const void *delta, const void *x, const int64_t *sizes,
                           void *dE, int64_t n, int64_t inputs, int64_t columns, int64_t features);
+
+/* Layers of members, which stand side by side in the columns: MEMBER_SCALE and MEMBER_DENSE, see
+ * enum nnpoly_kind, and what layers with parameters of each member need besides.
+ *
+ * out: (m,), the columns' sums of x: (n, m). */
+int nnpoly_column_sums(int dtype, const void *x, void *out, int64_t n, int64_t m);
+
+/* x: (n, m), r, dr: (members, m), delta: (n, members m), by r_i x. dr: the rows' sums of delta_i x;
+ * dx: (n, m), the members' sum of delta_i r_i, in their order. */
+int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
+                                 int64_t members, int64_t m);
+int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
+                              int64_t members, int64_t m);
+
+/* As nnpoly_dense, its delta and its gradients for each member by itself. x, read, out:
+ * (n, members m_in); pre, post, delta: (n, members m); W, dW: (members, m, m_in), b, db:
+ * (members, m). */
+struct nnpoly_members {
+  int64_t members, m_in, m;
+};
+int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
+                        void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
+                        double a);
+int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, const void *read,
+                              void *out, int64_t n, const struct nnpoly_members *sizes,
+                              int activation, double a);
+int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
+                                  int64_t n, const struct nnpoly_members *sizes);
+
+/* out: (n, K), the mean of f: (n, members, K) over the members: their sum in their order, divided.
+ */
+int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K);
 
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
@@ -256,15 +289,19 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  * those of the functions above, called one by one. A plan is used by one thread at a time.
  *
  * A layer computes pre from x, what the layer before it gave or the inputs; then post = sigma(pre),
- * and in training the dropout of post. All but DENSE, PERIODIC and EMBEDDING have as many outputs
- * as inputs. The parameters, in the order in which they lie in the flat vector:
+ * and in training the dropout of post. Where `members` stand side by side, a row has the columns of
+ * one after those of another, and m_in and m are the inputs and the outputs of one; else they are
+ * the layer's. The norms, ADD, COPY, SCALE and BLEND have as many outputs as inputs. The
+ * parameters, in the order in which they lie in the flat vector:
  *
- *   DENSE        pre = x (factor W)^T + b      W: (outputs, inputs), b: (outputs,)
+ *   DENSE        pre = x (factor W)^T + b      W: (m, m_in), b: (m,), or no b if `unbiased`; the
+ *                                              same for each member
  *   ROW_NORM     pre = gain x^ + shift, axis 1 gain, shift: (outputs,)
  *   COLUMN_NORM  the same, axis 0              gain, shift: (outputs,)
  *   ADD          pre = x + post of layer `from`, which is below it, and of one ADD alone
  *   COPY         pre = x
  *   SCALE        pre = x s                     s: (outputs,)
+ *      shifted:  pre = x s + b                 and b: (outputs,)
  *   BLEND        pre = (1 - a) x + a sigma(x)  a: (outputs,); sigma is `blended`
  *   PERIODIC     each of the first `columns` inputs x_i as `features` outputs; the others follow
  *      phased:   x_i, and W_i cos(2 pi w_i x_i + b_i) + c_i, of one feature less
@@ -273,10 +310,13 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  * many as there are cosines and sines), c: (columns, of so many features) EMBEDDING    each of the
  * last `columns` inputs, a number of 0..sizes[j]-1, as that row of its own table, NaN for other
  * numbers; the inputs before it come first E: (sum of sizes, features), a table above the next
+ *   MEMBER_SCALE pre = r_i x for each member i r: (members, inputs)
+ *   MEMBER_DENSE pre = x (factor W_i)^T + b_i  W: (members, m, m_in), b: (members, m)
  *
- * The first layer is DENSE or COPY. A COLUMN_NORM has running means and variances, buffers of
- * (outputs,) each: a step of more than one row moves them by `momentum` towards the batch's, and
- * predictions are normalised by them. A DENSE's gradient of W is the product, times factor. */
+ * The first layer is DENSE, without members, or COPY. A COLUMN_NORM has running means and
+ * variances, buffers of (outputs,) each: a step of more than one row moves them by `momentum`
+ * towards the batch's, and predictions are normalised by them. A DENSE's gradient of W is the
+ * product, times factor. */
 enum nnpoly_kind {
   NNPOLY_DENSE,
   NNPOLY_ROW_NORM,
@@ -287,6 +327,8 @@ enum nnpoly_kind {
   NNPOLY_BLEND,
   NNPOLY_PERIODIC,
   NNPOLY_EMBEDDING,
+  NNPOLY_MEMBER_SCALE,
+  NNPOLY_MEMBER_DENSE,
   NNPOLY_KINDS /* how many there are */
 };
 
@@ -302,8 +344,11 @@ struct nnpoly_layer {
   int32_t path;   /* as in nnpoly_dropout_scale */
   int from;       /* of an ADD, else not looked at */
   double eps, momentum;
-  double factor; /* of a DENSE; positive */
-  int blended;   /* of a BLEND: an activation, and its parameter */
+  double factor;   /* of a DENSE and a MEMBER_DENSE; positive */
+  int64_t members; /* of these and of a MEMBER_SCALE; 0 is 1 */
+  int unbiased;    /* of a DENSE */
+  int shifted;     /* of a SCALE */
+  int blended;     /* of a BLEND: an activation, and its parameter */
   double blended_a;
   int64_t columns, frequencies, features; /* of a PERIODIC; without frequencies of an EMBEDDING */
   int phased;
@@ -333,11 +378,12 @@ struct nnpoly_segment {
 
 struct nnpoly_training {
   int dtype, depth;                  /* depth: the number of layers, at least 1 */
+  int64_t members;                   /* whose scores the last layer gives; 0 is 1 */
   const struct nnpoly_layer *layers; /* (depth,); copied */
   int loss, rule, eps_inside;
   double loss_a; /* a of nnpoly_element_loss, gamma of nnpoly_focal */
   double
-      label_smoothing; /* s, in [0, 1): (1 - s) y + s / outputs takes the place of y, with
+      label_smoothing; /* s, in [0, 1): (1 - s) y + s / K takes the place of y, with
                         * losses of the sigmoid s / 2; must be 0 with losses of no probabilities */
   double beta1, beta2, eps;
   double clip_norm; /* 0 for none */
@@ -367,10 +413,12 @@ struct nnpoly_rates {
 };
 
 /* f = the output of a chain of layers. w: the flat vector of its parameters, layer by layer;
- * buffers: as in nnpoly_state; x: (n, inputs); f: (n, outputs). output: an activation, which is
- * applied to the last layer's scores, or NNPOLY_ACTIVATIONS for the softmax of each row. */
+ * buffers: as in nnpoly_state; x: (n, inputs); f: (n, K), K = outputs / members. output: an
+ * activation, which is applied to the last layer's scores, or NNPOLY_ACTIVATIONS for the softmax of
+ * K scores each. With members it is the mean of theirs, as nnpoly_members_mean has it. */
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *const *buffers, const void *x, void *f, int64_t n, int output);
+                   const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
+                   int output);
 
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */
@@ -383,8 +431,9 @@ int64_t nnpoly_plan_bytes(const nnpoly_plan *plan); /* for batches; its scratch 
 int nnpoly_plan_threads(const nnpoly_plan *plan, int64_t n);
 
 /* One step on a batch that nobody has looked at. x: (n, inputs); the target is labels: (n,), all in
- * 0..outputs-1, or y: (n, outputs), the other one NULL. weights: (n,) or NULL, as in the losses.
- * loss[0] is the loss before the step.
+ * 0..K-1, or y: (n, K), the other one NULL, with K = outputs / members. weights: (n,) or NULL, as
+ * in the losses. loss[0] is the loss before the step: with members, of n members rows of K scores,
+ * of which a row's have its target and its weight.
  *
  * NNPOLY_RANGE, before anything has changed, if a label is outside, an entry of y is not finite, is
  * no probability where the loss wants some: outside of 0..1, or, with losses of the softmax, in a

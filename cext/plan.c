@@ -17,6 +17,7 @@
 #define MANY_ROWS 256
 #define MANY_ROWS_A_THREAD 16
 
+/* largest: multiply-adds a row of the layer that has most. */
 static int goes_by_rows(int64_t rows, int64_t largest) {
   if (rows > MEDIUM_WORK || rows * largest > MEDIUM_WORK) return 0;
   return rows * largest <= LITTLE_WORK ||
@@ -42,7 +43,9 @@ static int sound(const struct nnpoly_training *t) {
   if (P == 0 || !sound_segments(t, P)) return 0;
   if (!(t->label_smoothing >= 0 && t->label_smoothing < 1)) return 0;
   if (t->label_smoothing > 0 && !wants_probabilities(t->loss)) return 0;
-  return t->layers[t->depth - 1].activation == NNPOLY_IDENTITY;
+  const struct nnpoly_layer *last = &t->layers[t->depth - 1];
+  if (t->members < 0 || last->outputs % at_least_one(t->members) != 0) return 0;
+  return last->activation == NNPOLY_IDENTITY;
 }
 
 /* Memory */
@@ -126,8 +129,8 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
     complete = take_results(plan, l, rows, shared);
   if (complete) {
     plan->y = take(plan, rows, outputs_of(plan, t->depth - 1), plan->size);
-    plan->labels = take(plan, rows, 1, sizeof *plan->labels);
-    plan->weights = take(plan, rows, 1, plan->size);
+    plan->labels = take(plan, rows, plan->members, sizeof *plan->labels);
+    plan->weights = take(plan, rows, plan->members, plan->size);
     complete = plan->y != NULL && plan->labels != NULL && plan->weights != NULL;
   }
   if (!complete) {
@@ -173,8 +176,8 @@ static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training
     r->running_at = running_at;
     at += nnpoly_parameters(&layers[l]);
     running_at += 2 * (layers[l].kind == NNPOLY_COLUMN_NORM);
-    const int64_t weights = layers[l].inputs * layers[l].outputs;
-    if (layers[l].kind == NNPOLY_DENSE && weights > plan->largest) plan->largest = weights;
+    const int64_t work = nnpoly_second_at(&layers[l]) * rows_of_one(&layers[l]);
+    if (has_products(&layers[l]) && work > plan->largest) plan->largest = work;
   }
   return 1;
 }
@@ -197,6 +200,7 @@ nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training) {
   plan->training = *training;
   plan->training.layers = NULL;
   plan->size = size_of(training->dtype);
+  plan->members = at_least_one(training->members);
   if (!copy_segments(plan, training) || !copy_layers(plan, training)) {
     nnpoly_plan_free(plan);
     return NULL;
@@ -251,7 +255,7 @@ static inline __attribute__((always_inline)) int rows_within(int dtype, int loss
 
 static int targets_within(const nnpoly_plan *plan, const void *y, int64_t n) {
   const struct nnpoly_training *t = &plan->training;
-  const int64_t K = outputs_of(plan, t->depth - 1);
+  const int64_t K = scores_of(plan);
   if (t->dtype == NNPOLY_FLOAT64) return rows_within(NNPOLY_FLOAT64, t->loss, y, n, K);
   return rows_within(NNPOLY_FLOAT32, t->loss, y, n, K);
 }
@@ -268,7 +272,7 @@ int nnpoly_check_training(const nnpoly_plan *plan, const struct nnpoly_state *st
                           const int64_t *labels, const void *y, const void *weights, int64_t n,
                           const void *losses, int64_t batches) {
   const struct nnpoly_training *t = &plan->training;
-  const int64_t P = plan->totals.parameters, K = outputs_of(plan, t->depth - 1);
+  const int64_t P = plan->totals.parameters, K = scores_of(plan);
   if ((labels == NULL) == (y == NULL)) return NNPOLY_NULL;
   if (labels != NULL && !is_of_softmax(t->loss)) return NNPOLY_NULL;
   if ((uintptr_t)labels % sizeof *labels != 0) return NNPOLY_MISALIGNED;
@@ -290,8 +294,43 @@ int nnpoly_rates_of_dropout(const nnpoly_plan *plan, const struct nnpoly_rates *
   return 1;
 }
 
-static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state,
-                      const struct batch *batch, const struct nnpoly_rates *rates, void *loss) {
+/* Elements of `size` bytes, of the rows order[0..n-1], or 0..n-1 without: each as often as there
+ * are members. */
+static void repeat(int64_t size, const void *from, const int64_t *order, int64_t n, int64_t members,
+                   void *to) {
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t row = order == NULL ? i : order[i];
+    for (int64_t at = i * members; at < (i + 1) * members; at++) {
+      if (size == sizeof(double))
+        ((double *)to)[at] = ((const double *)from)[row];
+      else
+        ((float *)to)[at] = ((const float *)from)[row];
+    }
+  }
+}
+
+void nnpoly_gather_targets(nnpoly_plan *plan, struct batch *batch, const int64_t *order) {
+  const int64_t members = plan->members, bytes = scores_of(plan) * plan->size;
+  for (int64_t i = 0, at = 0; i < batch->n; i++) {
+    const int64_t row = order == NULL ? i : order[i];
+    for (int64_t j = 0; j < members; j++, at++) {
+      if (batch->labels != NULL)
+        plan->labels[at] = batch->labels[row];
+      else
+        memcpy(plan->y + at * bytes, (const char *)batch->y + row * bytes, (size_t)bytes);
+    }
+  }
+  if (batch->labels != NULL)
+    batch->labels = plan->labels;
+  else
+    batch->y = plan->y;
+  if (batch->weights == NULL) return;
+  repeat(plan->size, batch->weights, order, batch->n, members, plan->weights);
+  batch->weights = plan->weights;
+}
+
+static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state, struct batch *batch,
+                      const struct nnpoly_rates *rates, void *loss) {
   if (plan == NULL || state == NULL || rates == NULL) return NNPOLY_NULL;
   if (batch->part != WHOLE && state->total == NULL) return NNPOLY_NULL;
   if (!nnpoly_rates_of_dropout(plan, rates)) return NNPOLY_RANGE;
@@ -303,6 +342,7 @@ static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state,
     status = NNPOLY_RANGE;
   if (status == NNPOLY_OK) status = nnpoly_reserve(plan, n);
   if (status != NNPOLY_OK) return status;
+  if (plan->members > 1) nnpoly_gather_targets(plan, batch, NULL);
   struct step s = nnpoly_step(plan, state, batch, rates);
   status = nnpoly_take_step(&s);
   if (status == NNPOLY_OK) nnpoly_step_loss(&s, loss);
@@ -312,14 +352,14 @@ static int take_batch(nnpoly_plan *plan, const struct nnpoly_state *state,
 int nnpoly_plan_step(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                      const int64_t *labels, const void *y, const void *weights, int64_t n,
                      const struct nnpoly_rates *rates, void *loss) {
-  const struct batch batch = {WHOLE, x, NULL, labels, y, weights, n};
+  struct batch batch = {WHOLE, x, NULL, labels, y, weights, n};
   return take_batch(plan, state, &batch, rates, loss);
 }
 
 int nnpoly_plan_add(nnpoly_plan *plan, const struct nnpoly_state *state, const void *x,
                     const int64_t *labels, const void *y, const void *weights, int64_t n,
                     const struct nnpoly_rates *rates, void *loss, int first) {
-  const struct batch batch = {first ? FIRST : FURTHER, x, NULL, labels, y, weights, n};
+  struct batch batch = {first ? FIRST : FURTHER, x, NULL, labels, y, weights, n};
   return take_batch(plan, state, &batch, rates, loss);
 }
 

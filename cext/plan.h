@@ -43,8 +43,9 @@ struct nnpoly_plan {
   struct nnpoly_training training; /* .layers: the plan's own copy */
   int64_t *sizes;                  /* of its EMBEDDINGs, one after the other */
   int64_t size;                    /* of an element, in bytes */
+  int64_t members;                 /* of the last layer, 1 or more */
   struct totals totals;
-  int64_t largest; /* the elements of the largest W */
+  int64_t largest; /* multiply-adds a row of the most that a W is in */
   int64_t rows;    /* for how many there is room */
   int by_rows;
   struct results *results;
@@ -52,9 +53,9 @@ struct nnpoly_plan {
   int act_count;
   void **taken; /* all memory of batches */
   int taken_count;
-  char *y;         /* a gathered target: (rows, outputs) */
-  int64_t *labels; /* or (rows,) */
-  char *weights;   /* (rows,) */
+  char *y;         /* gathered targets of each member: (rows members, K) */
+  int64_t *labels; /* or (rows members,) */
+  char *weights;   /* (rows members,) */
   int64_t bytes;   /* of `taken` */
   struct choice choices[SIZES];
 };
@@ -62,7 +63,7 @@ struct nnpoly_plan {
 /* What a batch is of its step: all of it, or the first or a further one of several. */
 enum part { WHOLE, FIRST, FURTHER };
 
-/* A batch: rows of x, and their targets and weights side by side. */
+/* A batch: rows of x, and side by side their targets and weights, of a step one for each member. */
 struct batch {
   enum part part;
   const char *x;
@@ -84,6 +85,7 @@ struct step {
   int64_t n;
   uint32_t key; /* of dropout */
   double dropout[NNPOLY_SCHEDULED];
+  int64_t rows_step; /* rows are cut at multiples of it */
   struct loss loss;
   struct update update;
 };
@@ -99,6 +101,10 @@ int nnpoly_rates_of_dropout(const nnpoly_plan *plan, const struct nnpoly_rates *
 
 /* Make room for batches of so many rows. */
 int nnpoly_reserve(nnpoly_plan *plan, int64_t rows);
+
+/* Have a batch's targets and weights, which are those of the rows order[0..n-1], or 0..n-1 without,
+ * lie side by side in the plan, one for each member. */
+void nnpoly_gather_targets(nnpoly_plan *plan, struct batch *batch, const int64_t *order);
 
 /* step.c: a step, for whose batch there is room. It is taken by all threads, or by this one in a
  * part of something larger, which gives it nnpoly_step_scratch bytes. Then its loss is known. With
@@ -119,6 +125,11 @@ int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n);
 
 static inline int64_t outputs_of(const nnpoly_plan *plan, int l) {
   return plan->training.layers[l].outputs;
+}
+
+/* K, the scores of one member. */
+static inline int64_t scores_of(const nnpoly_plan *plan) {
+  return outputs_of(plan, plan->training.depth - 1) / plan->members;
 }
 
 #endif

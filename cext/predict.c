@@ -8,9 +8,10 @@
 /* The rows of a block: many beside the weights that each block packs, while its results are few. */
 enum { FEWEST_ROWS = 128, MOST_ROWS = 512, RESULTS = 1 << 15 };
 
-static int64_t block_rows(int64_t widest) {
-  const int64_t rows = RESULTS / widest;
-  return rows < FEWEST_ROWS ? FEWEST_ROWS : least(rows, MOST_ROWS);
+/* Each member's rows count. */
+static int64_t block_rows(int64_t widest, int64_t members) {
+  const int64_t rows = RESULTS / widest, fewest = pieces_of(FEWEST_ROWS, members);
+  return rows < fewest ? fewest : least(rows, MOST_ROWS);
 }
 
 struct predict_job {
@@ -21,6 +22,7 @@ struct predict_job {
   const char *w, *x;
   char *f;
   int64_t n, size, block; /* rows; bytes of an element; rows of a block */
+  int64_t members, K;     /* of the last layer; scores of one of them */
   /* of the scratch: for the kernels; for the means of a norm, and as much for its scales; for the
    * results of a block, of which there are two that take turns, and one for each ADD to take */
   size_t kernel_bytes, moments_bytes, results_bytes;
@@ -44,7 +46,7 @@ static char *results_of(const struct predict_job *job, char *scratch, int l, con
 }
 
 static void predict_block(const struct predict_job *job, int64_t row, int64_t rows, char *scratch) {
-  const int64_t K = job->layers[job->depth - 1].outputs;
+  const int64_t members = job->members, K = job->K;
   const void *const *running = job->buffers;
   char *mean = scratch + job->kernel_bytes, *f = job->f + row * K * job->size;
   struct pass pass = {.n = rows,
@@ -64,12 +66,15 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
       running += 2;
     }
     pass.other = layer.kind == NNPOLY_ADD ? kept(job, scratch, layer.from) : NULL;
-    pass.C = pass.post = last ? f : results_of(job, scratch, l, pass.x);
+    pass.C = pass.post = last && members == 1 ? f : results_of(job, scratch, l, pass.x);
     nnpoly_forward(job->kernels, &pass, 0, rows, scratch);
     pass.x = pass.post;
     pass.w += nnpoly_parameters(&layer) * job->size;
   }
-  if (job->output == NNPOLY_ACTIVATIONS) job->kernels->softmax(f, f, 0, rows, K, scratch);
+  char *all = pass.post; /* members' outputs */
+  if (job->output == NNPOLY_ACTIVATIONS)
+    job->kernels->softmax(all, all, 0, rows * members, K, scratch);
+  if (members > 1) job->kernels->members_mean(all, f, 0, rows, members, K);
 }
 
 static void predict_part(const void *argument, int index, int parts, void *scratch) {
@@ -80,10 +85,13 @@ static void predict_part(const void *argument, int index, int parts, void *scrat
 }
 
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
-                   const void *const *buffers, const void *x, void *f, int64_t n, int output) {
+                   const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
+                   int output) {
   if (!nnpoly_sound_layers(layers, depth) || output < 0 || output > NNPOLY_ACTIVATIONS)
     return NNPOLY_RANGE;
-  const int64_t K = layers[depth - 1].outputs;
+  const int64_t outputs = layers[depth - 1].outputs, count = at_least_one(members);
+  if (members < 0 || outputs % count != 0) return NNPOLY_RANGE;
+  const int64_t K = outputs / count;
   const struct totals totals = nnpoly_totals(layers, depth);
   CHECK(dtype, {INPUT, w, totals.parameters, 1}, {INPUT, x, n, layers[0].inputs},
         {OUTPUT, f, n, K});
@@ -100,7 +108,9 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
                             .f = f,
                             .n = n,
                             .size = size_of(dtype),
-                            .block = block_rows(totals.widest)};
+                            .block = block_rows(totals.widest, count),
+                            .members = count,
+                            .K = K};
   const int64_t rows = least(n, job.block);
   job.kernel_bytes = nnpoly_chain_scratch(kernels, &totals, K);
   job.moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * job.size);
@@ -108,6 +118,6 @@ int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, cons
   const size_t bytes =
       job.kernel_bytes + 2 * job.moments_bytes + (2 + (size_t)totals.adds) * job.results_bytes;
   const int64_t pieces = pieces_of(n, ROWS_STEP);
-  const int parts = nnpoly_parts_of(pieces, n * totals.parameters, PART_PRODUCT);
+  const int parts = nnpoly_parts_of(pieces, n * totals.work, PART_PRODUCT);
   return nnpoly_run(predict_part, &job, parts, bytes);
 }

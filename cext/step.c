@@ -38,10 +38,22 @@ static struct update update_of(const nnpoly_plan *plan, const struct nnpoly_stat
   };
 }
 
+/* The fewest rows whose members' are whole chunks of the loss. */
+static int64_t whole_chunks(int64_t chunk_rows, int64_t members) {
+  int64_t a = chunk_rows, b = members;
+  while (b > 0) {
+    const int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return chunk_rows / a;
+}
+
 static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
   const struct nnpoly_training *t = &plan->training;
   const int last = t->depth - 1;
-  const double smoothed = t->label_smoothing, K = (double)outputs_of(plan, last);
+  const int64_t K = scores_of(plan);
+  const double smoothed = t->label_smoothing;
   struct loss loss = {.kind = t->loss,
                       .a = t->loss_a,
                       .scores = plan->results[last].post,
@@ -49,10 +61,10 @@ static struct loss loss_of(const nnpoly_plan *plan, const struct batch *batch) {
                       .labels = batch->labels,
                       .weights = batch->weights,
                       .kept = 1.0 - smoothed,
-                      .added = is_of_softmax(t->loss) ? smoothed / K : 0.5 * smoothed,
+                      .added = is_of_softmax(t->loss) ? smoothed / (double)K : 0.5 * smoothed,
                       .delta = plan->results[last].delta,
-                      .n = batch->n,
-                      .K = outputs_of(plan, last)};
+                      .n = batch->n * plan->members,
+                      .K = K};
   nnpoly_cut_loss(&loss);
   return loss;
 }
@@ -140,51 +152,38 @@ static struct tabular tabular_of(const struct step *s, int l) {
   return t;
 }
 
-/* The delta of the layer below dense layer l, from its own. */
-static struct product delta_product(const struct step *s, int l) {
+/* Of layer l, which has products, with W number i: the delta of the layer below, from its own. */
+static struct product delta_product(const struct step *s, int l, int64_t i) {
   const struct pass pass = pass_of(s, l);
   const struct results *r = &s->plan->results[l];
-  return (struct product){.form = DELTA,
-                          .A = r->delta,
-                          .B = pass.w,
-                          .C = r[-1].delta,
-                          .M = s->n,
-                          .N = pass.layer->inputs,
-                          .K = pass.layer->outputs,
-                          .factor = pass.layer->factor,
-                          .epilogue = back_through(s, l - 1)};
+  return nnpoly_delta_product(&pass, i, r->delta, r[-1].delta, back_through(s, l - 1));
 }
 
-/* dW and db of dense layer l, and the optimiser's step on W and b. */
-static struct product gradient_product(const struct step *s, int l) {
+/* The same for dW and db, and the optimiser's step on W and b. */
+static struct product gradient_product(const struct step *s, int l, int64_t i) {
   const struct pass pass = pass_of(s, l);
   const struct results *r = &s->plan->results[l];
-  const int64_t b_at = r->at + nnpoly_second_at(pass.layer);
-  return (struct product){.form = GRADIENT,
-                          .A = r->delta,
-                          .B = pass.x,
-                          .rows = pass.rows,
-                          .C = gradient_at(s, r->at),
-                          .M = pass.layer->outputs,
-                          .N = pass.layer->inputs,
-                          .K = s->n,
-                          .factor = pass.layer->factor,
-                          .sums = gradient_at(s, b_at),
-                          .update = update_at_once(s),
-                          .C_at = r->at,
-                          .sums_at = b_at};
+  struct product p = nnpoly_gradient_product(&pass, i, r->delta);
+  p.C_at = r->at + i * p.M * p.N;
+  p.C = gradient_at(s, p.C_at);
+  p.update = update_at_once(s);
+  if (pass.layer->unbiased) return p;
+  p.sums_at = r->at + nnpoly_second_at(pass.layer) + i * p.M;
+  p.sums = gradient_at(s, p.sums_at);
+  return p;
 }
 
 /* Acts, on some rows or columns */
 
 static void compare(struct step *s, struct range rows, void *scratch) {
   const int last = s->plan->training.depth - 1;
-  nnpoly_loss_rows(s->kernels, &s->loss, rows.start, rows.stop, scratch);
+  const int64_t members = s->plan->members;
+  nnpoly_loss_rows(s->kernels, &s->loss, rows.start * members, rows.stop * members, scratch);
   if (!drops(&s->plan->training.layers[last])) return;
   const struct sum sum = {.form = DELTA,
                           .a = s->loss.delta,
                           .C = s->loss.delta,
-                          .m = s->loss.K,
+                          .m = outputs_of(s->plan, last),
                           .epilogue = back_through(s, last)};
   s->kernels->add(&sum, rows.start, rows.stop);
 }
@@ -192,9 +191,12 @@ static void compare(struct step *s, struct range rows, void *scratch) {
 static void back(const struct step *s, int l, struct range rows, void *scratch) {
   const struct nnpoly_layer *layer = &s->plan->training.layers[l];
   const struct results *r = &s->plan->results[l];
-  if (layer->kind == NNPOLY_DENSE) {
-    const struct product p = delta_product(s, l);
-    s->kernels->product(&p, (struct rect){rows.start, rows.stop, 0, p.N}, scratch);
+  if (has_products(layer)) {
+    const int64_t each = rows_of_one(layer);
+    for (int64_t i = 0; i < products_of(layer); i++) {
+      const struct product p = delta_product(s, l, i);
+      s->kernels->product(&p, (struct rect){rows.start * each, rows.stop * each, 0, p.N}, scratch);
+    }
   } else if (is_norm(layer)) {
     const struct norm norm = norm_of(s, l);
     norm_kernel *const kernel = norm.axis == 1 ? s->kernels->row_delta : s->kernels->column_delta;
@@ -273,10 +275,6 @@ static int by_columns(struct act act) {
   return act.action == MEASURE || act.action == ADD_UP || act.action == LEARN;
 }
 
-static int is_dense(const struct step *s, struct act act) {
-  return s->plan->training.layers[act.layer].kind == NNPOLY_DENSE;
-}
-
 /* What an act is cut into: so many rows, columns or units, at multiples of a step. */
 struct cut {
   int64_t count, step;
@@ -284,16 +282,21 @@ struct cut {
 
 static struct cut cut_of(const struct step *s, struct act act) {
   const struct nnpoly_layer *layer = &s->plan->training.layers[act.layer];
+  if (act.action == LEARN && has_products(layer)) /* which are cut as nnpoly_product_part does */
+    return (struct cut){nnpoly_parameters(layer), 1};
   if (act.action == LEARN && is_tabular(layer))
     return (struct cut){nnpoly_units(layer).count, nnpoly_units_step(layer)};
   if (by_columns(act)) return (struct cut){outputs_of(s->plan, act.layer), STEP_ELEMENTS};
-  return (struct cut){s->n, s->loss.chunk_rows};
+  return (struct cut){s->n, s->rows_step};
 }
 
 static void act_part(struct step *s, struct act act, int index, int parts, void *scratch) {
-  if (act.action == LEARN && is_dense(s, act)) {
-    const struct product p = gradient_product(s, act.layer);
-    nnpoly_product_part(s->kernels, &p, index, parts, scratch);
+  const struct nnpoly_layer *layer = &s->plan->training.layers[act.layer];
+  if (act.action == LEARN && has_products(layer)) {
+    for (int64_t i = 0; i < products_of(layer); i++) {
+      const struct product p = gradient_product(s, act.layer, i);
+      nnpoly_product_part(s->kernels, &p, index, parts, scratch);
+    }
     return;
   }
   const struct cut cut = cut_of(s, act);
@@ -306,8 +309,7 @@ static void act_part(struct step *s, struct act act, int index, int parts, void 
 }
 
 size_t nnpoly_step_scratch(const nnpoly_plan *plan) {
-  return nnpoly_chain_scratch(nnpoly_kernels(plan->training.dtype), &plan->totals,
-                              outputs_of(plan, plan->training.depth - 1));
+  return nnpoly_chain_scratch(nnpoly_kernels(plan->training.dtype), &plan->totals, scores_of(plan));
 }
 
 /* Acts that follow each other without a look at what other threads did. */
@@ -351,9 +353,7 @@ void nnpoly_take_step_alone(struct step *s, void *scratch) {
 #define PART_STEP ((int64_t)1 << 17)
 
 /* Multiply-adds. */
-static int64_t step_work(const nnpoly_plan *plan, int64_t n) {
-  return 3 * n * plan->totals.parameters;
-}
+static int64_t step_work(const nnpoly_plan *plan, int64_t n) { return 3 * n * plan->totals.work; }
 
 int nnpoly_step_parts(const nnpoly_plan *plan, int64_t n) {
   return nnpoly_parts(step_work(plan, n), PART_STEP);
@@ -374,17 +374,19 @@ static int step_in_parts(struct step *s, int parts) {
 /* By products */
 
 static int share_act(struct step *s, const struct act *act, int most) {
-  if (is_dense(s, *act) && act->action != COMPARE) {
+  const struct nnpoly_layer *layer = &s->plan->training.layers[act->layer];
+  const int multiplies = has_products(layer) && act->action != COMPARE;
+  if (multiplies && products_of(layer) == 1) {
     const struct pass pass = pass_of(s, act->layer);
-    const struct product p = act->action == FORWARDS ? nnpoly_product_of(&pass)
-                             : act->action == BACK   ? delta_product(s, act->layer)
-                                                     : gradient_product(s, act->layer);
+    const struct product p = act->action == FORWARDS ? nnpoly_product_of(&pass, 0)
+                             : act->action == BACK   ? delta_product(s, act->layer, 0)
+                                                     : gradient_product(s, act->layer, 0);
     return nnpoly_share_product(s->kernels, &p, most);
   }
   const struct cut cut = cut_of(s, *act);
   const int64_t pieces = pieces_of(cut.count, cut.step);
-  const int64_t elements = s->n * outputs_of(s->plan, act->layer);
-  const int parts = nnpoly_parts_of(pieces, elements, PART_ELEMENTS);
+  const int64_t work = s->n * (multiplies ? nnpoly_parameters(layer) : layer->outputs);
+  const int parts = nnpoly_parts_of(pieces, work, multiplies ? PART_PRODUCT : PART_ELEMENTS);
   return run_region(s, act, act + 1, (int)least(parts, most));
 }
 
@@ -411,6 +413,7 @@ struct step nnpoly_step(nnpoly_plan *plan, const struct nnpoly_state *state,
                    .key = (uint32_t)(int32_t)rates->key,
                    .loss = loss_of(plan, batch),
                    .update = update_of(plan, state, rates)};
+  s.rows_step = whole_chunks(s.loss.chunk_rows, plan->members);
   memcpy(s.dropout, rates->dropout, sizeof s.dropout);
   s.update.total = batch->part == WHOLE ? NULL : state->total;
   s.update.rows = batch->n;

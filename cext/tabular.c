@@ -16,12 +16,18 @@ struct units nnpoly_units(const struct nnpoly_layer *layer) {
   const int64_t F = layer->frequencies, phased = layer->phased;
   const int64_t made = layer->features - phased, waves = phased ? F : 2 * F;
   switch (layer->kind) {
-    case NNPOLY_SCALE:
+    case NNPOLY_SCALE: return (struct units){layer->outputs, {1, layer->shifted != 0}};
+    case NNPOLY_MEMBER_SCALE:
     case NNPOLY_BLEND: return (struct units){layer->outputs, {1}};
     case NNPOLY_PERIODIC:
       return (struct units){layer->columns, {F, phased ? F : 0, made * waves, made}};
     default: return (struct units){sum_of(layer->sizes, layer->columns), {layer->features}};
   }
+}
+
+int nnpoly_units_are_columns(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_SCALE || layer->kind == NNPOLY_BLEND ||
+         layer->kind == NNPOLY_MEMBER_SCALE;
 }
 
 int64_t nnpoly_array_at(const struct units *units, int array) {
@@ -56,6 +62,8 @@ int nnpoly_sound_tabular(const struct nnpoly_layer *layer) {
   switch (layer->kind) {
     case NNPOLY_SCALE: return layer->inputs == layer->outputs;
     case NNPOLY_BLEND: return layer->inputs == layer->outputs && known(layer->blended);
+    case NNPOLY_MEMBER_SCALE:
+      return layer->members >= 0 && layer->inputs * members_of(layer) == layer->outputs;
     case NNPOLY_PERIODIC: return embeds_soundly(layer) && sound_waves(layer);
     default: return embeds_soundly(layer) && sound_tables(layer);
   }
@@ -116,6 +124,34 @@ int nnpoly_scale_gradient(int dtype, const void *delta, const void *x, void *ds,
   const struct nnpoly_layer layer = {.kind = NNPOLY_SCALE, .inputs = m, .outputs = m};
   const struct tabular t = {.layer = &layer, .n = n, .x = x, .delta = delta, .gradients = {ds}};
   return run_gradients(dtype, &t);
+}
+
+static int member_scale(int64_t members, int64_t m, struct nnpoly_layer *layer) {
+  if (members < 1 || m < 1 || members > INT32_MAX || m > INT32_MAX / members) return NNPOLY_SHAPE;
+  *layer = (struct nnpoly_layer){
+      .kind = NNPOLY_MEMBER_SCALE, .inputs = m, .outputs = members * m, .members = members};
+  return NNPOLY_OK;
+}
+
+int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
+                                 int64_t members, int64_t m) {
+  struct nnpoly_layer layer;
+  const int status = member_scale(members, m, &layer);
+  if (status != NNPOLY_OK) return status;
+  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, m}, {OUTPUT, dr, layer.outputs, 1});
+  const struct tabular t = {.layer = &layer, .n = n, .x = x, .delta = delta, .gradients = {dr}};
+  return run_gradients(dtype, &t);
+}
+
+int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
+                              int64_t members, int64_t m) {
+  struct nnpoly_layer layer;
+  const int status = member_scale(members, m, &layer);
+  if (status != NNPOLY_OK) return status;
+  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, r, layer.outputs, 1}, {OUTPUT, dx, n, m});
+  const struct tabular t = {
+      .layer = &layer, .n = n, .w = {r}, .delta = delta, .C = dx, .epilogue = plain(NULL)};
+  return run_rows(kernels_of(dtype, &t)->delta, &t);
 }
 
 static struct nnpoly_layer blend(int64_t m, int sigma, double sigma_a) {

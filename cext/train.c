@@ -1,6 +1,5 @@
 /* Training: the steps of whole epochs, of one network or of several at once. See nnpoly.h. */
 #include <stdint.h>
-#include <string.h>
 
 #include "plan.h"
 
@@ -35,30 +34,6 @@ static int check_member(const struct member *m) {
   return status == NNPOLY_OK ? nnpoly_reserve(m->plan, least(e->batch, e->rows)) : status;
 }
 
-static void gather_elements(int64_t size, const void *from, const int64_t *order, int64_t n,
-                            void *to) {
-  for (int64_t i = 0; i < n; i++) {
-    if (size == sizeof(double))
-      ((double *)to)[i] = ((const double *)from)[order[i]];
-    else
-      ((float *)to)[i] = ((const float *)from)[order[i]];
-  }
-}
-
-/* The targets and weights of the rows `order`, side by side. */
-static void gather(const struct member *m, const int64_t *order, int64_t n) {
-  const nnpoly_plan *plan = m->plan;
-  const int64_t row = outputs_of(plan, plan->training.depth - 1) * plan->size;
-  for (int64_t i = 0; i < n; i++) {
-    if (m->epoch->labels != NULL)
-      plan->labels[i] = m->epoch->labels[order[i]];
-    else
-      memcpy(plan->y + i * row, (const char *)m->epoch->Y + order[i] * row, (size_t)row);
-  }
-  if (m->epoch->weights != NULL)
-    gather_elements(plan->size, m->epoch->weights, order, n, plan->weights);
-}
-
 static enum part part_of(const struct nnpoly_epoch *e, int64_t batch) {
   if (e->together == 1) return WHOLE;
   return batch % e->together == 0 ? FIRST : FURTHER;
@@ -68,15 +43,14 @@ static struct step next_step(const struct member *m) {
   const struct nnpoly_epoch *e = m->epoch;
   const int64_t batches = batches_of_one(e), at = e->done % batches, first = at * e->batch;
   const int64_t start = e->done / batches * e->rows + first, n = least(e->batch, e->rows - first);
-  const int has_labels = e->labels != NULL;
-  gather(m, e->order + start, n);
-  const struct batch batch = {.part = part_of(e, at),
-                              .x = e->X,
-                              .rows = e->order + start,
-                              .labels = has_labels ? m->plan->labels : NULL,
-                              .y = has_labels ? NULL : m->plan->y,
-                              .weights = e->weights != NULL ? m->plan->weights : NULL,
-                              .n = n};
+  struct batch batch = {.part = part_of(e, at),
+                        .x = e->X,
+                        .rows = e->order + start,
+                        .labels = e->labels,
+                        .y = e->Y,
+                        .weights = e->weights,
+                        .n = n};
+  nnpoly_gather_targets(m->plan, &batch, batch.rows);
   return nnpoly_step(m->plan, m->state, &batch, &e->rates[e->done]);
 }
 

@@ -36,8 +36,8 @@ def apply_output(ops: Ops, output: str, scores: Array, members: int = 1) -> Arra
     f: Array
     if members > 1:
         f = apply_output(ops, output, _of_one(ops, scores, members))
-        f = ops.xp.reshape(f, scores.shape)
-        return ops.members_mean(f, members)
+        f = ops.members_mean(ops.xp.reshape(f, scores.shape), members)
+        return f
     if output == "softmax":
         f = ops.softmax(scores)
     else:
@@ -54,11 +54,7 @@ def _of_one(ops: Ops, scores: Array, members: int) -> Array:
 
 def _repeated(ops: Ops, rows: Any, members: int) -> Any:
     """Rows, of whatever shape, each for every member; None as it is."""
-    if rows is None:
-        return None
-    xp, (n, *shape) = ops.xp, rows.shape
-    wide = xp.broadcast_to(rows[:, None, ...], (n, members, *shape))
-    return xp.reshape(wide, (n * members, *shape))
+    return None if rows is None else ops.xp.repeat(rows, members, axis=0)
 
 
 class Loss(Described):

@@ -52,7 +52,7 @@ BY_PAIRS static inline vec pairs_across(vec even, vec odd) {
 BY_PAIRS static void pair_rows(const struct product *p, struct row_tile r, int height, real *tile) {
   for (int i = 0; i < height; i++) {
     const real *row =
-        (const real *)p->A + (i < r.rows ? place(p->rows, r.i0 + i) * p->K + r.k0 : 0);
+        (const real *)p->A + (i < r.rows ? place(p->rows, r.i0 + i) * p->A_stride + r.k0 : 0);
     for (int k = 0; k < r.kc; k += 2 * LANES)
       store(tile + i * PAIR_STRIDE + k / 2,
             i < r.rows ? pairs_along(row + k, r.kc - k, 1) : (vec){0});
@@ -63,14 +63,14 @@ BY_PAIRS static void pair_columns(const struct product *p, struct row_tile r, in
                                   real *tile, real *sums) {
   for (int v = 0; v < height; v += LANES) {
     const int n = r.rows - v;
-    const real *column = (const real *)p->A + r.k0 * p->M + r.i0 + v;
+    const real *column = (const real *)p->A + r.k0 * p->A_stride + r.i0 + v;
     vec sum = sums != NULL && r.k0 > 0 && n > 0 ? load_up_to(sums + r.i0 + v, n) : (vec){0};
     for (int k = 0; k < r.kc; k += 2 * LANES) {
       vec square[LANES];
       for (int s = 0; s < LANES; s++) {
         const int even = k + 2 * s, odd = even + 1;
-        const vec x = n > 0 && even < r.kc ? load_up_to(column + even * p->M, n) : (vec){0};
-        const vec y = n > 0 && odd < r.kc ? load_up_to(column + odd * p->M, n) : (vec){0};
+        const vec x = n > 0 && even < r.kc ? load_up_to(column + even * p->A_stride, n) : (vec){0};
+        const vec y = n > 0 && odd < r.kc ? load_up_to(column + odd * p->A_stride, n) : (vec){0};
         if (even < r.kc) sum += x;
         if (odd < r.kc) sum += y;
         square[s] = pairs_across(x, y);
@@ -91,8 +91,8 @@ BY_PAIRS static void pair_panels(const struct product *p, int64_t j0, int column
     const int even = 2 * pair, odd = even + 1;
     const int has_even = pair >= 0 && even < kc, has_odd = pair >= 0 && odd < kc;
     const real *B = (const real *)p->B + j0;
-    const real *x = has_even ? B + place(p->rows, k0 + even) * p->N : B;
-    const real *y = has_odd ? B + place(p->rows, k0 + odd) * p->N : B;
+    const real *x = has_even ? B + place(p->rows, k0 + even) * p->B_stride : B;
+    const real *y = has_odd ? B + place(p->rows, k0 + odd) * p->B_stride : B;
     real *to = panels + (int64_t)(1 + pair) * TILE_COLUMNS;
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += (int64_t)(1 + pairs) * TILE_COLUMNS) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
@@ -112,12 +112,13 @@ BY_PAIRS static void pair_transposed(const struct product *p, int64_t j0, int co
   for (int j = 0; j < whole; j += LANES) {
     real *panel = panels + j / TILE_COLUMNS * panel_size + j % TILE_COLUMNS;
     const int rows = columns - j; /* none, if not positive */
-    store(panel, rows <= 0 ? (vec){0} : load_up_to((const real *)p->bias + j0 + j, rows));
+    store(panel, biases(p->bias, j0 + j, rows));
     for (int k = 0; k < kc; k += 2 * LANES) {
-      const real *corner = (const real *)p->B + (j0 + j) * p->K + k0 + k;
+      const real *corner = (const real *)p->B + (j0 + j) * p->B_stride + k0 + k;
       vec square[LANES];
       for (int i = 0; i < LANES; i++)
-        square[i] = i < rows ? pairs_along(corner + i * p->K, kc - k, times_of_B(p)) : (vec){0};
+        square[i] =
+            i < rows ? pairs_along(corner + i * p->B_stride, kc - k, times_of_B(p)) : (vec){0};
       transpose(square);
       real *to = panel + (int64_t)(1 + k / 2) * TILE_COLUMNS;
       UNROLL
@@ -189,10 +190,11 @@ BY_PAIRS static void dot_strip(const struct product *p, const struct strip *s, c
                                real *A) {
   const int height = (s->r.rows + 1) / 2 * 2, pairs = (s->r.kc + 1) / 2, resume = s->r.k0 > 0;
   const int64_t panel_size = (int64_t)(1 + pairs_of_block(s->r.kc)) * TILE_COLUMNS;
-  real *C = (real *)p->C + s->r.i0 * p->N + s->j0;
+  real *C = (real *)p->C + cell(p, s->r.i0, s->j0);
   pair_A(p, s->r, height, s->sums, A);
   for (int j = 0; j < s->columns; j += TILE_COLUMNS, panels += panel_size) {
-    const struct dot_tile t = {A, panels, C + j, p->N, s->r.rows, s->columns - j, pairs, resume};
+    const struct dot_tile t = {A,         panels,         C + j, p->C_stride,
+                               s->r.rows, s->columns - j, pairs, resume};
     switch (height) { /* a copy for each, whose sums are registers */
       case 2: dot_rows(2, &t); break;
       case 4: dot_rows(4, &t); break;
@@ -260,9 +262,10 @@ static struct ahead ahead_of(const struct product *p, struct row_tile next, int 
   for (int i = 0; i < 2 && next.rows > 0; i++) {
     const int64_t row = least(2 * index + i, next.rows - 1);
     const int64_t k = least(2 * index * steps + i, next.kc > 0 ? next.kc - 1 : 0);
-    ahead.A[i] = (const real *)p->A + (transposed ? (next.k0 + k) * p->M + next.i0
-                                                  : place(p->rows, next.i0 + row) * p->K + next.k0);
-    ahead.A_step = transposed ? 2 * p->M : 2 * LINE;
+    ahead.A[i] =
+        (const real *)p->A + (transposed ? (next.k0 + k) * p->A_stride + next.i0
+                                         : place(p->rows, next.i0 + row) * p->A_stride + next.k0);
+    ahead.A_step = transposed ? 2 * p->A_stride : 2 * LINE;
   }
   return ahead;
 }
@@ -334,12 +337,12 @@ static void tile_strip(const struct product *p, const struct strip *s, const rea
                        real *A) {
   const int height = s->r.rows > SQUARE ? 2 * SQUARE : SQUARE;
   const int64_t panel_size = (int64_t)(1 + pairs_of_block(s->r.kc)) * TILE_COLUMNS;
-  real *C = (real *)p->C + s->r.i0 * p->N + s->j0, *spare = A + PAIR_ROWS * PAIR_STRIDE;
+  real *C = (real *)p->C + cell(p, s->r.i0, s->j0), *spare = A + PAIR_ROWS * PAIR_STRIDE;
   pair_A(p, s->r, height, s->sums, A);
   for (int j = 0; j < s->columns; j += TILE_COLUMNS, panels += panel_size) {
     const real *beside = j + TILE_COLUMNS < s->columns ? C + j + TILE_COLUMNS : C;
     const struct ahead ahead = ahead_of(p, s->next, j / TILE_COLUMNS, beside);
-    tile_panel(s, A, panels, C + j, p->N, s->columns - j, &ahead, spare);
+    tile_panel(s, A, panels, C + j, p->C_stride, s->columns - j, &ahead, spare);
   }
 }
 

@@ -61,7 +61,9 @@ SET_TARGET(TARGET)
   .tabular = {{scaled, scaled_delta, scaled_gradient},                                          \
               {blended, blended_delta, blended_gradient},                                       \
               {waves, waves_delta, waves_gradients},                                            \
-              {rows_of_tables, rows_delta, rows_gradient}}
+              {rows_of_tables, rows_delta, rows_gradient},                                      \
+              {member_scaled, member_scaled_delta, member_scaled_gradient}},                    \
+  .column_sums = column_sums, .members_mean = members_mean
 
 #define KERNELS(PRODUCT)                                                      \
   {KERNELS_OF_ELEMENTS, .tile_rows = TILE_ROWS, .tile_columns = TILE_COLUMNS, \

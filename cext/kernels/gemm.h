@@ -57,14 +57,19 @@ INLINE vec factor(vec x, int rounds) { return rounds ? nearest_bf16(x) : x; }
 INLINE int64_t turned(int64_t k, int rounds) { return rounds ? k ^ 1 : k; }
 INLINE int padded(int kc, int rounds) { return rounds ? (kc + 1) / 2 * 2 : kc; }
 
+/* Where an element of C is, from p->C on. */
+INLINE int64_t cell(const struct product *p, int64_t i, int64_t j) {
+  return i * p->C_stride + p->C_column + j;
+}
+
 /* Where row i of x is stored. */
 INLINE int64_t place(const int64_t *rows, int64_t i) { return rows == NULL ? i : rows[i]; }
 
 /* Rows i0..i0+rows-1 and columns k0..k0+kc-1 of A (M, K). Rows up to `height` become zeros. */
-static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i0, int rows,
+static void pack_rows(const real *A, const int64_t *places, int64_t stride, int64_t i0, int rows,
                       int height, int64_t k0, int kc, int rounds, real *tile) {
   for (int i = 0; i < height; i++) {
-    const real *row = i < rows ? A + place(places, i0 + i) * K + k0 : A;
+    const real *row = i < rows ? A + place(places, i0 + i) * stride + k0 : A;
     for (int k = 0; k < kc; k += LANES) { /* the last may end past kc, within ROW_STRIDE */
       const vec x = i < rows ? load_up_to(row + k, kc - k) : (vec){0};
       store(tile + i * ROW_STRIDE + k, rounds ? swap_pairs(nearest_bf16(x)) : x);
@@ -75,13 +80,14 @@ static void pack_rows(const real *A, const int64_t *places, int64_t K, int64_t i
 /* Columns i0..i0+rows-1 and rows k0..k0+kc-1 of delta (K, M). The rest of the tile is
  * arbitrary: it reaches elements of C alone that are not stored. sums, if any, gains the columns'
  * sums, from zero at k0 = 0. */
-static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, int rows, int64_t k0,
-                         int kc, int rounds, real *tile, real *sums) {
+static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t stride, int64_t i0,
+                         int rows, int64_t k0, int kc, int rounds, real *tile, real *sums) {
   for (int v = 0; v < rows; v += LANES) {
-    const int64_t last_whole = K * M - LANES; /* a whole vector can be read up to here */
+    const int64_t last_whole =
+        (K - 1) * stride + M - LANES; /* a whole vector can be read up to here */
     vec sum = sums != NULL && k0 > 0 ? load_up_to(sums + i0 + v, rows - v) : (vec){0};
     for (int k = 0; k < kc; k++) {
-      const int64_t at = (k0 + k) * M + i0 + v;
+      const int64_t at = (k0 + k) * stride + i0 + v;
       const vec x = at <= last_whole ? load(delta + at) : load_up_to(delta + at, rows - v);
       store(tile + turned(k, rounds) * COLUMN_STRIDE + v, factor(x, rounds));
       sum += x;
@@ -92,13 +98,13 @@ static void pack_columns(const real *delta, int64_t K, int64_t M, int64_t i0, in
 }
 
 /* Rows k0..k0+kc-1 and columns j0..j0+columns-1 of B (K, N), times `times`. */
-static void pack_panels(const real *B, real times, const int64_t *places, int64_t N, int64_t j0,
-                        int columns, int64_t k0, int kc, int rounds, real *panels) {
+static void pack_panels(const real *B, real times, const int64_t *places, int64_t stride,
+                        int64_t j0, int columns, int64_t k0, int kc, int rounds, real *panels) {
   const int rows = padded(kc, rounds);
   const int64_t panel_size = (int64_t)(1 + rows) * TILE_COLUMNS;
   for (int k = -1; k < rows; k++) {
     const int empty = k < 0 || k >= kc; /* zeros, which C starts from, and a pair's other half */
-    const real *row = empty ? B : B + place(places, k0 + k) * N + j0;
+    const real *row = empty ? B : B + place(places, k0 + k) * stride + j0;
     real *to = panels + (k < 0 ? 0 : 1 + turned(k, rounds)) * TILE_COLUMNS;
     for (int j = 0; j < columns; j += TILE_COLUMNS, to += panel_size) {
       for (int v = 0; v < TILE_COLUMNS; v += LANES) {
@@ -110,26 +116,31 @@ static void pack_panels(const real *B, real times, const int64_t *places, int64_
   }
 }
 
+/* What sums start from: elements j.. of bias, of which `count` are asked for; or zeros. */
+INLINE vec biases(const real *bias, int64_t j, int count) {
+  return bias == NULL || count <= 0 ? (vec){0} : load_up_to(bias + j, count);
+}
+
 /* Columns k0.. and rows j0.. of W (N, K) times `times`, transposed: LANES x LANES squares in the
  * registers. */
-static void pack_transposed(const real *W, real times, int64_t K, const real *bias, int64_t j0,
+static void pack_transposed(const real *W, real times, int64_t stride, const real *bias, int64_t j0,
                             int columns, int64_t k0, int kc, int rounds, real *panels) {
   const int64_t panel_size = (int64_t)(1 + padded(kc, rounds)) * TILE_COLUMNS;
   const int whole = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
   for (int j = 0; j < whole; j += LANES) {
     real *panel = panels + j / TILE_COLUMNS * panel_size + j % TILE_COLUMNS;
     const int rows = columns - j < LANES ? columns - j : LANES; /* none or fewer, if not positive */
-    store(panel, rows <= 0 ? (vec){0} : load_up_to(bias + j0 + j, rows));
+    store(panel, biases(bias, j0 + j, rows));
     for (int k = 0; k < kc; k += LANES) {
-      const real *corner = W + (j0 + j) * K + k0 + k;
+      const real *corner = W + (j0 + j) * stride + k0 + k;
       const int n = kc - k < LANES ? kc - k : LANES;
       vec square[LANES];
       if (rows == LANES && n == LANES) {
         UNROLL
-        for (int i = 0; i < LANES; i++) square[i] = load(corner + i * K) * times;
+        for (int i = 0; i < LANES; i++) square[i] = load(corner + i * stride) * times;
       } else {
         for (int i = 0; i < LANES; i++)
-          square[i] = i < rows ? load_up_to(corner + i * K, n) * times : (vec){0};
+          square[i] = i < rows ? load_up_to(corner + i * stride, n) * times : (vec){0};
       }
       transpose(square);
       real *to = panel + (int64_t)(1 + k) * TILE_COLUMNS;
@@ -267,15 +278,15 @@ struct row_tile {
 static const real *part_ahead(const struct product *p, struct row_tile r, int index) {
   const real *A = p->A;
   if (p->form == GRADIENT)
-    return A + (r.k0 + (index < LINE ? index * (r.kc / LINE) : 0)) * p->M + r.i0;
-  return A + place(p->rows, r.i0 + (index < r.rows ? index : 0)) * p->K + r.k0;
+    return A + (r.k0 + (index < LINE ? index * (r.kc / LINE) : 0)) * p->A_stride + r.i0;
+  return A + place(p->rows, r.i0 + (index < r.rows ? index : 0)) * p->A_stride + r.k0;
 }
 
 /* Columns j0..j0+columns-1 of the row tile that is packed in A; `next` is the tile after it. */
 static void compute_strip(const struct product *p, const real *A, int layout, const real *panels,
                           int height, struct tile t, int columns, struct row_tile next) {
   const real *below = t.C + (next.rows > 0 ? t.rows * t.stride : 0);
-  t.A_step = p->form == GRADIENT && next.rows > 0 ? p->M : LINE;
+  t.A_step = p->form == GRADIENT && next.rows > 0 ? p->A_stride : LINE;
   t.A = A;
   for (int j = 0; j < columns; j += TILE_COLUMNS) {
     const int index = j / TILE_COLUMNS;
@@ -296,7 +307,7 @@ static void finish_gradient(const struct product *p, int64_t at, int64_t count) 
 /* The element-wise part, for `count` elements of C from `at` on. */
 static void finish(const struct product *p, int64_t at, int64_t count) {
   if (p->form == FORWARD)
-    finish_forward(&p->epilogue, p->N, p->C, at, count);
+    finish_forward(&p->epilogue, p->width, p->C, at, count);
   else if (p->form == DELTA)
     finish_backward(&p->epilogue, p->C, at, count);
   else
@@ -304,10 +315,10 @@ static void finish(const struct product *p, int64_t at, int64_t count) {
 }
 
 static void finish_strip(const struct product *p, int64_t i0, int rows, int64_t j0, int columns) {
-  if (columns == p->N) { /* whole rows follow each other */
-    finish(p, i0 * p->N, (int64_t)rows * columns);
+  if (columns == p->width) { /* whole rows follow each other */
+    finish(p, i0 * p->width, (int64_t)rows * columns);
   } else {
-    for (int i = 0; i < rows; i++) finish(p, (i0 + i) * p->N + j0, columns);
+    for (int i = 0; i < rows; i++) finish(p, cell(p, i0 + i, j0), columns);
   }
 }
 
@@ -318,23 +329,24 @@ INLINE real times_of_B(const struct product *p) {
 static void pack_B(const struct product *p, int64_t j0, int columns, int64_t k0, int kc,
                    real *panels) {
   if (p->form == FORWARD)
-    pack_transposed(p->B, times_of_B(p), p->K, p->bias, j0, columns, k0, kc, p->rounds, panels);
+    pack_transposed(p->B, times_of_B(p), p->B_stride, p->bias, j0, columns, k0, kc, p->rounds,
+                    panels);
   else
-    pack_panels(p->B, times_of_B(p), p->rows, p->N, j0, columns, k0, kc, p->rounds, panels);
+    pack_panels(p->B, times_of_B(p), p->rows, p->B_stride, j0, columns, k0, kc, p->rounds, panels);
 }
 
 static void pack_A(const struct product *p, struct row_tile r, int height, real *sums, real *tile) {
   if (p->form == GRADIENT)
-    pack_columns(p->A, p->K, p->M, r.i0, r.rows, r.k0, r.kc, p->rounds, tile, sums);
+    pack_columns(p->A, p->K, p->M, p->A_stride, r.i0, r.rows, r.k0, r.kc, p->rounds, tile, sums);
   else
-    pack_rows(p->A, p->rows, p->K, r.i0, r.rows, height, r.k0, r.kc, p->rounds, tile);
+    pack_rows(p->A, p->rows, p->A_stride, r.i0, r.rows, height, r.k0, r.kc, p->rounds, tile);
 }
 
 /* Whether rows of A, which are a power of two of bytes or a multiple of one apart, fall on so few
  * sets of the cache that a tile's rows drive each other out: more than a quarter of their ways. */
-static int crowds(int64_t K) {
+static int crowds(int64_t stride) {
   const struct cache l1 = nnpoly_cache(1);
-  const int64_t bytes = K * (int64_t)sizeof(real), apart = least(bytes & -bytes, l1.way_bytes);
+  const int64_t bytes = stride * (int64_t)sizeof(real), apart = least(bytes & -bytes, l1.way_bytes);
   return TILE_ROWS > l1.way_bytes / apart * (l1.ways / 4);
 }
 
@@ -353,14 +365,14 @@ static void multiply_strip(const struct product *p, const struct strip *s, const
   const int height = (r.rows + 1) / 2 * 2;
   /* A single panel reads each row once: there is nothing to gain from a copy of it. */
   const int direct = r.rows == height && p->form != GRADIENT && p->rows == NULL && !p->rounds &&
-                     (s->columns <= TILE_COLUMNS || !crowds(p->K));
+                     (s->columns <= TILE_COLUMNS || !crowds(p->A_stride));
   if (!direct) pack_A(p, r, height, s->sums, scratch);
-  const real *A = direct ? (const real *)p->A + r.i0 * p->K + r.k0 : scratch;
+  const real *A = direct ? (const real *)p->A + r.i0 * p->A_stride + r.k0 : scratch;
   const int layout = direct ? DIRECT : p->form == GRADIENT ? BY_COLUMNS : BY_ROWS;
-  const struct tile tile = {.C = (real *)p->C + r.i0 * p->N + s->j0,
-                            .stride = p->N,
+  const struct tile tile = {.C = (real *)p->C + cell(p, r.i0, s->j0),
+                            .stride = p->C_stride,
                             .kc = padded(r.kc, p->rounds),
-                            .A_stride = p->K,
+                            .A_stride = p->A_stride,
                             .rows = r.rows,
                             .resume = r.k0 > 0};
   compute_strip(p, A, layout, panels, height, tile, s->columns, s->next);
@@ -395,7 +407,8 @@ static void multiply_block(const struct way *way, const struct product *p, struc
     way->strip(p, &strip, panels, A);
     if (k0 + kc < p->K) continue;
     finish_strip(p, i0, rows, j0, columns);
-    if (p->update != NULL && j0 == 0) update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
+    if (p->update != NULL && p->sums != NULL && j0 == 0)
+      update(p->update, p->sums_at + i0, p->sums_at + i0 + rows);
   }
 }
 

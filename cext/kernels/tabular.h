@@ -8,18 +8,48 @@
 
 enum { PIECE = 256 }; /* of a row, whose sigma is computed at once */
 
-/* SCALE: x s */
+/* Sums of columns, over rows in their order: of x, and of delta times x. Of columns
+ * column0..column1-1, a part at a time, whose sums stay in the cache. */
+
+enum { SUMMED = 2048 };
+
+INLINE void add_row(const real *delta, const real *x, real *sums, int64_t count) {
+  for (int64_t k = 0; k < count; k += LANES) {
+    const int n = (int)least(LANES, count - k);
+    const vec sum = load_up_to(sums + k, n), a = load_up_to(x + k, n);
+    store_up_to(sums + k, delta == NULL ? sum + a : fma_(load_up_to(delta + k, n), a, sum), n);
+  }
+}
+
+/* x: (n, m); delta: (n, stride), or NULL. */
+INLINE void add_rows(const real *delta, const real *x, real *sums, int64_t n, int64_t stride,
+                     int64_t m, int64_t count) {
+  memset(sums, 0, (size_t)count * sizeof *sums);
+  for (int64_t i = 0; i < n; i++)
+    add_row(delta == NULL ? NULL : delta + i * stride, x + i * m, sums, count);
+}
+
+static void column_sums(const void *x, void *sums, int64_t n, int64_t m, int64_t column0,
+                        int64_t column1) {
+  for (int64_t k = column0; k < column1; k += SUMMED)
+    add_rows(NULL, (const real *)x + k, (real *)sums + k, n, m, m, least(SUMMED, column1 - k));
+}
+
+/* SCALE: x s, or x s + b */
 
 static void scaled(const struct tabular *job, int64_t row0, int64_t row1, void *scratch) {
   const int64_t m = job->layer->outputs;
-  const real *s = job->w[0];
+  const real *s = job->w[0], *b = job->w[1];
   (void)scratch;
   for (int64_t row = row0; row < row1; row += LANES) { /* a few, which are still in the cache */
     const int64_t stop = least(row + LANES, row1);
     for (int64_t i = row; i < stop; i++) {
       const real *x = (const real *)job->x + i * m;
       real *C = (real *)job->C + i * m;
-      for (int64_t k = 0; k < m; k++) C[k] = x[k] * s[k];
+      if (b == NULL)
+        for (int64_t k = 0; k < m; k++) C[k] = x[k] * s[k];
+      else
+        for (int64_t k = 0; k < m; k++) C[k] = x[k] * s[k] + b[k];
     }
     finish_forward(&job->epilogue, m, job->C, row * m, (stop - row) * m);
   }
@@ -40,16 +70,67 @@ static void scaled_delta(const struct tabular *job, int64_t row0, int64_t row1, 
 static void scaled_gradient(const struct tabular *job, int64_t column0, int64_t column1,
                             void *scratch) {
   const int64_t m = job->layer->outputs;
-  real *gradient = job->gradients[0];
+  const real *x = job->x, *delta = job->delta;
+  real *ds = job->gradients[0];
   (void)scratch;
-  memset(gradient + column0, 0, (size_t)(column1 - column0) * sizeof *gradient);
-  for (int64_t i = 0; i < job->n; i++) {
-    const real *x = (const real *)job->x + i * m, *delta = (const real *)job->delta + i * m;
-    for (int64_t k = column0; k < column1; k += LANES) {
-      const int n = (int)least(LANES, column1 - k);
-      const vec sum = load_up_to(gradient + k, n);
-      store_up_to(gradient + k, fma_(load_up_to(delta + k, n), load_up_to(x + k, n), sum), n);
-    }
+  for (int64_t k = column0; k < column1; k += SUMMED)
+    add_rows(delta + k, x + k, ds + k, job->n, m, m, least(SUMMED, column1 - k));
+  if (job->gradients[1] != NULL) column_sums(delta, job->gradients[1], job->n, m, column0, column1);
+}
+
+/* MEMBER_SCALE: r_i x for each member i, side by side */
+
+static void member_scaled(const struct tabular *job, int64_t row0, int64_t row1, void *scratch) {
+  const int64_t m_in = job->layer->inputs, m = job->layer->outputs;
+  const real *r = job->w[0];
+  (void)scratch;
+  for (int64_t i = row0; i < row1; i++) {
+    const real *x = (const real *)job->x + i * m_in;
+    real *C = (real *)job->C + i * m;
+    for (int64_t j = 0; j < m; j += m_in)
+      for (int64_t k = 0; k < m_in; k++) C[j + k] = x[k] * r[j + k];
+    finish_forward(&job->epilogue, m, job->C, i * m, m);
+  }
+}
+
+static void member_scaled_delta(const struct tabular *job, int64_t row0, int64_t row1,
+                                void *scratch) {
+  const int64_t m_in = job->layer->inputs, m = job->layer->outputs;
+  const real *r = job->w[0];
+  (void)scratch;
+  for (int64_t i = row0; i < row1; i++) {
+    const real *delta = (const real *)job->delta + i * m;
+    real *C = (real *)job->C + i * m_in;
+    memset(C, 0, (size_t)m_in * sizeof *C);
+    for (int64_t j = 0; j < m; j += m_in) add_row(delta + j, r + j, C, m_in);
+    finish_backward(&job->epilogue, job->C, i * m_in, m_in);
+  }
+}
+
+/* Of columns of all members, which are cut where a member's end. */
+static void member_scaled_gradient(const struct tabular *job, int64_t column0, int64_t column1,
+                                   void *scratch) {
+  const int64_t m_in = job->layer->inputs, m = job->layer->outputs;
+  const real *x = job->x, *delta = job->delta;
+  real *dr = job->gradients[0];
+  (void)scratch;
+  for (int64_t k = column0, count; k < column1; k += count) {
+    const int64_t at = k % m_in;
+    count = least(least(SUMMED, column1 - k), m_in - at);
+    add_rows(delta + k, x + at, dr + k, job->n, m, m_in, count);
+  }
+}
+
+/* Of rows: the mean of f: (rows, members, K) over the members. */
+static void members_mean(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
+                        int64_t K) {
+  for (int64_t i = row0; i < row1; i++) {
+    const real *all = (const real *)f + i * members * K;
+    real *mean = (real *)out + i * K;
+    memset(mean, 0, (size_t)K * sizeof *mean);
+    for (int64_t j = 0; j < members; j++)
+      for (int64_t k = 0; k < K; k++) mean[k] += all[j * K + k];
+    for (int64_t k = 0; k < K; k++) mean[k] /= (real)members;
   }
 }
 

@@ -403,7 +403,7 @@ static void plans(int64_t n, int64_t batch, int64_t inputs, int64_t width, int w
     nnpoly_plan_free(made[i]);
   }
   const void *const *buffers = (const void *const *)running[0];
-  ok("predict", nnpoly_predict(dtype, layers, depth, states[0].w, buffers, X, room(n * K), n,
+  ok("predict", nnpoly_predict(dtype, layers, depth, states[0].w, buffers, X, room(n * K), n, 1,
                                NNPOLY_ACTIVATIONS));
 }
 

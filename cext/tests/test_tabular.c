@@ -322,7 +322,7 @@ static void plans(int64_t n, int64_t batch, int64_t width, int phased) {
   }
   if (memcmp(states[0].w, states[1].w, (size_t)P * size) != 0) fail("w", 0, 1);
   for (int i = 0; i < 2; i++) nnpoly_plan_free(made_plans[i]);
-  ok("predict", nnpoly_predict(dtype, layers, DEPTH, states[0].w, NULL, X, room(n * K), n,
+  ok("predict", nnpoly_predict(dtype, layers, DEPTH, states[0].w, NULL, X, room(n * K), n, 1,
                                NNPOLY_ACTIVATIONS));
 }
 

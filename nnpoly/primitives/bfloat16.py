@@ -79,7 +79,39 @@ def dense_gradients_bf16(
     return dW, ops.xp.sum(delta, axis=0) if biased else None
 
 
-ROUNDED = {name: f"{name}_bf16" for name in ("dense", "dense_delta", "dense_gradients")}
+@primitive()
+def members_dense_bf16(
+    ops: Ops, x: Array, W: Array, b: Array, activation: Elementwise, keep_pre: bool = True
+) -> tuple[Array, Array]:
+    """`members_dense` of rounded factors: pre_i = r(x_i) r(W_i)^T + b_i and post = sigma(pre)."""
+    pre_post: tuple[Array, Array] = ops.members_dense(
+        ops.bfloat16(x), ops.bfloat16(W), b, activation, keep_pre
+    )
+    return pre_post
+
+
+@primitive()
+def members_dense_delta_bf16(
+    ops: Ops, delta: Array, W: Array, pre: Array | None, post: Array, activation: Elementwise
+) -> Array:
+    """`members_dense_delta` of rounded factors: (r(delta_i) r(W_i)) * sigma'(pre_i)."""
+    below: Array = ops.members_dense_delta(
+        ops.bfloat16(delta), ops.bfloat16(W), pre, post, activation
+    )
+    return below
+
+
+@primitive(donates=("out",))
+def members_dense_gradients_bf16(
+    ops: Ops, delta: Array, x: Array, members: int, out: Mapping[str, Array] | None = None
+) -> tuple[Array, Array]:
+    """`members_dense_gradients` of rounded factors: dW_i = r(delta_i)^T r(x_i), db_i exact."""
+    dW, db = ops.members_dense_gradients(ops.bfloat16(delta), ops.bfloat16(x), members, out)
+    return dW, ops.xp.reshape(ops.column_sums(delta), db.shape)
+
+
+PRODUCTS = ("dense", "dense_delta", "dense_gradients")
+ROUNDED = {name: f"{name}_bf16" for each in PRODUCTS for name in (each, f"members_{each}")}
 
 
 class RoundedFactors(Ops):

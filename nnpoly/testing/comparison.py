@@ -185,7 +185,7 @@ def primitive_errors(subject: Subject, name: str, args: tuple[Any, ...]) -> list
     def call(ops: Ops, *inputs: Any) -> dict[str, Any]:
         result = getattr(ops, name)(*inputs)
         results = result if isinstance(result, tuple) else (result,)
-        return {f"result {i}": value for i, value in enumerate(results)}
+        return {f"result {i}": value for i, value in enumerate(results) if value is not None}
 
     elementwise = getattr(args[0], "ndim", 0) == 1 and name != "clip_norm"
     terms = 1 if elementwise else None

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import _checks
 from ..backends import host, registry
-from ..layers import INPUT, Embedding, Layer, Mode, Residual, every
+from ..layers import INPUT, Embedding, Layer, Mode, Residual, SharedDense, every
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
@@ -228,8 +228,9 @@ def _traits(layer: Layer) -> dict[str, bool]:
 
 
 def _makes_factors(layer: Layer) -> bool:
-    """Whether a layer computes factors of products: in its inner layers, or by its own factor."""
-    return isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
+    """Whether a layer computes factors of products: in its inner layers, or by factors it has."""
+    scaled = isinstance(layer, SharedDense) and bool(layer.scaled)
+    return scaled or isinstance(layer, Residual) or getattr(layer, "factor", 1.0) != 1.0
 
 
 def _key(trainer: Trainer) -> int:

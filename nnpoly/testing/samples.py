@@ -16,10 +16,13 @@ from ..layers import (
     Embedding,
     Layer,
     LayerNorm,
+    MemberDense,
+    MemberScale,
     Periodic,
     PiecewiseLinear,
     Residual,
     Scale,
+    SharedDense,
 )
 from ..network import MLP, Network
 from ..optimizers import SGD, Adam, AdamW, Optimizer
@@ -36,7 +39,7 @@ def _vectors(rng: np.random.Generator, signs: str) -> list[Any]:
 
 def _dense(rng: np.random.Generator) -> Samples:
     x, W, b = rng.normal(size=(33, 65)), rng.normal(size=(17, 65)), rng.normal(size=17)
-    return [(x, W, b, activation) for activation in _TRAINABLE]
+    return [(x, W, by, activation) for activation in _TRAINABLE for by in (b, None)]
 
 
 def _activate(rng: np.random.Generator) -> Samples:
@@ -124,6 +127,26 @@ def _dense_gradients(rng: np.random.Generator) -> Samples:
     return [(rng.normal(size=(33, 17)), rng.normal(size=(33, 65)))]
 
 
+def _members(rng: np.random.Generator, *names: str) -> tuple[Any, ...]:
+    """Draw arguments of 4 members: from 9 features to 5 each, or of factors of 9."""
+    shapes = {"x": (33, 36), "delta": (33, 20), "W": (4, 5, 9), "b": (4, 5)}
+    shapes |= {"of x": (33, 36), "one": (33, 9), "r": (4, 9)}
+    return tuple(rng.normal(size=shapes[name]) for name in names)
+
+
+def _members_dense(rng: np.random.Generator) -> Samples:
+    return [(*_members(rng, "x", "W", "b"), activation) for activation in _TRAINABLE]
+
+
+def _members_dense_delta(rng: np.random.Generator) -> Samples:
+    given = ((_members(rng, "delta", "W", "x"), activation) for activation in _TRAINABLE)
+    return [(delta, W, pre, sigma(pre), sigma) for (delta, W, pre), sigma in given]
+
+
+def _members_dense_gradients(rng: np.random.Generator) -> Samples:
+    return [(*_members(rng, "delta", "x"), 4)]
+
+
 def _blended(rng: np.random.Generator, *names: str) -> Samples:
     """Draw arguments of a parametric activation: "delta" and "x" (n, m), "a" (m,)."""
     shapes = {"delta": (33, 65), "x": (33, 65), "a": (65,)}
@@ -177,6 +200,16 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "dense_bf16": _dense,
     "dense_delta_bf16": _dense_delta,
     "dense_gradients_bf16": _dense_gradients,
+    "column_sums": lambda r: [(r.normal(size=(33, 65)),)],
+    "members_scale_delta": lambda r: [_members(r, "of x", "r")],
+    "members_scale_gradient": lambda r: [_members(r, "of x", "one")],
+    "members_dense": _members_dense,
+    "members_dense_delta": _members_dense_delta,
+    "members_dense_gradients": _members_dense_gradients,
+    "members_dense_bf16": _members_dense,
+    "members_dense_delta_bf16": _members_dense_delta,
+    "members_dense_gradients_bf16": _members_dense_gradients,
+    "members_mean": lambda r: [(r.uniform(size=(33, 20)), 4)],
     "moments": lambda r: [(r.normal(size=(33, 65)), axis, 1e-5) for axis in (0, 1)],
     "normalise": lambda r: [(*a, *_rows(r, 2)) for _, *a in _normalised(r)],
     "norm_gradients": _normalised,
@@ -235,11 +268,14 @@ def networks() -> list[tuple[str, Network, Optimizer]]:
     lines = PiecewiseLinear(15, [(-1.0, 0.0, 2.0)], 3)
     table: list[Layer] = [Periodic(6, 3, 8), lines, Embedding(17, (3, 40)), Scale(31)]
     table += [Dense(31, 16, init="normal", factor=31**-0.5), Blend(16, "silu"), Dense(16, 4)]
+    members: list[Layer] = [MemberScale(10, 4, "signs"), SharedDense(10, 16, 4, "relu", "after")]
+    members += [Dropout(0.1), SharedDense(16, 12, 4, "gelu"), MemberDense(12, 3, 4)]
     return [
         ("10-32-16-4 relu, Adam", MLP([10, 32, 16, 4], "relu"), Adam(1e-2)),
         ("6-20-1 gelu, momentum", MLP([6, 20, 1], "gelu", "identity"), SGD(0.05, momentum=0.9)),
         ("every layer, AdamW", Network(chain, "softmax"), AdamW(1e-2, clip_norm=1.0)),
         ("layers for tables, Adam", Network(table, "softmax"), Adam(1e-2)),
+        ("four members, AdamW", Network(members, "softmax"), AdamW(1e-2, clip_norm=1.0)),
     ]
 
 

@@ -28,6 +28,8 @@ from nnpoly.estimators import (
     MLPRegressor,
     RealMLPClassifier,
     RealMLPRegressor,
+    TabMClassifier,
+    TabMRegressor,
 )
 
 FORMAT2 = Path(__file__).parent / "format2"
@@ -114,6 +116,8 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "regressor": ("regressor", use_estimator(MLPRegressor)),
     "RealMLP's classifier": ("realmlp_classifier", use_estimator(RealMLPClassifier)),
     "RealMLP's regressor": ("realmlp_regressor", use_estimator(RealMLPRegressor)),
+    "TabM's classifier": ("tabm_classifier", use_estimator(TabMClassifier)),
+    "TabM's regressor": ("tabm_regressor", use_estimator(TabMRegressor)),
     "classes": ("classes", use_table_model),
     "quantity": ("quantity", use_table_model),
 }

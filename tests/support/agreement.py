@@ -140,7 +140,9 @@ def check(variant, case: Case, dtype: str, compute: Callable[..., list[Any]] = c
     wanted, allowed = reference(case, dtype)
     assert len(results) == len(wanted)
     for got, want, error in zip(results, wanted, allowed, strict=True):
-        if got is None:
+        if want is None:
+            assert got is None, f"{case}: nothing is asked for"
+        elif got is None:
             assert may_lack_pre(case), f"{case}: a pre is missing"
         else:
             assert_agrees(variant, got, want, error, dtype, case)

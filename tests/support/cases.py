@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import member_cases as member_cases  # fills the table
 import numpy as np
-import tabular_cases as tabular_cases  # fills the table
+import tabular_cases as tabular_cases
 from case_table import CASES as CASES  # for those who compare with them
 from case_table import Arguments, Array, cases, exact, relative
 from case_table import Case as Case

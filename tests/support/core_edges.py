@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import cases
+import member_cases
 import numpy as np
 import tabular_cases
 from cases import Case
@@ -150,6 +151,34 @@ def for_tables(rng: np.random.Generator) -> Iterator[Case]:
         yield case("embed_gradient", (n, before, k), n, given)
 
 
+# n, k, m_in, m: products cut as above, sums by 2048 columns, means of rows.
+MEMBERS = [
+    *((n, 3, 5, 3) for n in (1, 2, 7, 15, 33)),
+    *((3, 2, m_in, 5) for m_in in (16, 33, 385)),
+    *((5, 2, 7, m) for m in (16, 33, 401)),
+    *((3, k, 2, 2) for k in (1, 2, 64)),
+    *((5, 2, 2049, 1), (130, 5, 64, 33), (700, 4, 9, 8)),
+]
+
+
+def of_members(rng: np.random.Generator) -> Iterator[Case]:
+    for shape in MEMBERS:
+        n, k, m_in, m = shape
+        given = member_cases.arguments(rng, shape)
+        delta, x, W, b = (given[name] for name in ("delta", "x", "W", "b"))
+        layer = {"x": x, "W": W, "b": b, "activation": activations.gelu}
+        yield case("members_dense", shape, m_in + 1, layer)
+        below = {"pre": x, "post": activations.gelu(x), "activation": activations.gelu}
+        yield case("members_dense_delta", shape, m, {"delta": delta, "W": W, **below})
+        of_pass = {"delta": delta, "x": x, "members": k}
+        yield case("members_dense_gradients", shape, n, of_pass)
+        yield case("column_sums", shape, n, {"delta": x})
+        yield case("members_mean", shape, k, {"f": np.abs(x), "members": k})
+        yield case("members_scale_delta", shape, k, {"delta": x, "r": rng.normal(size=(k, m_in))})
+        one = rng.normal(size=(n, m_in))
+        yield case("members_scale_gradient", shape, n, {"delta": x, "x": one})
+
+
 def rest(rng: np.random.Generator) -> Iterator[Case]:
     for n, m in ((0, 3), (1, 1), (33, 17), (301, 128)):
         arguments = {"x": rng.random((n, m)), "rate": 0.3, "key": 5, "path": 7}
@@ -176,7 +205,16 @@ def edges() -> dict[str, list[Case]]:
     """Return all of them, by primitive."""
     rng = np.random.default_rng(3)
     found: dict[str, list[Case]] = {}
-    for generate in (products, element_by_element, losses, norms, for_tables, rest, updates):
+    for generate in (
+        products,
+        element_by_element,
+        losses,
+        norms,
+        for_tables,
+        of_members,
+        rest,
+        updates,
+    ):
         for one in generate(rng):
             found.setdefault(one.primitive, []).append(one)
     return found

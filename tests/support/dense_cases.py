@@ -113,7 +113,7 @@ def name_of(shape: tuple[int, ...]) -> str:
 
 def dense_scale(results, x, W, b, activation, keep_pre=True):
     pre, post = results
-    before = np.abs(x) @ np.abs(W.T) + np.abs(b)
+    before = np.abs(x) @ np.abs(W.T) + (0.0 if b is None else np.abs(b))
     if type(activation) is Exp:
         return [before, post * before]
     return [before, steepest(activation) * before + value_scale(activation, pre, post)]
@@ -136,6 +136,7 @@ def _dense(rng):
             arguments |= {key: np.round(arguments[key]) for key in ("x", "W", "b")}
         yield name, MIDDLE[1] + 1, arguments
         yield f"{name}-drop-pre", MIDDLE[1] + 1, {**arguments, "keep_pre": False}
+        yield f"{name}-unbiased", MIDDLE[1], {**arguments, "b": None}
     large = dense_arguments(rng, (LARGE[0], 5, LARGE[1]), activations.sigmoid)
     yield "large-drop-pre", 6, {**large, "keep_pre": False}
 
@@ -161,8 +162,8 @@ def _dense_delta(rng):
         yield name, MIDDLE[1] + 1, dense_delta_arguments(rng, MIDDLE, activation)
 
 
-def dense_gradients_scale(results, delta, x, out=None):
-    return [np.abs(delta.T) @ np.abs(x), np.sum(np.abs(delta), axis=0)]
+def dense_gradients_scale(results, delta, x, out=None, biased=True):
+    return [np.abs(delta.T) @ np.abs(x), np.sum(np.abs(delta), axis=0) if biased else 0.0]
 
 
 @cases("dense_gradients", dense_gradients_scale)
@@ -172,7 +173,11 @@ def _dense_gradients(rng):
         arguments = {"delta": rng.standard_normal((n, m)), "x": rng.standard_normal((n, m_in))}
         name = name_of((n, m_in, m))
         yield name, n, arguments
-        yield f"{name}-out", n, {**arguments, "out": {"W": np.ones((m, m_in)), "b": np.ones(m)}}
+        out = {"W": np.ones((m, m_in)), "b": np.ones(m)}
+        yield f"{name}-out", n, {**arguments, "out": out}
+        yield f"{name}-unbiased", n, {**arguments, "out": None, "biased": False}
+        of_W = {"W": out["W"]}
+        yield f"{name}-unbiased-out", n, {**arguments, "out": of_W, "biased": False}
 
 
 # Numbers between two of bfloat16, by their distance from the smaller one: those half way go to the

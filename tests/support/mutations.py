@@ -33,7 +33,7 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation("definition drops the bias", PRIMITIVES, "x @ W.T + b", "x @ W.T"),
-    Mutation("NumPy drops the bias", NUMPY, "    pre += b\n", ""),
+    Mutation("NumPy drops the bias", NUMPY, "        pre += b\n", "        pass\n"),
     Mutation(
         "definition swaps eps",
         PRIMITIVES,

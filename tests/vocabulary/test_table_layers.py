@@ -348,7 +348,7 @@ ARGUMENTS = {
     ),
     r"PiecewiseLinear: `len\(bins\)` must be at most": lambda: nn.PiecewiseLinear(1, BINS),
     "Dense: `factor` must be greater than 0": lambda: nn.Dense(3, 2, factor=0.0),
-    "Dense: `bias` must be one of": lambda: nn.Dense(3, 2, bias="ones"),
+    "Dense: `bias` must be one of": lambda: nn.Dense(3, 2, bias="twos"),
     "takes 4 inputs, but the layer before it gives 12": lambda: nn.Network(
         [nn.Periodic(3), nn.Scale(4)]
     ),

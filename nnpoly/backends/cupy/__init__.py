@@ -28,7 +28,10 @@ if not cupy.cuda.is_available():  # importing CuPy succeeds without a GPU
 
 import array_api_compat.cupy as xp
 
-from . import upload
+from . import (
+    members,  # noqa: F401  its implementations
+    upload,
+)
 from .graph import RATES, Graphs, rates_of
 from .launching import REALS
 from .ops import Branch, CudaOps

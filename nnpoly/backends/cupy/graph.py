@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...layers import chain_widths, weight_layers
+from ...layers import SharedDense, chain_widths, weight_layers
 from ...optimizers import Coefficients
 from ..steps import Batch, Functions, Request, Spec, State, Steps, Taken, watched
 from .kernels import all_small
@@ -137,7 +137,8 @@ class Graphs(Steps):
         self._ops, self._captured_step = ops, step
         self._classes = spec.loss.labels == "classes"
         self._shapes = [
-            (layer.members, layer.inputs, layer.outputs) for layer in weight_layers(spec.chain)
+            (layer.members if isinstance(layer, SharedDense) else 1, layer.inputs, layer.outputs)
+            for layer in weight_layers(spec.chain)
         ]
         self._has_buffers = any(layer.buffers() for layer in spec.chain)
         self._inputs, width = chain_widths(spec.chain)

@@ -46,7 +46,7 @@ def _coded(activation: Activation) -> tuple[int, float]:
 # Guards
 
 
-def _plain(*arrays: Array) -> bool:
+def plain(*arrays: Array) -> bool:
     """Whether kernels can read the arrays: of one dtype that they know, contiguous, not empty."""
     kind = arrays[0].dtype
     return kind.char in REALS and all(
@@ -62,7 +62,7 @@ def _indices(array: Array) -> bool:
 
 
 def _accepts_pre(pre: Array, activation: Activation) -> bool:
-    return known(activation) and _plain(pre)
+    return known(activation) and plain(pre)
 
 
 @implements("activate", "cupy", guard=_accepts_pre)
@@ -75,7 +75,7 @@ def _activate(ops: CudaOps, pre: Array, activation: Activation) -> Array:
 
 
 def _accepts_delta(d_post: Array, pre: Array, post: Array, activation: Activation) -> bool:
-    return known(activation) and _plain(d_post, read_beside(d_post, activation, pre, post))
+    return known(activation) and plain(d_post, read_beside(d_post, activation, pre, post))
 
 
 @implements("activation_delta", "cupy", guard=_accepts_delta)
@@ -98,7 +98,7 @@ def _small(ops: CudaOps, rows: int, columns: int, terms: int) -> bool:
 
 
 def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int, int]]) -> bool:
-    """Whether all products of a step on n rows do; shapes: (k, m_in, m) a layer of k members."""
+    """Whether all products of a step on n rows do; shapes: (k, m_in, m) a layer, on n k rows."""
     deepest = max(size for k, *widths in shapes for size in (n * k, *widths))
     small = all(_small(ops, n * k, m, m_in) for k, m_in, m in shapes)
     return small and deepest <= ops.products.deepest
@@ -107,7 +107,7 @@ def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int, int]]) -> b
 def _accepts_dense(
     x: Array, W: Array, b: Array | None, activation: Activation, keep_pre: bool = True
 ) -> bool:
-    return known(activation) and _plain(x, W, *([] if b is None else [b]))
+    return known(activation) and plain(x, W, *([] if b is None else [b]))
 
 
 @implements("dense", "cupy", guard=_accepts_dense)
@@ -135,7 +135,7 @@ def _dense(
 def _accepts_dense_delta(
     delta: Array, W: Array, pre: Array, post: Array, activation: Activation
 ) -> bool:
-    return _plain(delta, W) and _accepts_delta(delta, pre, post, activation)
+    return plain(delta, W) and _accepts_delta(delta, pre, post, activation)
 
 
 @implements("dense_delta", "cupy", guard=_accepts_dense_delta)
@@ -155,7 +155,7 @@ def _dense_delta(
 def _accepts_gradients(
     delta: Array, x: Array, out: Mapping[str, Array] | None = None, biased: bool = True
 ) -> bool:
-    return _plain(delta, x, *([] if out is None else out.values()))
+    return plain(delta, x, *([] if out is None else out.values()))
 
 
 @implements("dense_gradients", "cupy", guard=_accepts_gradients)
@@ -206,7 +206,7 @@ def _lanes(K: int) -> int:
     return min(power_of_two(K), WARP)
 
 
-@implements("softmax", "cupy", guard=_plain)
+@implements("softmax", "cupy", guard=plain)
 def _softmax(ops: CudaOps, scores: Array) -> Array:
     (n, K), f = scores.shape, cupy.empty_like(scores)
     lanes = _lanes(K)
@@ -240,7 +240,7 @@ def _summed(parts: Array) -> Array:
 
 def _accepts_loss(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
     weights = [] if sample_weight is None else [sample_weight]
-    return _plain(scores, y, *weights)
+    return plain(scores, y, *weights)
 
 
 def _accepts_classes(scores: Array, y: Array, sample_weight: Array | None = None) -> bool:
@@ -296,7 +296,7 @@ def _element_loss(
 
 
 def _accepts_rows(x: Array, indices: Array) -> bool:
-    return x.ndim == 2 and _plain(x) and _indices(indices)
+    return x.ndim == 2 and plain(x) and _indices(indices)
 
 
 @implements("gather", "cupy", guard=_accepts_rows)
@@ -317,7 +317,7 @@ def _flatten(ops: CudaOps, pieces: Sequence[Array], out: Array, views: Sequence[
     return out
 
 
-@implements("dropout_scale", "cupy", guard=lambda x, rate, key, path: _plain(x))
+@implements("dropout_scale", "cupy", guard=lambda x, rate, key, path: plain(x))
 def _dropout_scale(ops: CudaOps, x: Array, rate: Scalar, key: Scalar, path: int) -> Array:
     scale = cupy.empty_like(x)
     of_key = (0, key) if isinstance(key, cupy.ndarray) else (int(key), NULL)
@@ -332,7 +332,7 @@ def _normal_cdf(ops: CudaOps, z: Array) -> Array:
     return ndtr(z)
 
 
-@implements("clip_norm", "cupy", guard=lambda g, limit: _plain(g))
+@implements("clip_norm", "cupy", guard=lambda g, limit: plain(g))
 def _clip_norm(ops: CudaOps, g: Array, limit: float) -> Array:
     blocks = min(-(-g.size // THREADS), LARGEST)
     parts, clipped = cupy.empty(blocks, g.dtype), cupy.empty_like(g)
@@ -345,7 +345,7 @@ def _clip_norm(ops: CudaOps, g: Array, limit: float) -> Array:
 
 
 def _accepts_state(*given: Any) -> bool:
-    return _plain(*(a for a in given if isinstance(a, cupy.ndarray) and a.ndim))  # no coefficients
+    return plain(*(a for a in given if isinstance(a, cupy.ndarray) and a.ndim))  # no coefficients
 
 
 @implements("penalised", "cupy", guard=_accepts_state)

@@ -121,7 +121,7 @@ def load() -> Backend:
     if os.environ.get("NNPOLY_ISA") == "none":
         return NumPy(None, "NNPOLY_ISA is none")
     try:
-        from . import core, primitives, tabular  # noqa: F401  registers their implementations
+        from . import core, members, primitives, tabular  # noqa: F401  registers their implementations
     except ImportError as error:
         reason = f"not built when nnpoly was installed, or broken ({error})"
         return NumPy(None, f"{reason}; install gcc or clang, then nnpoly again")

@@ -17,10 +17,14 @@ from ...layers import (
     Embedding,
     Layer,
     LayerNorm,
+    MemberDense,
+    MemberScale,
     Mode,
+    OfMembers,
     Periodic,
     Residual,
     Scale,
+    SharedDense,
     chain_widths,
 )
 from ...schedules import Schedule
@@ -36,9 +40,12 @@ KINDS = {
     Blend: lib.NNPOLY_BLEND,
     Periodic: lib.NNPOLY_PERIODIC,
     Embedding: lib.NNPOLY_EMBEDDING,
+    MemberScale: lib.NNPOLY_MEMBER_SCALE,
+    MemberDense: lib.NNPOLY_MEMBER_DENSE,
 }
 MOST_WAVES = lib.NNPOLY_MOST_WAVES
-TAKEN = (*KINDS, Dropout, Residual)
+TAKEN = (*KINDS, SharedDense, Dropout, Residual)
+PLAIN = {"activation": lib.NNPOLY_IDENTITY}
 # Numbers of a layer that C knows by the same names.
 NUMBERS: dict[type[Layer], tuple[str, ...]] = {
     Dense: ("factor",),
@@ -46,6 +53,9 @@ NUMBERS: dict[type[Layer], tuple[str, ...]] = {
     BatchNorm: ("eps", "momentum"),
     Periodic: ("columns", "frequencies", "features"),
     Embedding: ("features",),
+    MemberScale: ("members",),
+    MemberDense: ("members",),
+    SharedDense: ("members",),
 }
 
 
@@ -107,21 +117,37 @@ class _Rows:
             elif isinstance(layer, Residual):
                 start = self._kept()
                 self.add(layer.layers, inner)
-                self._append(lib.NNPOLY_ADD, layer, **self._fields(layer), **{"from": start})
+                self._append(lib.NNPOLY_ADD, **self._fields(layer), **{"from": start})
             else:
                 if not (self.rows or isinstance(layer, Dense)):
                     self._append(lib.NNPOLY_COPY)
-                self._append(KINDS[type(layer)], layer, **self._fields(layer))
+                if isinstance(layer, SharedDense):
+                    self._share(layer)
+                else:
+                    width = layer.width(self._width)
+                    self._append(KINDS[type(layer)], width, **self._fields(layer))
+
+    def _share(self, layer: SharedDense) -> None:
+        """Add the layer as a product without biases between two scales."""
+        fields, width = self._fields(layer), layer.width(self._width)
+        if not layer.scaled:
+            self._append(lib.NNPOLY_DENSE, width, **fields)
+            return
+        if layer.scaled != "after":
+            self._append(lib.NNPOLY_SCALE)
+        self._append(lib.NNPOLY_DENSE, width, **fields | PLAIN, unbiased=True)
+        self._append(lib.NNPOLY_SCALE, **fields, shifted=True)
 
     def end(self) -> None:
         """End in scores: a dropout that is no row of its own may leave an activation last."""
         if self.rows[-1]["activation"] != lib.NNPOLY_IDENTITY:
             self._append(lib.NNPOLY_COPY)
 
-    def _append(self, kind: int, layer: Layer | None = None, **more: Any) -> None:
-        row = {"kind": kind, "inputs": self._width, "activation": lib.NNPOLY_IDENTITY, **more}
-        if layer is not None:
-            self._width = layer.width(self._width)
+    def _append(self, kind: int, width: int | None = None, **more: Any) -> None:
+        """Add a row, of as many outputs as inputs or of so many."""
+        row = {"kind": kind, "inputs": self._width, **PLAIN, **more}
+        if width is not None:
+            self._width = width
         self.rows.append({**row, "outputs": self._width})
 
     def _fields(self, layer: Layer) -> dict[str, Any]:
@@ -130,6 +156,8 @@ class _Rows:
         if isinstance(layer, Blend):
             return {"blended": code, "blended_a": a}
         fields = {name: getattr(layer, name) for name in NUMBERS.get(type(layer), ())}
+        if isinstance(layer, OfMembers):
+            fields["factor"] = 1.0
         if isinstance(layer, Periodic):
             fields["phased"] = layer.kind == "pbld"
         if isinstance(layer, Embedding):

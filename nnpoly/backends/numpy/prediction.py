@@ -39,12 +39,13 @@ class ForwardPass:
         table = table_of(chain, training=False)
         self._dtype = dtype
         self._inputs, self._outputs = table.inputs, table.outputs
+        self._members = chain[-1].members
         self._buffers = Buffers(chain)
         self._table = table  # which owns what C reads
         self._head = dtype_code(dtype, precision), table.layers, table.depth
 
     def __call__(self, w: Array, buffers: Views, x: Any, output: str | None) -> Array | None:
-        """Compute f, or for None the scores: (n, K); or None for an x that C cannot read as it is.
+        """Compute f: (n, K), or for None the scores; or None for an x that C cannot read as it is.
 
         Threads take different rows, so a few rows of a large network are also left to the layers
         one by one, whose threads share the columns.
@@ -58,12 +59,13 @@ class ForwardPass:
             return None
         if (running := self._buffers.places(buffers, self._dtype)) is None:
             return None
-        f = np.empty((n, self._outputs), self._dtype)
+        members = 1 if output is None else self._members
+        f = np.empty((n, self._outputs // members), self._dtype)
         try:  # an array that is not contiguous has no buffer; C refuses a misaligned one
             places = pointer(w), running, pointer(x), pointer(f)
         except (ValueError, BufferError):
             return None
-        status = lib.nnpoly_predict(*self._head, *places, n, OUTPUTS[output])
+        status = lib.nnpoly_predict(*self._head, *places, n, members, OUTPUTS[output])
         if status == lib.NNPOLY_MISALIGNED:
             return None
         if status != 0:

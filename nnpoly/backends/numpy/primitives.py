@@ -34,7 +34,7 @@ from .core import (
 from .rules import UPDATES, Rule
 
 
-def _single(guard: Callable[..., bool]) -> Callable[..., bool]:
+def single(guard: Callable[..., bool]) -> Callable[..., bool]:
     """A guard that takes float32 alone, the dtype whose factors C rounds to bfloat16."""
 
     def accepts(first: Array, *rest: Any, **options: Any) -> bool:
@@ -91,11 +91,10 @@ def _accepts_dense(
 ) -> bool:
     return (
         known(activation)
-        and b is not None
-        and floats(x, W, b)
+        and floats(x, W)
         and x.ndim == W.ndim == 2
-        and W.shape == (b.size, x.shape[1])
-        and b.ndim == 1
+        and W.shape[1] == x.shape[1]
+        and _fits(b, W.shape[:1], x.dtype)
     )
 
 
@@ -104,7 +103,7 @@ def _dense(ops: Ops, x: Array, *rest: Any, **options: Any) -> tuple[Array | None
     return _dense_as(dtype_code(x.dtype), ops, x, *rest, **options)
 
 
-@implements("dense_bf16", "numpy", guard=_single(_accepts_dense))
+@implements("dense_bf16", "numpy", guard=single(_accepts_dense))
 def _dense_bf16(ops: Ops, *arguments: Any, **options: Any) -> tuple[Array | None, Array]:
     return _dense_as(lib.NNPOLY_BFLOAT16, ops, *arguments, **options)
 
@@ -114,7 +113,7 @@ def _dense_as(
     ops: Ops,
     x: Array,
     W: Array,
-    b: Array,
+    b: Array | None,
     activation: Activation,
     keep_pre: bool = True,
 ) -> tuple[Array | None, Array]:
@@ -126,7 +125,7 @@ def _dense_as(
         pre = post
     elif keep_pre or activation.reads == "pre":
         pre = new(ops, (n, m), x.dtype)
-    arguments = pointer(x), pointer(W), pointer(b), place(pre), pointer(post)
+    arguments = pointer(x), pointer(W), place(b), place(pre), pointer(post)
     code, a = CODES[type(activation)], parameter(activation)
     check(lib.nnpoly_dense(dtype, *arguments, n, m_in, m, code, a))
     return pre, post
@@ -149,7 +148,7 @@ def _dense_delta(ops: Ops, delta: Array, *rest: Any) -> Array:
     return _dense_delta_as(dtype_code(delta.dtype), ops, delta, *rest)
 
 
-@implements("dense_delta_bf16", "numpy", guard=_single(_accepts_dense_delta))
+@implements("dense_delta_bf16", "numpy", guard=single(_accepts_dense_delta))
 def _dense_delta_bf16(ops: Ops, *arguments: Any) -> Array:
     return _dense_delta_as(lib.NNPOLY_BFLOAT16, ops, *arguments)
 
@@ -172,32 +171,33 @@ def _dense_delta_as(
     return out
 
 
-def _dense_shapes(delta: Array, x: Array) -> dict[str, tuple[int, ...]]:
+def _dense_shapes(delta: Array, x: Array, biased: bool) -> dict[str, tuple[int, ...]]:
     m, m_in = delta.shape[1], x.shape[1]
-    return {"W": (m, m_in), "b": (m,)}
+    return {"W": (m, m_in), "b": (m,)} if biased else {"W": (m, m_in)}
 
 
 def _accepts_gradients(delta: Array, x: Array, out: Out = None, biased: bool = True) -> bool:
-    if not (biased and floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
+    if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
-    return x.shape[1] > 0 and takes(_dense_shapes(delta, x), x, out)
+    return x.shape[1] > 0 and takes(_dense_shapes(delta, x, biased), x, out)
 
 
 @implements("dense_gradients", "numpy", guard=_accepts_gradients)
-def _dense_gradients(ops: Ops, delta: Array, *rest: Any) -> tuple[Array, Array]:
+def _dense_gradients(ops: Ops, delta: Array, *rest: Any) -> tuple[Array, Array | None]:
     return _dense_gradients_as(dtype_code(delta.dtype), delta, *rest)
 
 
-@implements("dense_gradients_bf16", "numpy", guard=_single(_accepts_gradients))
-def _dense_gradients_bf16(ops: Ops, *arguments: Any) -> tuple[Array, Array]:
+@implements("dense_gradients_bf16", "numpy", guard=single(_accepts_gradients))
+def _dense_gradients_bf16(ops: Ops, *arguments: Any) -> tuple[Array, Array | None]:
     return _dense_gradients_as(lib.NNPOLY_BFLOAT16, *arguments)
 
 
 def _dense_gradients_as(
     dtype: int, delta: Array, x: Array, out: Out = None, biased: bool = True
-) -> tuple[Array, Array]:
-    W, b = results(_dense_shapes(delta, x), x, out).values()
-    arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
+) -> tuple[Array, Array | None]:
+    found = results(_dense_shapes(delta, x, biased), x, out)
+    W, b = found["W"], found.get("b")
+    arguments = pointer(delta), pointer(x), pointer(W), place(b)
     check(lib.nnpoly_dense_gradients(dtype, *arguments, *delta.shape, x.shape[1]))
     return W, b
 

@@ -81,7 +81,7 @@ class PlannedSteps(Steps):
         self._draws = any(layer.random for layer in spec.chain)
         self._least_rows = max(layer.least_rows for layer in spec.chain)
         table = table_of(spec.chain, training=True, schedules=spec.schedules)
-        self._inputs, self._outputs = table.inputs, table.outputs
+        self._inputs, self._outputs = table.inputs, table.outputs // spec.members
         self._buffers = Buffers(spec.chain)
         rule, fields = _rule(spec.optimizer)
         if spec.decay_is_scheduled:
@@ -336,6 +336,7 @@ def _new_plan(table: Table, spec: Spec, rule: int) -> Any:
     training = ffi.new("struct nnpoly_training *")
     training.dtype = dtype_code(spec.scratch.gradient.dtype, spec.precision)
     training.depth, training.layers = table.depth, table.layers
+    training.members = spec.members
     training.loss, training.loss_a = loss_code(loss), loss_parameter(loss)
     training.rule = rule
     training.label_smoothing = getattr(loss, "label_smoothing", 0.0)

@@ -470,7 +470,7 @@ def test_a_prediction_has_the_bits_of_its_layers(output, dtype):
         scores, f = layer_by_layer(net, wide[:n])
         for threads in (1, 2, 3):
             nn.set_num_threads(threads)
-            assert net._predicted(wide[:n], output) is not None
+            assert net._predicted(wide[:n], output, None) is not None
             assert np.array_equal(net.scores(wide[:n]), scores)
             assert np.array_equal(net(wide[:n]), f)
 
@@ -491,12 +491,12 @@ def test_what_a_prediction_cannot_take_goes_through_the_layers():
     net = nn.MLP([6, 8, 3], seed=0)
     want = net(X)
     for same in (X.tolist(), X.astype("f8"), np.repeat(X, 2, axis=1)[:, ::2], np.asfortranarray(X)):
-        assert net._predicted(same, "softmax") is None
+        assert net._predicted(same, "softmax", None) is None
         np.testing.assert_allclose(net(same), want, rtol=1e-5, atol=1e-6)
     few = nn.MLP([600, 2000, 3], seed=0)
-    assert few._predicted(np.ones((2, 600), "f4"), "softmax") is None
+    assert few._predicted(np.ones((2, 600), "f4"), "softmax", None) is None
     assert few(np.ones((2, 600), "f4")).shape == (2, 3)
-    assert nn.MLP([6, 8, 3], dtype="float16")._predicted(X, "softmax") is None
+    assert nn.MLP([6, 8, 3], dtype="float16")._predicted(X, "softmax", None) is None
     with pytest.raises(ValueError, match="at least one sample"):
         net(X[:0])
     with pytest.raises(ValueError, match="must have shape"):

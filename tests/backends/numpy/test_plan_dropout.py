@@ -100,7 +100,7 @@ def test_predictions_pass_dropout_by_in_one_call():
     net = nn.Network([nn.Dropout(0.2), *chain("relu")], "softmax", seed=1)
     plain = nn.Network([layer for layer in chain("relu") if isinstance(layer, nn.Dense)], "softmax")
     plain.w = net.w
-    assert net._predicted(X, "softmax") is not None
+    assert net._predicted(X, "softmax", None) is not None
     assert np.array_equal(net(X), plain(X))
     assert net.scores(X).tobytes() == plain.scores(X).tobytes()
 

@@ -198,7 +198,7 @@ def test_a_prediction_has_the_bits_of_its_layers(layers, dtype):
         trace = net.trace(x[:n])
         for threads in (1, 2):
             nn.set_num_threads(threads)
-            assert net._predicted(x[:n], "softmax") is not None
+            assert net._predicted(x[:n], "softmax", None) is not None
             assert net.scores(x[:n]).tobytes() == trace.scores.tobytes()
             assert net(x[:n]).tobytes() == trace.output.tobytes()
 
@@ -243,13 +243,13 @@ def test_plans_refuse_a_normalisation_of_what_is_gathered_and_a_result_that_two_
 def test_running_statistics_that_are_absent_are_refused():
     ffi, lib = core.ffi, core.lib
     net = trainer(CHAINS["batch"]).network
-    running = net._predicted(X, "softmax")
+    running = net._predicted(X, "softmax", None)
     dtype, layers, depth = net._predictions[None]._head
     f = np.empty((101, 3), "f4")
     places = [ffi.from_buffer(a) for a in (net.w, X, f)]
     assert running is not None
     for buffers in (ffi.NULL, ffi.new("void *[4]")):
-        arguments = dtype, layers, depth, places[0], buffers, *places[1:], 101, 1
+        arguments = dtype, layers, depth, places[0], buffers, *places[1:], 101, 1, 1
         assert lib.nnpoly_predict(*arguments) == lib.NNPOLY_NULL
 
 

@@ -141,7 +141,7 @@ def test_members_have_the_bits_of_each_alone():
 def test_a_prediction_is_one_call_with_the_bits_of_a_trace(layers, dtype):
     net = nn.Network(layers, "softmax", dtype=dtype, seed=1)
     x = np.tile(X.astype(dtype), (12, 1))  # more rows than one block has
-    one_call = net._predicted(x, "softmax")
+    one_call = net._predicted(x, "softmax", None)
     assert one_call is not None
     assert (one_call + 0).tobytes() == (net.trace(x).output + 0).tobytes()
 
