@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -40,24 +40,17 @@ def _series(column: Any) -> Any:
         return pl.Series(column.to_numpy().astype("f4" if dtype == np.float16 else dtype))
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":  # whose cells polars would infer
         return pl.Series(column.to_numpy().astype(f"{dtype.kind}8[us]"))
-    pairs = zip(column.astype(object), column.isna(), strict=True)
-    cells = [None if absent else cell for cell, absent in pairs]
     if str(dtype) == "category":
-        return pl.Series(list(map(_text, cells)), dtype=pl.Categorical)
-    kinds = {_kind(cell) for cell in cells if cell is not None}
+        texts = pl.Series([*map(str, column.cat.categories), None], dtype=pl.String)
+        codes = column.cat.codes.to_numpy()  # -1 where it is missing
+        return texts.gather(np.where(codes < 0, len(texts) - 1, codes)).cast(pl.Categorical)
+    cells = column.astype(object).where(column.notna(), None).tolist()
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds and all(issubclass(kind, Real) and kind is not bool for kind in kinds):
+        whole = all(issubclass(kind, Integral) for kind in kinds)
+        make: Any = int if whole else float
+        numbers = [None if cell is None else make(cell) for cell in cells]
+        return pl.Series(numbers, dtype=pl.Int128 if whole else pl.Float64)
     if len(kinds) > 1:
-        return pl.Series(list(map(_text, cells)), dtype=pl.String)
-    if kinds == {Real} and not all(isinstance(cell, int) for cell in cells if cell is not None):
-        return pl.Series(
-            [None if cell is None else float(cell) for cell in cells], dtype=pl.Float64
-        )
+        cells = [None if cell is None else str(cell) for cell in cells]
     return pl.Series(cells)
-
-
-def _kind(cell: Any) -> type:
-    """Return what cells must have in common to be a column of one type."""
-    return Real if isinstance(cell, Real) and not isinstance(cell, bool) else type(cell)
-
-
-def _text(cell: Any) -> str | None:
-    return None if cell is None else str(cell)

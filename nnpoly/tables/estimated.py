@@ -78,8 +78,10 @@ class TableColumns(Described):
         for category in self.categories:
             if unknown == "error":
                 category.places(table, unknown)
-            texts = table.texts(category.name, category.numeric)
-            columns[category.name] = pl.Series(texts, dtype=pl.String)
+            cells = table.column(category.name)
+            if category.numeric or cells.dtype != pl.String:
+                cells = pl.Series(table.texts(category.name, category.numeric), dtype=pl.String)
+            columns[category.name] = cells
         return pl.DataFrame(columns)
 
 
