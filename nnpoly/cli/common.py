@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
-from ..data.container import together
 from ..tables.wording import printable, shortened
 from .process import stdout_errors
 
@@ -177,22 +176,3 @@ def require_output(output: Path, inputs: Sequence[Path]) -> None:
 
 def _not_writable(output: Path, error: OSError) -> str:
     return f"--output: {output} cannot be written to: {REASONS.get(type(error), error.strerror)}"
-
-
-@contextmanager
-def published(output: Path, names: Sequence[str]) -> Iterator[list[Path]]:
-    """Yield a temporary file for each name.
-
-    If the block succeeds, they become the files of these names in `output`, which is made if it is
-    missing: all or none.
-    """
-    is_new = not output.is_dir()
-    try:
-        output.mkdir(exist_ok=True)
-        with together([output / name for name in names]) as files:
-            yield files
-    except BaseException:
-        with suppress(OSError):  # not empty
-            if is_new:
-                output.rmdir()
-        raise

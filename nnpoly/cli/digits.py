@@ -15,8 +15,9 @@ from ..backends import Backend, registry
 from ..network import MLP, Network
 from ..optimizers import Adam
 from ..schedules import Cosine
+from ..tables.results import published
 from ..training import History, Trainer
-from .common import published, refused, require, require_writable, say
+from .common import refused, require, require_writable, say
 
 PACKAGES = ("matplotlib", "safetensors", "sklearn")
 MODEL, LOSSES, PICTURE = FILES = "model.safetensors", "history.json", "loss.png"

@@ -12,9 +12,11 @@ from .. import tables
 from ..backends import registry
 from ..backends.base import PRECISIONS
 from ..data.container import disk_errors, write_atomically
-from ..tables import TableModel, metrics
+from ..tables import Model, metrics
 from ..tables.columns import UNKNOWN
-from ..tables.model import load_network
+from ..tables.loading import load_any
+from ..tables.results import MODEL
+from ..tables.targets import rows_with_target
 from .common import (
     PRECISION,
     Mistake,
@@ -27,7 +29,6 @@ from .common import (
     say,
 )
 from .process import is_stdout, stdout_is_closed
-from .tables import MODEL, rows_with_target
 
 
 def _add_model(add: Callable[..., Any]) -> None:
@@ -103,18 +104,19 @@ def summary(options: argparse.Namespace) -> int:
     """Print a trained model's layers, the columns that it reads and what it predicts."""
     require("safetensors")
     with refused(ValueError, ImportError, OSError):
-        net, model = load_network(_file(options.model), "numpy", None)
-    say((model or net).summary())
+        model = load_any(_file(options.model), "numpy")
+    say(model.summary())
     return 0
 
 
-def _read(options: argparse.Namespace, *packages: str) -> tuple[TableModel, tables.Table]:
+def _read(options: argparse.Namespace, *packages: str) -> tuple[Model, tables.Table]:
     """Load the model and the table of a command."""
     require(*packages)
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
         model = tables.load(_file(options.model), backend, device)
-        model.network.check_precision("predict", options.precision)
+        for net in model.networks:
+            net.check_precision("predict", options.precision)
         return model, tables.read(options.table)
 
 

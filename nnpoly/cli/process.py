@@ -15,8 +15,10 @@ from typing import Any
 STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
-class Terminated(KeyboardInterrupt):
+class Terminated(BaseException):
     """A signal that ends a process, which cleans up as after Ctrl-C.
+
+    It is no KeyboardInterrupt, after which estimators go on with what they have learnt.
 
     Attributes
     ----------

@@ -45,10 +45,10 @@ def estimator_in(extra: dict[str, Any]) -> str:
 def content_of(file: ExtraFile) -> tuple[str, str]:
     """Return what a file holds and what loads it, in words."""
     extra = file.get("extra", {})
-    if name := estimator_in(extra):
-        return f"a {name!r}", "the `load` of that class"
     if TABLE in extra:
         return "a table's model", "nnpoly.tables.load"
+    if name := estimator_in(extra):
+        return f"a {name!r}", "the `load` of that class"
     return {
         "network": ("a network", "nn.load"),
         "trainer": ("a trainer", "nn.Trainer.load"),
@@ -93,7 +93,14 @@ def load_with_extra(
 
     path, backend, device: as of `load`, which raises the same errors.
     """
-    header, arrays = read(path)
+    return network_in(path, read(path), backend, device)
+
+
+def network_in(
+    path: Any, content: tuple[dict[str, Any], Arrays], backend: Any, device: Any
+) -> tuple[Network, dict[str, Any]]:
+    """Make the network and the `extra` of a file's content; path names the file in errors."""
+    header, arrays = content
     file = typed(path, header, NetworkFile)
     return network_of(path, file["network"], arrays, backend, device), file.get("extra", {})
 

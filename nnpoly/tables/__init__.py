@@ -1,22 +1,35 @@
-"""Tables: networks that read CSV, Parquet and NPZ files, column by column.
+"""Tables: networks that read frames, CSV, Parquet and NPZ files, column by column.
 
-Reading and preprocessing need polars and scikit-learn: pip install nnpoly[tables]. On the command
-line: `nnpoly train | predict | evaluate | summary`.
+`fit` trains one of a table, and measures it beside a linear model and boosted trees. Reading and
+preprocessing need polars and scikit-learn: pip install nnpoly[tables]. On the command line:
+`nnpoly train | predict | evaluate | summary`.
 """
 
 from . import metrics
 from .columns import Category, Preprocessing, Schema
-from .fitting import Prepared, Split, baselines, prepare, split
-from .model import EXTRA, Predictions, TableModel, load
-from .reading import read
+from .comparing import baselines
+from .estimated import EstimatorModel, TableColumns
+from .fitting import HeldOut, Prepared, prepare
+from .loading import load
+from .model import EXTRA, Model, Predictions, TableModel
+from .planning import MODELS, Plan, fit, plan
+from .reading import as_table, read
+from .results import Fitted
+from .splitting import Split, split
 from .table import Table
 from .targets import TASKS, Classes, Quantity, known_rows, told_task
 
 __all__ = [
     "EXTRA",
+    "MODELS",
     "TASKS",
     "Category",
     "Classes",
+    "EstimatorModel",
+    "Fitted",
+    "HeldOut",
+    "Model",
+    "Plan",
     "Predictions",
     "Prepared",
     "Preprocessing",
@@ -24,11 +37,15 @@ __all__ = [
     "Schema",
     "Split",
     "Table",
+    "TableColumns",
     "TableModel",
+    "as_table",
     "baselines",
+    "fit",
     "known_rows",
     "load",
     "metrics",
+    "plan",
     "prepare",
     "read",
     "split",

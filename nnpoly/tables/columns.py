@@ -6,7 +6,7 @@ scikit-learn fits the preprocessing; the result is plain numbers, which files ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -73,6 +73,7 @@ class Schema:
         rows: Any,
         categorical: Iterable[str] = (),
         drop: Iterable[str] = (),
+        most_categories: float = MOST_CATEGORIES,
     ) -> Schema:
         """Tell the roles of the columns of a table.
 
@@ -88,7 +89,9 @@ class Schema:
             Names of columns to read as categories although they hold numbers, or texts that are
             nearly all distinct.
         drop
-            Names of columns to leave out.
+            Names of columns to leave out; a mapping has the reason of each.
+        most_categories
+            The categories of a column, at most.
 
         Raises
         ------
@@ -96,12 +99,13 @@ class Schema:
             For an unknown name, dates, texts among numbers, a column without a name that is no
             index, and too many categories.
         """
-        categorical, drop = tuple(categorical), tuple(drop)
-        _require_free(table, target, categorical, drop)
+        reasons = dict(drop) if isinstance(drop, Mapping) else dict.fromkeys(drop, "as asked")
+        categorical = tuple(categorical)
+        _require_free(table, target, categorical, tuple(reasons))
         training = table.take(rows)
         index = [name for name in table.index if name != target and name not in categorical]
         left_out = {name: table.why_index(name) for name in index}
-        left_out |= dict.fromkeys(drop, "as asked")
+        left_out |= reasons
         table.tell_kinds()
         numbers: list[str] = []
         categories: dict[str, bool] = {}
@@ -110,10 +114,12 @@ class Schema:
             if name == target or name in left_out:
                 continue
             forced = name in categorical
-            if _is_category(table, name, forced):
+            if _is_category(table, name, forced or name in table.categorical):
                 categories[name] = table.kind(name) in NUMERIC
                 notes[name] = "" if forced else table.why_texts(name)
-                reason = _useless_category(training, name, categories[name], forced, notes[name])
+                reason = _useless_category(
+                    training, name, categories[name], forced, notes[name], most_categories
+                )
             else:
                 numbers.append(name)
                 reason = _useless_number(training, name)
@@ -180,10 +186,12 @@ def _useless_number(training: Table, name: str) -> str:
     return ""
 
 
-def _useless_category(training: Table, name: str, numeric: bool, forced: bool, why: str) -> str:
+def _useless_category(
+    training: Table, name: str, numeric: bool, forced: bool, why: str, most: float
+) -> str:
     """Return the reason to leave out a column of categories, or "".
 
-    why: why its texts are no numbers, if they look so.
+    why: why its texts are no numbers, if they look so. most: of its categories.
     """
     hint = f" ({why})" if why else ""
     texts = training.texts(name, numeric)
@@ -195,10 +203,11 @@ def _useless_category(training: Table, name: str, numeric: bool, forced: bool, w
         return f"it is always {known[0]!r}"
     if not forced and distinct >= FEWEST_IDENTIFIERS and distinct > IDENTIFIERS * len(known):
         return f"{distinct} of its {len(known)} texts differ, such as {known[0]!r}{hint}"
-    if distinct > MOST_CATEGORIES:
+    if distinct > most:
         raise ValueError(
             f"Schema: {training.source}: column {name!r} has {distinct} categories, more than "
-            f"{MOST_CATEGORIES}{hint}. Leave it out (--drop), or group the rare ones first."
+            f"{most:g}{hint}. Leave it out (--drop), group the rare ones first, or take a model "
+            "that embeds them (--model realmlp)."
         )
     return ""
 
@@ -353,6 +362,13 @@ class Preprocessing(Described):
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that a table must have."""
         return (*self.numbers, *(category.name for category in self.categories))
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What each of them holds, in words."""
+        kinds = dict.fromkeys(self.numbers, "number")
+        kinds |= dict.fromkeys(self.indicated, "number, or missing")
+        return kinds | {c.name: f"one of {len(c.values)} categories" for c in self.categories}
 
     @property
     def names(self) -> tuple[str, ...]:

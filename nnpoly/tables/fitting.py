@@ -1,81 +1,27 @@
-"""Preparing a table for training: the split of its rows, the encoded data, and baselines."""
+"""Preparing a table for training: the split of its rows, and the encoded data."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import metrics
-from .columns import Preprocessing, Schema, require_near, require_sklearn
+from .columns import MOST_CATEGORIES, Preprocessing, Schema, require_near
+from .splitting import HOLDOUT, Split, split, split_as_told, told_roles
 from .table import Table
-from .targets import Classes, Quantity, Target
+from .targets import PARTS, Classes, Quantity, Target
 
 FEWEST_ROWS = 10
 
 
-class Split(NamedTuple):
-    """The indices of the rows to train on, to stop early with, and held out."""
+class HeldOut(NamedTuple):
+    """Rows that metrics are measured on: their table, the inputs X of it, and the targets y."""
 
-    fit: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    holdout: NDArray[np.int64]
-
-
-def split(
-    n: int,
-    labels: NDArray[np.int64] | None = None,
-    holdout: float = 0.2,
-    validation: float = 0.1,
-    seed: int = 0,
-) -> Split:
-    """Split n rows at random into those to train on, to stop early with, and held out.
-
-    Parameters
-    ----------
-    n
-        The number of rows.
-    labels
-        Class indices (n,): every part has each class in the same proportion. None for numbers.
-    holdout
-        The share of the rows to hold out.
-    validation
-        The share of the other rows to stop early with.
-    seed
-        An integer >= 0 that determines the split.
-
-    Examples
-    --------
-    >>> from nnpoly import tables
-    >>> [len(part) for part in tables.split(100)]
-    [72, 8, 20]
-    """
-    require_sklearn()
-    training, held_out = _in_two("holdout", np.arange(n), labels, holdout, seed)
-    fit, stop = _in_two("validation", training, labels, validation, seed)
-    return Split(fit, stop, held_out)
-
-
-def _in_two(
-    name: str, rows: NDArray[np.int64], labels: NDArray[np.int64] | None, share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows in two, the second with `share` of them; `name` is that option's name."""
-    from sklearn.model_selection import train_test_split
-
-    classes = None if labels is None else labels[rows]
-    fewest = 1 if classes is None else len(np.unique(classes))
-    size = round(share * len(rows))
-    if not fewest <= size <= len(rows) - fewest:
-        raise ValueError(
-            f"split: `{name}` {share:g} of {len(rows)} rows is {size}, but each part needs at "
-            f"least {fewest}{'' if classes is None else ', a row a class'}. Change --{name}."
-        )
-    parts = train_test_split(rows, test_size=size, stratify=classes, random_state=seed % 2**32)
-    first, second = (np.sort(part) for part in parts)
-    return first, second
+    table: Table
+    X: Any
+    y: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -84,6 +30,8 @@ class Prepared:
 
     Attributes
     ----------
+    table
+        The table.
     schema, inputs, target
         The columns' roles, the preprocessing and the target, fitted to the rows to train on.
     parts
@@ -94,8 +42,11 @@ class Prepared:
         The class indices, or the numbers in the column's unit: (n,).
     unknown
         The number of rows with a category that no row to train on has.
+    held_out
+        The rows held out, which may be of another table; None if there are none.
     """
 
+    table: Table
     schema: Schema
     inputs: Preprocessing
     target: Target
@@ -103,6 +54,7 @@ class Prepared:
     X: Any
     y: NDArray[Any]
     unknown: int
+    held_out: HeldOut | None
 
     def training(self, rows: NDArray[np.int64]) -> tuple[Any, NDArray[Any]]:
         """Return X and y of some rows as training takes them: numbers are standardised."""
@@ -120,6 +72,9 @@ def prepare(
     holdout: float = 0.2,
     validation: float = 0.1,
     seed: int = 0,
+    test: Table | None = None,
+    test_column: str | None = None,
+    most_categories: float = MOST_CATEGORIES,
 ) -> Prepared:
     """Split a table, and fit the preprocessing to the rows to train on alone.
 
@@ -131,10 +86,15 @@ def prepare(
         The column to predict.
     task
         "classification" or "regression".
-    categorical, drop
+    categorical, drop, most_categories
         As for `Schema.of`.
     holdout, validation, seed
-        As for `split`.
+        As for `split`. With `test` or `test_column` no share is held out.
+    test
+        Rows to hold out, which all have a target, in a table of their own.
+    test_column
+        The column that says which rows are held out; it is no input. Its cells are true or false,
+        1 or 0, or test or train; those of validation decide when training ends.
     """
     n = len(table)
     if n < FEWEST_ROWS:
@@ -142,55 +102,65 @@ def prepare(
             f"prepare: {table.source}: at least {FEWEST_ROWS} rows with a target are needed, got "
             f"{n}."
         )
-    classes = Classes.fit(table, target) if task == "classification" else None
-    labels = None if classes is None else classes.encode(table)
-    parts = split(n, labels, holdout, validation, seed)
+    roles = None if test_column is None else told_roles(table, test_column)
+    if roles is not None or test is not None:
+        holdout = 0.0
+    predicted: Target | None = None
+    labels = None
+    if task == "classification":
+        known = table if roles is None else table.take(roles != HOLDOUT)
+        predicted = Classes.fit(known, target, _parts(holdout, validation))
+        labels = predicted.encode(table)
+    if roles is None:
+        parts = split(n, labels, holdout, validation, seed)
+    else:
+        parts = split_as_told(roles, labels, validation, seed)
+    if labels is not None:
+        _require_all(table, predicted, labels[parts.fit])
     training = table.take(parts.fit)
-    predicted = classes or Quantity.fit(training, target)
-    y: NDArray[Any] = predicted.encode(table) if labels is None else labels
-    if isinstance(predicted, Quantity):
-        require_near(table, target, predicted.standardised(y), predicted.mean, predicted.scale)
-    schema = Schema.of(table, target, parts.fit, categorical, drop)
+    predicted = predicted or Quantity.fit(training, target)
+    y = _encoded(predicted, table) if labels is None else labels
+    dropped = dict.fromkeys(drop, "as asked")
+    if test_column is not None:
+        dropped[test_column] = "it says which rows are for the test"
+    schema = Schema.of(table, target, parts.fit, categorical, dropped, most_categories)
     inputs = Preprocessing.fit(training, schema)
-    unknown = np.zeros(n, np.bool_)
+    X = inputs.encode(table, "ignore")
+    unknown = _unknown(inputs, table)
+    held_out = None
+    if test is not None:
+        held_out = HeldOut(test, inputs.encode(test, "ignore"), _encoded(predicted, test))
+        unknown += _unknown(inputs, test)
+    elif len(parts.holdout):
+        held_out = HeldOut(table.take(parts.holdout), X[parts.holdout], y[parts.holdout])
+    return Prepared(table, schema, inputs, predicted, parts, X, y, unknown, held_out)
+
+
+def _parts(holdout: float, validation: float) -> tuple[str, ...]:
+    """The parts of the rows that each class must be in, in words."""
+    there = (1.0, validation, holdout)
+    return tuple(part for part, share in zip(PARTS, there, strict=True) if share)
+
+
+def _require_all(table: Table, target: Any, labels: NDArray[np.int64]) -> None:
+    """Refuse classes without a row to train on, which a column that says the parts may leave."""
+    known = set(labels.tolist())
+    for k, label in enumerate(target.classes):
+        if k not in known:
+            raise table.refuse(target.name, f" has the class {label!r} in no row to train on")
+
+
+def _encoded(target: Target, table: Table) -> NDArray[Any]:
+    """The targets of a table's rows."""
+    y: NDArray[Any] = target.encode(table)
+    if isinstance(target, Quantity):
+        require_near(table, target.name, target.standardised(y), target.mean, target.scale)
+    return y
+
+
+def _unknown(inputs: Preprocessing, table: Table) -> int:
+    """Count the rows with a category that no row to train on has."""
+    unknown = np.zeros(len(table), np.bool_)
     for category in inputs.categories:
         unknown |= category.unknown(table)
-    return Prepared(
-        schema=schema,
-        inputs=inputs,
-        target=predicted,
-        parts=parts,
-        X=inputs.encode(table, "ignore"),
-        y=y,
-        unknown=int(unknown.sum()),
-    )
-
-
-def baselines(prepared: Prepared) -> dict[str, metrics.Metrics]:
-    """Measure a linear model and a constant on the rows held out, by name.
-
-    Both are fitted to the rows to train on and to stop early with, on the network's inputs.
-    """
-    fit, validation, holdout = prepared.parts
-    rows = np.sort(np.concatenate([fit, validation]))
-    X, y, X_test = prepared.X[rows], prepared.y[rows], prepared.X[holdout]
-    y_test: NDArray[Any] = prepared.y[holdout]
-    measured = {}
-    for name, estimator in _estimators(prepared.target).items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # LogisticRegression's, where it has not converged
-            estimator.fit(X, y)
-        if isinstance(prepared.target, Classes):
-            measured[name] = metrics.classification(y_test, estimator.predict_proba(X_test))
-        else:
-            measured[name] = metrics.regression(y_test, estimator.predict(X_test))
-    return measured
-
-
-def _estimators(target: Target) -> dict[str, Any]:
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    if isinstance(target, Classes):
-        return {"linear": LogisticRegression(max_iter=1000), "majority": DummyClassifier()}
-    return {"linear": Ridge(), "mean": DummyRegressor()}
+    return int(unknown.sum())

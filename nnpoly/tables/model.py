@@ -1,23 +1,24 @@
-"""Networks with the columns that they read and the column that they predict."""
+"""Models: what reads a table's columns and predicts one of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checkpoint
-from .._described import construct, describe
+from .._described import describe
 from ..backends import host, registry
-from ..data.container import named, typed
 from ..network import Network
-from ..network.files import TABLE, estimator_in, require_finite
+from ..network.files import TABLE
 from ..training.evaluation import forward
 from . import metrics
 from .columns import Preprocessing
-from .table import Table, polars
+from .reading import as_table
+from .table import polars
 from .targets import Classes, Quantity, Target, as_array
 from .wording import printable
 
@@ -53,15 +54,91 @@ class Predictions:
         return polars().DataFrame(columns)
 
 
-class TableEntry(TypedDict):
-    """The columns and the target in a file's extra data."""
+class Model(ABC):
+    """What reads a table's columns and predicts one of them; the base of both kinds of models.
 
-    inputs: dict[str, Any]
-    target: dict[str, Any]
+    Attributes
+    ----------
+    inputs
+        What encodes a table's columns.
+    target
+        `Classes` or `Quantity`.
+    """
+
+    inputs: Any
+    target: Target
+
+    @property
+    @abstractmethod
+    def networks(self) -> list[Network]:
+        """The networks, whose predictions are averaged."""
+
+    @abstractmethod
+    def outputs(self, X: Any, precision: str | None) -> NDArray[Any]:
+        """Return probabilities (n, K), or numbers in the target's unit (n,), of encoded rows."""
+
+    @abstractmethod
+    def save(self, path: Any) -> None:
+        """Write the model to one file, which holds no code; `load` reads it."""
+
+    def predict(
+        self, table: Any, unknown: str = "error", *, precision: str | None = None
+    ) -> Predictions:
+        """Predict the rows of a table: a frame, a file's path, or a `Table`.
+
+        unknown: "error" refuses categories that were not in training, "ignore" has them count as
+        none. precision: of matrix products, as of a call of a network.
+        """
+        X = self.inputs.encode(self._table("predict", table), unknown)
+        return self.predict_encoded(X, precision=precision)
+
+    def predict_encoded(self, X: Any, *, precision: str | None = None) -> Predictions:
+        """Predict rows that `inputs.encode` has encoded."""
+        f = self.outputs(X, precision)
+        if not host.all_finite(f):
+            row = int(host.finite_rows(f[:, None] if f.ndim == 1 else f).argmin())
+            raise ValueError(
+                f"{type(self).__name__}.predict: the predictions must be finite, got NaN or "
+                f"infinity in row {row} (from 0). Its numbers may be far from all in training."
+            )
+        if isinstance(self.target, Quantity):
+            return Predictions(f)
+        classes = self.target.classes
+        return Predictions(as_array(classes)[f.argmax(axis=1)], f, classes)
+
+    def evaluate(
+        self, table: Any, unknown: str = "error", *, precision: str | None = None
+    ) -> metrics.Metrics:
+        """Measure the predictions for a table whose rows all have a target, as of `predict`."""
+        table = self._table("evaluate", table)
+        predictions = self.predict(table, unknown, precision=precision)
+        return self.measure(predictions, self.target.encode(table))
+
+    def measure(self, predictions: Predictions, y: NDArray[Any]) -> metrics.Metrics:
+        """Measure predictions of y: class indices, or numbers in the column's unit."""
+        if predictions.probabilities is None:
+            return metrics.regression(y, predictions.values)
+        return metrics.classification(y, predictions.probabilities)
+
+    def summary(self) -> str:
+        """Return the network's layers, the columns that it reads and its target, as text."""
+        kinds = self.inputs.kinds
+        rows = [(printable(name), kind) for name, kind in kinds.items()]
+        width = max(len(name) for name, _ in rows)
+        columns = [f"  {name:<{width}}  {kind}" for name, kind in rows]
+        if len(columns) > MOST_COLUMNS:
+            columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
+        first, *others = self.networks
+        alike = [f"and {len(others)} more like it"] if others else []
+        lines = [first.summary(), *alike, f"reads {len(kinds)} columns", *columns]
+        return "\n".join([*lines, f"predicts {self.target}"])
+
+    def _table(self, method: str, data: Any) -> Any:
+        return as_table(data, f"{type(self).__name__}.{method}", "table")
 
 
 @dataclass(frozen=True)
-class TableModel:
+class TableModel(Model):
     """A network that reads tables.
 
     Attributes
@@ -104,117 +181,18 @@ class TableModel:
                 f"{output}, got {net!r}."
             )
 
-    def predict(
-        self, table: Table, unknown: str = "error", *, precision: str | None = None
-    ) -> Predictions:
-        """Predict the rows of a table.
+    @property
+    def networks(self) -> list[Network]:
+        return [self.network]
 
-        unknown: as of `Preprocessing.encode`. precision: of matrix products, as of a call of the
-        network.
-        """
-        return self.predict_encoded(self.inputs.encode(table, unknown), precision=precision)
-
-    def predict_encoded(self, X: Any, *, precision: str | None = None) -> Predictions:
-        """Predict encoded rows X: (n, m_0), which may be sparse."""
-        f = registry.to_host(forward(self.network, X, "TableModel.predict", precision))
-        if not host.all_finite(f):
-            row = int(host.finite_rows(f).argmin())
-            raise ValueError(
-                f"TableModel.predict: the predictions must be finite, got NaN or infinity in row "
-                f"{row} (from 0). Its numbers may be far from all in training."
-            )
+    def outputs(self, X: Any, precision: str | None) -> NDArray[Any]:
+        f: NDArray[Any] = registry.to_host(
+            forward(self.network, X, "TableModel.predict", precision)
+        )
         if isinstance(self.target, Quantity):
-            return Predictions(self.target.in_unit(f[:, 0].astype(np.float64)))
-        classes = self.target.classes
-        return Predictions(as_array(classes)[f.argmax(axis=1)], f, classes)
-
-    def evaluate(
-        self, table: Table, unknown: str = "error", *, precision: str | None = None
-    ) -> metrics.Metrics:
-        """Measure the predictions for a table whose rows all have a target, as of `predict`."""
-        predictions = self.predict(table, unknown, precision=precision)
-        return self.measure(predictions, self.target.encode(table))
-
-    def measure(self, predictions: Predictions, y: NDArray[Any]) -> metrics.Metrics:
-        """Measure predictions of y: class indices, or numbers in the column's unit."""
-        if predictions.probabilities is None:
-            return metrics.regression(y, predictions.values)
-        return metrics.classification(y, predictions.probabilities)
+            return self.target.in_unit(f[:, 0].astype(np.float64))
+        return f
 
     def save(self, path: Any) -> None:
-        """Write the network, its preprocessing and its target to one file, which holds no code."""
         extra = {EXTRA: {"inputs": describe(self.inputs), "target": describe(self.target)}}
         checkpoint.save_network(self.network, path, extra=extra)
-
-    def summary(self) -> str:
-        """Return the network's layers, the columns that it reads and its target, as text."""
-        inputs = self.inputs
-        kinds = dict.fromkeys(inputs.numbers, "number")
-        kinds |= dict.fromkeys(inputs.indicated, "number, or missing")
-        kinds |= {c.name: f"one of {len(c.values)} categories" for c in inputs.categories}
-        rows = [(printable(name), kind) for name, kind in kinds.items()]
-        width = max(len(name) for name, _ in rows)
-        columns = [f"  {name:<{width}}  {kind}" for name, kind in rows]
-        if len(columns) > MOST_COLUMNS:
-            columns[MOST_COLUMNS - 1 : -1] = ["  ..."]
-        lines = [self.network.summary(), f"reads {len(kinds)} columns", *columns]
-        return "\n".join([*lines, f"predicts {self.target}"])
-
-
-def load(path: Any, backend: Any = None, device: Any = None) -> TableModel:
-    """Load a model that `TableModel.save` or `nnpoly train` wrote.
-
-    A network alone, such as that of `nnpoly train digits`, reads the columns X_0, X_1, ... as they
-    are, and predicts class indices 0, 1, ... by softmax, or the number of its only output.
-
-    Parameters
-    ----------
-    path
-        The file.
-    backend, device
-        Where the network lives; None for the default. It need not be where it was trained.
-
-    Raises
-    ------
-    ValueError, OSError
-        For a file that cannot be read, an estimator's file, or a network that does not predict a
-        column.
-    """
-    net, extra = checkpoint.load_with_extra(path, backend, device)
-    require_finite(path, net)
-    if (model := _model_of(path, net, extra)) is not None:
-        return model
-    if name := estimator_in(extra):
-        raise ValueError(
-            f"load: {path} holds a {name!r}, which reads arrays and no tables' columns: load it by "
-            f"nnpoly.estimators.{name}.load, and predict in Python."
-        )
-    with named(path):
-        return _without_columns(net)
-
-
-def load_network(path: Any, backend: Any, device: Any) -> tuple[Network, TableModel | None]:
-    """Load a network, and the model of it if the file describes a table's columns.
-
-    Parameters and errors are those of `load`.
-    """
-    net, extra = checkpoint.load_with_extra(path, backend, device)
-    return net, _model_of(path, net, extra)
-
-
-def _model_of(path: Any, net: Network, extra: dict[str, Any]) -> TableModel | None:
-    """Make a model of a network and a file's extra data, if these describe a table's columns."""
-    if EXTRA not in extra:
-        return None
-    table = typed(path, extra[EXTRA], TableEntry)
-    with named(path):
-        return TableModel(net, construct(table["inputs"]), construct(table["target"]))
-
-
-def _without_columns(net: Network) -> TableModel:
-    """Make a model of a network that was saved without columns."""
-    m, K = net.widths[0], net.widths[-1]
-    numbers = tuple(f"X_{i}" for i in range(m))
-    inputs = Preprocessing(numbers, (None,) * m, (), (0.0,) * m, (1.0,) * m, ())
-    target = Classes("y", tuple(range(K))) if net.output == "softmax" else Quantity("y", 0.0, 1.0)
-    return TableModel(net, inputs, target)

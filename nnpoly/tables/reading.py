@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..data.container import as_path
-from . import _csv, _npz, _parquet
+from ..data.frames import is_frame
+from . import _csv, _frames, _npz, _parquet
 from .table import Table, polars
 
 # Texts of missing cells: pandas' list, and ?.
@@ -71,8 +73,55 @@ def read(path: Any) -> Table:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     if not len(table):
         raise ValueError(f"read: {path} has no rows.")
-    frame = _stripped(table.frame)
-    return replace(table, frame=_cleared(frame), blanks=_blanks(frame))
+    return _cleaned(table)
+
+
+def as_table(data: Any, where: str = "as_table", name: str = "data") -> Table:
+    """Return a table of a frame of pandas, polars or Arrow, or of a file.
+
+    Parameters
+    ----------
+    data
+        A frame, whose columns of a categorical type are categories though they hold numbers; the
+        path of a file that `read` reads; or a `Table`, which is returned.
+    where, name
+        The function and its argument, for messages.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError, OSError, ImportError
+        As of `read`.
+
+    Examples
+    --------
+    >>> import polars
+    >>> from nnpoly import tables
+    >>> tables.as_table(polars.DataFrame({"size": ["S", "?"]})).texts("size")
+    ['S', None]
+    """
+    if isinstance(data, Table):
+        return data
+    if isinstance(data, str | PathLike):
+        return read(data)
+    if not is_frame(data):
+        raise TypeError(
+            f"{where}: `{name}` must be a frame of pandas, polars or Arrow, a file's path, or a "
+            f"Table, as nnpoly.tables.read(path) makes it of a file, got {type(data).__name__}."
+        )
+    table = Table("the frame", _frames.as_polars(where, name, data))
+    if not len(table):
+        raise ValueError(f"{where}: `{name}` has no rows.")
+    return _cleaned(table)
+
+
+def _cleaned(table: Table) -> Table:
+    """Return the table with plain numbers and texts, and null for missing cells."""
+    pl, stripped = polars(), _stripped(table.frame)
+    pairs = zip(table.names, table.frame.dtypes, strict=True)
+    kinds = [name for name, dtype in pairs if dtype in (pl.Categorical, pl.Enum)]
+    return replace(table, frame=_cleared(stripped), blanks=_blanks(stripped), categorical=kinds)
 
 
 def _require_text(path: Path) -> None:

@@ -60,6 +60,8 @@ class Table:
         Texts of the file that were read as missing cells, such as NA, by column.
     indexed
         Names of columns that the file itself calls the index.
+    categorical
+        Names of columns that are categories by their own type, whatever their cells.
 
     Examples
     --------
@@ -76,6 +78,7 @@ class Table:
     decimal_comma: bool = False
     blanks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     indexed: Sequence[str] = ()
+    categorical: Sequence[str] = ()
     _index: tuple[str, ...] | None = field(default=None, repr=False)
     _rows: NDArray[np.int64] | None = field(default=None, repr=False)  # in the file, after `take`
     _kinds: dict[str, str] = field(default_factory=dict, init=False, repr=False)

@@ -20,7 +20,7 @@ from .wording import listed
 
 TASKS = ("classification", "regression")
 MOST_INTEGER_CLASSES = 20  # distinct integers of a column of classes, at most
-FEWEST_ROWS_A_CLASS = 3  # one to train on, one to stop early with and one to hold out
+PARTS = ("to train on", "to stop early with", "to hold out")  # each has a row of each class
 MOST_CLASSES = 1000
 
 Label = str | bool | int | float
@@ -53,14 +53,16 @@ class Classes(Described):
     task = "classification"
 
     @classmethod
-    def fit(cls, table: Table, name: str) -> Classes:
+    def fit(cls, table: Table, name: str, parts: Sequence[str] = PARTS) -> Classes:
         """Collect the classes of a column, sorted; missing cells are none.
+
+        parts: what a class must have a row for, each in words.
 
         Raises
         ------
         ValueError
             For fewer than two classes, more classes than half the rows, and a class with fewer
-            than three rows.
+            rows than parts.
         """
         table = table.take(known_rows(table, name))
         _require_one_kind(table, name)
@@ -77,11 +79,11 @@ class Classes(Described):
                 f"classes. Numbers are predicted by --task regression{why and f', but {why}'}",
             )
         rare = min(classes, key=counts.__getitem__)
-        if counts[rare] < FEWEST_ROWS_A_CLASS:
+        if counts[rare] < len(parts):
             raise table.refuse(
                 name,
-                f" has the class {rare!r} in {counts[rare]} of its rows; {FEWEST_ROWS_A_CLASS} are "
-                "needed (to train on, to stop early with, to hold out). Remove or merge the class",
+                f" has the class {rare!r} in {counts[rare]} of its rows; {len(parts)} are needed "
+                f"({', '.join(parts)}). Remove or merge the class",
             )
         return cls(name, tuple(classes))
 
@@ -260,6 +262,16 @@ def known_rows(table: Table, name: str) -> NDArray[np.bool_]:
     if not known.any():
         raise table.refuse(name, " is the target, but it is empty")
     return known
+
+
+def rows_with_target(table: Table, name: str) -> tuple[Table, str]:
+    """Return the rows that have a target, and their number in words."""
+    rows = table.take(known_rows(table, name))
+    missing = len(table) - len(rows)
+    blanks = ", ".join(map(repr, table.blanks.get(name, ())))
+    means = f"; {blanks} means missing" if blanks else ""
+    left_out = f" ({missing} more have no {name!r} and are left out{means})" if missing else ""
+    return rows, f"{table.source}: {len(rows)} rows{left_out}"
 
 
 def _require_one_kind(table: Table, name: str) -> None:

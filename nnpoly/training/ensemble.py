@@ -201,9 +201,11 @@ class Ensemble:
                     errors[member.index] = error
             self.failures |= errors
             if len(errors) == len(members):
+                first = errors[members[0].index]
                 raise NonFiniteLossError(
                     "Ensemble.fit: all members that still trained have failed, the first one so: "
-                    f"{errors[members[0].index]}"
+                    f"{first}",
+                    first.found,
                 )
         for member in members:
             if member.index in errors:

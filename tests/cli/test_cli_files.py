@@ -138,7 +138,7 @@ def test_the_ending_tells_the_format_of_predictions(shop, expected, tmp_path):
     assert predict(shop, tmp_path / "p.Parquet") == 0
     found = pl.read_parquet(tmp_path / "p.Parquet")
     assert found.write_csv() == expected
-    assert found.schema["probability of yes"] == pl.Float32
+    assert found.schema["probability of yes"] == pl.Float64
     assert predict(shop, tmp_path / "p.tsv") == 0
     assert (tmp_path / "p.tsv").read_text() == expected.replace(",", "\t")
     assert predict(shop, tmp_path / "p.txt") == 0
@@ -278,9 +278,12 @@ def test_what_a_killed_training_left_is_removed_later(trained, tmp_path):
 
 
 @posix
-def test_a_terminated_training_leaves_nothing(shop, tmp_path):
-    arguments = ["--target", "y", "--epochs", "1000000", "--patience", "1000000"]
-    with started("train", shop / "t.csv", *arguments, "--output", "out", folder=tmp_path) as run:
+@pytest.mark.parametrize("model", ["realmlp", "mlp"])
+def test_a_terminated_training_leaves_nothing(model, shop, tmp_path):
+    arguments = ["--target", "y", "--epochs", "1000000", "--model", model, "--output", "out"]
+    if model == "mlp":
+        arguments += ["--patience", "1000000"]
+    with started("train", shop / "t.csv", *arguments, folder=tmp_path) as run:
         seen = b""
         while b"loss " not in seen:
             seen += (part := os.read(run.stderr.fileno(), 4096))

@@ -13,6 +13,7 @@ from nnpoly import tables
 
 BF16 = ("--precision", "bf16")
 FAST = ("--quiet", "--epochs", "2", "--widths", "64", "--backend", "numpy")
+MLP = ("--model", "mlp")
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def table(tmp_path):
 def test_a_table_is_trained_predicted_and_measured_with_it(table, tmp_path, capsys):
     """The file is one of float32, which predicts with rounded factors where it is asked to."""
     for name, options in (("rounded", BF16), ("exact", ())):
-        output = ("--output", tmp_path / name)
+        output = (*MLP, "--output", tmp_path / name)
         assert status_of("train", table, "--target", "y", *FAST, *options, *output) == 0
     reports, models = (
         [read(tmp_path / name) for name in ("rounded", "exact")]

@@ -26,7 +26,8 @@ from nnpoly.backends import registry
 from nnpoly.cli.tables import LOG, METRICS, MODEL, PICTURE
 
 FILES = {MODEL, LOG, METRICS, PICTURE}
-FAST = ["--quiet", "--epochs", "3", "--widths", "8"]
+MLP = ["--model", "mlp"]
+FAST = ["--quiet", *MLP, "--epochs", "3", "--widths", "8"]
 
 
 def bundled(name: str) -> pl.DataFrame:
@@ -102,18 +103,19 @@ def shown_metrics(printed: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_wine(kind, tmp_path, capsys):
-    run = trained(tmp_path, capsys, written(tmp_path, bundled("wine"), f"wine.{kind}"), "y")
+    run = trained(tmp_path, capsys, written(tmp_path, bundled("wine"), f"wine.{kind}"), "y", *MLP)
     found = run.metrics["holdout"]
     assert run.metrics["rows"] == {"fit": 128, "validation": 14, "holdout": 36}
     assert found["network"]["accuracy"] > 0.9
-    assert set(found) == {"network", "linear", "majority"}
+    assert set(found) == {"network", "linear", "trees", "majority"}
+    assert found["trees"]["accuracy"] > 0.9
     assert {path.name for path in run.folder.iterdir()} == FILES
     assert run.model.target.classes == (0, 1, 2)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_diabetes(kind, tmp_path, capsys):
-    run = trained(tmp_path, capsys, written(tmp_path, bundled("diabetes"), f"d.{kind}"), "y")
+    run = trained(tmp_path, capsys, written(tmp_path, bundled("diabetes"), f"d.{kind}"), "y", *MLP)
     found = run.metrics["holdout"]
     assert found["network"]["RMSE"] < found["mean"]["RMSE"]
     assert found["network"]["R2"] > 0.2
@@ -125,7 +127,7 @@ def test_diabetes(kind, tmp_path, capsys):
 
 def test_the_network_beats_the_line_where_only_an_interaction_tells(tmp_path, capsys):
     file = written(tmp_path, interaction(), "t.csv")
-    run = trained(tmp_path, capsys, file, "agree", "--widths", "64,64")
+    run = trained(tmp_path, capsys, file, "agree", *MLP, "--widths", "64,64")
     found = run.metrics["holdout"]
     assert found["network"]["accuracy"] > 0.85
     assert found["linear"]["accuracy"] < 0.65
@@ -168,6 +170,9 @@ def test_the_log_has_a_line_an_epoch_and_a_final_one(small):
     assert [line["epoch"] for line in epochs] == [1, 2, 3]
     assert all(line["loss"] > 0 and line["validation_loss"] > 0 for line in epochs)
     lowest = min(epochs, key=lambda line: line["validation_loss"])
+    seconds = last["final"].pop("seconds")
+    assert list(seconds) == list(small.metrics["holdout"])
+    assert seconds["network"] > 0
     assert last["final"] == {
         "epochs": 3,
         "best_epoch": lowest["epoch"],
@@ -382,7 +387,7 @@ def test_balanced_classes_are_predicted_more_alike(tmp_path, capsys):
     recall = {}
     for name, options in [("plain", ()), ("balanced", ("--class-weight", "balanced"))]:
         (tmp_path / name).mkdir()
-        run = trained(tmp_path / name, capsys, file, "rare", "--quiet", *options)
+        run = trained(tmp_path / name, capsys, file, "rare", *MLP, *options)
         recall[name] = run.metrics["holdout"]["network"]["balanced accuracy"]
         assert run.metrics["class_weight"] == (options[1] if options else None)
     assert recall["balanced"] > recall["plain"] + 0.1
@@ -390,7 +395,17 @@ def test_balanced_classes_are_predicted_more_alike(tmp_path, capsys):
 
 def test_options_reach_the_network(tmp_path, capsys):
     file = written(tmp_path, interaction(120), "t.csv")
-    options = ["--widths", "6,5", "--activation", "tanh", "--dropout", "0.25", "--dtype", "float64"]
+    options = [
+        *MLP,
+        "--widths",
+        "6,5",
+        "--activation",
+        "tanh",
+        "--dropout",
+        "0.25",
+        "--dtype",
+        "float64",
+    ]
     more = ["--epochs", "2", "--holdout", "0.5", "--validation", "0.25", "--drop", '"b, too",sort']
     run = trained(tmp_path, capsys, file, "agree", *options, *more, "--weight-decay", "0.5")
     net = run.model.network
@@ -405,7 +420,7 @@ def test_options_reach_the_network(tmp_path, capsys):
 
 def test_patience_ends_the_training(tmp_path, capsys):
     file = written(tmp_path, bundled("wine"), "t.csv")
-    options = ["--learning-rate", "0.3", "--patience", "2", "--epochs", "100"]
+    options = [*MLP, "--learning-rate", "0.3", "--patience", "2", "--epochs", "100"]
     run = trained(tmp_path, capsys, file, "y", *options)
     assert run.metrics["epochs"] == run.metrics["best_epoch"] + 2 < 100
     losses = [json.loads(line) for line in (run.folder / LOG).read_text().splitlines()[:-1]]
@@ -421,6 +436,7 @@ def test_patience_ends_the_training(tmp_path, capsys):
 def no_work(forbid):
     """Fail where work begins."""
     forbid(nn.Trainer, "fit")
+    forbid(nn.Ensemble, "fit")
     forbid(nn.Network, "__call__")
 
 
@@ -435,16 +451,19 @@ WRONG = [
     ("train t.csv --target agree --task guess", "--task: invalid choice: 'guess'"),
     ("train t.csv --target a --task classification", "too many to be classes"),
     ("train t.csv --target id", "'id' has 120 different values in 120 rows: too many"),
-    ("train t.csv --target agree --holdout 1", "--holdout: must be a number > 0 and < 1, got '1'"),
+    ("train t.csv --target agree --holdout 1", "--holdout: must be a number >= 0 and < 1, got '1'"),
     ("train t.csv --target agree --holdout 0.999", "`holdout` 0.999 of 120 rows is 120"),
-    ("train t.csv --target agree --validation nan", "--validation: must be a number > 0 and < 1"),
+    ("train t.csv --target agree --validation nan", "--validation: must be a number >= 0 and < 1"),
     ("train t.csv --target agree --dropout 1", "--dropout: must be a number >= 0 and < 1"),
     ("train t.csv --target agree --weight-decay -1", "--weight-decay: must be a number >= 0"),
     ("train t.csv --target agree --patience 0", "--patience: must be an integer >= 1"),
     ("train t.csv --target agree --activation rely", "`activation` must be one of elu"),
-    ("train t.csv --target agree --activation step", "derivative is 0 almost everywhere"),
+    (
+        "train t.csv --target agree --model mlp --activation step",
+        "derivative is 0 almost everywhere",
+    ),
     ("train t.csv --target agree --backend abacus", "`backend` must be one of"),
-    ("train t.csv --target agree --widths 1000000000000", "allocate"),
+    ("train t.csv --target agree --model mlp --widths 1000000000000", "allocate"),
     ("train t.csv --target agree --output t.csv", "t.csv cannot be written to: it is a file"),
     ("train date.csv --target agree", "column 'when' has '2024-01-31' in line 2, a date"),
     ("train inf.csv --target agree", "column 'a' has 'inf' in line 2, which is no finite number"),
@@ -459,7 +478,7 @@ WRONG = [
     ("train digits --class-weight balanced", "--class-weight is for tables"),
     (
         "train t.csv --target a --class-weight balanced",
-        "--class-weight is for classes, but 'a' holds numbers",
+        "`class_weight` (--class-weight) is for classes, but 'a' holds numbers",
     ),
     ("predict nothing t.csv", "nothing is no file: name a model, or the folder that holds"),
     ("predict t.csv t.csv", "t.csv cannot be read"),

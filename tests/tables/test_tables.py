@@ -55,9 +55,11 @@ def test_roles_of_columns():
 def test_what_is_no_table_is_named():
     inputs = Preprocessing(("x",), (0.0,), (), (0.0,), (1.0,), ())
     model = tables.TableModel(nn.MLP([1, 2]), inputs, tables.Classes("y", ("a", "b")))
-    for given in (np.zeros((3, 1)), pl.DataFrame({"x": [1.0]}), "t.csv"):
-        with pytest.raises(TypeError, match=r"must be a Table, as nnpoly\.tables\.read\(path\)"):
+    for given in (np.zeros((3, 1)), {"x": [1.0]}, pl.LazyFrame({"x": [1.0]})):
+        with pytest.raises(TypeError, match=r"`table` must be a frame of pandas, polars or Arrow"):
             model.predict(given)
+    with pytest.raises(TypeError, match=r"must be a Table, as nnpoly\.tables\.read\(path\)"):
+        inputs.encode(pl.DataFrame({"x": [1.0]}))
 
 
 def test_a_table_of_the_target_alone_has_no_column_to_learn_from():

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ... import _checks, metrics
 from ...backends import host
 from ...backends.ensembles import Averaged
-from ...data.container import named
+from ...data.container import named, read
 from ...data.place import Place, place_of
 from ...losses import Loss
 from ...network import Network
@@ -212,10 +212,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     # Fitting
 
     def _fit(self, where: str, start: float, data: Any, given: Any) -> None:
-        self._check_parameters(where)
-        place = place_of(where, self.backend, self.device, self.dtype)
-        if self.precision is not None:
-            place.backend.check_precision(where, self.precision, place.dtype)
+        place = self._checked_place(where)
         arrays.require_together(where, *given)
         if self.n_cv > 1 and given[0] is not None:
             raise ValueError(
@@ -245,6 +242,18 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         monitors = list(map(self._monitor, trainers, scored))
         self._train(where, start, trainers, monitors, (X, targets, weights), rows_of)
         self._keep(trainers, monitors)
+
+    def check_parameters(self) -> None:
+        """Raise the errors of wrong parameters that `fit` would raise, before there are data."""
+        self._checked_place(f"{type(self).__name__}.fit")
+
+    def _checked_place(self, where: str) -> Place:
+        """Where to train, after all parameters have been looked at."""
+        self._check_parameters(where)
+        place = place_of(where, self.backend, self.device, self.dtype)
+        if self.precision is not None:
+            place.backend.check_precision(where, self.precision, place.dtype)
+        return place
 
     def _check_parameters(self, where: str) -> None:
         """Refuse parameters that are out of range."""
@@ -408,14 +417,19 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
 
     # Files
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Any, extra: Mapping[str, Any] | None = None) -> None:
         """Write the estimator to one safetensors file, which can hold no code; see `load`.
 
         It holds the networks, the columns' encoding, the parameters, the classes or the targets'
         scale, and what a fit reports.
+
+        Parameters
+        ----------
+        extra
+            Data of JSON's types to keep beside them, which `nnpoly.checkpoint.load_extra` reads.
         """
         check_is_fitted(self)
-        files.save(self, path, self._learnt)
+        files.save(self, path, self._learnt, extra)
 
     @classmethod
     def load(cls, path: Any, backend: Any = None, device: Any = None) -> Self:
@@ -428,7 +442,14 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         backend, device
             Where its networks shall live; None for the default.
         """
-        made, networks = files.load(cls, path, cls._learnt, backend, device)
+        return cls.of_content(path, read(path), backend, device)
+
+    @classmethod
+    def of_content(
+        cls, path: Any, content: tuple[dict[str, Any], Any], backend: Any, device: Any
+    ) -> Self:
+        """Return the estimator of a file that has been read; path names the file in errors."""
+        made, networks = files.load(cls, path, content, cls._learnt, backend, device)
         with named(path):
             made._adopt(f"{cls.__name__}.load", networks)
         estimator: Self = made

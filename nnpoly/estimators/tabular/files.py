@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
-from ...data.container import named, read, typed, write
+from ...data.container import Arrays, checked_extra, named, typed, write
 from ...network import Network
 from ...network.arrays import hosted
 from ...network.files import ESTIMATOR, NetworkEntry, NetworkFile, network_of, require_finite
@@ -40,7 +41,7 @@ class MembersFile(NetworkFile):
     members: list[int]
 
 
-def save(estimator: Any, path: Any, learnt: type) -> None:
+def save(estimator: Any, path: Any, learnt: type, extra: Mapping[str, Any] | None = None) -> None:
     """Write a fitted estimator; `learnt` has its attributes that are to be kept."""
     first, *others = estimator.networks_
     arrays = hosted(first.arrays())
@@ -50,16 +51,21 @@ def save(estimator: Any, path: Any, learnt: type) -> None:
         "kind": "network",
         "network": first.header(),
         "members": [net.seed for net in others],
-        "extra": {ESTIMATOR: entry_of(estimator, learnt)},
+        "extra": {**checked_extra(extra), ESTIMATOR: entry_of(estimator, learnt)},
     }
     write(path, arrays, header)
 
 
 def load(
-    kind: type, path: Any, learnt: type, backend: Any, device: Any
+    kind: type,
+    path: Any,
+    content: tuple[dict[str, Any], Arrays],
+    learnt: type,
+    backend: Any,
+    device: Any,
 ) -> tuple[Any, list[Network]]:
-    """The estimator of a file that `save` wrote, and its networks."""
-    header, arrays = read(path)
+    """The estimator of the content of a file that `save` wrote, and its networks."""
+    header, arrays = content
     entry = entry_in(kind, path, header, learnt)
     file = typed(path, header, MembersFile)
     networks = [network_of(path, file["network"], arrays, backend, device)]
