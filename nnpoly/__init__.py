@@ -22,10 +22,13 @@ from .layers import (
     Dropout,
     Embedding,
     LayerNorm,
+    MemberDense,
+    MemberScale,
     Periodic,
     PiecewiseLinear,
     Residual,
     Scale,
+    SharedDense,
 )
 from .network import MLP, Network
 from .optimizers import SGD, AdaGrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSProp
@@ -55,6 +58,8 @@ __all__ = [
     "History",
     "LayerNorm",
     "Lion",
+    "MemberDense",
+    "MemberScale",
     "NAdam",
     "Network",
     "NonFiniteLossError",
@@ -65,6 +70,7 @@ __all__ = [
     "RateSweep",
     "Residual",
     "Scale",
+    "SharedDense",
     "Trainer",
     "activations",
     "backends",

@@ -15,6 +15,7 @@ from . import _checks
 from ._described import Described
 from .backends import host
 
+INIT = "Dense: `init`"
 _AT_ONCE = 1 << 16  # entries that are drawn in one go
 
 
@@ -26,30 +27,30 @@ class Initializer(Described):
         """Return float64 weights of `shape` = (m, m_in)."""
         raise NotImplementedError
 
-    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = INIT) -> None:
         """Write weights, rounded to its dtype, into W: (m, m_in); biases into a column, (m, 1).
 
-        argument: the one of Dense that the rule is.
+        argument: whose the rule is, for errors.
 
         Raises
         ------
         ValueError
             If what is drawn has another shape, or is no real or finite number.
         """
-        where, drawn = f"Dense: `{argument}`", host.asarray(self(rng, W.shape))
+        drawn = host.asarray(self(rng, W.shape))
         if drawn.shape != W.shape:
             raise ValueError(
-                f"{where} must draw numbers of the shape that it is given, {W.shape}, got "
+                f"{argument} must draw numbers of the shape that it is given, {W.shape}, got "
                 f"{drawn.shape} from {self!r}."
             )
         if drawn.dtype.kind not in "biuf":
             raise ValueError(
-                f"{where} must draw real numbers, got dtype {drawn.dtype} from {self!r}."
+                f"{argument} must draw real numbers, got dtype {drawn.dtype} from {self!r}."
             )
         host.fill(W, drawn)
         if not host.all_finite(W):
             raise ValueError(
-                f"{where} must draw numbers that are finite in {W.dtype}, got NaN or "
+                f"{argument} must draw numbers that are finite in {W.dtype}, got NaN or "
                 f"infinity from {self!r}."
             )
 
@@ -62,7 +63,7 @@ def _is_ours(rule: Initializer) -> bool:
 class _OfEachEntry(Initializer):
     """A rule for each entry alone: a few rows after another are drawn as all at once."""
 
-    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = INIT) -> None:
         blocks = host.row_blocks(W, _AT_ONCE) if _is_ours(self) else [W]
         for rows in blocks:
             super().fill(rng, rows, argument)
@@ -108,6 +109,13 @@ class Normal(_OfEachEntry):
         return rng.normal(self.mu, self.s, shape)
 
 
+class Signs(_OfEachEntry):
+    """1 or -1, each with probability 1/2."""
+
+    def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
+        return 2.0 * rng.integers(0, 2, shape) - 1.0
+
+
 class Scaled(Initializer):
     """Zero mean and variance gain / fan, normal or uniform: U[-a, a] has variance a^2 / 3.
 
@@ -136,7 +144,7 @@ class Scaled(Initializer):
     def __call__(self, rng: host.Generator, shape: tuple[int, int]) -> host.HostArray:
         return self._rule(shape)(rng, shape)
 
-    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = "init") -> None:
+    def fill(self, rng: host.Generator, W: host.HostArray, argument: str = INIT) -> None:
         if _is_ours(self):
             self._rule(W.shape).fill(rng, W, argument)
         else:
@@ -230,6 +238,8 @@ class HullBias(OfData):
 
 
 zeros = Constant(0.0)
+ones = Constant(1.0)
+signs = Signs()
 uniform = Uniform()
 normal = Normal()
 kaiming_normal = Scaled(2.0)
@@ -241,6 +251,8 @@ orthogonal = Orthogonal()
 
 BY_NAME: dict[str, Initializer] = {
     "zeros": zeros,
+    "ones": ones,
+    "signs": signs,
     "uniform": uniform,
     "normal": normal,
     "kaiming_normal": kaiming_normal,
@@ -252,17 +264,22 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def get(init: Any, where: str = "initializers.get", argument: str = "init") -> Initializer:
+def get(
+    init: Any, where: str = "initializers.get", argument: str = "init", *, matrix: bool = True
+) -> Initializer:
     """Return the initialiser of a name, or the object itself.
 
-    argument: "init" for weights W: (m, m_in), or "bias" for biases b: (m,).
+    argument: "init" for weights, or "bias" for biases b: (m,). matrix: whether the weights are a
+    matrix W: (m, m_in), which has a fan.
     """
     rule: Initializer = init
     if not isinstance(init, Initializer):
         rule = BY_NAME[_checks.choice(where, argument, init, BY_NAME)]
-    if argument == "bias" and isinstance(rule, Scaled | Orthogonal | UnitVariance):
+    has_fan = matrix and argument != "bias"
+    if not has_fan and isinstance(rule, Scaled | Orthogonal | UnitVariance):
+        what = "biases have" if argument == "bias" else "what is no matrix has"
         raise ValueError(
-            f"{where}: `bias` must draw each entry alone, got {rule!r}: biases have no fan. Use "
+            f"{where}: `{argument}` must draw each entry alone, got {rule!r}: {what} no fan. Use "
             "nn.initializers.Uniform(a) or Normal(0.0, s)."
         )
     if argument == "init" and isinstance(rule, HullBias):

@@ -22,6 +22,8 @@ A sample's weight s_i multiplies its loss: 1/n sum_i s_i l_i.
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import _checks, activations
 from ._described import Described
 from .primitives import Array, Ops, widened
@@ -29,15 +31,34 @@ from .primitives import Array, Ops, widened
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
 
-def apply_output(ops: Ops, output: str, scores: Array) -> Array:
-    """The prediction f of scores z: (n, K)."""
+def apply_output(ops: Ops, output: str, scores: Array, members: int = 1) -> Array:
+    """The prediction f of scores z: (n, K); of several members' (n, k K) the mean of theirs."""
     f: Array
+    if members > 1:
+        f = apply_output(ops, output, _of_one(ops, scores, members))
+        f = ops.xp.reshape(f, scores.shape)
+        return ops.members_mean(f, members)
     if output == "softmax":
         f = ops.softmax(scores)
     else:
         sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
         f = ops.activate(scores, sigma)
     return f
+
+
+def _of_one(ops: Ops, scores: Array, members: int) -> Array:
+    """The rows of single members, (n k, K), of scores (n, k K)."""
+    n, width = scores.shape
+    return ops.xp.reshape(scores, (n * members, width // members))
+
+
+def _repeated(ops: Ops, rows: Any, members: int) -> Any:
+    """Rows, of whatever shape, each for every member; None as it is."""
+    if rows is None:
+        return None
+    xp, (n, *shape) = ops.xp, rows.shape
+    wide = xp.broadcast_to(rows[:, None, ...], (n, members, *shape))
+    return xp.reshape(wide, (n * members, *shape))
 
 
 class Loss(Described):
@@ -72,6 +93,20 @@ class Loss(Described):
         """Return the 0-d mean loss and delta^(L) = dloss/dscores: (n, K)."""
         loss, delta = ops.row_loss(scores, y, self, sample_weight)
         return loss, delta
+
+    def mean_of_members(
+        self, ops: Ops, scores: Array, y: Array, sample_weight: Array | None, members: int
+    ) -> tuple[Array, Array]:
+        """Return the mean of the members' losses, 0-d, and its derivative by the scores: (n, k K).
+
+        Each member's scores, side by side, meet the same targets and weights.
+        """
+        if members == 1:
+            return self.value_and_delta(ops, scores, y, sample_weight)
+        rows = _of_one(ops, scores, members)
+        y, weights = (_repeated(ops, given, members) for given in (y, sample_weight))
+        loss, delta = self.value_and_delta(ops, rows, y, weights)
+        return loss, ops.xp.reshape(delta, scores.shape)
 
     def rows(self, ops: Ops, scores: Array, y: Array) -> tuple[Array, Array]:
         """Return what `each` does, and check its shapes."""

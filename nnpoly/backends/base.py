@@ -207,7 +207,8 @@ class Backend:
     ) -> Callable[..., Array | None] | None:
         """A function `predict(w, buffers, x, output)`, a forward pass in one call, or None.
 
-        It returns the output (see `losses.OUTPUTS`), or None for an x that it cannot take.
+        It returns the output (see `losses.OUTPUTS`), for None the scores; or None for an x that it
+        cannot take.
         """
         return None
 

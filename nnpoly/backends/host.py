@@ -131,9 +131,26 @@ def deviations(columns: HostArray) -> HostArray:
 
 def quantiles(columns: HostArray, count: int) -> list[list[float]]:
     """So many quantiles of each column of (n, m), its least and largest too; equal ones once."""
-    levels = np.linspace(0.0, 1.0, count)
-    found = np.quantile(columns.astype(np.float64), levels, axis=0)
+    found = np.quantile(columns.astype(np.float64), even_steps(count), axis=0)
     return [np.unique(column).tolist() for column in found.T]
+
+
+def even_steps(count: int) -> HostArray:
+    """So many numbers at equal steps from 0 to 1: (count,)."""
+    return np.linspace(0.0, 1.0, count)
+
+
+def even_quantiles(columns: HostArray, count: int) -> list[tuple[float, ...]]:
+    """So many quantiles of each column of (n, m), its least and largest too; NaN is none.
+
+    A column must have a number.
+    """
+    return [tuple(q.tolist()) for q in np.nanquantile(columns, even_steps(count), axis=0).T]
+
+
+def interpolated(x: HostArray, points: HostArray, values: HostArray) -> HostArray:
+    """What x is by straight lines between the values at rising points; outside, the nearest's."""
+    return np.interp(x, points, values)
 
 
 def five_numbers(columns: HostArray) -> list[tuple[float, ...]]:
@@ -219,6 +236,11 @@ def empty(shape: tuple[int, ...], dtype: str) -> HostArray:
 def full(shape: tuple[int, ...], value: float) -> HostArray:
     """A float64 array all of whose entries are `value`."""
     return np.full(shape, value, np.float64)
+
+
+def repeated(columns: HostArray, times: Sequence[int]) -> HostArray:
+    """The columns of (n, m), each so many times."""
+    return np.repeat(columns, times, axis=1)
 
 
 def sorted_with_inverse(indices: HostArray) -> tuple[HostArray, HostArray]:

@@ -140,9 +140,10 @@ def _product(ops: Ops, left: jax.Array, right: jax.Array, axes: tuple[int, int])
 
 @implements("dense_bf16", "jax", guard=_is_single)
 def _dense_bf16(
-    ops: Ops, x: jax.Array, W: jax.Array, b: jax.Array, activation: Any, keep_pre: bool = True
+    ops: Ops, x: jax.Array, W: jax.Array, b: Any, activation: Any, keep_pre: bool = True
 ) -> tuple[jax.Array, jax.Array]:
-    pre = _product(ops, x, W, (1, 1)) + b
+    pre = _product(ops, x, W, (1, 1))
+    pre = pre if b is None else pre + b
     return pre, ops.activate(pre, activation)
 
 
@@ -155,6 +156,6 @@ def _dense_delta_bf16(
 
 @implements("dense_gradients_bf16", "jax", guard=_is_single)
 def _dense_gradients_bf16(
-    ops: Ops, delta: jax.Array, x: jax.Array, out: Any = None
-) -> tuple[jax.Array, jax.Array]:
-    return _product(ops, delta, x, (0, 0)), jnp.sum(delta, axis=0)
+    ops: Ops, delta: jax.Array, x: jax.Array, out: Any = None, biased: bool = True
+) -> tuple[jax.Array, jax.Array | None]:
+    return _product(ops, delta, x, (0, 0)), jnp.sum(delta, axis=0) if biased else None

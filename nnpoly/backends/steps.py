@@ -78,6 +78,7 @@ class Spec(NamedTuple):
     scratch: Scratch
     precision: str | None = None  # of matrix products, where it is not the dtype's
     schedules: tuple[Any, ...] = ()  # of the layers, each once
+    members: int = 1  # whose scores stand side by side
 
     @property
     def decay_is_scheduled(self) -> bool:

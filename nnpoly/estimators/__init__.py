@@ -1,6 +1,7 @@
 """Estimators by scikit-learn's protocol.
 
-`RealMLPClassifier` and `RealMLPRegressor` take tables as they are, and need no tuning.
+`RealMLPClassifier`, `RealMLPRegressor`, `TabMClassifier` and `TabMRegressor` take tables as they
+are, and need no tuning.
 
 Parameters, defaults and attributes of `sklearn.neural_network` mean the same in `MLPClassifier` and
 `MLPRegressor`, so that a changed import is enough. Beyond them there are weights of classes,
@@ -25,5 +26,13 @@ from . import pool  # noqa: F401  registers the C core's threads
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 from .tabular.realmlp import RealMLPClassifier, RealMLPRegressor
+from .tabular.tabm import TabMClassifier, TabMRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "RealMLPClassifier",
+    "RealMLPRegressor",
+    "TabMClassifier",
+    "TabMRegressor",
+]

@@ -13,7 +13,14 @@ from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
 from .embeddings import Embedding, Periodic, PiecewiseLinear
-from .inside import dense_layers, every, input_categories, require_differentiable, require_dtype
+from .inside import (
+    every,
+    input_categories,
+    require_differentiable,
+    require_dtype,
+    weight_layers,
+)
+from .members import MemberDense, MemberScale, OfMembers, SharedDense
 from .norms import BatchNorm, LayerNorm
 from .residual import Residual
 
@@ -27,23 +34,27 @@ __all__ = [
     "Embedding",
     "Layer",
     "LayerNorm",
+    "MemberDense",
+    "MemberScale",
     "Mode",
+    "OfMembers",
     "Out",
     "Parameters",
     "Periodic",
     "PiecewiseLinear",
     "Residual",
     "Scale",
+    "SharedDense",
     "Stage",
     "adapt",
     "backward",
     "chain_widths",
     "check_layers",
-    "dense_layers",
     "every",
     "forward",
     "input_categories",
     "require_differentiable",
     "require_dtype",
     "schedules_of",
+    "weight_layers",
 ]

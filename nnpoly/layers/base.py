@@ -91,6 +91,7 @@ class Layer(Described):
     rates = _no_rates  # an argument of layers that have parameters, by `_checks.rates`
     random: ClassVar[bool] = False
     least_rows: ClassVar[int] = 1  # of a batch from which the layer learns
+    members = 1  # side by side in the columns of what the layer gives
 
     @property
     def input_width(self) -> int | None:

@@ -82,7 +82,7 @@ class Dense(Layer):
 
     def _draw(self, rng: host.Generator, params: Mapping[str, host.HostArray]) -> None:
         self.init.fill(rng, params["W"])
-        self.bias.fill(rng, params["b"][:, None], "bias")
+        self.bias.fill(rng, params["b"][:, None], "Dense: `bias`")
 
     def adapt(
         self,

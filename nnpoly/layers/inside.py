@@ -8,6 +8,7 @@ from ..backends import host
 from .base import Layer
 from .dense import Dense
 from .embeddings import Embedding, OfColumns, PiecewiseLinear
+from .members import OfMembers
 from .norms import Normalised
 from .residual import Residual
 
@@ -22,9 +23,9 @@ def every(layers: Sequence[Layer]) -> Iterator[Layer]:
             yield from every(layer.layers)
 
 
-def dense_layers(layers: Sequence[Layer]) -> list[Dense]:
-    """Return the Dense layers in order, those inside residual blocks among them."""
-    return [layer for layer in every(layers) if isinstance(layer, Dense)]
+def weight_layers(layers: Sequence[Layer]) -> list[Dense | OfMembers]:
+    """Return the layers with matrices of weights in order, also those inside residual blocks."""
+    return [layer for layer in every(layers) if isinstance(layer, Dense | OfMembers)]
 
 
 def require_dtype(where: str, layers: Sequence[Layer], dtype: str) -> None:

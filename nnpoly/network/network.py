@@ -79,7 +79,8 @@ class Network:
     def _describe(self, chain: Any, output: str, seed: int | None) -> None:
         name = type(self).__name__
         self.chain = layers.check_layers(name, chain)
-        self.inputs, self.outputs = layers.chain_widths(self.chain)
+        self.inputs, width = layers.chain_widths(self.chain)
+        self.outputs = width // self.members
         self.ends = entering.Ends(  # what it takes and gives, by which data are checked
             self.inputs, self.outputs, layers.input_categories(self.chain)
         )
@@ -205,13 +206,28 @@ class Network:
 
     @property
     def widths(self) -> list[int]:
-        """[m_0, ..., m_L]: the input width, then the width of every weight (Dense) layer."""
-        return [self.inputs, *(layer.outputs for layer in layers.dense_layers(self.chain))]
+        """[m_0, ..., m_L]: the input width, then the width of every weight layer.
+
+        Those are the layers with a W: Dense, SharedDense and MemberDense. Of one that has several
+        members it is the width of one.
+        """
+        return [self.inputs, *(layer.outputs for layer in layers.weight_layers(self.chain))]
 
     @property
     def depth(self) -> int:
         """L, the number of weight layers."""
-        return len(layers.dense_layers(self.chain))
+        return len(layers.weight_layers(self.chain))
+
+    @property
+    def members(self) -> int:
+        """The number of networks in one whose predictions are averaged: k.
+
+        It is 1 unless the last layer is one of several members, such as `MemberDense`. The scores
+        of k members stand side by side, (n, k K). The prediction is the mean of the members'
+        predictions: (n, K). The loss is the mean of the members' losses, so that each learns by
+        itself: not the loss of the mean.
+        """
+        return self.chain[-1].members
 
     @property
     def layers(self) -> list[BoundLayer]:
@@ -328,7 +344,8 @@ class Network:
     @property
     def rows_at_once(self) -> int:
         """The number of rows that are computed at once, where there are many."""
-        most = AT_ONCE // (sum(self.widths) * self.place.itemsize)
+        made = (layer.members * layer.outputs for layer in layers.weight_layers(self.chain))
+        most = AT_ONCE // ((self.inputs + sum(made)) * self.place.itemsize)
         return max(16, min(4096, power_of_two(most)))
 
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
@@ -345,8 +362,8 @@ class Network:
         if precision is not None:
             self.place.backend.check_precision(where, precision, self.dtype)
 
-    def _predicted(self, X: Any, output: str, precision: str | None = None) -> Array | None:
-        """The backend's own forward pass, or None where it has none for this."""
+    def _predicted(self, X: Any, output: str | None, precision: str | None) -> Array | None:
+        """The backend's own forward pass, or None where it has none for this; see `_output`."""
         try:
             predict = self._predictions[precision]
         except (KeyError, TypeError):  # the first time; or no precision at all
@@ -355,8 +372,8 @@ class Network:
             self._predictions = {**self._predictions, precision: predict}
         return predict(self._w, self.buffers, X, output) if predict else None
 
-    def _computed(self, X: Any, output: str, precision: str | None, where: str) -> Array:
-        """The output for a user's X; in blocks where it is read by rows."""
+    def _computed(self, X: Any, output: str | None, precision: str | None, where: str) -> Array:
+        """The output for a user's X; in blocks where it is read by rows. See `_output`."""
         x = entering.features(where, self.place, X, self.inputs, whole=False)
         if not isinstance(x, Rows):
             return self._output(x, output, precision)
@@ -365,19 +382,22 @@ class Network:
         with self.place.scope():
             return self.place.backend.xp.concat(parts)
 
-    def _output(self, x: Array, output: str, precision: str | None) -> Array:
-        """The output for an x that has been checked."""
+    def _output(self, x: Array, output: str | None, precision: str | None) -> Array:
+        """The output for an x that has been checked; for None the scores."""
         if (f := self._predicted(x, output, precision)) is not None:
             return f
         ops = self.place.backend.ops_with(precision)
         scores = self._stages(x, INFERENCE._replace(keep_pre=False), ops)[-1].post
-        return self._apply_output(scores, output)
+        return scores if output is None else self._apply_output(scores, output)
 
     def scores(self, X: Any, *, precision: str | None = None) -> Array:
-        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K)."""
-        if (scores := self._predicted(X, "identity", precision)) is not None:
+        """Return f~, the output layer's pre-activations. X: (n, m_0). Returns (n, K).
+
+        Of k members they are (n, k K), a member's beside the next: see `members`.
+        """
+        if (scores := self._predicted(X, None, precision)) is not None:
             return scores
-        return self._computed(X, "identity", precision, "Network.scores")
+        return self._computed(X, None, precision, "Network.scores")
 
     def __call__(self, X: Any, *, precision: str | None = None) -> Array:
         """Return the predictions f. X: (n, m_0). Returns (n, K).
@@ -394,7 +414,7 @@ class Network:
 
     def _apply_output(self, scores: Array, output: str) -> Array:
         with self.place.scope():
-            return losses.apply_output(self.ops, output, scores)
+            return losses.apply_output(self.ops, output, scores, self.members)
 
     def trace(self, X: Any) -> Trace:
         """Return every pre- and post-activation of a forward pass. X: (n, m_0).
@@ -445,7 +465,7 @@ class Network:
         given = X, y, loss, sample_weight, training, precision
         kind, ops, stages, targets = self._evaluate("Network.loss", *given)
         with self.place.scope():
-            value, _ = kind.value_and_delta(ops, stages[-1].post, *targets)
+            value, _ = kind.mean_of_members(ops, stages[-1].post, *targets, self.members)
         return self.place.backend.zero_dimensional(value)
 
     def gradients(
@@ -476,7 +496,7 @@ class Network:
         layers.require_differentiable(where, self.chain)
         params = self.views(self._w)
         with self.place.scope():
-            value, delta = kind.value_and_delta(ops, stages[-1].post, *targets)
+            value, delta = kind.mean_of_members(ops, stages[-1].post, *targets, self.members)
             grads, deltas, _ = layers.backward(ops, self.chain, params, stages, delta)
             flat = ops.flatten(self.layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
@@ -569,7 +589,8 @@ class Network:
         """Return a table of the layers: shapes, parameters, their memory, and arithmetic.
 
         MFLOP are the millions of floating-point operations of one sample's forward pass. Counted
-        are the matrix products of Dense layers, 2 m m_in, and their biases, m. Element-wise work
+        are the matrix products of Dense layers, 2 m m_in, and their biases, m, for each member of
+        layers of several. Element-wise work
         (activations, normalisation, dropout, short cuts) is not, nor are output and optimiser.
 
         A training step is forward and backward: dL/dW and dL/db take 2 m m_in + m again, and the
@@ -595,4 +616,5 @@ class Network:
     def __repr__(self) -> str:
         shape = "-".join(str(m) for m in self.widths)
         where = f"{self.dtype} on {self.backend} ({self.device})"
-        return f"{type(self).__name__} {shape}, {self.output} output, {where}"
+        members = f" {self.members} members," if self.members > 1 else ""
+        return f"{type(self).__name__} {shape},{members} {self.output} output, {where}"

@@ -18,7 +18,7 @@ class Trace(NamedTuple):
     pre, post
         Pre- and post-activations h~^(l), h^(l): (n, m_l) each. The last post is the output.
     scores, output
-        f~ and f: (n, K).
+        f~ and f: (n, K). Of k members the scores are (n, k K): see `Network.members`.
     """
 
     pre: list[Array]

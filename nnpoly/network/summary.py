@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .. import activations
-from ..layers import Dense, Layer, Residual
+from ..layers import Dense, Layer, OfMembers, Residual
 
 # Each column's heading and alignment.
 COLUMNS = {
@@ -39,10 +39,16 @@ class Line(NamedTuple):
         return sum(math.prod(shape) for shape in self.layer.shapes().values())
 
     @property
+    def _product(self) -> int:
+        """Floating-point operations of W x, for all members of the layer; 0 without a W."""
+        if not isinstance(self.layer, Dense | OfMembers):
+            return 0
+        return 2 * self.inputs * self.outputs // self.layer.members
+
+    @property
     def forward(self) -> int:
         """Floating-point operations of a forward pass of one sample."""
-        product = 2 * self.inputs * self.outputs
-        return product + self.outputs if isinstance(self.layer, Dense) else 0
+        return self._product + self.outputs if self._product else 0
 
     @property
     def backward(self) -> int:
@@ -51,9 +57,7 @@ class Line(NamedTuple):
         dW and db cost as much as W x + b; the delta of the layer below costs another W x, which the
         first layer does not compute.
         """
-        if not isinstance(self.layer, Dense):
-            return 0
-        delta = 0 if self.place == "0" else 2 * self.inputs * self.outputs
+        delta = 0 if self.place == "0" else self._product
         return self.forward + delta
 
     def cells(self, itemsize: int, decimals: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ namespace, and `ops.dense`, `ops.adam`, ... are the primitives themselves. Three
 - hyper-parameters are Python floats (or traced scalars), so they never promote an array.
 """
 
+from . import members  # noqa: F401  its definitions
 from .arrays import Array, Namespace, Scalar
 from .bfloat16 import SMALLEST, RoundedFactors
 from .definitions import TAIL_CENTRE, TAIL_END, narrowed, tail_series, widened

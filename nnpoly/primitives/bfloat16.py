@@ -48,7 +48,7 @@ def bfloat16(ops: Ops, x: Array) -> Array:
 
 @primitive()
 def dense_bf16(
-    ops: Ops, x: Array, W: Array, b: Array, activation: Elementwise, keep_pre: bool = True
+    ops: Ops, x: Array, W: Array, b: Array | None, activation: Elementwise, keep_pre: bool = True
 ) -> tuple[Array, Array]:
     """`dense` of rounded factors: pre = r(x) r(W)^T + b and post = sigma(pre)."""
     pre_post: tuple[Array, Array] = ops.dense(
@@ -68,11 +68,15 @@ def dense_delta_bf16(
 
 @primitive(donates=("out",))
 def dense_gradients_bf16(
-    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
-) -> tuple[Array, Array]:
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    out: Mapping[str, Array] | None = None,
+    biased: bool = True,
+) -> tuple[Array, Array | None]:
     """`dense_gradients` of rounded factors: dW = r(delta)^T r(x), db = column sums of delta."""
-    dW, _ = ops.dense_gradients(ops.bfloat16(delta), ops.bfloat16(x), out)
-    return dW, ops.xp.sum(delta, axis=0)
+    dW, _ = ops.dense_gradients(ops.bfloat16(delta), ops.bfloat16(x), out, biased)
+    return dW, ops.xp.sum(delta, axis=0) if biased else None
 
 
 ROUNDED = {name: f"{name}_bf16" for name in ("dense", "dense_delta", "dense_gradients")}

@@ -30,14 +30,15 @@ def activation_delta(
 
 @primitive()
 def dense(
-    ops: Ops, x: Array, W: Array, b: Array, activation: Elementwise, keep_pre: bool = True
+    ops: Ops, x: Array, W: Array, b: Array | None, activation: Elementwise, keep_pre: bool = True
 ) -> tuple[Array, Array]:
     """Dense layer: pre = x W^T + b and post = sigma(pre).
 
-    x: (n, m_in); W: (m, m_in); b: (m,). Returns pre, post: (n, m). Without `keep_pre`, an
-    implementation may return None for a pre that the activation's derivative does not read.
+    x: (n, m_in); W: (m, m_in); b: (m,), or None for none. Returns pre, post: (n, m). Without
+    `keep_pre`, an implementation may return None for a pre that the activation's derivative does
+    not read.
     """
-    pre = x @ W.T + b
+    pre = x @ W.T if b is None else x @ W.T + b
     return pre, ops.activate(pre, activation)
 
 
@@ -55,14 +56,27 @@ def dense_delta(
 
 @primitive(donates=("out",))
 def dense_gradients(
-    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array] | None = None
-) -> tuple[Array, Array]:
+    ops: Ops,
+    delta: Array,
+    x: Array,
+    out: Mapping[str, Array] | None = None,
+    biased: bool = True,
+) -> tuple[Array, Array | None]:
     """Gradients of a dense layer: dW = delta^T x, db = column sums of delta.
 
-    delta: (n, m); x: (n, m_in). Returns dW: (m, m_in) and db: (m,); an implementation may write
-    them into out["W"] and out["b"] and return those.
+    delta: (n, m); x: (n, m_in). Returns dW: (m, m_in) and db: (m,), or None unless the layer is
+    biased; an implementation may write them into out["W"] and out["b"] and return those.
     """
-    return delta.T @ x, ops.xp.sum(delta, axis=0)
+    return delta.T @ x, ops.xp.sum(delta, axis=0) if biased else None
+
+
+@primitive(donates=("out",))
+def column_sums(ops: Ops, delta: Array, out: Mapping[str, Array] | None = None) -> Array:
+    """Gradient of a shift of each column: the column sums of delta.
+
+    delta: (n, m). Returns (m,); an implementation may write it into out["b"].
+    """
+    return ops.xp.sum(delta, axis=0)
 
 
 @primitive()

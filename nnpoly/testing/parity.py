@@ -169,16 +169,17 @@ def _lock_step(subject: Subject, trainer: Trainer, x: Any, y: Any) -> Iterator[t
 def _lock_step_back(
     subject: Subject, trainer: Trainer, params: Any, stages: Sequence[Any], y: Any
 ) -> Iterator[tuple[str, Error]]:
-    net, ops = trainer.network, subject.reference
+    net, ops, of_members = trainer.network, subject.reference, trainer.loss.mean_of_members
 
     def loss(ops: Ops, scores: Any, y: Any) -> dict[str, Any]:
-        value, delta = trainer.loss.value_and_delta(ops, scores, y)
+        value, delta = of_members(ops, scores, y, None, net.members)
         return {"loss": value, "delta": delta}
 
     last = len(stages) - 1
     for error in subject.errors(loss, stages[-1].post, y):
         yield place_of(last, net.chain[last]), error
-    delta = subject.rounded(trainer.loss.value_and_delta(ops, stages[-1].post, y)[1])
+    _, exact = of_members(ops, stages[-1].post, y, None, net.members)
+    delta = subject.rounded(exact)
     grads: list[Any] = [{} for _ in stages]
     for l in range(last, -1, -1):
         layer, below = net.chain[l], stages[l - 1] if l else INPUT

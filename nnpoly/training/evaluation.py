@@ -73,7 +73,7 @@ def mean_loss(net: Network, loss: Loss, data: Batch, precision: str | None = Non
     for x, y, sample_weight in batches.arrays(net.place, "evaluate"):
         scores = net.scores(x, precision=precision)
         with net.place.scope():
-            value, _ = loss.value_and_delta(net.ops, scores, y, sample_weight)
+            value, _ = loss.mean_of_members(net.ops, scores, y, sample_weight, net.members)
         values.append(value)
     return batches.mean(fetch(net, values))
 

@@ -118,7 +118,8 @@ def gradient(
     params, scratch = spec.views(w), spec.scratch
     mode = Mode(True, False, key, scheduled=numbers.scheduled)
     stages = layers.forward(ops, spec.chain, params, buffers, batch.x, mode)
-    loss, delta = spec.loss.value_and_delta(ops, stages[-1].post, batch.y, batch.sample_weight)
+    scores, (_, y, weights) = stages[-1].post, batch
+    loss, delta = spec.loss.mean_of_members(ops, scores, y, weights, spec.members)
     grads, _, _ = layers.backward(ops, spec.chain, params, stages, delta, out=scratch.views)
     g = ops.flatten(spec.layout.pieces(grads), scratch.flat, scratch.pieces)
     moved = [
@@ -174,7 +175,8 @@ def spec_of(net: Network, loss: Loss, optimizer: Optimizer, precision: str | Non
     """The spec of a network's steps, with memory for a gradient where the backend wants it."""
     scratch = _scratch(net, net.place.backend)
     schedules = layers.schedules_of(net.chain)
-    return Spec(net.chain, net.layout, net.views, loss, optimizer, scratch, precision, schedules)
+    parts = net.chain, net.layout, net.views, loss, optimizer, scratch
+    return Spec(*parts, precision, schedules, net.members)
 
 
 def _scratch(net: Network, backend: Backend) -> Scratch:

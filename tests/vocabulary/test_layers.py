@@ -369,7 +369,7 @@ def test_layers_are_described_once_and_used_often(rng):
     dense = nn.Dense(3, 3, "tanh")
     net = nn.Network([dense, dense, nn.Dense(3, 1)])
     assert not np.array_equal(net.layers[0].W, net.layers[1].W)
-    assert layers.dense_layers(net.chain)[:2] == [dense, dense]
+    assert layers.weight_layers(net.chain)[:2] == [dense, dense]
 
 
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.BatchNorm])

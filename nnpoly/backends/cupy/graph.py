@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...layers import chain_widths, dense_layers
+from ...layers import chain_widths, weight_layers
 from ...optimizers import Coefficients
 from ..steps import Batch, Functions, Request, Spec, State, Steps, Taken, watched
 from .kernels import all_small
@@ -136,9 +136,12 @@ class Graphs(Steps):
         super().__init__(one_by_one, copy, path)
         self._ops, self._captured_step = ops, step
         self._classes = spec.loss.labels == "classes"
-        self._shapes = [(layer.inputs, layer.outputs) for layer in dense_layers(spec.chain)]
+        self._shapes = [
+            (layer.members, layer.inputs, layer.outputs) for layer in weight_layers(spec.chain)
+        ]
         self._has_buffers = any(layer.buffers() for layer in spec.chain)
-        self._inputs, self._outputs = chain_widths(spec.chain)
+        self._inputs, width = chain_widths(spec.chain)
+        self._outputs = width // spec.members
         self._rates = rates_of(spec, one_by_one)
         self._state: State | None = None
         self._source: Source | None = None

@@ -97,23 +97,26 @@ def _small(ops: CudaOps, rows: int, columns: int, terms: int) -> bool:
     return rows * columns * terms <= SMALL and terms <= ops.products.deepest
 
 
-def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int]]) -> bool:
-    """Whether all products of a step on n rows do; shapes: (m_in, m) a layer."""
-    deepest = max(n, *(size for shape in shapes for size in shape))
-    return all(_small(ops, n, m, m_in) for m_in, m in shapes) and deepest <= ops.products.deepest
+def all_small(ops: CudaOps, n: int, shapes: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether all products of a step on n rows do; shapes: (k, m_in, m) a layer of k members."""
+    deepest = max(size for k, *widths in shapes for size in (n * k, *widths))
+    small = all(_small(ops, n * k, m, m_in) for k, m_in, m in shapes)
+    return small and deepest <= ops.products.deepest
 
 
 def _accepts_dense(
-    x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+    x: Array, W: Array, b: Array | None, activation: Activation, keep_pre: bool = True
 ) -> bool:
-    return known(activation) and _plain(x, W, b)
+    return known(activation) and _plain(x, W, *([] if b is None else [b]))
 
 
 @implements("dense", "cupy", guard=_accepts_dense)
 def _dense(
-    ops: CudaOps, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+    ops: CudaOps, x: Array, W: Array, b: Any, activation: Activation, keep_pre: bool = True
 ) -> tuple[Array | None, Array]:
     (n, m_in), m = x.shape, W.shape[0]
+    if b is None:
+        b = cupy.zeros(m, x.dtype)
     post = cupy.empty((n, m), x.dtype)
     pre = cupy.empty_like(post) if keep_pre or activation.reads == "pre" else None
     if not _small(ops, n, m, m_in):
@@ -149,24 +152,29 @@ def _dense_delta(
     return below
 
 
-def _accepts_gradients(delta: Array, x: Array, out: Mapping[str, Array] | None = None) -> bool:
+def _accepts_gradients(
+    delta: Array, x: Array, out: Mapping[str, Array] | None = None, biased: bool = True
+) -> bool:
     return _plain(delta, x, *([] if out is None else out.values()))
 
 
 @implements("dense_gradients", "cupy", guard=_accepts_gradients)
 def _dense_gradients(
-    ops: CudaOps, delta: Array, x: Array, out: Mapping[str, Array] | None = None
-) -> tuple[Array, Array]:
+    ops: CudaOps,
+    delta: Array,
+    x: Array,
+    out: Mapping[str, Array] | None = None,
+    biased: bool = True,
+) -> tuple[Array, Array | None]:
     (n, m), m_in = delta.shape, x.shape[1]
-    if out is None:
-        out = {"W": cupy.empty((m, m_in), x.dtype), "b": cupy.empty(m, x.dtype)}
-    dW, db = out["W"], out["b"]
+    dW = cupy.empty((m, m_in), x.dtype) if out is None else out["W"]
+    db = cupy.empty(m, x.dtype) if out is None or not biased else out["b"]
     if _small(ops, m, m_in, n) or ops.branch is None:
         _write_gradients(ops, delta, x, dW, db)
     else:
         with ops.branch.forked(delta, x):
             _write_gradients(ops, delta, x, dW, db)
-    return dW, db
+    return dW, db if biased else None
 
 
 def _write_gradients(ops: CudaOps, delta: Array, x: Array, dW: Array, db: Array) -> None:

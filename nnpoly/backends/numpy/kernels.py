@@ -101,10 +101,11 @@ def _bfloat16(ops: Ops, x: Array) -> Array:
 
 @implements("dense", "numpy")
 def _dense(
-    ops: Ops, x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+    ops: Ops, x: Array, W: Array, b: Array | None, activation: Activation, keep_pre: bool = True
 ) -> tuple[Array | None, Array]:
     pre = np.dot(x, W.T, out=ops.scratch((x.shape[0], W.shape[0]), x.dtype))
-    pre += b
+    if b is not None:
+        pre += b
     if keep_pre or activation.reads == "pre" or type(activation) is Identity:
         return pre, ops.activate(pre, activation)
     return None, _activate_into(ops, pre, activation, pre)
@@ -119,12 +120,16 @@ def _dense_delta(
     return below
 
 
-@implements("dense_gradients", "numpy", guard=lambda delta, x, out=None: out is not None)
+def _has_out(delta: Array, x: Array, out: Any = None, biased: bool = True) -> bool:
+    return out is not None
+
+
+@implements("dense_gradients", "numpy", guard=_has_out)
 def _dense_gradients(
-    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array]
-) -> tuple[Array, Array]:
-    W, b = out["W"], out["b"]
-    return np.dot(delta.T, x, out=W), np.add.reduce(delta, axis=0, out=b)
+    ops: Ops, delta: Array, x: Array, out: Mapping[str, Array], biased: bool = True
+) -> tuple[Array, Array | None]:
+    db = np.add.reduce(delta, axis=0, out=out["b"]) if biased else None
+    return np.dot(delta.T, x, out=out["W"]), db
 
 
 @implements("flatten", "numpy", guard=lambda pieces, out=None, views=None: out is not None)

@@ -15,6 +15,7 @@ from .chains import Buffers, reason_against, table_of
 from .core import check, dtype_code, pointer
 
 OUTPUTS = {
+    None: lib.NNPOLY_IDENTITY,
     "exp": lib.NNPOLY_EXP,
     "identity": lib.NNPOLY_IDENTITY,
     "sigmoid": lib.NNPOLY_SIGMOID,
@@ -42,8 +43,8 @@ class ForwardPass:
         self._table = table  # which owns what C reads
         self._head = dtype_code(dtype, precision), table.layers, table.depth
 
-    def __call__(self, w: Array, buffers: Views, x: Any, output: str) -> Array | None:
-        """Compute f: (n, K), or None for an x that C cannot read as it is.
+    def __call__(self, w: Array, buffers: Views, x: Any, output: str | None) -> Array | None:
+        """Compute f, or for None the scores: (n, K); or None for an x that C cannot read as it is.
 
         Threads take different rows, so a few rows of a large network are also left to the layers
         one by one, whose threads share the columns.

@@ -87,10 +87,11 @@ def _activation_delta(
 
 
 def _accepts_dense(
-    x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
+    x: Array, W: Array, b: Array | None, activation: Activation, keep_pre: bool = True
 ) -> bool:
     return (
         known(activation)
+        and b is not None
         and floats(x, W, b)
         and x.ndim == W.ndim == 2
         and W.shape == (b.size, x.shape[1])
@@ -176,8 +177,8 @@ def _dense_shapes(delta: Array, x: Array) -> dict[str, tuple[int, ...]]:
     return {"W": (m, m_in), "b": (m,)}
 
 
-def _accepts_gradients(delta: Array, x: Array, out: Out = None) -> bool:
-    if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
+def _accepts_gradients(delta: Array, x: Array, out: Out = None, biased: bool = True) -> bool:
+    if not (biased and floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
         return False
     return x.shape[1] > 0 and takes(_dense_shapes(delta, x), x, out)
 
@@ -192,7 +193,9 @@ def _dense_gradients_bf16(ops: Ops, *arguments: Any) -> tuple[Array, Array]:
     return _dense_gradients_as(lib.NNPOLY_BFLOAT16, *arguments)
 
 
-def _dense_gradients_as(dtype: int, delta: Array, x: Array, out: Out = None) -> tuple[Array, Array]:
+def _dense_gradients_as(
+    dtype: int, delta: Array, x: Array, out: Out = None, biased: bool = True
+) -> tuple[Array, Array]:
     W, b = results(_dense_shapes(delta, x), x, out).values()
     arguments = pointer(delta), pointer(x), pointer(W), pointer(b)
     check(lib.nnpoly_dense_gradients(dtype, *arguments, *delta.shape, x.shape[1]))

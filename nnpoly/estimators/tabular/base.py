@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -30,24 +30,13 @@ from ..monitor import Monitor, diverged
 from ..parameters import CHECKS, Check
 from . import files
 from .columns import Column, columns, positions
-from .encoding import ColumnEncoding
+from .encoding import Encoding
 from .folds import Fold, in_many, in_two
 from .scoring import Deadline, HeldOut
 
 
-class Recipe(NamedTuple):
-    """What a kind of network needs beside the data; see the estimators' parameters."""
-
-    activation: Any
-    learning_rate: float
-    dropout: float
-    weight_decay: float
-    label_smoothing: float
-    tuned: bool  # with embeddings, parametric activations, and a start that the data decide
-
-
 def optional(check: Check) -> Check:
-    """The check of a parameter that may be None, which is the recipe's own value."""
+    """The check of a parameter that may be None, which is the value of the kind of network."""
 
     def checked(where: str, name: str, value: Any) -> Any:
         return None if value is None else check(where, name, value)
@@ -64,13 +53,7 @@ def _share(where: str, name: str, value: Any) -> None:
 class BaseTabular(BaseEstimator):  # type: ignore[misc]
     """The base of all; a subclass says which networks, and translates the targets for them."""
 
-    preset: Any = "TD"
     _: KW_ONLY
-    hidden_layer_sizes: Any = (256, 256, 256)
-    activation: Any = None
-    learning_rate: float | None = None
-    dropout: float | None = None
-    weight_decay: float | None = None
     metric: Any = None
     n_epochs: int = 256
     batch_size: int = 256
@@ -87,11 +70,6 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     precision: Any = None
 
     _rules: ClassVar[dict[str, Check]] = {
-        "hidden_layer_sizes": CHECKS["hidden_layer_sizes"],
-        "activation": optional(CHECKS["activation"]),
-        "learning_rate": optional(_checks.positive),
-        "dropout": optional(_checks.below_one),
-        "weight_decay": optional(_checks.not_negative),
         "n_epochs": _checks.integer,
         "batch_size": _checks.integer,
         "n_ens": _checks.integer,
@@ -105,24 +83,41 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     _metrics: ClassVar[Mapping[str, str]]  # the library's by the parameter's names
     _learnt: ClassVar[type] = files.Learnt
     _output: ClassVar[str]  # of the networks
+    _drop_last: ClassVar[bool]  # whether an epoch leaves out the last batch, unless it is full
 
-    # Of a subclass
+    # Of a kind of network
 
-    def _recipe(self, where: str) -> Recipe:
-        """The recipe of the preset, with the parameters that are given in place of its own."""
+    def _learn_encoding(
+        self,
+        where: str,
+        columns: list[Column],
+        rows: host.HostArray,
+        forced: set[int],
+        warn: Callable[[str], None],
+    ) -> Encoding:
+        """The encoding of columns; the arguments are of `Encoding.of_columns`."""
         raise NotImplementedError
 
     def _network(
-        self, recipe: Recipe, outputs: int, steps: int, seed: int, place: Place
+        self, steps: int, seed: int, place: Place, X: Any, rows: host.HostArray
     ) -> Network:
-        """A new network for the encoding's inputs."""
+        """A new network for the encoding's inputs X, which will train on some rows of them.
+
+        steps: of the training.
+        """
         raise NotImplementedError
 
-    def _optimizer(self, recipe: Recipe, steps: int, loss: Loss) -> Optimizer:
+    def _optimizer(self, steps: int, loss: Loss) -> Optimizer:
         """The optimiser of so many steps."""
         raise NotImplementedError
 
-    def _loss(self, recipe: Recipe) -> Loss:
+    def _monitor_of(self, score: Callable[[], float]) -> Monitor:
+        """What keeps a member's best epoch by its score on the rows held out."""
+        raise NotImplementedError
+
+    # Of a kind of targets
+
+    def _loss(self) -> Loss:
         """The loss."""
         raise NotImplementedError
 
@@ -211,7 +206,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     # Fitting
 
     def _fit(self, where: str, start: float, data: Any, given: Any) -> None:
-        recipe = self._checked_recipe(where)
+        self._check_parameters(where)
         place = place_of(where, self.backend, self.device, self.dtype)
         if self.precision is not None:
             place.backend.check_precision(where, self.precision, place.dtype)
@@ -232,27 +227,28 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         folds = self._folds(where, y, weights, seed, given[0] is not None)
         rows = folds[0].rows if len(folds) == 1 else host.arange(len(y))
         self._learn_scale(where, y[rows])
-        self._learn_columns(where, columns, rows, recipe)
+        self._learn_columns(where, columns, rows)
         X = self._inputs(where, columns, place)
         targets = self._encoded(where, y, "y")
         scored = self._held_out(where, (X, y, weights), folds, given, place)
         scored = [held for held in scored for _ in range(self.n_ens)]
         rows_of = [fold.rows for fold in folds for _ in range(self.n_ens)]
         trainers = [
-            self._trainer(recipe, X, rows, seed, place)
-            for rows, seed in zip(rows_of, seeds, strict=True)
+            self._trainer(X, rows, seed, place) for rows, seed in zip(rows_of, seeds, strict=True)
         ]
         monitors = list(map(self._monitor, trainers, scored))
         self._train(where, start, trainers, monitors, (X, targets, weights), rows_of)
         self._keep(trainers, monitors)
 
-    def _checked_recipe(self, where: str) -> Recipe:
-        """The recipe, after all parameters have been looked at."""
-        for name, check in self._rules.items():
+    def _check_parameters(self, where: str) -> None:
+        """Refuse parameters that are out of range."""
+        rules: dict[str, Check] = {}
+        for kind in reversed(type(self).__mro__):
+            rules |= vars(kind).get("_rules", {})
+        for name, check in rules.items():
             check(where, name, getattr(self, name))
         if self.metric is not None:
             _checks.choice(where, "metric", self.metric, self._metrics)
-        return self._recipe(where)
 
     def _checked(
         self, where: str, data: Any, suffix: str = "", *, first: bool = False
@@ -275,14 +271,11 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             return [Fold(rows, rows[:0])]
         return [in_two(rows, strata, self.validation_fraction, seed)]
 
-    def _learn_columns(
-        self, where: str, columns: list[Column], rows: host.HostArray, recipe: Recipe
-    ) -> None:
+    def _learn_columns(self, where: str, columns: list[Column], rows: host.HostArray) -> None:
         names = getattr(self, "feature_names_in_", None)
         forced = positions(where, self.categorical_features, columns, names)
-        most = {} if recipe.tuned else {"most_one_hot": math.inf}
-        warn = partial(warnings.warn, stacklevel=6)
-        self.encoding_ = ColumnEncoding.fit(where, columns, rows, forced, warn=warn, **most)
+        warn = partial(warnings.warn, stacklevel=7)
+        self.encoding_ = self._learn_encoding(where, columns, rows, forced, warn)
 
     def _inputs(self, where: str, columns: Sequence[Column], place: Place) -> Any:
         """The networks' x."""
@@ -307,18 +300,11 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             found.append(HeldOut(x, y[rows], own) if len(rows) else None)
         return found
 
-    def _trainer(
-        self, recipe: Recipe, X: Any, rows: host.HostArray, seed: int, place: Place
-    ) -> Trainer:
+    def _trainer(self, X: Any, rows: host.HostArray, seed: int, place: Place) -> Trainer:
         """The trainer of a new member for its rows."""
         steps = self.n_epochs * max(1, len(rows) // self.batch_size)
-        net = self._network(recipe, self._outputs, steps, seed, place)
-        if recipe.tuned:
-            indices = place.integers("Network.initialise", "rows", rows)
-            net.initialise(place.backend.ops.gather(X, indices))
-        loss = self._loss(recipe)
-        optimizer = self._optimizer(recipe, steps, loss)
-        return Trainer(net, optimizer, loss, precision=self.precision)
+        net, loss = self._network(steps, seed, place, X, rows), self._loss()
+        return Trainer(net, self._optimizer(steps, loss), loss, precision=self.precision)
 
     def _monitor(self, trainer: Trainer, held_out: HeldOut | None) -> Monitor:
         """What keeps a member's best epoch, the last of equals; of all epochs the last."""
@@ -330,7 +316,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             options = self._of_member, self.precision
             return sign * held_out.score(self._metric, trainer.network, *options)
 
-        return Monitor(0.0, math.inf, score, by_score=True, last=True)
+        return self._monitor_of(score)
 
     @property
     def _metric(self) -> str:
@@ -368,7 +354,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                 progress=bool(self.verbose),
                 sample_weight=weights,
                 rows=rows,
-                drop_last=True,
+                drop_last=self._drop_last,
             )
         except NonFiniteLossError as error:
             raise diverged(where, error.found, "a smaller learning_rate") from error
@@ -377,9 +363,9 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                 raise
             why = "training was interrupted"
         else:
-            why = f"the time limit of {self.time_limit} s was over"
+            why = f"the time limit of {self.time_limit} s was over" if deadline.over else ""
         done = max(len(trainer.history) for trainer in trainers)
-        if done < self.n_epochs:
+        if why and done < self.n_epochs:
             warnings.warn(
                 f"{where}: {why} after {done} of {self.n_epochs} epochs; the best so far is kept.",
                 ConvergenceWarning,
@@ -440,7 +426,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
 
     def _adopt(self, where: str, networks: list[Network]) -> None:
         """Take a file's networks, which must be what is learnt beside them."""
-        self._checked_recipe(where)
+        self._check_parameters(where)
         wanted = self.encoding_.width, self._outputs, self._output
         reports = self.loss_curves_, self.validation_scores_, self.best_epochs_
         if any((net.inputs, net.outputs, net.output) != wanted for net in networks):

@@ -16,12 +16,12 @@ from .. import labels
 from ..arrays import hosted
 from ..parameters import Check
 from . import files
-from .base import BaseTabular, Recipe, optional
+from .base import BaseTabular, optional
 
 _WITHOUT_SMOOTHING = ("log_loss", "roc_auc")  # which smoothed probabilities make worse
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     """The base of the classifiers."""
 
@@ -35,7 +35,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     _learnt = files.LearntOfClassifier
     _output = "softmax"
     _rules: ClassVar[dict[str, Check]] = {
-        **BaseTabular._rules,
         "label_smoothing": optional(_checks.below_one),
         "class_weight": labels.check_weight,
     }
@@ -63,14 +62,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     def _outputs(self) -> int:
         return len(self.classes_)
 
-    def _smoothing(self, default: float) -> float:
-        """The label smoothing, where the recipe has that."""
-        if self.label_smoothing is not None:
-            return self.label_smoothing
-        return 0.0 if self._metric in _WITHOUT_SMOOTHING else default
+    @property
+    def _default_smoothing(self) -> float:
+        """The label smoothing of the kind of network."""
+        raise NotImplementedError
 
-    def _loss(self, recipe: Recipe) -> Loss:
-        return CrossEntropy(recipe.label_smoothing)
+    def _loss(self) -> Loss:
+        if self.label_smoothing is not None:
+            return CrossEntropy(self.label_smoothing)
+        return CrossEntropy(0.0 if self._metric in _WITHOUT_SMOOTHING else self._default_smoothing)
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:
         y = labels.checked(where, y, name)

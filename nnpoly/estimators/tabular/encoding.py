@@ -30,25 +30,34 @@ class CategoryColumn(Described):
         The categories as texts, in order. A missing cell and an unknown category are none of them.
     embedded
         Whether its input is the category's number, 1, 2, ..., and 0 for none, for an `Embedding`;
-        else it has an input for each category, 0 or 1, all 0 for none: but one of two categories
-        is 1, -1 and 0, and one alone 1, and -1 for none.
+        else it has an input for each category, 0 or 1, all 0 for none.
+    signed
+        Whether one of two categories is rather 1, -1 and 0 for none, and one alone 1, and -1 for
+        none.
     """
 
     column: int
     values: tuple[str, ...]
     embedded: bool
+    signed: bool = True
 
     def __post_init__(self) -> None:
         self._set(
             column=_checks.integer("CategoryColumn", "column", self.column, 0),
             values=_checks.distinct("CategoryColumn", "values", self.values, str),
             embedded=_checks.flag("CategoryColumn", "embedded", self.embedded),
+            signed=_checks.flag("CategoryColumn", "signed", self.signed),
         )
+
+    @property
+    def _in_one(self) -> bool:
+        """Whether one input tells its categories apart by the sign."""
+        return self.signed and len(self.values) in (1, 2)
 
     @property
     def width(self) -> int:
         """The number of its inputs."""
-        return 1 if self.embedded or len(self.values) in (1, 2) else len(self.values)
+        return 1 if self.embedded or self._in_one else len(self.values)
 
     def write(self, keys: Sequence[Key], block: host.HostArray) -> None:
         """Write the inputs of cells into a block: (n, width)."""
@@ -56,7 +65,7 @@ class CategoryColumn(Described):
         numbers = host.asarray([0 if key is None else place.get(key, 0) for key in keys])
         if self.embedded:
             block[:, 0] = numbers
-        elif len(self.values) <= 2:
+        elif self._in_one:
             codes = [-1.0, 1.0] if len(self.values) == 1 else [0.0, 1.0, -1.0]
             block[:, 0] = host.asarray(codes)[numbers]
         else:
@@ -64,15 +73,13 @@ class CategoryColumn(Described):
                 block[:, i] = numbers == i + 1
 
 
-class ColumnEncoding(Described):
+class Encoding(Described):
     """The map from columns to a network's inputs.
 
-    In order: the numbers; an indicator for each number that is missing in a row to train on, 1
-    where it is and else 0; the inputs of categories that are not embedded; the numbers of
-    categories that are. All but the last are centred by the median and divided by the distance of
-    the quartiles (by half of the range where that is 0, and a constant is 0), and then clipped
-    smoothly, x / sqrt(1 + (x / 3)^2). A missing number is 0, the median: the network is told by
-    the indicator, and nothing else is as far from the tails.
+    In order: the numbers; an indicator for each number that is missing in some row to train on, but
+    not in all, 1 where it is and else 0; the inputs of categories that are not embedded; the
+    numbers of categories that are. All but the last are centred and scaled. A missing number is 0:
+    the network is told by the indicator.
 
     Attributes
     ----------
@@ -93,7 +100,7 @@ class ColumnEncoding(Described):
     factors: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        where = "ColumnEncoding"
+        where = type(self).__name__
         self._set(
             numbers=_checks.distinct(where, "numbers", self.numbers, int),
             indicated=_checks.distinct(where, "indicated", self.indicated, int),
@@ -124,17 +131,19 @@ class ColumnEncoding(Described):
         """The number of inputs."""
         return self.scaled + len(self.sizes)
 
-    @classmethod
-    def fit(
-        cls,
+    @staticmethod
+    def of_columns(
         where: str,
         columns: Sequence[Column],
         rows: host.HostArray,
-        forced: Collection[int] = (),
-        most_one_hot: float = MOST_ONE_HOT,
-        warn: Callable[[str], None] = lambda message: None,
-    ) -> ColumnEncoding:
-        """Fit the encoding: categories by all rows, medians and quartiles by those to train on.
+        forced: Collection[int],
+        warn: Callable[[str], None],
+        *,
+        most_one_hot: float,
+        remedy: str,
+        signed: bool = True,
+    ) -> Encoding:
+        """The encoding before anything is scaled: categories by all rows.
 
         Parameters
         ----------
@@ -144,10 +153,14 @@ class ColumnEncoding(Described):
             The indices of the rows to train on.
         forced
             The positions of columns that are categories although they hold numbers.
-        most_one_hot
-            The categories of a column that are not embedded, at most.
         warn
             Called with a message about each column that is left out.
+        most_one_hot
+            The categories of a column that are not embedded, at most.
+        remedy
+            What to do about a column of too many categories that are not embedded.
+        signed
+            Of `CategoryColumn`.
 
         Raises
         ------
@@ -171,34 +184,23 @@ class ColumnEncoding(Described):
                 if MOST_INPUTS < len(values) <= most_one_hot:
                     raise ValueError(
                         f"{where}: `{column.name}` must have at most {MOST_INPUTS} categories, "
-                        f"each of which is an input, got {len(values)}. Use preset='TD', which "
-                        "embeds them."
+                        f"each of which is an input, got {len(values)}. {remedy}"
                     )
-                categories.append(CategoryColumn(j, tuple(values), len(values) > most_one_hot))
+                embedded = len(values) > most_one_hot
+                categories.append(CategoryColumn(j, tuple(values), embedded, signed))
         categories.sort(key=lambda category: category.embedded)
-        gaps = [j for j in numbers if _missing(columns[j].numbers(where)[rows]).any()]
-        plain = cls._unscaled(tuple(numbers), tuple(gaps), tuple(categories))
+        gone = {j: missing(columns[j].numbers(where)[rows]) for j in numbers}
+        gaps = [j for j in numbers if gone[j].any() and not gone[j].all()]
+        shown = sum(category.width for category in categories if not category.embedded)
+        count = len(numbers) + len(gaps) + shown
+        kinds = tuple(numbers), tuple(gaps), tuple(categories)
+        plain = Encoding(*kinds, (0.0,) * count, (1.0,) * count)
         if not plain.width:
             raise ValueError(
                 f"{where}: `X` must have a column to learn from, got {len(columns)} that are empty "
                 "or name the rows."
             )
-        raw = plain.raw(where, columns)[:, : plain.scaled][rows]
-        raw[:, _missing(raw).all(axis=0)] = 0.0
-        centers, factors = [], []
-        for low, first, median, third, high in host.five_numbers(raw):
-            spread = (third - first) or 0.5 * high - 0.5 * low
-            centers.append(median)
-            factors.append(1.0 / (spread + LEAST) if spread else 0.0)
-        return plain.replace(centers=tuple(centers), factors=tuple(factors))
-
-    @classmethod
-    def _unscaled(
-        cls, numbers: tuple[int, ...], gaps: tuple[int, ...], categories: tuple[CategoryColumn, ...]
-    ) -> ColumnEncoding:
-        shown = sum(category.width for category in categories if not category.embedded)
-        count = len(numbers) + len(gaps) + shown
-        return cls(numbers, gaps, categories, (0.0,) * count, (1.0,) * count)
+        return plain
 
     def raw(self, where: str, columns: Sequence[Column]) -> host.HostArray:
         """The inputs before they are scaled, NaN where numbers are missing: (n, width)."""
@@ -207,27 +209,72 @@ class ColumnEncoding(Described):
         for i, column in enumerate(self.numbers):
             X[:, i] = columns[column].numbers(where)
             if column in gaps:
-                X[:, gaps[column]] = _missing(X[:, i])
+                X[:, gaps[column]] = missing(X[:, i])
         start = len(self.numbers) + len(self.indicated)
         for category in self.categories:
             category.write(columns[category.column].texts(), X[:, start : start + category.width])
             start += category.width
         return X
 
-    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        """The inputs of a network: (n, width), float64."""
+    def scaled_raw(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """The inputs, centred and scaled, NaN where numbers are missing: (n, width)."""
         X = self.raw(where, columns)
         x = X[:, : self.scaled]
         with host.without_overflow():
             x -= host.asarray(self.centers, "float64")
             x.clip(-LARGEST, LARGEST, out=x)
             x *= host.asarray(self.factors, "float64")
-        x[_missing(x)] = 0.0
         x.clip(-FARTHEST, FARTHEST, out=x)
+        return X
+
+    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """The inputs of a network: (n, width), float64."""
+        X = self.scaled_raw(where, columns)
+        x = X[:, : self.scaled]
+        x[missing(x)] = 0.0
+        return X
+
+
+class ColumnEncoding(Encoding):
+    """The encoding by quartiles.
+
+    Inputs that are scaled are centred by the median and divided by the distance of the quartiles
+    (by half of the range where that is 0, and a constant is 0), and then clipped smoothly,
+    x / sqrt(1 + (x / 3)^2). A missing number is 0, the median: nothing else is as far from the
+    tails.
+    """
+
+    @classmethod
+    def fit(
+        cls,
+        where: str,
+        columns: Sequence[Column],
+        rows: host.HostArray,
+        forced: Collection[int] = (),
+        most_one_hot: float = MOST_ONE_HOT,
+        remedy: str = "Embed them.",
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> ColumnEncoding:
+        """Fit it by the rows to train on; the arguments are of `Encoding.of_columns`."""
+        of_kind: dict[str, Any] = {"most_one_hot": most_one_hot, "remedy": remedy}
+        plain = Encoding.of_columns(where, columns, rows, forced, warn, **of_kind)
+        raw = plain.raw(where, columns)[:, : plain.scaled][rows]
+        raw[:, missing(raw).all(axis=0)] = 0.0
+        centers, factors = [], []
+        for low, first, median, third, high in host.five_numbers(raw):
+            spread = (third - first) or 0.5 * high - 0.5 * low
+            centers.append(median)
+            factors.append(1.0 / (spread + LEAST) if spread else 0.0)
+        kinds = plain.numbers, plain.indicated, plain.categories
+        return cls(*kinds, tuple(centers), tuple(factors))
+
+    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        X = super().encode(where, columns)
+        x = X[:, : self.scaled]
         x /= (1.0 + (x / CLIP) ** 2) ** 0.5
         return X
 
 
-def _missing(array: host.HostArray) -> Any:
+def missing(array: host.HostArray) -> Any:
     """Where an array is NaN."""
     return array != array

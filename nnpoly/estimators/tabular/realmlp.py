@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 from ... import _checks, initializers
+from ...backends import host
 from ...data.place import Place
 from ...layers import Blend, Dense, Dropout, Embedding, Layer, Periodic, Scale
 from ...losses import MSE, Loss
 from ...network import Network
 from ...optimizers import AdamW, Optimizer
 from ...schedules import CosineLog, FlatCosine
-from ..parameters import CHECKS
-from .base import BaseTabular, Recipe
+from ..monitor import Monitor
+from ..parameters import CHECKS, Check
+from .base import BaseTabular, optional
 from .classification import TabularClassifier
-from .encoding import ColumnEncoding
+from .columns import Column
+from .encoding import MOST_ONE_HOT, ColumnEncoding, Encoding
 from .regression import TabularRegressor
+
+
+class Recipe(NamedTuple):
+    """What a preset says; see the estimators' parameters."""
+
+    activation: Any
+    learning_rate: float
+    dropout: float
+    weight_decay: float
+    label_smoothing: float
+    tuned: bool  # with embeddings, parametric activations, and a start that the data decide
+
 
 OF_CLASSES = {
     "TD": Recipe("selu", 0.04, 0.15, 0.02, 0.1, True),
@@ -37,7 +54,7 @@ BLENDS = {"a": (SLOW, 1.0)}
 
 def layers(
     recipe: Recipe,
-    encoding: ColumnEncoding,
+    encoding: Encoding,
     hidden: list[int],
     outputs: int,
     steps: int,
@@ -102,31 +119,66 @@ def optimizer(recipe: Recipe, steps: int, outputs: int, loss: Loss) -> Optimizer
 class RealMLP(BaseTabular):
     """What both estimators have in common."""
 
+    preset: Any = "TD"
     _: KW_ONLY
+    hidden_layer_sizes: Any = (256, 256, 256)
+    activation: Any = None
+    learning_rate: float | None = None
+    dropout: float | None = None
+    weight_decay: float | None = None
     twice_decayed: bool = False
 
+    _rules: ClassVar[dict[str, Check]] = {
+        "preset": partial(_checks.choice, options=("TD", "TD-S")),
+        "hidden_layer_sizes": CHECKS["hidden_layer_sizes"],
+        "activation": optional(CHECKS["activation"]),
+        "learning_rate": optional(_checks.positive),
+        "dropout": optional(_checks.below_one),
+        "weight_decay": optional(_checks.not_negative),
+        "twice_decayed": _checks.flag,
+    }
     _presets: ClassVar[Mapping[str, Recipe]]
+    _drop_last = True
 
-    def _recipe(self, where: str) -> Recipe:
-        _checks.flag(where, "twice_decayed", self.twice_decayed)
-        preset = self._presets[_checks.choice(where, "preset", self.preset, self._presets)]
+    @property
+    def _recipe(self) -> Recipe:
+        """The recipe of the preset, with the parameters that are given in place of its own."""
         names = ("activation", "learning_rate", "dropout", "weight_decay")
         given = {name: getattr(self, name) for name in names}
         chosen = {name: value for name, value in given.items() if value is not None}
-        return preset._replace(**chosen)
+        return self._presets[self.preset]._replace(**chosen)
+
+    def _learn_encoding(
+        self,
+        where: str,
+        columns: list[Column],
+        rows: host.HostArray,
+        forced: set[int],
+        warn: Callable[[str], None],
+    ) -> Encoding:
+        most = MOST_ONE_HOT if self._recipe.tuned else math.inf
+        remedy = "Use preset='TD', which embeds them."
+        return ColumnEncoding.fit(where, columns, rows, forced, most, remedy, warn)
 
     def _network(
-        self, recipe: Recipe, outputs: int, steps: int, seed: int, place: Place
+        self, steps: int, seed: int, place: Place, X: Any, rows: host.HostArray
     ) -> Network:
-        where = type(self).__name__
+        where, recipe = type(self).__name__, self._recipe
         hidden = CHECKS["hidden_layer_sizes"](where, "hidden_layer_sizes", self.hidden_layer_sizes)
-        twice = self.twice_decayed
+        twice, outputs = self.twice_decayed, self._outputs
         chain = layers(recipe, self.encoding_, hidden, outputs, steps, twice=twice)
         options: dict[str, Any] = {"backend": place.backend, "device": place.device}
-        return Network(chain, self._output, dtype=place.dtype, seed=seed, **options)
+        net = Network(chain, self._output, dtype=place.dtype, seed=seed, **options)
+        if recipe.tuned:
+            indices = place.integers("Network.initialise", "rows", rows)
+            net.initialise(place.backend.ops.gather(X, indices))
+        return net
 
-    def _optimizer(self, recipe: Recipe, steps: int, loss: Loss) -> Optimizer:
-        return optimizer(recipe, steps, self._outputs, loss)
+    def _optimizer(self, steps: int, loss: Loss) -> Optimizer:
+        return optimizer(self._recipe, steps, self._outputs, loss)
+
+    def _monitor_of(self, score: Callable[[], float]) -> Monitor:
+        return Monitor(0.0, math.inf, score, by_score=True, last=True)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -227,9 +279,9 @@ class RealMLPClassifier(RealMLP, TabularClassifier):
 
     _presets = OF_CLASSES
 
-    def _recipe(self, where: str) -> Recipe:
-        recipe = super()._recipe(where)
-        return recipe._replace(label_smoothing=self._smoothing(recipe.label_smoothing))
+    @property
+    def _default_smoothing(self) -> float:
+        return self._recipe.label_smoothing
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

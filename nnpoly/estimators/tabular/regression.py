@@ -16,7 +16,7 @@ from ...backends import host
 from ...losses import MSE, Loss
 from ..arrays import hosted, numbers
 from . import files
-from .base import BaseTabular, Recipe
+from .base import BaseTabular
 
 LARGEST = 1e140  # of targets, whose squares, and sums of them, float64 holds
 
@@ -100,7 +100,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
     def _outputs(self) -> int:
         return len(self.scaling_.means)
 
-    def _loss(self, recipe: Recipe) -> Loss:
+    def _loss(self) -> Loss:
         return MSE()
 
     def _checked_y(self, where: str, y: Any, name: str) -> Any:

@@ -36,11 +36,19 @@ class HeldOut(NamedTuple):
 
 
 class Deadline:
-    """The callback that ends the training of all members when its time is over; None: never."""
+    """The callback that ends the training of all members when its time is over; None: never.
+
+    Attributes
+    ----------
+    over
+        Whether it has been.
+    """
 
     def __init__(self, start: float, seconds: float | None) -> None:
         self._end = math.inf if seconds is None else start + seconds
+        self.over = False
 
     def __call__(self, trainer: Trainer, history: History) -> bool:
         """True once the time is over."""
-        return monotonic() >= self._end
+        self.over = monotonic() >= self._end
+        return self.over
