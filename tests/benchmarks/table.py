@@ -12,8 +12,10 @@ the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
 ``python tests/benchmarks/precision.py --json docs/benchmarks/precision.json``,
-``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, on a machine with a GPU
-``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
+``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``,
+``python tests/benchmarks/tables.py --json docs/benchmarks/tables/scores.json`` and seconds.json,
+``python tests/benchmarks/ablation.py --json docs/benchmarks/tables/ablation.json``, on a machine
+with a GPU ``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
 ``python tests/benchmarks/table.py``.
 """
 
@@ -27,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import tables_page
 from precision_table import mean_and_error, precision_table, precision_verdict, surrogate_told
 
 ROOT = Path(__file__).parent.parent.parent
@@ -363,6 +366,15 @@ def precision_page() -> tuple[Path, str]:
     return page, inserted(text, "surrogate", surrogate_told(document["surrogate"]))
 
 
+def page_of_tables() -> tuple[Path, str]:
+    """Return the page of tables.py and ablation.py as the evidence makes it."""
+    page = FOLDER / "tables.md"
+    text = page.read_text()
+    for marker, table in tables_page.pieces(FOLDER / "tables").items():
+        text = inserted(text, marker, table)
+    return page, text
+
+
 def gpu_page(document: dict[str, Any]) -> tuple[Path, str]:
     """Return the GPU's page as the evidence makes it.
 
@@ -569,10 +581,11 @@ def pages() -> dict[Path, str]:
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
     made += [bf16_page(), parts_page(), precision_page(), ways_page(), cores_page()]
-    made += [gpu_page(on_gpu)]
+    made += [gpu_page(on_gpu), page_of_tables()]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 
 if __name__ == "__main__":
     for path, content in pages().items():
         path.write_text(content)
+    tables_page.draw(FOLDER / "tables")

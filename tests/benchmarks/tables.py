@@ -8,8 +8,10 @@ meanwhile. See README.md.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -41,12 +43,23 @@ def line(row: dict[str, Any]) -> str:
 
 
 def errors(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return each set's mean errors by contestant, of sets on which none failed."""
-    found: dict[str, dict[str, float]] = {}
+    """Return each set's mean errors by contestant, of sets on which all ran and none failed.
+
+    The means are over the seeds that all contestants had on the set.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    names = set()
     for row in rows:
-        error = float("nan") if row["fault"] else fmean(row["error"])
-        found.setdefault(row["set"], {})[row["contestant"]] = error
-    return {name: of for name, of in found.items() if not any(map(np.isnan, of.values()))}
+        names.add(row["contestant"])
+        found.setdefault(row["set"], {})
+        if not row["fault"]:
+            found[row["set"]][row["contestant"]] = row["error"]
+    means = {}
+    for name, of in found.items():
+        if of.keys() == names:
+            seeds = min(map(len, of.values()))
+            means[name] = {contestant: fmean(error[:seeds]) for contestant, error in of.items()}
+    return means
 
 
 def mean_ranks(found: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -81,6 +94,20 @@ def wins(
     return fmean(points), float(low), float(high)
 
 
+def rows_of(path: Path | None) -> list[dict[str, Any]]:
+    """Return the rows of a file of evidence, if there is one already."""
+    if path is None or not path.exists():
+        return []
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    return rows
+
+
+def joined(before: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a file and new ones, which take the place of those measured again."""
+    kept = {(row["set"], row["contestant"]): row for row in before}
+    return list((kept | {(row["set"], row["contestant"]): row for row in new}).values())
+
+
 def told(rows: list[dict[str, Any]]) -> str:
     """Return the whole: ranks, errors above the best, and wins over pytabkit's RealMLP."""
     found = errors(rows)
@@ -106,7 +133,7 @@ def main() -> int:
     told_names = ", ".join(names)
     add("--contestants", nargs="+", choices=names, default=names, metavar="NAME", help=told_names)
     arguments = parsed(made)
-    found: list[Row] = []
+    before, found = rows_of(arguments.json), list[Row]()
     with started("tables_cases", arguments.contestants, arguments.threads) as remotes:
         properties = setting(arguments, remotes)
         show(properties)
@@ -114,7 +141,7 @@ def main() -> int:
             rows = measure(remotes, [name], arguments.rounds)
             print(name, *(line(entry(row)) for row in rows), sep="\n", flush=True)
             found += rows
-            entries = [entry(row) for row in found]
+            entries = joined(before, [entry(row) for row in found])
             write(arguments.json, {"setting": properties, "rows": entries})
     print(told(entries))
     return status(found)
