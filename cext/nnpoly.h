@@ -97,8 +97,8 @@ int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
 
 /* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,), or NULL for none;
- * pre, post: (n, m).
- * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
+ * pre, post: (n, m). pre may be NULL, and is not kept then; it may be post where sigma is the
+ * identity. */
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
 
@@ -321,17 +321,18 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  *   PERIODIC     each of the first `columns` inputs x_i as `features` outputs; the others follow
  *      phased:   x_i, and W_i cos(2 pi w_i x_i + b_i) + c_i, of one feature less
  *      else:     max(W_i [cos(2 pi w_i x_i), sin(2 pi w_i x_i)] + c_i, 0)
- *                w, b: (columns, frequencies), b if phased; W: (columns, of so many features, as
- * many as there are cosines and sines), c: (columns, of so many features) EMBEDDING    each of the
- * last `columns` inputs, a number of 0..sizes[j]-1, as that row of its own table, NaN for other
- * numbers; the inputs before it come first E: (sum of sizes, features), a table above the next
+ *                w, b: (columns, frequencies), b if phased; W: (columns, so many features, as
+ *                many as there are cosines and sines), c: (columns, so many features)
+ *   EMBEDDING    each of the last `columns` inputs, a number of 0..sizes[j]-1, as that row of its
+ *                own table, NaN for other numbers; the inputs before them come first
+ *                E: (sum of sizes, features), a table above the next
  *   PIECEWISE    each of the first `columns` inputs x_i as `features` outputs, w_i x_i + c_i +
  *                V_i e(x_i); the others follow. Entry j of e is that of bin j of sizes[i]: its two
  *                numbers in `bins` are low and rise > 0, and the entry is (x_i - low) rise, kept
  *                within [0, 1], but that the first may be below 0 and the last above 1
  *                w, c: (columns, features); V: (columns, features, the most of sizes), of which no
  *                column uses more than it has bins
- *   MEMBER_SCALE pre = r_i x for each member i r: (members, inputs)
+ *   MEMBER_SCALE pre = r_i x, by member i      r: (members, inputs)
  *   MEMBER_DENSE pre = x (factor W_i)^T + b_i  W: (members, m, m_in), b: (members, m)
  *
  * The first layer is DENSE, without members, or COPY. A COLUMN_NORM has running means and

@@ -56,9 +56,9 @@ def _repeated(ops: Ops, rows: Any, members: int) -> Any:
     """Rows, of whatever shape, each for every member; None as it is."""
     if rows is None:
         return None
-    xp, (n, *shape) = ops.xp, rows.shape  # not `repeat`, for which CuPy waits
+    xp, (n, *shape) = ops.xp, rows.shape
     wide = xp.broadcast_to(rows[:, None, ...], (n, members, *shape))
-    return xp.reshape(wide, (n * members, *shape))
+    return xp.reshape(wide, (n * members, *shape), copy=True)  # not a view of one row
 
 
 class Loss(Described):
