@@ -97,8 +97,8 @@ int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
 
 /* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,), or NULL for none;
- * pre, post: (n, m).
- * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
+ * pre, post: (n, m). pre may be NULL, and is not kept then; it may be post where sigma is the
+ * identity. */
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
 
@@ -210,6 +210,21 @@ int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, 
  */
 int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K);
 
+/* PIECEWISE: the sizes, the bins and the parameters as there, as all of x: (n, inputs). out, delta:
+ * (n, outputs), outputs = inputs + columns (features - 1); dx: (n, inputs). dV is 0 beyond a
+ * column's bins. */
+struct nnpoly_lines {
+  int64_t inputs, columns, features;
+  const int64_t *sizes;
+  const double *bins;
+};
+int nnpoly_piecewise(int dtype, const void *x, const void *w, const void *c, const void *V,
+                     void *out, int64_t n, const struct nnpoly_lines *sizes);
+int nnpoly_piecewise_gradients(int dtype, const void *delta, const void *x, void *dw, void *dc,
+                               void *dV, int64_t n, const struct nnpoly_lines *sizes);
+int nnpoly_piecewise_delta(int dtype, const void *delta, const void *x, const void *w,
+                           const void *V, void *dx, int64_t n, const struct nnpoly_lines *sizes);
+
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
                     double a);
@@ -306,11 +321,18 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  *   PERIODIC     each of the first `columns` inputs x_i as `features` outputs; the others follow
  *      phased:   x_i, and W_i cos(2 pi w_i x_i + b_i) + c_i, of one feature less
  *      else:     max(W_i [cos(2 pi w_i x_i), sin(2 pi w_i x_i)] + c_i, 0)
- *                w, b: (columns, frequencies), b if phased; W: (columns, of so many features, as
- * many as there are cosines and sines), c: (columns, of so many features) EMBEDDING    each of the
- * last `columns` inputs, a number of 0..sizes[j]-1, as that row of its own table, NaN for other
- * numbers; the inputs before it come first E: (sum of sizes, features), a table above the next
- *   MEMBER_SCALE pre = r_i x for each member i r: (members, inputs)
+ *                w, b: (columns, frequencies), b if phased; W: (columns, so many features, as
+ *                many as there are cosines and sines), c: (columns, so many features)
+ *   EMBEDDING    each of the last `columns` inputs, a number of 0..sizes[j]-1, as that row of its
+ *                own table, NaN for other numbers; the inputs before them come first
+ *                E: (sum of sizes, features), a table above the next
+ *   PIECEWISE    each of the first `columns` inputs x_i as `features` outputs, w_i x_i + c_i +
+ *                V_i e(x_i); the others follow. Entry j of e is that of bin j of sizes[i]: its two
+ *                numbers in `bins` are low and rise > 0, and the entry is (x_i - low) rise, kept
+ *                within [0, 1], but that the first may be below 0 and the last above 1
+ *                w, c: (columns, features); V: (columns, features, the most of sizes), of which no
+ *                column uses more than it has bins
+ *   MEMBER_SCALE pre = r_i x, by member i      r: (members, inputs)
  *   MEMBER_DENSE pre = x (factor W_i)^T + b_i  W: (members, m, m_in), b: (members, m)
  *
  * The first layer is DENSE, without members, or COPY. A COLUMN_NORM has running means and
@@ -327,12 +349,15 @@ enum nnpoly_kind {
   NNPOLY_BLEND,
   NNPOLY_PERIODIC,
   NNPOLY_EMBEDDING,
+  NNPOLY_PIECEWISE,
   NNPOLY_MEMBER_SCALE,
   NNPOLY_MEMBER_DENSE,
   NNPOLY_KINDS /* how many there are */
 };
 
-enum { NNPOLY_MOST_WAVES = 1024 }; /* of frequencies, and of features, of a PERIODIC */
+/* Of frequencies, and of features, of a PERIODIC; of bins of a column, and features, of a PIECEWISE
+ */
+enum { NNPOLY_MOST_WAVES = 1024 };
 
 struct nnpoly_layer {
   int kind;
@@ -350,9 +375,11 @@ struct nnpoly_layer {
   int shifted;     /* of a SCALE */
   int blended;     /* of a BLEND: an activation, and its parameter */
   double blended_a;
-  int64_t columns, frequencies, features; /* of a PERIODIC; without frequencies of an EMBEDDING */
+  int64_t columns, features; /* of a PERIODIC, an EMBEDDING and a PIECEWISE */
+  int64_t frequencies;       /* of a PERIODIC */
   int phased;
-  const int64_t *sizes; /* of an EMBEDDING: (columns,); copied */
+  const int64_t *sizes; /* of an EMBEDDING and a PIECEWISE: (columns,); copied */
+  const double *bins;   /* of a PIECEWISE: (sum of sizes, 2); copied */
 };
 
 /* In the order of nnpoly/backends/codes.py. */

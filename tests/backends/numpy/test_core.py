@@ -58,14 +58,10 @@ def all_cases(primitive: str) -> list[Case]:
 
 
 def test_training_runs_in_c():
-    """Every primitive that a step uses, but those that move views, or are an option of a plan.
-
-    Steps with `PiecewiseLinear` are taken op by op.
-    """
+    """Every primitive that a step uses, but those that move views, or are an option of a plan."""
     options = {"penalised", "decayed", "averaged"}
     apart = {"normal_cdf", "one_hot", "flatten", "bfloat16", "embed_delta"}
-    lines = {"piecewise", "piecewise_gradients", "piecewise_delta"}
-    assert set(TABLE) - set(IN_C) == apart | options | lines
+    assert set(TABLE) - set(IN_C) == apart | options
 
 
 @every_dtype
