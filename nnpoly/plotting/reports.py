@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from .errors import calibration, comparison, confusion_matrix, predicted_vs_true
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Compared: TypeAlias = tuple[str, Mapping[str, float]]
 
 
 def loss_figure(history: History, title: str = "", loss: str = "loss") -> Figure:
@@ -32,7 +30,7 @@ def classification_report(
     probabilities: Any,
     classes: Sequence[Any] | None = None,
     title: str = "",
-    compared: Compared | None = None,
+    compared: tuple[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw the losses, the confusion matrix and the calibration in a figure.
 
@@ -82,7 +80,7 @@ def regression_report(
     y_pred: Any,
     target_name: str = "",
     title: str = "",
-    compared: Compared | None = None,
+    compared: tuple[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw the losses, and the predictions against the truth, in a figure.
 
@@ -115,7 +113,7 @@ def regression_report(
 
 
 def _row_of_panels(
-    count: int, title: str, height: float, compared: Compared | None
+    count: int, title: str, height: float, compared: tuple[str, Mapping[str, float]] | None
 ) -> tuple[Figure, Any]:
     """Make a figure, and return `count` axes side by side; the comparison is drawn on one more."""
     panels = count + (compared is not None)

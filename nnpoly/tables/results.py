@@ -105,12 +105,8 @@ class Fitted:
         """
         from ..plotting import classification_report, loss_figure, regression_report
 
-        target, held_out, predictions = (
-            self.prepared.target,
-            self.prepared.held_out,
-            self.predictions,
-        )
-        source = self.prepared.table.source
+        prepared, predictions = self.prepared, self.predictions
+        target, held_out, source = prepared.target, prepared.held_out, prepared.table.source
         if held_out is None or predictions is None:
             return loss_figure(self.history, _literal(f"{source}, {self.title}"))
         name, value = next(iter(self.metrics["network"].items()))
@@ -131,11 +127,11 @@ class Fitted:
         report.png and metrics.json.
         """
         final = {
+            "epochs": self.report["epochs"],
+            "best_epoch": self.report["best_epoch"],
             "holdout": self.metrics,
-            "seconds": {k: round(s, 4) for k, s in self.seconds.items()},
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
-        for name in ("epochs", "best_epoch"):
-            final[name] = self.report[name]
         with published(as_path("save", folder, "folder"), FILES) as files:
             model, log, picture, report = files
             self.model.save(model)
