@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from .. import tables
+from ..tables.planning import Plan, plan
 from ..tables.results import FILES, LOG, METRICS, MODEL, PICTURE
 from ..tables.wording import printable
 from .common import Mistake, one_line, refused, require, require_writable, say
@@ -25,19 +26,19 @@ def train(options: argparse.Namespace) -> int:
     """Train on a table's rows; write the model, its metrics, its losses and a picture of them."""
     require(*PACKAGES)
     with refused(ValueError, TypeError, ImportError, OSError, MemoryError):
-        plan = _plan(options)
+        made = _plan(options)
     require_writable(options.output, FILES)
-    say(plan.text)
+    say(made.text)
     with refused(ValueError), warnings.catch_warnings(record=True) as caught:
         _let_pass()
-        found = plan.run(progress=not options.quiet)
+        found = made.run(progress=not options.quiet)
     say(*(one_line(Warning(warning.message)) for warning in caught), found)
     found.save(options.output)
     say(f"{options.output} now holds {MODEL}, {METRICS}, {LOG} and {PICTURE}")
     return 0
 
 
-def _plan(options: argparse.Namespace) -> tables.Plan:
+def _plan(options: argparse.Namespace) -> Plan:
     """Read the table and make the model, as the options say."""
     table = tables.read(options.data)
     if options.target is None:
@@ -47,7 +48,7 @@ def _plan(options: argparse.Namespace) -> tables.Plan:
     told = {name: value for name, value in given.items() if value is not None}
     settings = {name: getattr(options, name) for name in SETTINGS}
     model = {} if options.model is None else {"model": options.model}
-    return tables.plan(table, options.target, **model, **told, **settings)
+    return plan(table, options.target, **model, **told, **settings)
 
 
 def _let_pass() -> None:

@@ -11,7 +11,7 @@ scikit-learn computes the numbers where it can. Its pictures are not used, since
 
 from ._style import BLUE, PALETTE, VERMILION
 from .decisions import decision_boundary
-from .errors import calibration, confusion_matrix, predicted_vs_true
+from .errors import calibration, comparison, confusion_matrix, predicted_vs_true
 from .layers import activation_histograms, gradient_norms, weight_histograms
 from .reports import classification_report, loss_figure, regression_report
 from .training import history
@@ -23,6 +23,7 @@ __all__ = [
     "activation_histograms",
     "calibration",
     "classification_report",
+    "comparison",
     "confusion_matrix",
     "decision_boundary",
     "gradient_norms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -243,3 +243,38 @@ def _draw_counts(axes: Any, edges: host.HostArray, counts: host.HostArray) -> No
     height = (1.03 - STRIP) / (-0.7 * STRIP)  # of the axes, in units of the highest bar
     below.set(ylim=(0, height * most), yticks=[], ylabel="samples")
     below.yaxis.set_label_coords(1.03, -0.5 * STRIP / (1.03 - STRIP))
+
+
+def comparison(values: Mapping[str, float], label: str = "", ax: Any = None) -> Any:
+    """Draw a number for each of several models, such as a metric, as bars with their values.
+
+    Parameters
+    ----------
+    values
+        The numbers by the models' names, the first of which is drawn on top and in a colour.
+    label
+        What the numbers are.
+    ax
+        Matplotlib axes; None for a new figure's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> ax = nn.plotting.comparison({"network": 0.9, "linear": 0.8}, "accuracy")
+    >>> [text.get_text() for text in ax.texts]
+    ['0.9', '0.8']
+    """
+    widths = vector("comparison", "values", list(values.values())).tolist()
+    axes = axes_of("comparison", ax)
+    bars = axes.barh(range(len(values)), widths, color=[BLUE, *[GREY] * (len(values) - 1)])
+    axes.bar_label(bars, [f"{width:.4g}" for width in widths], padding=3)
+    axes.set_yticks(range(len(values)), shortened(list(values)))
+    axes.margins(x=0.2)
+    axes.invert_yaxis()
+    axes.set(title="Comparison", xlabel=label, ylabel="model")
+    return axes

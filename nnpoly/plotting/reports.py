@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..training import History
 from . import training
 from ._arrays import class_labels, class_names, indices, probability_rows, same_length
 from ._style import new_figure, shortened
-from .errors import calibration, confusion_matrix, predicted_vs_true, upright
+from .errors import calibration, comparison, confusion_matrix, predicted_vs_true, upright
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +30,7 @@ def classification_report(
     probabilities: Any,
     classes: Sequence[Any] | None = None,
     title: str = "",
+    compared: tuple[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw the losses, the confusion matrix and the calibration in a figure.
 
@@ -45,6 +46,8 @@ def classification_report(
         Names of the classes in order.
     title
         The title of the figure.
+    compared
+        What to draw in a panel more: the name of a metric, and its values by the names of models.
 
     Examples
     --------
@@ -60,7 +63,8 @@ def classification_report(
     same_length(where, y_true=true, probabilities=rows)
     true = indices(where, "y_true", true, np.arange(rows.shape[1]))
     names = class_names(where, classes, rows.shape[1])
-    figure, (left, middle, right) = _row_of_panels(3, title, 5.8 if upright(names) else 4.8)
+    height = 5.8 if upright(names) else 4.8
+    figure, (left, middle, right) = _row_of_panels(3, title, height, compared)
     training.history(history, left)
     confusion_matrix(true, rows.argmax(axis=1), names, middle)
     calibration(true, rows, right)
@@ -71,7 +75,12 @@ def classification_report(
 
 
 def regression_report(
-    history: History, y_true: Any, y_pred: Any, target_name: str = "", title: str = ""
+    history: History,
+    y_true: Any,
+    y_pred: Any,
+    target_name: str = "",
+    title: str = "",
+    compared: tuple[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw the losses, and the predictions against the truth, in a figure.
 
@@ -85,6 +94,8 @@ def regression_report(
         The name of the predicted quantity, with its unit.
     title
         The title of the figure.
+    compared
+        As of `classification_report`.
 
     Examples
     --------
@@ -94,16 +105,23 @@ def regression_report(
     >>> figure.axes[1].get_ylabel()
     'predicted mass (kg)'
     """
-    figure, (left, right) = _row_of_panels(2, title, 4.8)
+    figure, (left, right) = _row_of_panels(2, title, 4.8, compared)
     training.history(history, left)
     predicted_vs_true(y_true, y_pred, right)
     right.set(xlabel=f"true {target_name}".rstrip(), ylabel=f"predicted {target_name}".rstrip())
     return figure
 
 
-def _row_of_panels(count: int, title: str, height: float) -> tuple[Figure, Any]:
-    """Make a figure of `count` axes side by side."""
-    figure = new_figure(5.2 * count, height)
+def _row_of_panels(
+    count: int, title: str, height: float, compared: tuple[str, Mapping[str, float]] | None
+) -> tuple[Figure, Any]:
+    """Make a figure, and return `count` axes side by side; the comparison is drawn on one more."""
+    panels = count + (compared is not None)
+    figure = new_figure(5.2 * panels, height)
     if title:
         figure.suptitle(title)
-    return figure, figure.subplots(1, count)
+    axes = figure.subplots(1, panels)
+    if compared is not None:
+        name, values = compared
+        comparison(values, name, axes[count])
+    return figure, axes[:count]

@@ -12,7 +12,7 @@ from .estimated import EstimatorModel, TableColumns
 from .fitting import HeldOut, Prepared, prepare
 from .loading import load
 from .model import EXTRA, Model, Predictions, TableModel
-from .planning import MODELS, Plan, fit, plan
+from .planning import MODELS, fit
 from .reading import as_table, read
 from .results import Fitted
 from .splitting import Split, split
@@ -29,7 +29,6 @@ __all__ = [
     "Fitted",
     "HeldOut",
     "Model",
-    "Plan",
     "Predictions",
     "Prepared",
     "Preprocessing",
@@ -45,7 +44,6 @@ __all__ = [
     "known_rows",
     "load",
     "metrics",
-    "plan",
     "prepare",
     "read",
     "split",

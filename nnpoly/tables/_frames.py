@@ -46,7 +46,7 @@ def _series(column: Any) -> Any:
         return texts.gather(np.where(codes < 0, len(texts) - 1, codes)).cast(pl.Categorical)
     cells = column.astype(object).where(column.notna(), None).tolist()
     kinds = set(map(type, cells)) - {type(None)}
-    if kinds and all(issubclass(kind, Real) and kind is not bool for kind in kinds):
+    if kinds and all(issubclass(kind, Real) and not issubclass(kind, bool) for kind in kinds):
         whole = all(issubclass(kind, Integral) for kind in kinds)
         make: Any = int if whole else float
         numbers = [None if cell is None else make(cell) for cell in cells]

@@ -16,7 +16,7 @@ from .table import Table
 from .targets import Classes
 
 MOST_CLASSES = 100  # of the trees, of which there is a forest for each class
-FEWEST_SHARED = 20_000  # rows; OpenMP's threads wait for each other, and on a busy machine long
+FEWEST_SHARED = 100_000  # rows; OpenMP's threads wait for each other, and on a busy machine long
 MOST_CODES = 255  # categories of a column, which histograms have bins for
 
 

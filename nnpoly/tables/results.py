@@ -79,38 +79,46 @@ class Fitted:
         lines = [self.text, metrics.text(self.metrics), self._best(), f"seconds of fit: {seconds}"]
         return "\n".join(lines)
 
-    def _best(self) -> str:
-        """Tell which model is the best, by the metrics that decide."""
-        found = []
-        for name, better in DECISIVE.items():
+    def _decisive(self) -> dict[str, dict[str, float]]:
+        """Return the metrics that decide which model is the best: values by model, by metric."""
+        found = {}
+        for name in DECISIVE:
             values = {model: measured.get(name) for model, measured in self.metrics.items()}
             known = {model: value for model, value in values.items() if value is not None}
             if known:
-                best = better(known.values())
-                models = [model for model, value in known.items() if value == best]
-                found.append(f"by {name} {' and '.join(models)}")
+                found[name] = known
+        return found
+
+    def _best(self) -> str:
+        """Tell which model is the best, by the metrics that decide."""
+        found = []
+        for name, values in self._decisive().items():
+            best = DECISIVE[name](values.values())
+            models = [model for model, value in values.items() if value == best]
+            found.append(f"by {name} {' and '.join(models)}")
         return f"best: {'; '.join(found)}"
 
     def figure(self) -> Any:
-        """Draw the losses, and the predictions of the rows held out against the truth."""
+        """Draw the losses, the predictions of the rows held out against the truth, and the models.
+
+        The models are compared by accuracy, or by RMSE.
+        """
         from ..plotting import classification_report, loss_figure, regression_report
 
-        target, held_out, predictions = (
-            self.prepared.target,
-            self.prepared.held_out,
-            self.predictions,
-        )
-        source = self.prepared.table.source
+        prepared, predictions = self.prepared, self.predictions
+        target, held_out, source = prepared.target, prepared.held_out, prepared.table.source
         if held_out is None or predictions is None:
             return loss_figure(self.history, _literal(f"{source}, {self.title}"))
         name, value = next(iter(self.metrics["network"].items()))
         measured = f"{name} {metrics.number(value)} on {len(held_out.y)} rows"
         title, y = _literal(f"{source}, {self.title}: {measured}"), held_out.y
+        compared = next(iter(self._decisive().items()))
         if isinstance(target, Classes):
             classes = [_literal(label) for label in target.classes]
             probabilities = predictions.probabilities
-            return classification_report(self.history, y, probabilities, classes, title)
-        return regression_report(self.history, y, predictions.values, _literal(target.name), title)
+            return classification_report(self.history, y, probabilities, classes, title, compared)
+        name = _literal(target.name)
+        return regression_report(self.history, y, predictions.values, name, title, compared)
 
     def save(self, folder: Any) -> None:
         """Write the model, the log, the picture and the metrics into a folder: all or none.
@@ -119,11 +127,11 @@ class Fitted:
         report.png and metrics.json.
         """
         final = {
+            "epochs": self.report["epochs"],
+            "best_epoch": self.report["best_epoch"],
             "holdout": self.metrics,
-            "seconds": {k: round(s, 4) for k, s in self.seconds.items()},
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
-        for name in ("epochs", "best_epoch"):
-            final[name] = self.report[name]
         with published(as_path("save", folder, "folder"), FILES) as files:
             model, log, picture, report = files
             self.model.save(model)

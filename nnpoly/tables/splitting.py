@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from .columns import require_sklearn
 from .table import Table
 
-Rows = NDArray[np.int64]
 FIT, VALIDATION, HOLDOUT = 0, 1, 2
 WORDS = {  # of a column that says which rows are which
     **dict.fromkeys(("train", "training", "fit", "0"), FIT),
@@ -22,9 +21,9 @@ WORDS = {  # of a column that says which rows are which
 class Split(NamedTuple):
     """The indices of the rows to train on, to stop early with, and held out."""
 
-    fit: Rows
-    validation: Rows
-    holdout: Rows
+    fit: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    holdout: NDArray[np.int64]
 
 
 def split(
@@ -99,8 +98,8 @@ def split_as_told(
 
 
 def _in_two(
-    name: str, rows: Rows, labels: NDArray[np.int64] | None, share: float, seed: int
-) -> tuple[Rows, Rows]:
+    name: str, rows: NDArray[np.int64], labels: NDArray[np.int64] | None, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split rows in two, the second with `share` of them; `name` is that option's name."""
     from sklearn.model_selection import train_test_split
 

@@ -415,6 +415,23 @@ def test_regression_report_names_the_target():
     assert figure.get_suptitle() == "T"
 
 
+def test_reports_may_compare_models():
+    compared = ("RMSE", {"network": 1.5, "linear": 2.0})
+    figure = plotting.regression_report(
+        nn.History([1.0]), [1.0, 2.0], [1.5, 2.0], compared=compared
+    )
+    assert len(figure.axes) == 3
+    rows = [[0.9, 0.1], [0.3, 0.7]]
+    other = plotting.classification_report(nn.History([1.0]), [0, 1], rows, compared=compared)
+    for bars in (figure.axes[2], other.axes[3]):
+        assert [bar.get_width() for bar in bars.patches] == [1.5, 2.0]
+        assert [tick.get_text() for tick in bars.get_yticklabels()] == ["network", "linear"]
+        assert [text.get_text() for text in bars.texts] == ["1.5", "2"]
+        assert bars.get_xlabel() == "RMSE"
+        low, high = bars.get_ylim()
+        assert low > high  # the first is on top
+
+
 # All of them
 
 NET = nn.MLP([2, 4, 3])
@@ -427,6 +444,7 @@ ON_AXES = {
     "confusion_matrix": lambda ax: plotting.confusion_matrix(CLASSES, CLASSES, ax=ax),
     "predicted_vs_true": lambda ax: plotting.predicted_vs_true(GRID[:, 0], GRID[:, 1], ax),
     "calibration": lambda ax: plotting.calibration(CLASSES, PROBABILITIES, ax),
+    "comparison": lambda ax: plotting.comparison({"network": 0.9, "linear": 0.8}, "accuracy", ax),
     "gradient_norms": lambda ax: plotting.gradient_norms(NET, GRID, CLASSES, ax),
 }
 ON_FIGURES = {

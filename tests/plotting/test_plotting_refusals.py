@@ -77,6 +77,7 @@ REFUSED = [
         lambda: P.classification_report(HISTORY, [0], [[0.5, 0.5]], ["one"]),
         "name each of the 2 classes",
     ),
+    (lambda: P.comparison({"network": "good"}), "`values` must hold real numbers"),
     (lambda: P.regression_report(HISTORY, [0.0], [0.0, 1.0]), "must be equally long"),
 ]
 

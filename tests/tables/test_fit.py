@@ -20,6 +20,7 @@ import nnpoly as nn
 from nnpoly import checkpoint, tables
 from nnpoly.estimators import MLPClassifier, RealMLPClassifier, RealMLPRegressor, TabMClassifier
 from nnpoly.estimators.tabular.scoring import Deadline
+from nnpoly.tables.planning import plan
 from nnpoly.tables.results import FILES, LOG, METRICS
 
 N = 120
@@ -79,6 +80,11 @@ def test_a_model_is_measured_on_rows_that_it_has_not_seen(model, target):
     assert sum(found.report["rows"].values()) == N
     assert len(found.history) == len(found.log) == found.report["epochs"] == 3
     assert 1 <= found.report["best_epoch"] <= 3
+    by = "RMSE" if target == "rent" else "accuracy"
+    panel = next(ax for ax in found.figure().axes if ax.get_title() == "Comparison")
+    drawn = dict(zip(found.metrics, (bar.get_width() for bar in panel.patches), strict=True))
+    assert drawn == {name: measured[by] for name, measured in found.metrics.items()}
+    assert panel.get_xlabel() == by
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -168,15 +174,15 @@ def test_a_table_to_measure_on(model, tmp_path):
         assert found.report["rows"]["holdout"] == 40
         assert found.report["rows"]["fit"] + found.report["rows"]["validation"] == N
         assert found.metrics["network"] == found.model.evaluate(given)
-    plan = tables.plan(frame().drop("rent"), "yes", model=model, test=given, **MODELS[model])
-    assert "of test.csv to measure on" in plan.text
+    made = plan(frame().drop("rent"), "yes", model=model, test=given, **MODELS[model])
+    assert "of test.csv to measure on" in made.text
 
 
 def test_rows_to_measure_on_without_a_target_are_left_out_and_counted():
     test = frame(40).with_columns(yes=pl.when(pl.int_range(40) < 5).then(None).otherwise("yes"))
-    plan = tables.plan(frame().drop("rent"), "yes", test=test, **SMALL)
-    assert "35 rows (5 more have no 'yes' and are left out)" in plan.text
-    assert len(plan.prepared.held_out.y) == 35
+    made = plan(frame().drop("rent"), "yes", test=test, **SMALL)
+    assert "35 rows (5 more have no 'yes' and are left out)" in made.text
+    assert len(made.prepared.held_out.y) == 35
 
 
 COLUMNS = {
@@ -332,7 +338,7 @@ def test_many_categories_are_embedded_or_refused_with_the_remedy():
     assert len(found.model.inputs.categories[0].values) > 1001
     for model in ("mlp", "tabm"):
         with pytest.raises(ValueError, match=r"categories, more than 1000\. .*--model realmlp\)"):
-            tables.plan(data, "y", model=model)
+            plan(data, "y", model=model)
 
 
 def test_columns_of_a_categorical_type_are_categories():
@@ -341,9 +347,9 @@ def test_columns_of_a_categorical_type_are_categories():
     as_polars = pl.DataFrame({"code": [str(code) for code in codes], "x": range(N), "y": codes})
     as_polars = as_polars.with_columns(pl.col("code").cast(pl.Categorical))
     for data in (as_pandas, as_polars, as_polars.to_arrow()):
-        plan = tables.plan(data, "y", **SMALL)
-        assert plan.prepared.schema.categories == {"code": True}
-        assert [c.values for c in plan.prepared.inputs.categories] == [("0", "1", "2", "3")]
+        made = plan(data, "y", **SMALL)
+        assert made.prepared.schema.categories == {"code": True}
+        assert [c.values for c in made.prepared.inputs.categories] == [("0", "1", "2", "3")]
 
 
 PANDAS = {
