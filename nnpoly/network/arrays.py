@@ -14,6 +14,17 @@ def named_buffers(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {f"buffer/{l}/{name}": a for l, part in enumerate(parts) for name, a in part.items()}
 
 
+def require_shapes(
+    where: str, arrays: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse arrays of other names or shapes than are wanted."""
+    given = {name: tuple(array.shape) for name, array in arrays.items()}
+    for name, shape in wanted.items():
+        if given.get(name) != shape:
+            came = given.get(name, "none")
+            raise ValueError(f"{where}: `{name}` must have shape {shape}, got {came}.")
+
+
 def checked_array(
     arrays: Mapping[str, host.HostArray], name: str, shape: tuple[int, ...], dtype: str
 ) -> host.HostArray:

@@ -17,7 +17,7 @@ from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
-from .arrays import checked_array, hosted, named_buffers
+from .arrays import checked_array, hosted, named_buffers, require_shapes
 from .drawing import by_data, drawn, sample
 from .layout import Layout
 from .results import BoundLayer, Gradients, Trace
@@ -127,11 +127,8 @@ class Network:
 
     def array_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of all arrays, by the names that they have in `arrays`."""
-        shapes: dict[str, tuple[int, ...]] = {"w": (self.layout.size,)}
-        for l, layer in enumerate(self.chain):
-            for name, start in layer.buffers().items():
-                shapes[f"buffer/{l}/{name}"] = start.shape
-        return shapes
+        buffers = named_buffers([layer.buffers() for layer in self.chain])
+        return {"w": (self.layout.size,), **{name: start.shape for name, start in buffers.items()}}
 
     def from_host(self, array: host.HostArray) -> Array:
         """Return a copy of a NumPy array where the network lives, in its dtype."""
@@ -206,11 +203,7 @@ class Network:
 
     @property
     def widths(self) -> list[int]:
-        """[m_0, ..., m_L]: the input width, then the width of every weight layer.
-
-        Those are the layers with a W: Dense, SharedDense and MemberDense. Of one that has several
-        members it is the width of one.
-        """
+        """[m_0, ..., m_L]: the input width, then that of each layer with a W, of one member."""
         return [self.inputs, *(layer.outputs for layer in layers.weight_layers(self.chain))]
 
     @property
@@ -220,12 +213,10 @@ class Network:
 
     @property
     def members(self) -> int:
-        """The number of networks in one whose predictions are averaged: k.
+        """The number of networks in one whose predictions are averaged, k: see `MemberDense`.
 
-        It is 1 unless the last layer is one of several members, such as `MemberDense`. The scores
-        of k members stand side by side, (n, k K). The prediction is the mean of the members'
-        predictions: (n, K). The loss is the mean of the members' losses, so that each learns by
-        itself: not the loss of the mean.
+        Their scores stand side by side, (n, k K). The prediction is the mean of theirs, (n, K), and
+        the loss the mean of their losses, so that each learns by itself: not the loss of the mean.
         """
         return self.chain[-1].members
 
@@ -268,16 +259,8 @@ class Network:
     @buffers.setter
     def buffers(self, parts: Sequence[Mapping[str, Any]]) -> None:
         arrays = {"w": self._w, **named_buffers(parts)}
-        self._require_shapes("Network.buffers", arrays)
+        require_shapes("Network.buffers", arrays, self.array_shapes())
         self.adopt(self._w, self._place_buffers(parts))
-
-    def _require_shapes(self, where: str, arrays: Mapping[str, Any]) -> None:
-        """Refuse arrays of other names or shapes than `arrays` has."""
-        given = {name: tuple(array.shape) for name, array in arrays.items()}
-        for name, shape in self.array_shapes().items():
-            if given.get(name) != shape:
-                came = given.get(name, "none")
-                raise ValueError(f"{where}: `{name}` must have shape {shape}, got {came}.")
 
     def adopt(self, w: Array, buffers: Views) -> None:
         """Make w and the buffers the network's own, without copies: nobody else may hold them."""
@@ -296,7 +279,7 @@ class Network:
         ValueError
             If one is missing, or has another shape.
         """
-        self._require_shapes("Network.restore", arrays)
+        require_shapes("Network.restore", arrays, self.array_shapes())
         self._copy_in(arrays)
 
     def _copy_in(self, arrays: Mapping[str, Any]) -> None:
@@ -344,8 +327,8 @@ class Network:
     @property
     def rows_at_once(self) -> int:
         """The number of rows that are computed at once, where there are many."""
-        made = (layer.members * layer.outputs for layer in layers.weight_layers(self.chain))
-        most = AT_ONCE // ((self.inputs + sum(made)) * self.place.itemsize)
+        made = sum(layer.members * layer.outputs for layer in layers.weight_layers(self.chain))
+        most = AT_ONCE // ((self.inputs + made) * self.place.itemsize)
         return max(16, min(4096, power_of_two(most)))
 
     def _forward(self, X: Any, mode: Mode, where: str) -> list[Stage]:
@@ -588,10 +571,9 @@ class Network:
     def summary(self) -> str:
         """Return a table of the layers: shapes, parameters, their memory, and arithmetic.
 
-        MFLOP are the millions of floating-point operations of one sample's forward pass. Counted
-        are the matrix products of Dense layers, 2 m m_in, and their biases, m, for each member of
-        layers of several. Element-wise work
-        (activations, normalisation, dropout, short cuts) is not, nor are output and optimiser.
+        MFLOP are the millions of floating-point operations of one sample's forward pass: of matrix
+        products, 2 m m_in, and their biases, m, for each member. Not counted is element-wise work
+        (activations, normalisation, dropout, short cuts), nor are output and optimiser.
 
         A training step is forward and backward: dL/dW and dL/db take 2 m m_in + m again, and the
         delta one layer down 2 m m_in, which the network's first layer has no use for.
@@ -614,7 +596,5 @@ class Network:
         return "\n".join([repr(self), *_summary.table(self.chain, self.inputs, itemsize)])
 
     def __repr__(self) -> str:
-        shape = "-".join(str(m) for m in self.widths)
         where = f"{self.dtype} on {self.backend} ({self.device})"
-        members = f" {self.members} members," if self.members > 1 else ""
-        return f"{type(self).__name__} {shape},{members} {self.output} output, {where}"
+        return _summary.heading(type(self).__name__, self.widths, self.members, self.output, where)

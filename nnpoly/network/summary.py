@@ -23,6 +23,12 @@ COLUMNS = {
 }
 
 
+def heading(name: str, widths: Sequence[int], members: int, output: str, where: str) -> str:
+    """Return a network in a line: its widths, members where it has several, output and place."""
+    several = f" {members} members," if members > 1 else ""
+    return f"{name} {'-'.join(map(str, widths))},{several} {output} output, {where}"
+
+
 class Line(NamedTuple):
     """A layer of the table. A residual block has a line, and so has each of its inner layers."""
 
