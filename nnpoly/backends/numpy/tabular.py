@@ -219,7 +219,7 @@ def _lines(x: Array, w: Array, V: Array, bins: Bins) -> bool:
     most = max(map(len, bins)) - 1
     if V.shape != (d, k, most) or len(bins) != d:
         return False
-    return 0 < d <= x.shape[1] and 0 < k <= MOST_WAVES and most <= MOST_WAVES
+    return bool(0 < d <= x.shape[1] and 0 < k <= MOST_WAVES and most <= MOST_WAVES)
 
 
 class _Lines:
@@ -277,7 +277,7 @@ def _accepts_piecewise_delta(delta: Array, x: Array, w: Array, V: Array, bins: B
     if not (_lines(x, w, V, bins) and readable(x.dtype, delta)):
         return False
     (n, inputs), (d, k) = x.shape, w.shape
-    return delta.shape == (n, inputs + d * (k - 1))
+    return bool(delta.shape == (n, inputs + d * (k - 1)))
 
 
 @implements("piecewise_delta", "numpy", guard=_accepts_piecewise_delta)
