@@ -173,6 +173,14 @@ struct tabular {
   struct epilogue epilogue; /* forward: its own; back: of the layer below */
 };
 
+/* Of a PIECEWISE: the bins of the column that has the most. */
+static inline int64_t most_bins(const struct nnpoly_layer *layer) {
+  int64_t most = 0;
+  for (int64_t i = 0; i < layer->columns; i++)
+    if (layer->sizes[i] > most) most = layer->sizes[i];
+  return most;
+}
+
 /* On some of its rows; the gradients on some of its units, see nnpoly_units. scratch: of as many
  * bytes as nnpoly_tabular_scratch says. */
 typedef void tabular_kernel(const struct tabular *, int64_t start, int64_t stop, void *scratch);
@@ -227,7 +235,7 @@ struct kernels {
   void (*column_sums)(const void *x, void *sums, int64_t n, int64_t m, int64_t column0,
                       int64_t column1);
   void (*members_mean)(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
-                      int64_t K);
+                       int64_t K);
 };
 
 #if defined(__x86_64__)
@@ -256,8 +264,10 @@ struct cache {
 };
 struct cache nnpoly_cache(int level);
 
-/* cpu.c: have this thread read and write denormal numbers as 0. Returns the setting before. */
+/* cpu.c: have this thread read and write denormal numbers as 0, or as they are. Returns the setting
+ * before. */
 uint64_t nnpoly_flush_denormals(void);
+uint64_t nnpoly_keep_denormals(void);
 void nnpoly_restore_denormals(uint64_t before);
 
 /* pool.c: call part(job, index, parts, scratch) for every index in 0..parts-1, the caller taking

@@ -235,6 +235,21 @@ uint64_t nnpoly_flush_denormals(void) {
 #endif
 }
 
+uint64_t nnpoly_keep_denormals(void) {
+#if defined(__x86_64__)
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before & ~0x8040u);
+  return before;
+#elif defined(__aarch64__)
+  uint64_t before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" ::"r"(before & ~(UINT64_C(1) << 24)));
+  return before;
+#else
+  return 0;
+#endif
+}
+
 void nnpoly_restore_denormals(uint64_t before) {
 #if defined(__x86_64__)
   _mm_setcsr((unsigned)before);

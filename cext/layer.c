@@ -59,7 +59,8 @@ struct totals nnpoly_totals(const struct nnpoly_layer *layers, int depth) {
     if (layers[l].outputs > totals.widest) totals.widest = layers[l].outputs;
     totals.adds += layers[l].kind == NNPOLY_ADD;
     totals.column_norms += layers[l].kind == NNPOLY_COLUMN_NORM;
-    totals.sizes += layers[l].kind == NNPOLY_EMBEDDING ? layers[l].columns : 0;
+    totals.sizes += has_sizes(&layers[l]) ? layers[l].columns : 0;
+    totals.bins += bins_of(&layers[l]);
     const size_t scratch = is_tabular(&layers[l]) ? nnpoly_tabular_scratch(&layers[l]) : 0;
     if (scratch > totals.scratch) totals.scratch = scratch;
   }

@@ -15,6 +15,18 @@ static inline int is_tabular(const struct nnpoly_layer *layer) {
   return layer->kind >= FIRST_TABULAR && layer->kind < FIRST_TABULAR + TABULARS;
 }
 
+static inline int has_sizes(const struct nnpoly_layer *layer) {
+  return layer->kind == NNPOLY_EMBEDDING || layer->kind == NNPOLY_PIECEWISE;
+}
+
+/* Of all columns. */
+static inline int64_t bins_of(const struct nnpoly_layer *layer) {
+  int64_t bins = 0;
+  if (layer->kind == NNPOLY_PIECEWISE)
+    for (int64_t i = 0; i < layer->columns; i++) bins += layer->sizes[i];
+  return bins;
+}
+
 static inline int drops(const struct nnpoly_layer *layer) {
   return layer->dropout > 0 || layer->scheduled > 0;
 }
@@ -71,7 +83,7 @@ int nnpoly_sound_layers(const struct nnpoly_layer *layers, int depth);
 struct totals {
   int64_t parameters, widest; /* of all layers; outputs of the widest */
   int64_t work;               /* multiply-adds of a row, forward */
-  int64_t sizes;              /* how many sizes all EMBEDDINGs have */
+  int64_t sizes, bins;        /* how many sizes all layers have, and bins all PIECEWISEs */
   int adds, column_norms;     /* how many */
   size_t scratch;             /* bytes that layers for tables need */
 };

@@ -43,7 +43,8 @@ static void mean_part(const void *argument, int index, int parts, void *scratch)
   job->kernels->members_mean(job->f, job->out, r.start, r.stop, job->members, job->K);
 }
 
-int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K) {
+int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members,
+                        int64_t K) {
   if (members < 1 || members > INT32_MAX || K < 0 || K > INT32_MAX) return NNPOLY_SHAPE;
   CHECK(dtype, {INPUT, f, n, members * K}, {OUTPUT, out, n, K});
   const struct mean_job job = {nnpoly_kernels(dtype), f, out, n, members, K};
@@ -112,8 +113,8 @@ static int layer_of(const struct nnpoly_members *sizes, struct nnpoly_layer *lay
 }
 
 int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
-                        void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
-                        double a) {
+                         void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
+                         double a) {
   struct nnpoly_layer layer;
   const int status = layer_of(sizes, &layer);
   if (status != NNPOLY_OK) return status;
@@ -137,8 +138,8 @@ int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b,
 }
 
 int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, const void *read,
-                              void *out, int64_t n, const struct nnpoly_members *sizes,
-                              int activation, double a) {
+                               void *out, int64_t n, const struct nnpoly_members *sizes,
+                               int activation, double a) {
   struct nnpoly_layer layer;
   const int status = layer_of(sizes, &layer);
   if (status != NNPOLY_OK) return status;
@@ -157,7 +158,7 @@ int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, cons
 }
 
 int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
-                                  int64_t n, const struct nnpoly_members *sizes) {
+                                   int64_t n, const struct nnpoly_members *sizes) {
   struct nnpoly_layer layer;
   const int status = layer_of(sizes, &layer);
   if (status != NNPOLY_OK) return status;

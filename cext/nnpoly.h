@@ -97,8 +97,8 @@ int nnpoly_set_num_threads(int count);
 int nnpoly_workers(void); /* started and alive in this process; the caller is not counted */
 
 /* pre = x W^T + b and post = sigma(pre). x: (n, m_in), W: (m, m_in), b: (m,), or NULL for none;
- * pre, post: (n, m).
- * pre may be NULL, and is not kept then; it may be post where sigma is the identity. */
+ * pre, post: (n, m). pre may be NULL, and is not kept then; it may be post where sigma is the
+ * identity. */
 int nnpoly_dense(int dtype, const void *x, const void *W, const void *b, void *pre, void *post,
                  int64_t n, int64_t m_in, int64_t m, int activation, double a);
 
@@ -187,9 +187,9 @@ int nnpoly_column_sums(int dtype, const void *x, void *out, int64_t n, int64_t m
 /* x: (n, m), r, dr: (members, m), delta: (n, members m), by r_i x. dr: the rows' sums of delta_i x;
  * dx: (n, m), the members' sum of delta_i r_i, in their order. */
 int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
-                                 int64_t members, int64_t m);
+                                  int64_t members, int64_t m);
 int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
-                              int64_t members, int64_t m);
+                               int64_t members, int64_t m);
 
 /* As nnpoly_dense, its delta and its gradients for each member by itself. x, read, out:
  * (n, members m_in); pre, post, delta: (n, members m); W, dW: (members, m, m_in), b, db:
@@ -198,17 +198,32 @@ struct nnpoly_members {
   int64_t members, m_in, m;
 };
 int nnpoly_members_dense(int dtype, const void *x, const void *W, const void *b, void *pre,
-                        void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
-                        double a);
+                         void *post, int64_t n, const struct nnpoly_members *sizes, int activation,
+                         double a);
 int nnpoly_members_dense_delta(int dtype, const void *delta, const void *W, const void *read,
-                              void *out, int64_t n, const struct nnpoly_members *sizes,
-                              int activation, double a);
+                               void *out, int64_t n, const struct nnpoly_members *sizes,
+                               int activation, double a);
 int nnpoly_members_dense_gradients(int dtype, const void *delta, const void *x, void *dW, void *db,
-                                  int64_t n, const struct nnpoly_members *sizes);
+                                   int64_t n, const struct nnpoly_members *sizes);
 
 /* out: (n, K), the mean of f: (n, members, K) over the members: their sum in their order, divided.
  */
 int nnpoly_members_mean(int dtype, const void *f, void *out, int64_t n, int64_t members, int64_t K);
+
+/* PIECEWISE: the sizes, the bins and the parameters as there, as all of x: (n, inputs). out, delta:
+ * (n, outputs), outputs = inputs + columns (features - 1); dx: (n, inputs). dV is 0 beyond a
+ * column's bins. */
+struct nnpoly_lines {
+  int64_t inputs, columns, features;
+  const int64_t *sizes;
+  const double *bins;
+};
+int nnpoly_piecewise(int dtype, const void *x, const void *w, const void *c, const void *V,
+                     void *out, int64_t n, const struct nnpoly_lines *sizes);
+int nnpoly_piecewise_gradients(int dtype, const void *delta, const void *x, void *dw, void *dc,
+                               void *dV, int64_t n, const struct nnpoly_lines *sizes);
+int nnpoly_piecewise_delta(int dtype, const void *delta, const void *x, const void *w,
+                           const void *V, void *dx, int64_t n, const struct nnpoly_lines *sizes);
 
 /* post = sigma(pre), `count` elements; in place if post is pre. */
 int nnpoly_activate(int dtype, const void *pre, void *post, int64_t count, int activation,
@@ -306,11 +321,18 @@ int nnpoly_dropout_scale(int dtype, void *out, int64_t n, int64_t m, double rate
  *   PERIODIC     each of the first `columns` inputs x_i as `features` outputs; the others follow
  *      phased:   x_i, and W_i cos(2 pi w_i x_i + b_i) + c_i, of one feature less
  *      else:     max(W_i [cos(2 pi w_i x_i), sin(2 pi w_i x_i)] + c_i, 0)
- *                w, b: (columns, frequencies), b if phased; W: (columns, of so many features, as
- * many as there are cosines and sines), c: (columns, of so many features) EMBEDDING    each of the
- * last `columns` inputs, a number of 0..sizes[j]-1, as that row of its own table, NaN for other
- * numbers; the inputs before it come first E: (sum of sizes, features), a table above the next
- *   MEMBER_SCALE pre = r_i x for each member i r: (members, inputs)
+ *                w, b: (columns, frequencies), b if phased; W: (columns, so many features, as
+ *                many as there are cosines and sines), c: (columns, so many features)
+ *   EMBEDDING    each of the last `columns` inputs, a number of 0..sizes[j]-1, as that row of its
+ *                own table, NaN for other numbers; the inputs before them come first
+ *                E: (sum of sizes, features), a table above the next
+ *   PIECEWISE    each of the first `columns` inputs x_i as `features` outputs, w_i x_i + c_i +
+ *                V_i e(x_i); the others follow. Entry j of e is that of bin j of sizes[i]: its two
+ *                numbers in `bins` are low and rise > 0, and the entry is (x_i - low) rise, kept
+ *                within [0, 1], but that the first may be below 0 and the last above 1
+ *                w, c: (columns, features); V: (columns, features, the most of sizes), of which no
+ *                column uses more than it has bins
+ *   MEMBER_SCALE pre = r_i x, by member i      r: (members, inputs)
  *   MEMBER_DENSE pre = x (factor W_i)^T + b_i  W: (members, m, m_in), b: (members, m)
  *
  * The first layer is DENSE, without members, or COPY. A COLUMN_NORM has running means and
@@ -327,12 +349,15 @@ enum nnpoly_kind {
   NNPOLY_BLEND,
   NNPOLY_PERIODIC,
   NNPOLY_EMBEDDING,
+  NNPOLY_PIECEWISE,
   NNPOLY_MEMBER_SCALE,
   NNPOLY_MEMBER_DENSE,
   NNPOLY_KINDS /* how many there are */
 };
 
-enum { NNPOLY_MOST_WAVES = 1024 }; /* of frequencies, and of features, of a PERIODIC */
+/* Of frequencies, and of features, of a PERIODIC; of bins of a column, and features, of a PIECEWISE
+ */
+enum { NNPOLY_MOST_WAVES = 1024 };
 
 struct nnpoly_layer {
   int kind;
@@ -350,9 +375,11 @@ struct nnpoly_layer {
   int shifted;     /* of a SCALE */
   int blended;     /* of a BLEND: an activation, and its parameter */
   double blended_a;
-  int64_t columns, frequencies, features; /* of a PERIODIC; without frequencies of an EMBEDDING */
+  int64_t columns, features; /* of a PERIODIC, an EMBEDDING and a PIECEWISE */
+  int64_t frequencies;       /* of a PERIODIC */
   int phased;
-  const int64_t *sizes; /* of an EMBEDDING: (columns,); copied */
+  const int64_t *sizes; /* of an EMBEDDING and a PIECEWISE: (columns,); copied */
+  const double *bins;   /* of a PIECEWISE: (sum of sizes, 2); copied */
 };
 
 /* In the order of nnpoly/backends/codes.py. */
@@ -419,6 +446,45 @@ struct nnpoly_rates {
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
                    const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
                    int output);
+
+/* The mean of the predictions of several networks with the same layers, of cells of a table: (n,
+ * columns), numbers of any size, NaN where they are missing. mean: (n, outputs). All of its
+ * arithmetic but that of layers is float64's, and takes denormal numbers for what they are.
+ *
+ * An input of the networks is, of the cell of its column:
+ *   AS_IS    the cell
+ *   NUMBER   the cell, scaled; NaN is 0
+ *   MISSING  1 if the cell is NaN, else 0, scaled
+ *   VALUE    1 if the cell is `value`, else 0, scaled
+ * where x scaled is z = (x - center) factor, if it is `smooth` z / sqrt(1 + (z / 3)^2); first
+ * x - center is clipped to +-1e300, and then z to +-1e30. It is rounded to the networks' type.
+ *
+ * A network's prediction is the output as in nnpoly_predict; then, if there are no scales, each row
+ * of it divided by its sum, else f scale + shift, from `low` to `high` where there are such. */
+enum nnpoly_input_kind {
+  NNPOLY_AS_IS,
+  NNPOLY_NUMBER,
+  NNPOLY_MISSING,
+  NNPOLY_VALUE,
+  NNPOLY_INPUTS /* how many there are */
+};
+
+struct nnpoly_input {
+  int64_t kind, column, smooth;
+  double value, center, factor;
+};
+
+struct nnpoly_ensemble {
+  int dtype, depth, output, networks;
+  int64_t members;                       /* of a network, as in nnpoly_predict */
+  const struct nnpoly_layer *layers;     /* (depth,) */
+  const void *const *w, *const *buffers; /* (networks,); those of a network, and of the next */
+  const struct nnpoly_input *inputs;     /* (inputs of the first layer,) */
+  int64_t columns;
+  const double *scales, *shifts, *lows, *highs; /* (outputs,) each, or NULL */
+};
+int nnpoly_predict_mean(const struct nnpoly_ensemble *ensemble, const void *cells, void *mean,
+                        int64_t n);
 
 typedef struct nnpoly_plan nnpoly_plan;
 nnpoly_plan *nnpoly_plan_new(const struct nnpoly_training *training); /* NULL: refused, no memory */

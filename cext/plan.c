@@ -143,13 +143,18 @@ int nnpoly_reserve(nnpoly_plan *plan, int64_t rows) {
   return NNPOLY_OK;
 }
 
-/* Have the layers' sizes lie at `to`. */
-static void copy_sizes(struct nnpoly_layer *layers, int depth, int64_t *to) {
+/* Have the layers' sizes and bins lie at `sizes` and `bins`. */
+static void copy_sizes(struct nnpoly_layer *layers, int depth, int64_t *sizes, double *bins) {
   for (int l = 0; l < depth; l++) {
-    if (layers[l].kind != NNPOLY_EMBEDDING) continue;
-    memcpy(to, layers[l].sizes, (size_t)layers[l].columns * sizeof *to);
-    layers[l].sizes = to;
-    to += layers[l].columns;
+    if (!has_sizes(&layers[l])) continue;
+    const int64_t numbers = 2 * bins_of(&layers[l]);
+    memcpy(sizes, layers[l].sizes, (size_t)layers[l].columns * sizeof *sizes);
+    layers[l].sizes = sizes;
+    sizes += layers[l].columns;
+    if (numbers == 0) continue;
+    memcpy(bins, layers[l].bins, (size_t)numbers * sizeof *bins);
+    layers[l].bins = bins;
+    bins += numbers;
   }
 }
 
@@ -159,14 +164,15 @@ static int copy_layers(nnpoly_plan *plan, const struct nnpoly_training *training
   plan->training.layers = layers;
   plan->totals = nnpoly_totals(training->layers, training->depth);
   plan->sizes = malloc((size_t)(plan->totals.sizes + 1) * sizeof *plan->sizes);
+  plan->bins = malloc((size_t)(2 * plan->totals.bins + 1) * sizeof *plan->bins);
   plan->results = calloc(depth, sizeof *plan->results);
   plan->taken = malloc((ARRAYS_A_LAYER * depth + ARRAYS_OF_TARGETS) * sizeof *plan->taken);
   plan->acts = malloc((ACTS_A_LAYER * depth + 1) * sizeof *plan->acts);
-  if (layers == NULL || plan->sizes == NULL || plan->results == NULL || plan->taken == NULL ||
-      plan->acts == NULL)
+  if (layers == NULL || plan->sizes == NULL || plan->bins == NULL || plan->results == NULL ||
+      plan->taken == NULL || plan->acts == NULL)
     return 0;
   memcpy(layers, training->layers, depth * sizeof *layers);
-  copy_sizes(layers, training->depth, plan->sizes);
+  copy_sizes(layers, training->depth, plan->sizes, plan->bins);
   int64_t at = 0;
   int running_at = 0;
   for (int l = 0; l < training->depth; l++) {
@@ -215,6 +221,7 @@ void nnpoly_plan_free(nnpoly_plan *plan) {
   free(plan->acts);
   free(plan->results);
   free(plan->sizes);
+  free(plan->bins);
   free((void *)plan->training.layers);
   free((void *)plan->training.segments);
   free(plan);

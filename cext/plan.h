@@ -41,7 +41,8 @@ enum { SIZES = 64 };
 
 struct nnpoly_plan {
   struct nnpoly_training training; /* .layers: the plan's own copy */
-  int64_t *sizes;                  /* of its EMBEDDINGs, one after the other */
+  int64_t *sizes;                  /* of its layers that have some, one after the other */
+  double *bins;                    /* of its PIECEWISEs, alike */
   int64_t size;                    /* of an element, in bytes */
   int64_t members;                 /* of the last layer, 1 or more */
   struct totals totals;

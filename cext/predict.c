@@ -2,8 +2,9 @@
  */
 #include <stdint.h>
 
+#include "predict.h"
+
 #include "check.h"
-#include "layer.h"
 
 /* The rows of a block: many beside the weights that each block packs, while its results are few. */
 enum { FEWEST_ROWS = 128, MOST_ROWS = 512, RESULTS = 1 << 15 };
@@ -13,20 +14,6 @@ static int64_t block_rows(int64_t widest, int64_t members) {
   const int64_t rows = RESULTS / widest, fewest = pieces_of(FEWEST_ROWS, members);
   return rows < fewest ? fewest : least(rows, MOST_ROWS);
 }
-
-struct predict_job {
-  const struct kernels *kernels;
-  const struct nnpoly_layer *layers;
-  int depth, output;
-  const void *const *buffers;
-  const char *w, *x;
-  char *f;
-  int64_t n, size, block; /* rows; bytes of an element; rows of a block */
-  int64_t members, K;     /* of the last layer; scores of one of them */
-  /* of the scratch: for the kernels; for the means of a norm, and as much for its scales; for the
-   * results of a block, of which there are two that take turns, and one for each ADD to take */
-  size_t kernel_bytes, moments_bytes, results_bytes;
-};
 
 static char *results(const struct predict_job *job, char *scratch, int place) {
   return scratch + job->kernel_bytes + 2 * job->moments_bytes + (size_t)place * job->results_bytes;
@@ -43,6 +30,18 @@ static char *kept(const struct predict_job *job, char *scratch, int l) {
 static char *results_of(const struct predict_job *job, char *scratch, int l, const char *in) {
   char *place = kept(job, scratch, l);
   return place != NULL ? place : results(job, scratch, in == results(job, scratch, 0));
+}
+
+/* Threads share a product where there are too few rows for them. */
+static void forward(const struct predict_job *job, const struct pass *pass, int64_t rows,
+                    char *scratch) {
+  int64_t done = 0;
+  const int64_t products = job->shares && has_products(pass->layer) ? products_of(pass->layer) : 0;
+  for (; done < products; done++) {
+    const struct product product = nnpoly_product_of(pass, done);
+    if (nnpoly_run_product(job->kernels, &product) != NNPOLY_OK) break;
+  }
+  if (products == 0 || done < products) nnpoly_forward(job->kernels, pass, 0, rows, scratch);
 }
 
 static void predict_block(const struct predict_job *job, int64_t row, int64_t rows, char *scratch) {
@@ -67,7 +66,7 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
     }
     pass.other = layer.kind == NNPOLY_ADD ? kept(job, scratch, layer.from) : NULL;
     pass.C = pass.post = last && members == 1 ? f : results_of(job, scratch, l, pass.x);
-    nnpoly_forward(job->kernels, &pass, 0, rows, scratch);
+    forward(job, &pass, rows, scratch);
     pass.x = pass.post;
     pass.w += nnpoly_parameters(&layer) * job->size;
   }
@@ -77,47 +76,70 @@ static void predict_block(const struct predict_job *job, int64_t row, int64_t ro
   if (members > 1) job->kernels->members_mean(all, f, 0, rows, members, K);
 }
 
+void nnpoly_predict_rows(const struct predict_job *job, int64_t start, int64_t stop,
+                         void *scratch) {
+  for (int64_t row = start; row < stop; row += job->block)
+    predict_block(job, row, least(job->block, stop - row), scratch);
+}
+
+int nnpoly_predict_job(struct predict_job *job, int dtype, const struct nnpoly_layer *layers,
+                       int depth, int64_t members, int output, int64_t n) {
+  if (!is_dtype(dtype) || !nnpoly_sound_layers(layers, depth)) return NNPOLY_RANGE;
+  if (output < 0 || output > NNPOLY_ACTIVATIONS) return NNPOLY_RANGE;
+  const int64_t outputs = layers[depth - 1].outputs, count = at_least_one(members);
+  if (members < 0 || outputs % count != 0) return NNPOLY_RANGE;
+  const struct kernels *kernels = nnpoly_kernels(dtype);
+  const struct totals totals = nnpoly_totals(layers, depth);
+  const int64_t size = size_of(dtype), block = block_rows(totals.widest, count);
+  const int64_t rows = least(n > 1 ? n : 1, block);
+  *job = (struct predict_job){.kernels = kernels,
+                              .layers = layers,
+                              .depth = depth,
+                              .output = output,
+                              .members = count,
+                              .K = outputs / count,
+                              .parameters = totals.parameters,
+                              .work = totals.work,
+                              .column_norms = totals.column_norms,
+                              .n = n,
+                              .size = size,
+                              .block = block,
+                              .step = pieces_of(ROWS_STEP, count)};
+  job->kernel_bytes = nnpoly_chain_scratch(kernels, &totals, job->K);
+  job->moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * size);
+  job->results_bytes = (size_t)(rows * totals.widest * size);
+  job->bytes =
+      job->kernel_bytes + 2 * job->moments_bytes + (2 + (size_t)totals.adds) * job->results_bytes;
+  return NNPOLY_OK;
+}
+
+int nnpoly_predict_parts(struct predict_job *job, int64_t times) {
+  const int64_t pieces = pieces_of(job->n, job->step);
+  const int parts = nnpoly_parts(job->n * job->work * times, PART_PRODUCT);
+  job->shares = job->n * job->members < FEWEST_ROWS && pieces < parts;
+  return job->shares ? 1 : (int)least(parts, pieces > 0 ? pieces : 1);
+}
+
 static void predict_part(const void *argument, int index, int parts, void *scratch) {
   const struct predict_job *job = argument;
-  const struct range r = nnpoly_cut(job->n, index, parts, ROWS_STEP);
-  for (int64_t row = r.start; row < r.stop; row += job->block)
-    predict_block(job, row, least(job->block, r.stop - row), scratch);
+  const struct range r = nnpoly_cut(job->n, index, parts, job->step);
+  nnpoly_predict_rows(job, r.start, r.stop, scratch);
 }
 
 int nnpoly_predict(int dtype, const struct nnpoly_layer *layers, int depth, const void *w,
                    const void *const *buffers, const void *x, void *f, int64_t n, int64_t members,
                    int output) {
-  if (!nnpoly_sound_layers(layers, depth) || output < 0 || output > NNPOLY_ACTIVATIONS)
-    return NNPOLY_RANGE;
-  const int64_t outputs = layers[depth - 1].outputs, count = at_least_one(members);
-  if (members < 0 || outputs % count != 0) return NNPOLY_RANGE;
-  const int64_t K = outputs / count;
-  const struct totals totals = nnpoly_totals(layers, depth);
-  CHECK(dtype, {INPUT, w, totals.parameters, 1}, {INPUT, x, n, layers[0].inputs},
-        {OUTPUT, f, n, K});
-  const int status = nnpoly_check_buffers(buffers, totals.column_norms, size_of(dtype));
+  struct predict_job job;
+  int status = nnpoly_predict_job(&job, dtype, layers, depth, members, output, n);
+  if (status != NNPOLY_OK) return status;
+  CHECK(dtype, {INPUT, w, job.parameters, 1}, {INPUT, x, n, layers[0].inputs},
+        {OUTPUT, f, n, job.K});
+  status = nnpoly_check_buffers(buffers, job.column_norms, job.size);
   if (status != NNPOLY_OK || n == 0) return status;
-  const struct kernels *kernels = nnpoly_kernels(dtype);
-  struct predict_job job = {.kernels = kernels,
-                            .layers = layers,
-                            .depth = depth,
-                            .output = output,
-                            .buffers = buffers,
-                            .w = w,
-                            .x = x,
-                            .f = f,
-                            .n = n,
-                            .size = size_of(dtype),
-                            .block = block_rows(totals.widest, count),
-                            .members = count,
-                            .K = K};
-  const int64_t rows = least(n, job.block);
-  job.kernel_bytes = nnpoly_chain_scratch(kernels, &totals, K);
-  job.moments_bytes = (size_t)((rows > totals.widest ? rows : totals.widest) * job.size);
-  job.results_bytes = (size_t)(rows * totals.widest * job.size);
-  const size_t bytes =
-      job.kernel_bytes + 2 * job.moments_bytes + (2 + (size_t)totals.adds) * job.results_bytes;
-  const int64_t pieces = pieces_of(n, ROWS_STEP);
-  const int parts = nnpoly_parts_of(pieces, n * totals.work, PART_PRODUCT);
-  return nnpoly_run(predict_part, &job, parts, bytes);
+  job.w = w;
+  job.buffers = buffers;
+  job.x = x;
+  job.f = f;
+  const int parts = nnpoly_predict_parts(&job, 1);
+  return nnpoly_run(predict_part, &job, parts, job.bytes);
 }

@@ -21,6 +21,10 @@ struct units nnpoly_units(const struct nnpoly_layer *layer) {
     case NNPOLY_BLEND: return (struct units){layer->outputs, {1}};
     case NNPOLY_PERIODIC:
       return (struct units){layer->columns, {F, phased ? F : 0, made * waves, made}};
+    case NNPOLY_PIECEWISE: {
+      const int64_t k = layer->features;
+      return (struct units){layer->columns, {k, k, k * most_bins(layer)}};
+    }
     default: return (struct units){sum_of(layer->sizes, layer->columns), {layer->features}};
   }
 }
@@ -58,6 +62,15 @@ static int sound_tables(const struct nnpoly_layer *layer) {
   return 1;
 }
 
+static int sound_lines(const struct nnpoly_layer *layer) {
+  if (!sound_tables(layer) || layer->bins == NULL) return 0;
+  if (layer->features > NNPOLY_MOST_WAVES || most_bins(layer) > NNPOLY_MOST_WAVES) return 0;
+  const int64_t bins = sum_of(layer->sizes, layer->columns);
+  for (int64_t j = 0; j < bins; j++)
+    if (!(layer->bins[2 * j + 1] > 0)) return 0;
+  return 1;
+}
+
 int nnpoly_sound_tabular(const struct nnpoly_layer *layer) {
   switch (layer->kind) {
     case NNPOLY_SCALE: return layer->inputs == layer->outputs;
@@ -65,13 +78,21 @@ int nnpoly_sound_tabular(const struct nnpoly_layer *layer) {
     case NNPOLY_MEMBER_SCALE:
       return layer->members >= 0 && layer->inputs * members_of(layer) == layer->outputs;
     case NNPOLY_PERIODIC: return embeds_soundly(layer) && sound_waves(layer);
+    case NNPOLY_PIECEWISE: return embeds_soundly(layer) && sound_lines(layer);
     default: return embeds_soundly(layer) && sound_tables(layer);
   }
 }
 
 enum { MOST_VECTOR_BYTES = 64 };
 
+/* Vectors of the gradients' bins: four numbers and an entry of each, at least 2 in a vector. */
+static int64_t vectors_of_lines(const struct nnpoly_layer *layer) {
+  const int64_t most = most_bins(layer), together = 5 * pieces_of(most, 2);
+  return together > layer->features ? together : layer->features;
+}
+
 size_t nnpoly_tabular_scratch(const struct nnpoly_layer *layer) {
+  if (layer->kind == NNPOLY_PIECEWISE) return (size_t)vectors_of_lines(layer) * MOST_VECTOR_BYTES;
   if (layer->kind != NNPOLY_PERIODIC) return 0;
   const int64_t waves = 2 * layer->frequencies, features = 2 * layer->features;
   return (size_t)(waves > features ? waves : features) * MOST_VECTOR_BYTES;
@@ -134,7 +155,7 @@ static int member_scale(int64_t members, int64_t m, struct nnpoly_layer *layer) 
 }
 
 int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, void *dr, int64_t n,
-                                 int64_t members, int64_t m) {
+                                  int64_t members, int64_t m) {
   struct nnpoly_layer layer;
   const int status = member_scale(members, m, &layer);
   if (status != NNPOLY_OK) return status;
@@ -144,7 +165,7 @@ int nnpoly_members_scale_gradient(int dtype, const void *delta, const void *x, v
 }
 
 int nnpoly_members_scale_delta(int dtype, const void *delta, const void *r, void *dx, int64_t n,
-                              int64_t members, int64_t m) {
+                               int64_t members, int64_t m) {
   struct nnpoly_layer layer;
   const int status = member_scale(members, m, &layer);
   if (status != NNPOLY_OK) return status;
@@ -304,4 +325,70 @@ int nnpoly_embed_gradient(int dtype, const void *delta, const void *x, const int
         {INPUT, sizes, columns, words(dtype)}, {OUTPUT, dE, nnpoly_units(&layer).count, features});
   const struct tabular t = {.layer = &layer, .n = n, .x = x, .delta = delta, .gradients = {dE}};
   return run_gradients(dtype, &t);
+}
+
+static int lines(struct nnpoly_layer *layer, const struct nnpoly_lines *l) {
+  if (l == NULL || l->sizes == NULL || l->bins == NULL) return NNPOLY_NULL;
+  if ((uintptr_t)l->sizes % sizeof *l->sizes != 0 || (uintptr_t)l->bins % sizeof *l->bins != 0)
+    return NNPOLY_MISALIGNED;
+  *layer = (struct nnpoly_layer){.kind = NNPOLY_PIECEWISE,
+                                 .inputs = l->inputs,
+                                 .columns = l->columns,
+                                 .features = l->features,
+                                 .sizes = l->sizes,
+                                 .bins = l->bins};
+  return embedding(layer);
+}
+
+/* Their sizes and bins, as arguments to check. */
+#define OF_LINES                                         \
+  {INPUT, layer.sizes, layer.columns, words(dtype)}, {   \
+    INPUT, layer.bins, bins_of(&layer), 2 * words(dtype) \
+  }
+
+int nnpoly_piecewise(int dtype, const void *x, const void *w, const void *c, const void *V,
+                     void *out, int64_t n, const struct nnpoly_lines *sizes) {
+  struct nnpoly_layer layer;
+  const int status = lines(&layer, sizes);
+  if (status != NNPOLY_OK) return status;
+  const struct units u = nnpoly_units(&layer);
+  CHECK(dtype, {INPUT, x, n, layer.inputs}, {INPUT, w, u.count, u.each[0]},
+        {INPUT, c, u.count, u.each[1]}, {INPUT, V, u.count, u.each[2]}, OF_LINES,
+        {OUTPUT, out, n, layer.outputs});
+  const struct tabular t = {
+      .layer = &layer, .n = n, .x = x, .w = {w, c, V}, .C = out, .epilogue = plain(out)};
+  return run_rows(kernels_of(dtype, &t)->forward, &t);
+}
+
+int nnpoly_piecewise_gradients(int dtype, const void *delta, const void *x, void *dw, void *dc,
+                               void *dV, int64_t n, const struct nnpoly_lines *sizes) {
+  struct nnpoly_layer layer;
+  const int status = lines(&layer, sizes);
+  if (status != NNPOLY_OK) return status;
+  const struct units u = nnpoly_units(&layer);
+  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, layer.inputs}, OF_LINES,
+        {OUTPUT, dw, u.count, u.each[0]}, {OUTPUT, dc, u.count, u.each[1]},
+        {OUTPUT, dV, u.count, u.each[2]});
+  const struct tabular t = {
+      .layer = &layer, .n = n, .x = x, .delta = delta, .gradients = {dw, dc, dV}};
+  return run_gradients(dtype, &t);
+}
+
+int nnpoly_piecewise_delta(int dtype, const void *delta, const void *x, const void *w,
+                           const void *V, void *dx, int64_t n, const struct nnpoly_lines *sizes) {
+  struct nnpoly_layer layer;
+  const int status = lines(&layer, sizes);
+  if (status != NNPOLY_OK) return status;
+  const struct units u = nnpoly_units(&layer);
+  CHECK(dtype, {INPUT, delta, n, layer.outputs}, {INPUT, x, n, layer.inputs},
+        {INPUT, w, u.count, u.each[0]}, {INPUT, V, u.count, u.each[2]}, OF_LINES,
+        {OUTPUT, dx, n, layer.inputs});
+  const struct tabular t = {.layer = &layer,
+                            .n = n,
+                            .x = x,
+                            .w = {w, NULL, V},
+                            .delta = delta,
+                            .C = dx,
+                            .epilogue = plain(NULL)};
+  return run_rows(kernels_of(dtype, &t)->delta, &t);
 }

@@ -54,7 +54,11 @@ def _of_one(ops: Ops, scores: Array, members: int) -> Array:
 
 def _repeated(ops: Ops, rows: Any, members: int) -> Any:
     """Rows, of whatever shape, each for every member; None as it is."""
-    return None if rows is None else ops.xp.repeat(rows, members, axis=0)
+    if rows is None:
+        return None
+    xp, (n, *shape) = ops.xp, rows.shape
+    wide = xp.broadcast_to(rows[:, None, ...], (n, members, *shape))
+    return xp.reshape(wide, (n * members, *shape), copy=True)  # not a view of one row
 
 
 class Loss(Described):

@@ -47,6 +47,8 @@ SET_TARGET(TARGET)
 
 #include "tabular.h"
 
+#include "piecewise.h"
+
 #include "gemm.h"
 
 /* All but products. */
@@ -62,6 +64,7 @@ SET_TARGET(TARGET)
               {blended, blended_delta, blended_gradient},                                       \
               {waves, waves_delta, waves_gradients},                                            \
               {rows_of_tables, rows_delta, rows_gradient},                                      \
+              {lines, lines_delta, lines_gradients},                                            \
               {member_scaled, member_scaled_delta, member_scaled_gradient}},                    \
   .column_sums = column_sums, .members_mean = members_mean
 

@@ -222,12 +222,126 @@ static void embeddings(int64_t n, int64_t before, int64_t columns, int64_t k) {
   for (int64_t i = 0; i < rows * k; i++) near("dE", get(dE, i), get(want, i), (double)n, 1);
 }
 
-/* RealMLP's layers: steps one by one, and all at once, have the same bits. */
+/* A PIECEWISE and its results. */
+struct pieces {
+  struct nnpoly_lines sizes;
+  int64_t n, outputs, most;
+  const void *x, *w, *c, *V, *delta;
+};
+
+static const double *bin(const struct pieces *p, int64_t column, int64_t j) {
+  const double *bins = p->sizes.bins;
+  for (int64_t i = 0; i < column; i++) bins += 2 * p->sizes.sizes[i];
+  return bins + 2 * j;
+}
+
+/* By the numbers of the configuration's type. */
+static double rounded(double number) { return dtype == NNPOLY_FLOAT64 ? number : (float)number; }
+
+static double entry(const struct pieces *p, int64_t i, int64_t column, int64_t j, int slope) {
+  const double *b = bin(p, column, j), x = get(p->x, i * p->sizes.inputs + column);
+  const double at = (x - rounded(b[0])) * rounded(b[1]);
+  const int below = j > 0 && at < 0, above = j < p->sizes.sizes[column] - 1 && at > 1;
+  if (slope) return below || above ? 0 : rounded(b[1]);
+  return below ? 0 : above ? 1 : at;
+}
+
+static double of_V(const struct pieces *p, int64_t column, int64_t k, int64_t j) {
+  return get(p->V, (column * p->sizes.features + k) * p->most + j);
+}
+
+static double made(const struct pieces *p, int64_t i, int64_t column, int64_t k) {
+  return get(p->delta, i * p->outputs + column * p->sizes.features + k);
+}
+
+static void check_lines(const struct pieces *p, const void *out, const void *dx) {
+  const int64_t m_in = p->sizes.inputs, d = p->sizes.columns, K = p->sizes.features;
+  for (int64_t i = 0; i < p->n; i++) {
+    for (int64_t j = d; j < m_in; j++) {
+      const int64_t at = i * p->outputs + d * K + j - d;
+      near("rest", get(out, at), get(p->x, i * m_in + j), 0, 0);
+      near("rest", get(dx, i * m_in + j), get(p->delta, at), 0, 0);
+    }
+    for (int64_t column = 0; column < d; column++) {
+      double back = 0;
+      for (int64_t k = 0; k < K; k++) {
+        const int64_t at = column * K + k;
+        double sum = get(p->w, at) * get(p->x, i * m_in + column) + get(p->c, at);
+        back += made(p, i, column, k) * get(p->w, at);
+        for (int64_t j = 0; j < p->sizes.sizes[column]; j++) {
+          sum += of_V(p, column, k, j) * entry(p, i, column, j, 0);
+          back += made(p, i, column, k) * of_V(p, column, k, j) * entry(p, i, column, j, 1);
+        }
+        near("lines", get(out, i * p->outputs + at), sum, (double)p->most + 2, 8);
+      }
+      near("dx", get(dx, i * m_in + column), back, (double)(K * (p->most + 1)), 16);
+    }
+  }
+}
+
+static void check_lines_gradients(const struct pieces *p, const void *dw, const void *dc,
+                                  const void *dV) {
+  const int64_t K = p->sizes.features;
+  for (int64_t column = 0; column < p->sizes.columns; column++) {
+    for (int64_t k = 0; k < K; k++) {
+      double of_w = 0, of_c = 0;
+      for (int64_t i = 0; i < p->n; i++) {
+        of_c += made(p, i, column, k);
+        of_w += made(p, i, column, k) * get(p->x, i * p->sizes.inputs + column);
+      }
+      near("dw", get(dw, column * K + k), of_w, (double)p->n, 1);
+      near("dc", get(dc, column * K + k), of_c, (double)p->n, 1);
+      for (int64_t j = 0; j < p->most; j++) {
+        double sum = 0;
+        for (int64_t i = 0; j < p->sizes.sizes[column] && i < p->n; i++)
+          sum += made(p, i, column, k) * entry(p, i, column, j, 0);
+        near("dV", get(dV, (column * K + k) * p->most + j), sum, (double)p->n, 8);
+      }
+    }
+  }
+}
+
+/* Bins side by side around 0, of different widths. */
+static const double *some_bins(const int64_t *sizes, int64_t columns) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < columns; i++) count += sizes[i];
+  double *bins = guarded(2 * (size_t)count * sizeof *bins, side), *b = bins;
+  for (int64_t i = 0; i < columns; i++) {
+    double low = -0.25;
+    for (int64_t j = 0; j < sizes[i]; j++, b += 2) {
+      const double width = (1 + (double)(j % 3)) / (double)(2 * sizes[i]);
+      b[0] = low, b[1] = 1 / width;
+      low += width;
+    }
+  }
+  guarded_read_only(bins);
+  return bins;
+}
+
+static void pieces(int64_t n, int64_t rest, int64_t d, int64_t K) {
+  const int64_t *sizes = some_sizes(d);
+  struct pieces p = {
+      .sizes = {rest + d, d, K, sizes, some_bins(sizes, d)}, .n = n, .outputs = rest + d * K};
+  for (int64_t i = 0; i < d; i++)
+    if (sizes[i] > p.most) p.most = sizes[i];
+  p.x = input(n * (rest + d)), p.w = input(d * K), p.c = input(d * K);
+  p.V = input(d * K * p.most), p.delta = input(n * p.outputs);
+  void *out = room(n * p.outputs), *dx = room(n * (rest + d));
+  void *dw = room(d * K), *dc = room(d * K), *dV = room(d * K * p.most);
+  ok("lines", nnpoly_piecewise(dtype, p.x, p.w, p.c, p.V, out, n, &p.sizes));
+  ok("lines", nnpoly_piecewise_gradients(dtype, p.delta, p.x, dw, dc, dV, n, &p.sizes));
+  ok("lines", nnpoly_piecewise_delta(dtype, p.delta, p.x, p.w, p.V, dx, n, &p.sizes));
+  check_lines(&p, out, dx);
+  check_lines_gradients(&p, dw, dc, dV);
+}
+
+/* RealMLP's layers, and lines with bends: steps one by one, and all at once, have the same bits. */
 static void plans(int64_t n, int64_t batch, int64_t width, int phased) {
-  enum { NUMBERS = 3, CATEGORIES = 2, F = 5, FEATURES = 3, K = 3, STEPS = 20, DEPTH = 8 };
+  enum { NUMBERS = 3, CATEGORIES = 2, F = 5, FEATURES = 3, K = 3, STEPS = 20, DEPTH = 9 };
   enum { INPUTS = NUMBERS + CATEGORIES, WAVES = NUMBERS * FEATURES + CATEGORIES };
-  enum { EMBEDDED = NUMBERS * FEATURES + CATEGORIES * 4, ROWS = 1 + 6 };
-  const int64_t *sizes = some_sizes(CATEGORIES);
+  enum { BENT = 2, LINES = 5, ROWS = 1 + 6 };
+  enum { FLAT = NUMBERS * FEATURES + CATEGORIES * 4, EMBEDDED = FLAT + BENT * (LINES - 1) };
+  const int64_t *sizes = some_sizes(CATEGORIES), *pieces = some_sizes(BENT);
   const struct nnpoly_layer layers[DEPTH] = {
       {.kind = NNPOLY_COPY, .inputs = INPUTS, .outputs = INPUTS, .activation = NNPOLY_IDENTITY},
       {.kind = NNPOLY_PERIODIC,
@@ -240,11 +354,19 @@ static void plans(int64_t n, int64_t batch, int64_t width, int phased) {
        .phased = phased},
       {.kind = NNPOLY_EMBEDDING,
        .inputs = WAVES,
-       .outputs = EMBEDDED,
+       .outputs = FLAT,
        .activation = NNPOLY_IDENTITY,
        .columns = CATEGORIES,
        .features = 4,
        .sizes = sizes},
+      {.kind = NNPOLY_PIECEWISE,
+       .inputs = FLAT,
+       .outputs = EMBEDDED,
+       .activation = NNPOLY_IDENTITY,
+       .columns = BENT,
+       .features = LINES,
+       .sizes = pieces,
+       .bins = some_bins(pieces, BENT)},
       {.kind = NNPOLY_SCALE,
        .inputs = EMBEDDED,
        .outputs = EMBEDDED,
@@ -265,7 +387,8 @@ static void plans(int64_t n, int64_t batch, int64_t width, int phased) {
        .blended = NNPOLY_TANH},
       {.inputs = width, .outputs = K, .activation = NNPOLY_IDENTITY, .factor = 0.5}};
   const int64_t made = FEATURES - phased, waves = phased ? F : 2 * F;
-  const int64_t P = NUMBERS * (F + phased * F + made * waves + made) + ROWS * 4 + EMBEDDED +
+  const int64_t bent = BENT * LINES * (2 + 6); /* the second column has 6 bins */
+  const int64_t P = NUMBERS * (F + phased * F + made * waves + made) + ROWS * 4 + bent + EMBEDDED +
                     (EMBEDDED + 1) * width + 2 * width + (width + 1) * K;
   const struct nnpoly_training training = {.dtype = dtype,
                                            .depth = DEPTH,
@@ -363,6 +486,8 @@ static void test_configuration(void) {
     }
   }
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+    pieces(tables[i][0], tables[i][1], tables[i][2], tables[i][3]);
+    guarded_free_all();
     embeddings(tables[i][0], tables[i][1], tables[i][2], tables[i][3]);
     guarded_free_all();
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from types import ModuleType
@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 from ..primitives import Array, Namespace, Ops, RoundedFactors
 from . import host
+from .ensembles import Averaged, Input
 from .steps import Functions, Spec, Steps
 
 FLOATS = ("float16", "float32", "float64")
@@ -209,6 +210,22 @@ class Backend:
 
         It returns the output (see `losses.OUTPUTS`), for None the scores; or None for an x that it
         cannot take.
+        """
+        return None
+
+    def ensemble_prediction(
+        self,
+        chains: Sequence[Any],
+        dtype: str,
+        precision: str | None,
+        inputs: Sequence[Input],
+        averaged: Averaged,
+    ) -> Callable[..., host.HostArray | None] | None:
+        """A function `predict(networks, cells)` of networks of these chains, in one call, or None.
+
+        networks: the w and the buffers of each. cells: (n, columns), float64, on the host.
+        It returns the mean of their predictions (n, K), float64, or None for arrays that it cannot
+        take.
         """
         return None
 

@@ -333,6 +333,11 @@ def of_values(values: list[Any], dtype: str) -> HostArray:
     return np.asarray(values, kind)
 
 
+def has_infinity(array: HostArray) -> bool:
+    """Whether an entry is infinite; NaN is none."""
+    return bool(np.isinf(array).any())
+
+
 def all_finite(array: HostArray) -> bool:
     """Whether no entry is NaN or infinite, looking at a few rows at a time."""
     if array.size <= _LOOK:
@@ -362,6 +367,47 @@ def concatenate(parts: Iterable[HostArray]) -> HostArray:
 def unique(labels: HostArray) -> HostArray:
     """The distinct labels, sorted."""
     return np.unique(labels)
+
+
+def numbered(cells: list[Any]) -> tuple[HostArray, list[Any]]:
+    """The cells (n,) as numbers of the distinct ones, from 0; and those, in order.
+
+    Equal cells of different types are different. What does not equal itself is as often there as it
+    comes.
+    """
+    if len(set(map(type, cells))) == 1:
+        known = _Numbers()
+        return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells)), list(known)
+    of_pairs = _Numbers()
+    pairs = zip(map(type, cells), cells, strict=True)
+    numbers = np.fromiter(map(of_pairs.__getitem__, pairs), np.int64, len(cells))
+    return numbers, [cell for _, cell in of_pairs]
+
+
+class _Numbers(dict[Any, int]):
+    """The numbers of things, which are given as they are asked for."""
+
+    def __missing__(self, key: Any) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+def numbers_or(array: HostArray, other: int) -> HostArray:
+    """An array of whole numbers as int64, and NaN as another one."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), other, array)
+    return array.astype(np.int64, copy=False)
+
+
+def counts(places: HostArray, length: int) -> list[int]:
+    """How often each place in a list of that length occurs; -1 is its last one's."""
+    found: list[int] = np.bincount(places % length, minlength=length).tolist()
+    return found
+
+
+def row_sums(rows: HostArray) -> HostArray:
+    """The sum of each row of (n, m), added up from left to right: (n, 1)."""
+    return np.add.accumulate(rows, axis=1)[:, -1:]
 
 
 def index_of(labels: HostArray, classes: HostArray) -> HostArray:

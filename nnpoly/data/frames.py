@@ -12,6 +12,7 @@ from typing import Any
 from ..backends import host
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
+_TEXTS = ("string", "large_string", "dictionary")  # types of Arrow
 _ENCODE = "Encode categories first (nn.one_hot)"
 _REMEDIES = {  # by the kind of the NumPy dtype, or by a method that data without numbers have
     "M": "Turn dates into numbers first, such as the days since one of them.",
@@ -84,6 +85,40 @@ def columns_of(frame: Any) -> Iterable[tuple[Any, Any]]:
     if hasattr(type(frame), "itercolumns"):
         return zip(frame.schema.names, frame.itercolumns(), strict=True)
     return ((column.name, column) for column in frame.iter_columns())
+
+
+def cells_of(column: Any) -> tuple[host.HostArray, list[Any] | None]:
+    """A column's cells, of any dtype; or as numbers of its categories or texts, and these.
+
+    Numbers count from 0, and -1 is missing. They come where the column's library has them without
+    looking at each cell in Python.
+    """
+    kind, dtype = type(column), _dtype(column)
+    if host.is_dtype(dtype):
+        return host.asarray(column), None
+    if hasattr(kind, "to_physical"):  # polars, whose texts come faster as a list
+        texts = str(dtype).startswith(("String", "Categorical", "Enum"))
+        return host.asarray(column.to_list(), "object") if texts else host.asarray(column), None
+    if hasattr(kind, "dictionary_encode"):
+        return _of_arrow(column) if str(dtype).startswith(_TEXTS) else (host.asarray(column), None)
+    if str(dtype) == "category":
+        return column.array.codes, column.array.categories.tolist()
+    if str(dtype).startswith("str"):
+        numbers, texts = column.factorize()
+        return numbers, texts.tolist()
+    wanted = getattr(dtype, "numpy_dtype", None)  # of pandas' own types
+    if wanted is None or wanted.kind not in "iuf":
+        return host.asarray(column), None
+    missing = column.isna().any()
+    return column.to_numpy("float64" if missing else wanted, na_value=math.nan), None
+
+
+def _of_arrow(column: Any) -> tuple[host.HostArray, list[Any]]:
+    encoded = column.dictionary_encode()
+    chunks = encoded.unify_dictionaries().chunks if hasattr(encoded, "chunks") else [encoded]
+    parts = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks]
+    values = chunks[0].dictionary.to_pylist() if chunks else []
+    return host.numbers_or(host.concatenate(parts), -1), values
 
 
 def _values(where: str, name: str, column: Any) -> host.HostArray:

@@ -159,7 +159,6 @@ CONTESTANTS: dict[str, Maker] = {
     "nnpoly RealMLP, 5": nnpoly("RealMLP", n_ens=5),
     "nnpoly RealMLP-S": nnpoly("RealMLP", "TD-S"),
     "nnpoly TabM": nnpoly("TabM"),
-    "nnpoly TabM, embedded": nnpoly("TabM", num_embeddings="piecewise"),
     "nnpoly MLP": mlp_of("nnpoly"),
     "pytabkit RealMLP-TD": pytabkit("RealMLP_TD"),
     "pytabkit RealMLP-TD-S": pytabkit("RealMLP_TD_S"),

@@ -50,6 +50,9 @@ def everything(**options: Any) -> nn.Network:
         nn.Dropout(0.25),
         nn.Residual(inner, activation="softplus"),
         nn.BatchNorm(4),
+        nn.MemberScale(4, 2, "signs", groups=[1, 3]),
+        nn.SharedDense(4, 3, 2, "tanh", "after", bias=initializers.Uniform(0.2)),
+        nn.MemberDense(3, 2, 2, rates={"W": (0.5, 1.0)}),
         nn.Dense(4, 2, init=initializers.Scaled(1.5, "in+out", uniform=True)),
     ]
     return nn.Network(layers, "softmax", seed=7, **options)

@@ -145,6 +145,15 @@ def for_tables(rng: np.random.Generator) -> Iterator[Case]:
             yield case("periodic_gradients", (n, m_in, d, F, k, has_phase), max(n, 2 * F), ordered)
             yield case("periodic_delta", (n, m_in, d, F, k, has_phase), 2 * F, ordered)
     for n, before, sizes, k in TABLES:
+        bins = tuple(tuple(np.sort(rng.normal(size=size + 1)).tolist()) for size in (k, *sizes))
+        lines = tabular_cases.line_arguments(rng, n, before, k, bins)
+        out = {name: np.ones_like(lines[name]) for name in "wcV"}
+        names = {"piecewise": "x w c V bins", "piecewise_delta": "delta x w V bins"}
+        for name, taken in names.items():
+            terms = max(map(len, bins)) + k
+            yield case(name, (n, before, k), terms, {key: lines[key] for key in taken.split()})
+        given = {"delta": lines["delta"], "x": lines["x"], "bins": bins, "out": out}
+        yield case("piecewise_gradients", (n, before, k), n, given)
         x, E = tabular_cases.categories(rng, n, before, sizes), rng.normal(size=(sum(sizes), k))
         yield case("embed", (n, before, k), 1, {"x": x, "E": E, "sizes": sizes})
         given = {"delta": rng.normal(size=(n, before + len(sizes) * k)), "x": x, "sizes": sizes}

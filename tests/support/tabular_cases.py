@@ -258,7 +258,7 @@ def d_lines(delta, x, bins):
     """The sizes of the derivatives with respect to the columns' features: (d, n, k)."""
     d = len(bins)
     embedded = np.abs(delta[:, : delta.shape[1] - (x.shape[1] - d)])
-    return embedded.reshape(len(x), d, -1).transpose(1, 0, 2)
+    return embedded.reshape(len(x), d, embedded.shape[1] // d).transpose(1, 0, 2)
 
 
 def piecewise_scale(results, x, w, c, V, bins):

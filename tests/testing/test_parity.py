@@ -290,7 +290,7 @@ def test_report_covers_the_table() -> None:
     for name in ("numpy", "torch"):
         subjects = {row.subject for row in report.rows if row.backend == name}
         assert set(TABLE) <= subjects
-        assert sum(subject.startswith("train ") for subject in subjects) == 4
+        assert sum(subject.startswith("train ") for subject in subjects) == 5
 
 
 # Gradients

@@ -46,7 +46,7 @@ def draw(init: initializers.Initializer, shape: tuple[int, int] = SHAPE) -> np.n
 
 
 def test_every_initialiser_is_covered():
-    assert set(BY_NAME) == set(LAWS) & set(BY_NAME) | {"zeros", "orthogonal"}
+    assert set(BY_NAME) == set(LAWS) & set(BY_NAME) | {"zeros", "ones", "signs", "orthogonal"}
 
 
 @every_law
@@ -79,7 +79,15 @@ def test_entries_are_independent(init, mean, variance, kurtosis, axis):
 
 def test_constants():
     assert np.array_equal(draw(initializers.zeros), np.zeros(SHAPE))
+    assert np.array_equal(draw(initializers.ones), np.ones(SHAPE))
     assert np.array_equal(draw(Constant(0.3)), np.full(SHAPE, 0.3))
+
+
+def test_signs_are_fair_and_independent():
+    W = draw(initializers.signs)
+    assert set(W.ravel()) == {-1.0, 1.0}
+    pairs = (W, W[:, 1:] * W[:, :-1], W[1:] * W[:-1])
+    assert all(abs(np.mean(signs)) < 5 / math.sqrt(signs.size) for signs in pairs)
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (1, 4), (4, 1), (300, 200)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 from ...primitives import Array, Ops, RoundedFactors
 from .. import host
 from ..base import Backend
+from ..ensembles import Averaged, Input
 from ..steps import Functions, Spec, Steps
 from . import kernels  # noqa: F401  registers its implementations
 
@@ -100,6 +101,20 @@ class NumPy(Backend):
 
         found = prediction(chain, np.dtype(dtype), precision)
         return cast("Callable[..., Array | None] | None", found)
+
+    def ensemble_prediction(
+        self,
+        chains: Sequence[Any],
+        dtype: str,
+        precision: str | None,
+        inputs: Sequence[Input],
+        averaged: Averaged,
+    ) -> Callable[..., host.HostArray | None] | None:
+        if self._core is None:
+            return None
+        from .ensembles import ensemble_prediction
+
+        return ensemble_prediction(chains, np.dtype(dtype), precision, inputs, averaged)
 
     def zero_dimensional(self, value: Any) -> Array:
         return cast("Array", np.asarray(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from ...layers import (
     Mode,
     OfMembers,
     Periodic,
+    PiecewiseLinear,
     Residual,
     Scale,
     SharedDense,
@@ -40,6 +42,7 @@ KINDS = {
     Blend: lib.NNPOLY_BLEND,
     Periodic: lib.NNPOLY_PERIODIC,
     Embedding: lib.NNPOLY_EMBEDDING,
+    PiecewiseLinear: lib.NNPOLY_PIECEWISE,
     MemberScale: lib.NNPOLY_MEMBER_SCALE,
     MemberDense: lib.NNPOLY_MEMBER_DENSE,
 }
@@ -53,6 +56,7 @@ NUMBERS: dict[type[Layer], tuple[str, ...]] = {
     BatchNorm: ("eps", "momentum"),
     Periodic: ("columns", "frequencies", "features"),
     Embedding: ("features",),
+    PiecewiseLinear: ("features",),
     MemberScale: ("members",),
     MemberDense: ("members",),
     SharedDense: ("members",),
@@ -68,11 +72,22 @@ def reason_against(chain: Sequence[Layer], dtype: np.dtype[Any]) -> str:
             return f"{type(layer).__name__} layers run op by op"
         if isinstance(layer, Periodic) and max(layer.frequencies, layer.features) > MOST_WAVES:
             return f"a Periodic layer has more than {MOST_WAVES} waves or features of a column"
+        if isinstance(layer, PiecewiseLinear) and max(layer.shapes()["V"][1:]) > MOST_WAVES:
+            return f"a PiecewiseLinear layer has more than {MOST_WAVES} bins or features"
         if not known(layer.activation):
             return f"{layer.activation} is not an activation of the C core"
         if isinstance(layer, Residual) and (reason := reason_against(layer.layers, dtype)):
             return reason
     return ""
+
+
+def lines_of(bins: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """The columns of C's lines: how many bins each has, and where a bin begins and how it rises."""
+    numbers = [
+        number for edges in bins for a, b in pairwise(edges) for number in (a, 1.0 / (b - a))
+    ]
+    sizes = ffi.new("int64_t[]", [len(edges) - 1 for edges in bins])
+    return {"columns": len(bins), "sizes": sizes, "bins": ffi.new("double[]", numbers)}
 
 
 class Table(NamedTuple):
@@ -163,6 +178,10 @@ class _Rows:
         if isinstance(layer, Embedding):
             self.held.append(ffi.new("int64_t[]", layer.sizes))
             fields |= {"columns": len(layer.sizes), "sizes": self.held[-1]}
+        if isinstance(layer, PiecewiseLinear):
+            lines = lines_of(layer.bins)
+            self.held += [lines["sizes"], lines["bins"]]
+            fields |= lines
         return {"activation": code, "a": a, **fields}
 
     def _drop(self, layer: Dropout, path: int) -> None:

@@ -104,7 +104,7 @@ def _accepts_dense(
     if not (known(activation) and floats(x, W, b) and x.ndim == 2 and W.ndim == 3 and W.size > 0):
         return False
     k, _, m_in = W.shape
-    return x.shape[1] == k * m_in and b.shape == W.shape[:2]
+    return bool(x.shape[1] == k * m_in and b.shape == W.shape[:2])
 
 
 @implements("members_dense", "numpy", guard=_accepts_dense)

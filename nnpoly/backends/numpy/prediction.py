@@ -22,7 +22,6 @@ OUTPUTS = {
     "step": lib.NNPOLY_STEP,
     "softmax": lib.NNPOLY_ACTIVATIONS,
 }
-FEW_ROWS, LITTLE_WORK = 128, 1 << 20
 
 
 def prediction(
@@ -45,17 +44,11 @@ class ForwardPass:
         self._head = dtype_code(dtype, precision), table.layers, table.depth
 
     def __call__(self, w: Array, buffers: Views, x: Any, output: str | None) -> Array | None:
-        """Compute f: (n, K), or for None the scores; or None for an x that C cannot read as it is.
-
-        Threads take different rows, so a few rows of a large network are also left to the layers
-        one by one, whose threads share the columns.
-        """
+        """Compute f: (n, K), or for None the scores; None for an x that C cannot read as it is."""
         if type(x) is not np.ndarray or x.dtype != self._dtype or len(shape := x.shape) != 2:
             return None
         n, inputs = shape
         if inputs != self._inputs or n == 0:
-            return None
-        if n < FEW_ROWS and n * w.size > LITTLE_WORK:
             return None
         if (running := self._buffers.places(buffers, self._dtype)) is None:
             return None

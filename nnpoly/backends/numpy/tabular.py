@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from ..._core import ffi, lib
 from ...activations import Activation
@@ -10,7 +11,7 @@ from ...primitives import Ops, implements
 from ...primitives.tabular import features_of
 from ..codes import CODES, known, parameter
 from ..host import HostArray as Array
-from .chains import MOST_WAVES
+from .chains import MOST_WAVES, lines_of
 from .core import Out, check, dtype_code, floats, new, place, pointer, readable, results, takes
 
 
@@ -203,3 +204,85 @@ def _embed_gradient(
     places = pointer(delta), pointer(x), ffi.new("int64_t[]", sizes), pointer(dE)
     check(lib.nnpoly_embed_gradient(dtype_code(x.dtype), *places, n, inputs, d, k))
     return dE
+
+
+# PiecewiseLinear
+
+Bins: TypeAlias = Sequence[Sequence[float]]
+
+
+def _lines(x: Array, w: Array, V: Array, bins: Bins) -> bool:
+    """Whether C takes a PiecewiseLinear layer's input and parameters."""
+    if not (floats(x, w, V) and x.ndim == w.ndim == 2 and V.ndim == 3):
+        return False
+    d, k = w.shape
+    most = max(map(len, bins)) - 1
+    if V.shape != (d, k, most) or len(bins) != d:
+        return False
+    return bool(0 < d <= x.shape[1] and 0 < k <= MOST_WAVES and most <= MOST_WAVES)
+
+
+class _Lines:
+    """C's nnpoly_lines, and the arrays that it points to."""
+
+    def __init__(self, x: Array, k: int, bins: Bins) -> None:
+        self._held = lines_of(bins)
+        fields = {"inputs": x.shape[1], "features": k, **self._held}
+        self.place = ffi.new("struct nnpoly_lines *", fields)
+
+
+def _accepts_piecewise(x: Array, w: Array, c: Array, V: Array, bins: Bins) -> bool:
+    return _lines(x, w, V, bins) and readable(x.dtype, c) and c.shape == w.shape
+
+
+@implements("piecewise", "numpy", guard=_accepts_piecewise)
+def _piecewise(ops: Ops, x: Array, w: Array, c: Array, V: Array, bins: Bins) -> Array:
+    (n, inputs), (d, k) = x.shape, w.shape
+    out, lines = new(ops, (n, inputs + d * (k - 1)), x.dtype), _Lines(x, k, bins)
+    places = map(pointer, (x, w, c, V, out))
+    check(lib.nnpoly_piecewise(dtype_code(x.dtype), *places, n, lines.place))
+    return out
+
+
+def _shapes_of_lines(delta: Array, x: Array, bins: Bins) -> dict[str, tuple[int, ...]]:
+    d = len(bins)
+    k = features_of(delta.shape[1], x.shape[1], d)
+    return {"w": (d, k), "c": (d, k), "V": (d, k, max(map(len, bins)) - 1)}
+
+
+def _accepts_piecewise_gradients(delta: Array, x: Array, bins: Bins, out: Out = None) -> bool:
+    if not (floats(delta, x) and delta.ndim == x.ndim == 2 and len(delta) == len(x)):
+        return False
+    if not 0 < len(bins) <= x.shape[1]:
+        return False
+    shapes = _shapes_of_lines(delta, x, bins)
+    _, *sizes = shapes["V"]
+    width = x.shape[1] + len(bins) * (sizes[0] - 1)
+    fits = delta.shape[1] == width and min(sizes) > 0 and max(sizes) <= MOST_WAVES
+    return fits and takes(shapes, x, out)
+
+
+@implements("piecewise_gradients", "numpy", guard=_accepts_piecewise_gradients)
+def _piecewise_gradients(
+    ops: Ops, delta: Array, x: Array, bins: Bins, out: Out = None
+) -> tuple[Array, ...]:
+    shapes = _shapes_of_lines(delta, x, bins)
+    gradients, lines = results(shapes, x, out), _Lines(x, shapes["w"][1], bins)
+    places = map(pointer, (delta, x, *gradients.values()))
+    check(lib.nnpoly_piecewise_gradients(dtype_code(x.dtype), *places, len(x), lines.place))
+    return tuple(gradients.values())
+
+
+def _accepts_piecewise_delta(delta: Array, x: Array, w: Array, V: Array, bins: Bins) -> bool:
+    if not (_lines(x, w, V, bins) and readable(x.dtype, delta)):
+        return False
+    (n, inputs), (d, k) = x.shape, w.shape
+    return bool(delta.shape == (n, inputs + d * (k - 1)))
+
+
+@implements("piecewise_delta", "numpy", guard=_accepts_piecewise_delta)
+def _piecewise_delta(ops: Ops, delta: Array, x: Array, w: Array, V: Array, bins: Bins) -> Array:
+    out, lines = new(ops, x.shape, x.dtype), _Lines(x, w.shape[1], bins)
+    places = map(pointer, (delta, x, w, V, out))
+    check(lib.nnpoly_piecewise_delta(dtype_code(x.dtype), *places, len(x), lines.place))
+    return out

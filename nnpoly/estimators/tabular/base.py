@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ... import _checks, metrics
 from ...backends import host
+from ...backends.ensembles import Averaged
 from ...data.container import named, read
 from ...data.place import Place, place_of
 from ...losses import Loss
@@ -24,7 +25,6 @@ from ...network import Network
 from ...optimizers import Optimizer
 from ...training import NonFiniteLossError, Trainer
 from ...training.ensemble import Ensemble
-from ...training.evaluation import predictions
 from .. import arrays
 from ..monitor import Monitor, diverged
 from ..parameters import CHECKS, Check
@@ -32,6 +32,7 @@ from . import files
 from .columns import Column, columns, positions
 from .encoding import Encoding
 from .folds import Fold, in_many, in_two
+from .prediction import mean_prediction
 from .scoring import Deadline, HeldOut
 
 
@@ -141,6 +142,11 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         """A member's prediction (n, K) of its outputs, which metrics measure and are averaged."""
+        raise NotImplementedError
+
+    @property
+    def _averaged(self) -> Averaged:
+        """What `_of_member` does, for backends."""
         raise NotImplementedError
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
@@ -398,12 +404,16 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """The mean of the members' predictions: (n, K), float64."""
         check_is_fitted(self)
         where, first = f"{type(self).__name__}.{name}", self.networks_[0]
-        x = self._inputs(where, columns(self, where, X), first.place)
         first.check_precision(where, self.precision)
-        members = [predictions(net, x, self.precision) for net in self.networks_]
-        total: Any = sum(map(self._of_member, members))
-        mean: host.HostArray = total / len(members)
-        return mean
+        return mean_prediction(
+            where,
+            self.networks_,
+            self.encoding_,
+            columns(self, where, X),
+            self.precision,
+            self._averaged,
+            self._of_member,
+        )
 
     # Files
 

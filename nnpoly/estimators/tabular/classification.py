@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score
 
 from ... import _checks, metrics
 from ...backends import host
+from ...backends.ensembles import Averaged
 from ...losses import CrossEntropy, Loss
 from .. import labels
 from ..arrays import hosted
@@ -93,8 +94,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         wide = f.astype("float64")
-        exact: host.HostArray = wide / wide.sum(axis=1, keepdims=True)  # float32's is off a little
+        exact: host.HostArray = wide / host.row_sums(wide)  # float32's is off a little
         return exact
+
+    @property
+    def _averaged(self) -> Averaged:
+        return Averaged(self._output)
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:
         return labels.times_weights(where, self.class_weight, self.classes_, y, weights)

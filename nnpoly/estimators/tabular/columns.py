@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from ...backends import host, registry
 from ...data import entering
-from ...data.frames import columns_of, is_frame, not_real
+from ...data.frames import cells_of, columns_of, is_frame, not_real
 from ...data.place import plain
 from ..arrays import hosted, is_missing, named
 
@@ -33,17 +33,29 @@ class Column(NamedTuple):
         An array (n,) of any dtype.
     categorical
         Whether its own type says that its cells are categories.
+    values
+        None, or what the cells are numbers of, from 0; -1 is missing.
+    start
+        The number of the first cell's row.
     """
 
     name: str
     cells: host.HostArray
     categorical: bool
+    values: list[Any] | None = None
+    start: int = 0
+
+    def rows(self, start: int, stop: int) -> Column:
+        """Some of the rows."""
+        return self._replace(cells=self.cells[start:stop], start=self.start + start)
 
     def kind(self, where: str) -> str:
         """Tell "number" or "category" by the cells."""
         kind = self.cells.dtype.kind
-        if self.categorical or kind in "bUST":
+        if self.categorical or self.values or kind in "bUST":
             return "category"
+        if self.values is not None:
+            return "number"
         if kind != "O":
             _require(where, self.name, f"dtype {self.cells.dtype}", kind in "iuf", kind)
             return "number"
@@ -61,18 +73,35 @@ class Column(NamedTuple):
         ValueError
             For texts, and for infinity.
         """
-        array = self.cells
-        if array.dtype.kind == "O":
-            array = host.asarray([self._number(where, cell) for cell in array.tolist()], "float64")
-        _require(where, self.name, f"dtype {array.dtype}", array.dtype.kind in "biuf", "U")
-        array = array.astype("float64")
+        array = self.reals(where).astype("float64")
+        self.require_finite(where, array)
+        return array
+
+    def reals(self, where: str) -> host.HostArray:
+        """The cells as real numbers of any type, NaN where they are missing.
+
+        Raises
+        ------
+        ValueError
+            For texts.
+        """
+        array, values = self.cells, self.values
+        if values is None and array.dtype.kind in "biuf":
+            return array
+        if values is not None:
+            array = host.asarray([*values, None], "object")[array]
+        _require(where, self.name, f"dtype {array.dtype}", array.dtype.kind == "O", "U")
+        places, cells = host.numbered(array.tolist())
+        return host.asarray([self._number(where, cell) for cell in cells], "float64")[places]
+
+    def require_finite(self, where: str, array: host.HostArray) -> None:
+        """Refuse infinity among the column's numbers."""
         if (abs(array) == math.inf).any():
             row = int((abs(array) == math.inf).argmax())
             raise ValueError(
-                f"{where}: `{self.name}` must have no infinity, got {array[row]} in row {row}. "
-                "Correct it, or leave it missing (NaN)."
+                f"{where}: `{self.name}` must have no infinity, got {array[row]} in row "
+                f"{self.start + row}. Correct it, or leave it missing (NaN)."
             )
-        return array
 
     def _number(self, where: str, cell: Any) -> float:
         if isinstance(cell, str) or not (_is_cell(cell) or is_missing(cell)):
@@ -81,16 +110,28 @@ class Column(NamedTuple):
             )
         return math.nan if is_missing(cell) else float(cell)
 
-    def texts(self) -> list[Key]:
-        """The cells as texts, by which categories are compared: 1 and 1.0 are one category."""
-        known: dict[Any, Key] = {}
-        texts = []
-        for cell in self.cells.tolist():
-            kept = (type(cell), cell)
-            if kept not in known:
-                known[kept] = _key(cell)
-            texts.append(known[kept])
-        return texts
+    def texts(self) -> tuple[host.HostArray, list[Key]]:
+        """The cells as places (n,) in a list of texts, and this; -1 is the last one's place.
+
+        Categories are compared by their texts: 1 and 1.0 are one category.
+        """
+        if self.values is not None:
+            places, cells = self.cells, [*self.values, None]
+            if len(places) < len(cells):
+                used, places = host.sorted_with_inverse(places)
+                cells = [cells[i] for i in used.tolist()]
+            return places, list(map(_key, cells))
+        places, cells = host.numbered(self.cells.tolist())
+        return places, list(map(_key, cells))
+
+    def counts(self) -> dict[str, int]:
+        """How often each text occurs."""
+        places, keys = self.texts()
+        found: dict[str, int] = {}
+        for key, count in zip(keys, host.counts(places, len(keys)), strict=True):
+            if key is not None and count:
+                found[key] = found.get(key, 0) + count
+        return found
 
 
 def _is_cell(cell: Any) -> bool:
@@ -140,10 +181,7 @@ def columns(
             f"{where}: `{name}` must be dense, got a sparse matrix. Pass {name}.toarray()."
         )
     if is_frame(X):
-        found = [
-            Column(f"{name}[{label!r}]", _cells(where, f"{name}[{label!r}]", cells), _says(cells))
-            for label, cells in columns_of(X)
-        ]
+        found = [_column(where, f"{name}[{label!r}]", column) for label, column in columns_of(X)]
         if not found or not len(found[0].cells):
             with named(where, name):
                 check_array(host.empty((len(X), len(found)), "float64"), input_name=name)
@@ -160,16 +198,19 @@ def columns(
     return found
 
 
-def _cells(where: str, name: str, column: Any) -> host.HostArray:
-    cells = host.asarray(column)
+def _column(where: str, name: str, column: Any) -> Column:
+    """A frame's column."""
+    cells, values = cells_of(column)
     if cells.ndim != 1:
         raise ValueError(not_real(where, name, f"cells of shape {cells.shape[1:]}"))
-    return cells
+    return Column(name, cells, _says(column), values)
 
 
 def _says(column: Any) -> bool:
     """Whether a frame's column is one of categories or of booleans by its type."""
     dtype = column.dtype if hasattr(type(column), "dtype") else column.type
+    if host.is_dtype(dtype):
+        return bool(dtype.kind == "b")
     return str(dtype).lower().startswith(_CATEGORICAL)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 from ... import _checks
 from ..._described import Described
 from ...backends import host
+from ...backends.ensembles import Input
 from .columns import Column, Key
 
 MOST_ONE_HOT = 8  # categories of a column that has an input for each, where others are embedded
@@ -59,18 +61,28 @@ class CategoryColumn(Described):
         """The number of its inputs."""
         return 1 if self.embedded or self._in_one else len(self.values)
 
-    def write(self, keys: Sequence[Key], block: host.HostArray) -> None:
-        """Write the inputs of cells into a block: (n, width)."""
-        place = {value: i for i, value in enumerate(self.values, 1)}
-        numbers = host.asarray([0 if key is None else place.get(key, 0) for key in keys])
+    @cached_property
+    def _codes(self) -> dict[Key, int]:
+        """What stands for each category, and under None for none."""
+        if self.embedded or not self._in_one:
+            return {None: 0, **{value: i for i, value in enumerate(self.values, 1)}}
+        none = 0 if len(self.values) == 2 else -1
+        return {None: none, **dict(zip(self.values, (1, -1), strict=False))}
+
+    def inputs(self, column: int) -> list[Input]:
+        """Its inputs, unscaled, of a column of `Encoding.cells`."""
         if self.embedded:
-            block[:, 0] = numbers
-        elif self._in_one:
-            codes = [-1.0, 1.0] if len(self.values) == 1 else [0.0, 1.0, -1.0]
-            block[:, 0] = host.asarray(codes)[numbers]
-        else:
-            for i in range(len(self.values)):
-                block[:, i] = numbers == i + 1
+            return [Input("cell", column)]
+        if self._in_one:
+            return [Input("number", column)]
+        count = len(self.values)
+        return [Input("value", column, value=float(code)) for code in range(1, count + 1)]
+
+    def cells(self, column: Column) -> host.HostArray:
+        """What stands for the cells of a column: (n,)."""
+        codes, none = self._codes, self._codes[None]
+        places, keys = column.texts()
+        return host.asarray([codes.get(key, none) for key in keys])[places]
 
 
 class Encoding(Described):
@@ -98,6 +110,8 @@ class Encoding(Described):
     categories: tuple[CategoryColumn, ...]
     centers: tuple[float, ...]
     factors: tuple[float, ...]
+
+    _smooth: ClassVar[bool] = False  # whether what is scaled is clipped
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -172,9 +186,9 @@ class Encoding(Described):
             if j not in forced and column.kind(where) == "number":
                 numbers.append(j)
                 continue
-            keys = [key for key in column.texts() if key is not None]
-            values = sorted(set(keys))
-            if j not in forced and len(values) == len(keys) >= FEWEST_NAMES:
+            counts = column.counts()
+            values, count = sorted(counts), sum(counts.values())
+            if j not in forced and len(values) == count >= FEWEST_NAMES:
                 warn(
                     f"{where}: `{column.name}` has a text of its own in every row, so it says "
                     "nothing about rows to come: it is left out. If it shall not be, name it in "
@@ -202,37 +216,70 @@ class Encoding(Described):
             )
         return plain
 
-    def raw(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        """The inputs before they are scaled, NaN where numbers are missing: (n, width)."""
-        X = host.empty((len(columns[0].cells), self.width), "float64")
-        gaps = {column: len(self.numbers) + i for i, column in enumerate(self.indicated)}
+    @property
+    def _scales(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The centers and the factors of what is scaled, of `cells`."""
+        return self.centers, self.factors
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """The inputs of a network, as they come from `cells`."""
+        count = len(self.numbers)
+        found = [Input("number", i) for i in range(count)]
+        found += [Input("missing", self.numbers.index(column)) for column in self.indicated]
+        for i, category in enumerate(self.categories):
+            found += category.inputs(count + i)
+        scales = zip(*self._scales, strict=True)
+        scaled = [
+            given._replace(center=center, factor=factor, smooth=self._smooth)
+            for given, (center, factor) in zip(found, scales, strict=False)
+        ]
+        return (*scaled, *found[self.scaled :])
+
+    def cells(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """What inputs come from: the numbers, NaN where they are missing, then the categories.
+
+        Returns (n, len(numbers) + len(categories)), float64.
+        """
+        count, n = len(self.numbers), len(columns[0].cells)
+        found = host.empty((n, count + len(self.categories)), "float64")
         for i, column in enumerate(self.numbers):
-            X[:, i] = columns[column].numbers(where)
-            if column in gaps:
-                X[:, gaps[column]] = missing(X[:, i])
-        start = len(self.numbers) + len(self.indicated)
-        for category in self.categories:
-            category.write(columns[category.column].texts(), X[:, start : start + category.width])
-            start += category.width
+            found[:, i] = columns[column].reals(where)
+        for i, category in enumerate(self.categories, count):
+            found[:, i] = category.cells(columns[category.column])
+        if host.has_infinity(found):
+            for i, column in enumerate(self.numbers):
+                columns[column].require_finite(where, found[:, i])
+        return found
+
+    def raw(self, cells: host.HostArray) -> host.HostArray:
+        """The inputs before they are scaled, NaN where numbers are missing: (n, width)."""
+        found = cells.take([given.column for given in self.inputs], axis=1)
+        for j, given in enumerate(self.inputs):
+            if given.kind == "missing":
+                found[:, j] = missing(found[:, j])
+            elif given.kind == "value":
+                found[:, j] = found[:, j] == given.value
+        return found
+
+    def scaled_raw(self, cells: host.HostArray) -> host.HostArray:
+        """The inputs, centred and scaled, NaN where numbers are missing: (n, width)."""
+        X, scales = self.raw(cells), map(host.asarray, self._scales)
+        X[:, : self.scaled] = scaled(X[:, : self.scaled], *scales)
         return X
 
-    def scaled_raw(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        """The inputs, centred and scaled, NaN where numbers are missing: (n, width)."""
-        X = self.raw(where, columns)
+    def encoded(self, cells: host.HostArray) -> host.HostArray:
+        """The inputs of a network, of `cells`: (n, width), float64."""
+        X = self.scaled_raw(cells)
         x = X[:, : self.scaled]
-        with host.without_overflow():
-            x -= host.asarray(self.centers, "float64")
-            x.clip(-LARGEST, LARGEST, out=x)
-            x *= host.asarray(self.factors, "float64")
-        x.clip(-FARTHEST, FARTHEST, out=x)
+        x[missing(x)] = 0.0
+        if self._smooth:
+            x /= (1.0 + (x / CLIP) ** 2) ** 0.5
         return X
 
     def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        """The inputs of a network: (n, width), float64."""
-        X = self.scaled_raw(where, columns)
-        x = X[:, : self.scaled]
-        x[missing(x)] = 0.0
-        return X
+        """The inputs of a network, of columns: (n, width), float64."""
+        return self.encoded(self.cells(where, columns))
 
 
 class ColumnEncoding(Encoding):
@@ -243,6 +290,8 @@ class ColumnEncoding(Encoding):
     x / sqrt(1 + (x / 3)^2). A missing number is 0, the median: nothing else is as far from the
     tails.
     """
+
+    _smooth = True
 
     @classmethod
     def fit(
@@ -258,7 +307,7 @@ class ColumnEncoding(Encoding):
         """Fit it by the rows to train on; the arguments are of `Encoding.of_columns`."""
         of_kind: dict[str, Any] = {"most_one_hot": most_one_hot, "remedy": remedy}
         plain = Encoding.of_columns(where, columns, rows, forced, warn, **of_kind)
-        raw = plain.raw(where, columns)[:, : plain.scaled][rows]
+        raw = plain.raw(plain.cells(where, columns))[rows, : plain.scaled]
         raw[:, missing(raw).all(axis=0)] = 0.0
         centers, factors = [], []
         for low, first, median, third, high in host.five_numbers(raw):
@@ -268,11 +317,13 @@ class ColumnEncoding(Encoding):
         kinds = plain.numbers, plain.indicated, plain.categories
         return cls(*kinds, tuple(centers), tuple(factors))
 
-    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        X = super().encode(where, columns)
-        x = X[:, : self.scaled]
-        x /= (1.0 + (x / CLIP) ** 2) ** 0.5
-        return X
+
+def scaled(x: host.HostArray, centers: Any, factors: Any) -> host.HostArray:
+    """The numbers, centred and scaled, and finite unless they are NaN."""
+    with host.without_overflow():
+        found: host.HostArray = (x - centers).clip(-LARGEST, LARGEST)
+        found *= factors
+    return found.clip(-FARTHEST, FARTHEST, out=found)
 
 
 def missing(array: host.HostArray) -> Any:

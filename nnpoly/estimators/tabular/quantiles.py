@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy.special import ndtri
 from ... import _checks
 from ...backends import host
 from .columns import Column
-from .encoding import LEAST, Encoding, missing
+from .encoding import LEAST, Encoding, missing, scaled
 
 MOST, FEWEST, ROWS = 1000, 10, 30  # of quantiles of a column, and the rows for one
 NOISE = 1e-3  # beside the quartiles' distance, of the numbers whose quantiles are learnt
@@ -78,7 +79,8 @@ class QuantileEncoding(Encoding):
         of_kind: dict[str, Any] = {"most_one_hot": float("inf"), "remedy": remedy, "signed": False}
         plain = Encoding.of_columns(where, columns, rows, forced, warn, **of_kind)
         d, kinds = len(plain.numbers), (plain.numbers, plain.indicated, plain.categories)
-        raw = plain.raw(where, columns)[rows, :d]
+        cells = plain.cells(where, columns)
+        raw = plain.raw(cells)[rows, :d]
         raw[:, missing(raw).all(axis=0)] = 0.0
         centers, factors = [0.0] * plain.scaled, [1.0] * plain.scaled
         for i in range(d):
@@ -86,7 +88,7 @@ class QuantileEncoding(Encoding):
             _, first, centers[i], third, _ = host.five_numbers(different)[0]
             factors[i] = 1.0 / (third - first + LEAST) if third > first else 0.0
         scales = tuple(centers), tuple(factors)
-        x = Encoding(*kinds, *scales).scaled_raw(where, columns)[rows, :d]
+        x = Encoding(*kinds, *scales).scaled_raw(cells)[rows, :d]
         x[:, missing(x).all(axis=0)] = 0.0
         x += NOISE * host.generator(0).standard_normal(x.shape)
         count = min(max(len(rows) // ROWS, FEWEST), MOST, len(rows))
@@ -98,13 +100,23 @@ class QuantileEncoding(Encoding):
         edges = host.quantiles(encoded, min(bins, max(1, len(rows) - 1)) + 1)
         return made.replace(bins=tuple(map(_edges, edges)))
 
-    def encode(self, where: str, columns: Sequence[Column]) -> host.HostArray:
-        X = self.scaled_raw(where, columns)
-        for i, quantiles in enumerate(self.quantiles):
-            X[:, i] = _normal(X[:, i], host.asarray(quantiles))
-        x = X[:, : len(self.numbers)]
-        x[missing(x)] = 0.0
-        return X
+    @property
+    def _scales(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        count = len(self.numbers)  # which `cells` has encoded
+        return (0.0,) * count + self.centers[count:], (1.0,) * count + self.factors[count:]
+
+    def cells(self, where: str, columns: Sequence[Column]) -> host.HostArray:
+        """What inputs come from: as of `Encoding`, the numbers by their quantiles."""
+        found = super().cells(where, columns)
+        scales = zip(self.centers, self.factors, self._points, strict=False)
+        for i, (center, factor, points) in enumerate(scales):
+            found[:, i] = _normal(scaled(found[:, i], center, factor), points)
+        return found
+
+    @cached_property
+    def _points(self) -> list[host.HostArray]:
+        """The quantiles as arrays."""
+        return [host.asarray(column) for column in self.quantiles]
 
 
 def _normal(x: host.HostArray, quantiles: host.HostArray) -> host.HostArray:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from ... import _checks, metrics
 from ..._described import Described
 from ...backends import host
+from ...backends.ensembles import Averaged
 from ...losses import MSE, Loss
 from ..arrays import hosted, numbers
 from . import files
@@ -62,6 +63,11 @@ class TargetScaling(Described):
         """A network's outputs (n, K) in the targets' unit."""
         y: host.HostArray = f.astype("float64") * self.scales + host.asarray(self.means)
         return y.clip(self.lows, self.highs) if clips else y
+
+    def averaged(self, output: str, clips: bool) -> Averaged:
+        """What `in_unit` does, for backends."""
+        found = Averaged(output, self.scales, self.means)
+        return found._replace(lows=self.lows, highs=self.highs) if clips else found
 
 
 @dataclass(eq=False, repr=False)
@@ -124,6 +130,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     def _of_member(self, f: host.HostArray) -> host.HostArray:
         return self.scaling_.in_unit(f, self._clips)
+
+    @property
+    def _averaged(self) -> Averaged:
+        return self.scaling_.averaged(self._output, self._clips)
 
     def _strata(self, y: Any) -> Any:
         return None

@@ -16,6 +16,10 @@ p = ffi.from_buffer
 n, m = 4, 6
 x, delta, of_columns = np.ones((n, m), "f4"), np.ones((n, m), "f4"), np.ones(m, "f4")
 misplaced = ffi.cast("char *", p(np.zeros(1000, "f4"))) + 1
+# PIECEWISE of 2 columns, of 1 and 2 bins and 3 features.
+line, bends = np.ones((2, 3), "f4"), np.ones((2, 3, 2), "f4")
+pair, lined = np.ones((n, 2), "f4"), np.ones((n, 6), "f4")
+counts, bins = ffi.new("int64_t[]", [1, 2]), ffi.new("double[]", [0.0, 1.0, -1.0, 0.5, 1.0, 2.0])
 # PERIODIC of all 6 columns, 2 frequencies, 2 features; EMBEDDING of the last 2.
 waves, table = np.ones((6, 2), "f4"), np.ones((5, 3), "f4")
 wide, tabled = np.ones((n, 12), "f4"), np.ones((n, 4 + 2 * 3), "f4")
@@ -28,7 +32,12 @@ def shape(**changed: int) -> Any:
     return ffi.new("struct nnpoly_waves *", given)
 
 
-SIZES = shape()
+def pieces(**changed: Any) -> Any:
+    given = {"inputs": 2, "columns": 2, "features": 3, "sizes": counts, "bins": bins, **changed}
+    return ffi.new("struct nnpoly_lines *", given)
+
+
+SIZES, LINES = shape(), pieces()
 RANGE, SHAPE, NULL = lib.NNPOLY_RANGE, lib.NNPOLY_SHAPE, lib.NNPOLY_NULL
 OVERLAP, MISALIGNED = lib.NNPOLY_OVERLAP, lib.NNPOLY_MISALIGNED
 # Of each function: good arguments, and by their place bad ones and what they are answered.
@@ -87,6 +96,45 @@ CASES: dict[str, tuple[list[Any], dict[int, list[tuple[Any, int]]]]] = {
 }
 
 
+FLAT = ffi.new("double[]", [0.0, 1.0, -1.0, 0.0, 1.0, 2.0])
+NO_BINS, MANY_BINS = ffi.new("int64_t[]", [1, 0]), ffi.new("int64_t[]", [1025, 1])
+BAD_LINES = [
+    (ffi.NULL, NULL),
+    (pieces(sizes=ffi.NULL), NULL),
+    (pieces(bins=ffi.NULL), NULL),
+    (pieces(sizes=ffi.cast("int64_t *", misplaced)), MISALIGNED),
+    (pieces(bins=ffi.cast("double *", misplaced)), MISALIGNED),
+    *((pieces(columns=d), SHAPE) for d in (0, -1, 3)),
+    (pieces(features=0), SHAPE),
+    (pieces(features=1025), RANGE),
+    (pieces(sizes=NO_BINS), RANGE),
+    (pieces(sizes=MANY_BINS), RANGE),
+    (pieces(bins=FLAT), RANGE),
+]
+CASES |= {
+    "piecewise": (
+        [0, p(pair), p(line), p(line), p(bends), p(lined), n, LINES],
+        {
+            2: [(ffi.NULL, NULL)],
+            5: [(p(pair), OVERLAP), (ffi.cast("char *", bins), OVERLAP), (misplaced, MISALIGNED)],
+            7: BAD_LINES,
+        },
+    ),
+    "piecewise_gradients": (
+        [0, p(lined), p(pair), p(line), p(of_columns), p(bends), n, LINES],
+        {
+            3: [(p(pair), OVERLAP), (p(of_columns), OVERLAP)],
+            5: [(ffi.cast("char *", counts), OVERLAP)],
+            7: BAD_LINES,
+        },
+    ),
+    "piecewise_delta": (
+        [0, p(lined), p(pair), p(line), p(bends), p(wide), n, LINES],
+        {4: [(ffi.NULL, NULL)], 5: [(p(pair), OVERLAP)], 6: [(-1, SHAPE)], 7: BAD_LINES},
+    ),
+}
+
+
 def statuses() -> Iterator[Any]:
     for function, (good, changes) in CASES.items():
         yield pytest.param(function, good, lib.NNPOLY_OK, id=f"{function}-good")
@@ -98,8 +146,8 @@ def statuses() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("function", "arguments", "status"), list(statuses()))
 def test_bad_arguments_have_their_status(function, arguments, status):
-    before = [array.copy() for array in (x, delta, of_columns, wide, tabled, table)]
+    arrays = [x, delta, of_columns, wide, tabled, table, pair, line, bends, lined]
+    before = [array.copy() for array in arrays]
     assert getattr(lib, f"nnpoly_{function}")(*arguments) == status
     if status != lib.NNPOLY_OK:
-        after = [x, delta, of_columns, wide, tabled, table]
-        assert all(map(np.array_equal, before, after))
+        assert all(map(np.array_equal, before, arrays))

@@ -54,7 +54,13 @@ def realmlp(sigma: Any = "selu", width: int = 17, **waves: Any) -> list[nn.layer
     ]
 
 
+BINS = ((-1.0, -0.25, 0.5, 2.0), (-1.5, 1.0), tuple(np.linspace(-2.0, 2.0, 49).tolist()))
 CHAINS = {
+    "lines": [nn.PiecewiseLinear(6, BINS, 5), nn.Embedding(18, SIZES, 3), nn.Dense(22, 3)],
+    "lines above": [
+        *(nn.Dense(6, 9, "tanh"), nn.Dropout(0.2), nn.PiecewiseLinear(9, BINS, 16)),
+        *(nn.Dropout(0.1), nn.PiecewiseLinear(54, BINS[:1] * 54, 1), nn.Dense(54, 3)),
+    ],
     "realmlp": realmlp(),
     "plr": realmlp("mish", kind="plr"),
     "many waves": realmlp(frequencies=37, features=9),
@@ -102,6 +108,11 @@ def test_every_width_has_the_same_bits(width):
 @pytest.mark.parametrize("width", [17, 600])
 def test_neither_threads_nor_isa_change_a_bit(kind, width):
     by_threads_and_isas(lambda: run(trainer(realmlp(width=width, kind=kind))))
+
+
+@pytest.mark.parametrize("chain", ["lines", "lines above"])
+def test_neither_threads_nor_isa_change_a_bit_of_lines(chain):
+    by_threads_and_isas(lambda: run(trainer(CHAINS[chain])))
 
 
 @pytest.mark.parametrize("width", [17, 600])
@@ -156,6 +167,24 @@ def test_what_is_no_category_gives_nan(number):
     assert np.isnan(net.trace(x).output).any(axis=1).tolist() == wrong.tolist()
 
 
+def test_lines_have_the_slopes_of_their_bins():
+    """The bits of the definition where nothing is rounded."""
+    net = nn.Network([nn.PiecewiseLinear(1, [(-1.0, 0.0, 2.0, 2.5)], 2)], dtype="float64")
+    net.w = np.array([0.5, 1.0, 0.25, 0.0, 1.0, -3.0, 2.0, 8.0, 4.0, 2.0])
+    x = np.array([-9.0, -1.0, -0.5, 0.0, 1.0, 2.0, 2.25, 2.5, 9.0])[:, None]
+    want = nn.primitives.TABLE["piecewise"].definition(
+        net.ops, x, *net.views(net.w)[0].values(), net.chain[0].bins
+    )
+    assert np.array_equal(net(x), want)
+
+
+def test_more_bins_than_c_takes_run_op_by_op():
+    edges = tuple(range(1026))
+    made = trainer([nn.PiecewiseLinear(6, [edges], 2), nn.Dense(7, 3)])
+    assert "op by op: a PiecewiseLinear layer has more than 1024 bins" in made.summary()
+    made.fit(X, CLASSES, 1)
+
+
 def test_more_waves_than_c_takes_run_op_by_op():
     layers = [nn.Periodic(6, 1, frequencies=1025, features=2), nn.Dense(7, 3)]
     made = trainer(layers)
@@ -167,6 +196,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "SCALE": {},
     "BLEND": {"blended": 1},
     "PERIODIC": {"columns": 2, "frequencies": 3, "features": 2, "phased": 1, "outputs": 5},
+    "PIECEWISE": {
+        "columns": 2,
+        "features": 2,
+        "sizes": (1, 2),
+        "bins": (0.0, 1.0, 0.0, 2.0, 0.5, 2.0),
+        "outputs": 5,
+    },
     "EMBEDDING": {"columns": 2, "features": 2, "sizes": (3, 4), "outputs": 5},
 }
 UNSOUND: list[tuple[str, dict[str, Any]]] = [
@@ -179,6 +215,11 @@ UNSOUND: list[tuple[str, dict[str, Any]]] = [
     *(("PERIODIC", {"features": k}) for k in (0, 1, 3)),
     ("PERIODIC", {"phased": 2}),
     ("PERIODIC", {"outputs": 4}),
+    *(("PIECEWISE", {"columns": d}) for d in (0, 1, 4, -1)),
+    *(("PIECEWISE", {"features": k}) for k in (0, 1, 3)),
+    *(("PIECEWISE", {"sizes": sizes}) for sizes in (None, (1, 0), (-1, 2), (1025, 1))),
+    *(("PIECEWISE", {"bins": (0.0, 1.0, 0.0, rise, 0.5, 2.0)}) for rise in (0.0, -1.0, np.nan)),
+    ("PIECEWISE", {"bins": None}),
     *(("EMBEDDING", {"columns": d}) for d in (0, 1, 4, -1)),
     ("EMBEDDING", {"features": 3}),
     *(("EMBEDDING", {"sizes": sizes}) for sizes in (None, (3, 0), (-1, 4), (2**31 - 1, 1))),
@@ -193,6 +234,8 @@ def test_plans_refuse_layers_that_are_unsound(kind, change):
     for fields, sound in ((GOOD[kind], True), (GOOD[kind] | change, False)):
         row, held = good | fields, ffi.new("int64_t[]", fields.get("sizes") or [])
         row["sizes"] = held if row.get("sizes") else ffi.NULL
+        bins = ffi.new("double[]", fields.get("bins") or [])
+        row["bins"] = bins if row.get("bins") else ffi.NULL
         layers = ffi.new("struct nnpoly_layer[]", [first, row])
         training = {"dtype": 0, "depth": 2, "layers": layers, "loss": 0, "rule": 0}
         plan = lib.nnpoly_plan_new(ffi.new("struct nnpoly_training *", training))
