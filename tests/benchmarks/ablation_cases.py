@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from tables_cases import Fits, nnpoly_realmlp
+from tables_cases import Fits, nnpoly
 from timing import Case
 
 from nnpoly import Blend, Dense, Periodic, Scale, initializers
@@ -122,7 +122,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "beta2 = 0.999": partial(by_optimizer, lambda found, steps: found.replace(beta2=0.999)),
     "one fall of the rate": partial(by_optimizer, in_one_cycle),
     "mean and deviation": z_scores,
-    "no smooth clip": partial(patch.object, encoding, "CLIP", 1e15),
+    "no smooth clip": partial(patch.object, encoding.ColumnEncoding, "_smooth", False),
     "the last epoch": partial(
         patch.object, base.BaseTabular, "_monitor", lambda *which: Monitor(0.0, math.inf)
     ),
@@ -143,7 +143,7 @@ class Ablated(Fits):
     """Fits while a part is left out."""
 
     def __init__(self, change: Callable[[], Any], name: str) -> None:
-        super().__init__(nnpoly_realmlp("TD"), name)
+        super().__init__(nnpoly("RealMLP"), name)
         self.change = change
 
     def sample(self, number: int) -> dict[str, float]:

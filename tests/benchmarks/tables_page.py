@@ -90,14 +90,13 @@ def error_table(rows: Rows) -> str:
     """
     names = list(dict.fromkeys(row["contestant"] for row in rows))
     shapes = {row["set"]: row["shape"] for row in rows if not row["fault"]}
-    errors_of = {(row["set"], row["contestant"]): row for row in rows if not row["fault"]}
     lines = [
         "| | rows x columns | " + " | ".join(names) + " |",
         "| --- |" + " ---: |" * (1 + len(names)),
     ]
-    for name, (n, m) in shapes.items():
-        cells = [errors_of.get((name, contestant)) for contestant in names]
-        told = [f"{fmean(row['error']):.4f}" if row else "-" for row in cells]
+    for name, of in errors(rows).items():
+        n, m = shapes[name]
+        told = [f"{of[contestant]:.4f}" for contestant in names]
         lines.append(f"| {name} | {n:,} x {m} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 
