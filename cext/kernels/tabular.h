@@ -123,7 +123,7 @@ static void member_scaled_gradient(const struct tabular *job, int64_t column0, i
 
 /* Of rows: the mean of f: (rows, members, K) over the members. */
 static void members_mean(const void *f, void *out, int64_t row0, int64_t row1, int64_t members,
-                        int64_t K) {
+                         int64_t K) {
   for (int64_t i = row0; i < row1; i++) {
     const real *all = (const real *)f + i * members * K;
     real *mean = (real *)out + i * K;

@@ -18,7 +18,7 @@ import numpy as np
 from tables_cases import Fits, nnpoly
 from timing import Case
 
-from nnpoly import Blend, Dense, Periodic, Scale, initializers
+from nnpoly import Blend, Dense, Embedding, Periodic, Scale, initializers
 from nnpoly.estimators.monitor import Monitor
 from nnpoly.estimators.tabular import base, encoding, realmlp
 from nnpoly.layers import Layer
@@ -36,6 +36,8 @@ def without(kind: type[Layer], chain: Chain) -> Chain:
             continue
         if isinstance(layer, Dense):
             layer = layer.replace(inputs=width, factor=width**-0.5)
+        elif isinstance(layer, Embedding):
+            layer = layer.replace(inputs=width)
         elif isinstance(layer, Scale):
             layer = layer.replace(features=width)
         width = layer.width(width)
