@@ -174,7 +174,7 @@ def draw(folder: Path) -> None:
             ylabel="error above the best, mean",
         )
         axes.yaxis.set_major_formatter(lambda value, position: f"{value:.0%}")
-        for name in above.keys() & logs.keys():
+        for name in sorted(above.keys() & logs.keys()):
             x, y = math.exp(fmean(logs[name])), above[name]
             axes.plot(x, y, "o", color="tab:blue" if name.startswith("nnpoly") else "tab:gray")
             axes.annotate(name, (x, y), (5, 4), textcoords="offset points", fontsize=9)
