@@ -11,10 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from ablation_cases import PARTS, WHOLE
-from command import parsed, parser, setting, show, started, status, write
-from remote import Row, measure
+from command import parsed, parser
 from table_sets import SETS
-from tables import entry, errors, joined, line, rows_of
+from tables import errors, run
 
 OF_CLASSES = "vowel", "german", "crx", "segment"
 OF_NUMBERS = "diabetes", "Wages", "SLID", "Computers"
@@ -50,18 +49,7 @@ def main() -> int:
     add("--sets", nargs="+", choices=SETS, default=sets, metavar="SET", help=told_sets)
     add("--parts", nargs="+", choices=names, default=names, metavar="PART", help=told_names)
     arguments = parsed(made)
-    before, found = rows_of(arguments.json), list[Row]()
-    with started("ablation_cases", arguments.parts, arguments.threads) as remotes:
-        properties = setting(arguments, remotes)
-        show(properties)
-        for name in arguments.sets:
-            rows = measure(remotes, [name], arguments.rounds)
-            print(name, *(line(entry(row)) for row in rows), sep="\n", flush=True)
-            found += rows
-            entries = joined(before, [entry(row) for row in found])
-            write(arguments.json, {"setting": properties, "rows": entries})
-    print(told(entries))
-    return status(found)
+    return run("ablation_cases", arguments.parts, arguments, told)
 
 
 if __name__ == "__main__":

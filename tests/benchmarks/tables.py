@@ -8,9 +8,10 @@ meanwhile. See README.md.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -124,17 +125,18 @@ def told(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Run it all; the status is 1 where a contestant failed."""
-    made = parser(__doc__, rounds=5)
-    add = made.add_argument
-    add("--sets", nargs="+", choices=SETS, default=SETS, metavar="SET", help=", ".join(SETS))
-    names = list(CONTESTANTS)
-    told_names = ", ".join(names)
-    add("--contestants", nargs="+", choices=names, default=names, metavar="NAME", help=told_names)
-    arguments = parsed(made)
+def run(
+    module: str,
+    names: list[str],
+    arguments: argparse.Namespace,
+    told: Callable[[list[dict[str, Any]]], str],
+) -> int:
+    """Have a module's contestants fit each set; print and keep what they did, and the whole of it.
+
+    Returns the exit status.
+    """
     before, found = rows_of(arguments.json), list[Row]()
-    with started("tables_cases", arguments.contestants, arguments.threads) as remotes:
+    with started(module, names, arguments.threads) as remotes:
         properties = setting(arguments, remotes)
         show(properties)
         for name in arguments.sets:
@@ -145,6 +147,18 @@ def main() -> int:
             write(arguments.json, {"setting": properties, "rows": entries})
     print(told(entries))
     return status(found)
+
+
+def main() -> int:
+    """Run it all; the status is 1 where a contestant failed."""
+    made = parser(__doc__, rounds=5)
+    add = made.add_argument
+    add("--sets", nargs="+", choices=SETS, default=SETS, metavar="SET", help=", ".join(SETS))
+    names = list(CONTESTANTS)
+    told_names = ", ".join(names)
+    add("--contestants", nargs="+", choices=names, default=names, metavar="NAME", help=told_names)
+    arguments = parsed(made)
+    return run("tables_cases", arguments.contestants, arguments, told)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ def writable(*arrays: Array) -> bool:
     return all(array.flags.num & WRITABLE == WRITABLE for array in arrays)
 
 
+def fits(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether C can read the array as one of this shape and dtype; or there is none."""
+    return array is None or (readable(dtype, array) and array.shape == shape)
+
+
 def place(array: Array | None) -> Any:
     """Return the array as C takes it; it takes NULL for what there is none of."""
     return ffi.NULL if array is None else pointer(array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._core import ffi, lib
-from ...activations import Activation, Identity
+from ...activations import Activation
 from ...primitives import Ops, implements
 from ..codes import CODES, known, parameter, read
 from ..host import HostArray as Array
@@ -14,15 +14,15 @@ from .core import (
     Shapes,
     check,
     dtype_code,
+    fits,
     floats,
     new,
     place,
     pointer,
-    readable,
     results,
     takes,
 )
-from .primitives import single
+from .primitives import pre_and_post, single
 
 # Columns
 
@@ -94,10 +94,6 @@ def _sizes(members: int, m_in: int, m: int) -> Any:
     return ffi.new("struct nnpoly_members *", (members, m_in, m))
 
 
-def _fits(array: Array | None, like: Array, shape: tuple[int, ...]) -> bool:
-    return array is None or (readable(like.dtype, array) and array.shape == shape)
-
-
 def _accepts_dense(
     x: Array, W: Array, b: Array, activation: Activation, keep_pre: bool = True
 ) -> bool:
@@ -127,12 +123,7 @@ def _dense_as(
     keep_pre: bool = True,
 ) -> tuple[Array | None, Array]:
     k, m, m_in = W.shape
-    post = new(ops, (len(x), k * m), x.dtype)
-    pre = None
-    if type(activation) is Identity:
-        pre = post
-    elif keep_pre or activation.reads == "pre":
-        pre = new(ops, post.shape, x.dtype)
+    pre, post = pre_and_post(ops, (len(x), k * m), x.dtype, activation, keep_pre)
     places = pointer(x), pointer(W), pointer(b), place(pre), pointer(post)
     code = CODES[type(activation)], parameter(activation)
     check(lib.nnpoly_members_dense(dtype, *places, len(x), _sizes(k, m_in, m), *code))
@@ -147,7 +138,7 @@ def _accepts_dense_delta(
     k, m, m_in = W.shape
     below = len(delta), k * m_in
     fit = W.size > 0 and delta.shape[1] == k * m
-    return fit and _fits(read(activation, pre, post), delta, below)
+    return fit and fits(read(activation, pre, post), below, delta.dtype)
 
 
 @implements("members_dense_delta", "numpy", guard=_accepts_dense_delta)

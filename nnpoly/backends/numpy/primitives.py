@@ -22,6 +22,7 @@ from .core import (
     Out,
     check,
     dtype_code,
+    fits,
     floats,
     new,
     place,
@@ -60,16 +61,12 @@ def _activate(ops: Ops, pre: Array, activation: Activation) -> Array:
     return post
 
 
-def _fits(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    return array is None or (readable(dtype, array) and array.shape == shape)
-
-
 def _accepts_delta(d_post: Array, pre: Array | None, post: Array, activation: Activation) -> bool:
     return (
         known(activation)
         and floats(d_post)
         and writable(d_post)
-        and _fits(read(activation, pre, post), d_post.shape, d_post.dtype)
+        and fits(read(activation, pre, post), d_post.shape, d_post.dtype)
     )
 
 
@@ -86,6 +83,17 @@ def _activation_delta(
     return d_post
 
 
+def pre_and_post(
+    ops: Ops, shape: tuple[int, ...], dtype: np.dtype[Any], activation: Activation, keep_pre: bool
+) -> tuple[Array | None, Array]:
+    """Arrays for a layer's results: one for both where they are the same, and no pre unread."""
+    post = new(ops, shape, dtype)
+    if type(activation) is Identity:
+        return post, post
+    keep_pre = keep_pre or activation.reads == "pre"
+    return new(ops, shape, dtype) if keep_pre else None, post
+
+
 def _accepts_dense(
     x: Array, W: Array, b: Array | None, activation: Activation, keep_pre: bool = True
 ) -> bool:
@@ -94,7 +102,7 @@ def _accepts_dense(
         and floats(x, W)
         and x.ndim == W.ndim == 2
         and W.shape[1] == x.shape[1]
-        and _fits(b, W.shape[:1], x.dtype)
+        and fits(b, W.shape[:1], x.dtype)
     )
 
 
@@ -119,12 +127,7 @@ def _dense_as(
 ) -> tuple[Array | None, Array]:
     n, m_in = x.shape
     m = W.shape[0]
-    post = new(ops, (n, m), x.dtype)
-    pre = None
-    if type(activation) is Identity:
-        pre = post
-    elif keep_pre or activation.reads == "pre":
-        pre = new(ops, (n, m), x.dtype)
+    pre, post = pre_and_post(ops, (n, m), x.dtype, activation, keep_pre)
     arguments = pointer(x), pointer(W), place(b), place(pre), pointer(post)
     code, a = CODES[type(activation)], parameter(activation)
     check(lib.nnpoly_dense(dtype, *arguments, n, m_in, m, code, a))
@@ -139,7 +142,7 @@ def _accepts_dense_delta(
         and floats(delta, W)
         and delta.ndim == W.ndim == 2
         and delta.shape[1] == W.shape[0]
-        and _fits(read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype)
+        and fits(read(activation, pre, post), (delta.shape[0], W.shape[1]), delta.dtype)
     )
 
 
