@@ -1,0 +1,1 @@
+"""Models in and out: ONNX, C, torch, Keras and scikit-learn, each with its proof."""
