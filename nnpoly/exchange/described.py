@@ -18,12 +18,12 @@ from ..backends.ensembles import Averaged, Input
 from ..backends.reference import Reference
 from ..network import Network
 from ..primitives.arrays import device_of
+from .quantiles import FARTHEST, FARTHEST_CELL, by_quantiles, clipped
 
 Array: TypeAlias = Any  # of any library, or one that writes a graph
 Label: TypeAlias = str | bool | int | float
 
 REFERENCE = Reference()
-FARTHEST_CELL, FARTHEST = 1e300, 1e30  # as of `backends.ensembles.Input`
 SMOOTH = 3.0
 
 
@@ -173,18 +173,15 @@ class Described:
         found: host.HostArray = combined(xp, self, [net(x) for net in nets])
         return found
 
-    def cell_of(self, cell: Cell, given: Sequence[Any]) -> host.HostArray:
+    def cell_of(self, cell: Cell, given: Sequence[Any]) -> Array:
         """A cell (n,) of the columns, on the host; see `evaluate`."""
         values = given[cell.column]
         if isinstance(cell, CodeCell):
             return host.asarray([cell.code(text) for text in values], "float64")
         x = host.asarray(values, "float64")
         if isinstance(cell, QuantileCell):
-            from ..estimators.tabular.quantiles import by_quantiles
-
-            return by_quantiles(x, cell.center, cell.factor, host.asarray(cell.quantiles))
-        found: host.HostArray = number(host.namespace(), x, cell)
-        return found
+            return by_quantiles(host.namespace(), x, cell.center, cell.factor, cell.quantiles)
+        return number(host.namespace(), x, cell)
 
 
 # The definitions around the networks, in the array API
@@ -221,21 +218,14 @@ def encoded(xp: Any, described: Described, cells: Sequence[Array]) -> Array:
         x = xp.where(of_kind("value"), xp.where(hits, one, zero), x)
     if kinds == {"cell"}:
         return x
-    x = _clipped(xp, x - row([given.center for given in inputs]), FARTHEST_CELL)
-    x = _clipped(xp, x * row([given.factor for given in inputs]), FARTHEST)
+    x = clipped(xp, x - row([given.center for given in inputs]), FARTHEST_CELL)
+    x = clipped(xp, x * row([given.factor for given in inputs]), FARTHEST)
     x = xp.where(xp.isnan(x), zero, x)
     if any(given.smooth for given in inputs):
         third = x / SMOOTH
         bent = x / xp.sqrt(1.0 + third * third)
         x = xp.where(row([given.smooth for given in inputs], xp.bool), bent, x)
     return xp.where(of_kind("cell"), plain, x)
-
-
-def _clipped(xp: Any, x: Array, limit: float) -> Array:
-    """X within +-limit. NaN passes."""
-    high = xp.full_like(x, limit)
-    x = xp.where(x > high, high, x)
-    return xp.where(x < -high, -high, x)
 
 
 def combined(xp: Any, described: Described, outputs: Sequence[Array]) -> Array:
