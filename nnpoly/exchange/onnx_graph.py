@@ -78,8 +78,10 @@ class Graph:
         made: Traced = self._made[key]
         return made
 
-    def model(self, outputs: Mapping[str, Traced], name: str, opset: int) -> Any:
-        """The model of these outputs by name, without what none of them needs.
+    def model(
+        self, outputs: Mapping[str, Traced], name: str, opset: int, told: Mapping[str, str]
+    ) -> Any:
+        """The model of these outputs by name, without what none of them needs; told: metadata.
 
         An output whose name an input has is given another one.
         """
@@ -96,7 +98,11 @@ class Graph:
         sets = [helper.make_opsetid("", opset), helper.make_opsetid(ML, 3)]
         sets = sets if any(node.domain for node in nodes) else sets[:1]
         version = helper.find_min_ir_version_for(sets)
-        return helper.make_model(graph, opset_imports=sets, ir_version=version)
+        made = helper.make_model(
+            graph, opset_imports=sets, ir_version=version, producer_name="nnpoly"
+        )
+        helper.set_model_props(made, dict(told))
+        return made
 
     def _free(self, name: str) -> str:
         """The name, or a longer one where an input has it: these are a user's."""

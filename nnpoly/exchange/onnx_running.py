@@ -69,7 +69,7 @@ def run(path: Path, certificate: Certificate) -> Outputs:
             found = session.run(None, feeds(session, columns, x))
         except Exception as error:
             raise ValueError(f"onnxruntime can't compute it: {error}") from error
-        by_name = dict(zip(outputs, found, strict=True))
+        by_name = {name.rstrip("_"): values for name, values in zip(outputs, found, strict=True)}
         if certificate.labels is None:
             values = by_name.get("prediction")
         else:
