@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checking import check
+    from .onnx_reading import from_onnx
     from .onnx_writing import to_onnx
 
-__all__ = ["check", "to_onnx"]
+__all__ = [
+    "check",
+    "from_onnx",
+    "to_onnx",
+]
 
-_HOMES = {"check": "checking", "to_onnx": "onnx_writing"}
+_HOMES = {
+    "check": "checking",
+    "from_onnx": "onnx_reading",
+    "to_onnx": "onnx_writing",
+}
 
 
 def __getattr__(name: str) -> Any:
