@@ -36,11 +36,13 @@ class Instance(NamedTuple):
     bits: int
     vectors: bool
     prefix: str  # of the names that it defines
+    more: tuple[str, ...] = ("activations.h", "layers.h")  # headers
 
     @property
     def items(self) -> tuple[Item, ...]:
         """The items of its headers, in order."""
-        return _items(self.bits, "vectors.h" if self.vectors else "scalars.h")
+        base = "vectors.h" if self.vectors else "scalars.h"
+        return _items(self.bits, (base, "vmath.h", *self.more))
 
     def named(self, program: str) -> dict[str, str]:
         """What its names are in a program of that name."""
@@ -51,7 +53,7 @@ class Instance(NamedTuple):
                 start = upper if item.name.isupper() else program
                 middle = self.prefix.upper() if item.name.isupper() else self.prefix
                 names[item.name] = f"{start}_{middle}{item.name}"
-        for macro in ("INLINE", "UNROLL", "KEEP_LOOP", "HAS_FMA", "INFINITY", "NAN", *_ISAS):
+        for macro in ("INLINE", "UNROLL", "KEEP_LOOP", "INFINITY", "NAN", "VECTORS", "HAS_FMA", *_ISAS):
             names[macro] = f"{upper}_{macro}"
         names |= {"real": short, "integer": f"int{self.bits}_t"}
         if not self.vectors:
@@ -92,11 +94,17 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 @cache
-def _items(bits: int, base: str) -> tuple[Item, ...]:
-    folder = resources.files(__package__) / "c"
-    names = (base, "vmath.h", "activations.h", "layers.h")
-    texts = [(folder / name).read_text("utf-8") for name in names]
-    return tuple(item for text in texts for item in _parsed(_of_bits(text, bits)))
+def _items(bits: int, headers: tuple[str, ...]) -> tuple[Item, ...]:
+    return tuple(item for name in headers for item in _parsed(_of_bits(_header(name), bits)))
+
+
+def preamble(bits: int) -> str:
+    """What a program asks of its compiler."""
+    return _of_bits(_header("preamble.h"), bits)
+
+
+def _header(name: str) -> str:
+    return (resources.files(__package__) / "c" / name).read_text("utf-8")
 
 
 def _of_bits(text: str, bits: int) -> str:

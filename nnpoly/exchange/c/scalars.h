@@ -8,29 +8,31 @@
 INLINE vec set1(real x) { return x; }
 
 /* The bits of a real: a union, since memcpy is a library's. */
-union bits {
+union either {
   real x;
   ivec bits;
 };
 INLINE vec of_bits(ivec x) {
-  union bits both;
+  union either both;
   both.bits = x;
   return both.x;
 }
 INLINE ivec bits_of(vec x) {
-  union bits both;
+  union either both;
   both.x = x;
   return both.bits;
 }
 
 /* As in vectors.h. */
 INLINE vec fma_(vec a, vec b, vec c) {
-#if defined(HAS_FMA) && BITS == 32
-  return __builtin_fmaf(a, b, c);
-#elif defined(HAS_FMA)
-  return __builtin_fma(a, b, c);
-#else
+#if !defined(HAS_FMA)
   return a * b + c;
+#else
+#if BITS == 32
+  return __builtin_fmaf(a, b, c);
+#else
+  return __builtin_fma(a, b, c);
+#endif
 #endif
 }
 INLINE mask less(vec a, vec b) { return a < b; }
@@ -48,11 +50,13 @@ INLINE vec with_sign(vec x, vec s) {
 /* Halving the exponent is within 4 %, and each step of Newton's squares that. The last one is of
  * the rest, which is exact where there is fma: within one unit in the last place. */
 INLINE vec sqrt_(vec x) {
-#if defined(__SSE2__) && BITS == 32
+#if defined(__SSE2__)
+#if BITS == 32
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
-#elif defined(__SSE2__)
+#else
   const __m128d both = _mm_set_sd(x);
   return _mm_cvtsd_f64(_mm_sqrt_sd(both, both));
+#endif
 #else
   int i;
   vec root;

@@ -11,6 +11,7 @@
  * Arithmetic is GNU C's: + - * / on vec, + << & | on ivec. The compiler contracts no operation
  * (-ffp-contract=off), so the ISAs that have fma give the same bits.
  */
+
 #if BITS == 32
 #define X86(width, name) _mm##width##_##name##_ps
 #else
@@ -104,15 +105,17 @@ INLINE vec keep_first(vec x, int n) {
   for (int i = n; i < LANES; i++) x[i] = 0;
   return x;
 }
-#if defined(ISA_NEON) && BITS == 32
+#if defined(ISA_NEON)
+#if BITS == 32
 INLINE vec fma_(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 INLINE vec sqrt_(vec x) { return vsqrtq_f32(x); }
-#elif defined(ISA_NEON)
+#else
 INLINE vec fma_(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
 INLINE vec sqrt_(vec x) { return vsqrtq_f64(x); }
+#endif
 #else
 INLINE vec fma_(vec a, vec b, vec c) { return a * b + c; }
-#if defined(__x86_64__)
+#if defined(__SSE2__)
 INLINE vec sqrt_(vec x) { return X86(, sqrt)(x); }
 #else
 INLINE vec sqrt_(vec x) {
