@@ -209,7 +209,11 @@ class Traced:
 
     def __matmul__(self, other: Any) -> Traced:
         shape = (*_together(self.shape[:-2], other.shape[:-2]), self.shape[-2], other.shape[-1])
-        return self.graph.node("MatMul", [self, other], shape, self.kind)
+        if self.ndim == 2 or self.kind == "float32":
+            return self.graph.node("MatMul", [self, other], shape, self.kind)
+        # onnxruntime 1.20 joins MatMul with a transposition to what it has in float32 alone.
+        options = {"equation": "bij,bjk->bik"}
+        return self.graph.node("Einsum", [self, other], shape, self.kind, **options)
 
 
 def _kind(x: Any) -> str:
@@ -290,7 +294,7 @@ def _log1p(x: Traced) -> Traced:
 def _cos(x: Traced) -> Traced:
     if x.kind == "float32":
         return x.graph.node("Cos", [x], x.shape, x.kind)
-    half = _sin(0.5 * x)  # since onnxruntime before 1.21 lacks Cos of float64
+    half = _sin(0.5 * x)  # since onnxruntime 1.20 lacks Cos of float64
     return 1.0 - 2.0 * (half * half)
 
 
