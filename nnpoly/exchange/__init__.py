@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .c_writing import to_c
     from .checking import check
     from .onnx_reading import from_onnx
     from .onnx_writing import to_onnx
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 __all__ = [
     "check",
     "from_onnx",
+    "to_c",
     "to_onnx",
 ]
 
 _HOMES = {
     "check": "checking",
     "from_onnx": "onnx_reading",
+    "to_c": "c_writing",
     "to_onnx": "onnx_writing",
 }
 
