@@ -66,12 +66,22 @@ def by_quantiles(
     xp: Any, x: Array, center: float, factor: float, quantiles: Sequence[float]
 ) -> Array:
     """What a `QuantileCell` is for numbers x: (n,), float64; NaN for NaN."""
+    return of_probabilities(xp, x, probabilities(xp, x, center, factor, quantiles))
+
+
+def probabilities(
+    xp: Any, x: Array, center: float, factor: float, quantiles: Sequence[float]
+) -> Array:
+    """The ranks of numbers x: (n,) among quantiles, from 0 to 1; of NaN any number."""
     z = clipped(xp, clipped(xp, x - center, FARTHEST_CELL) * factor, FARTHEST)
     p = _ranks(xp, z, quantiles)
     p = xp.where(z + NEAR > quantiles[-1], xp.ones_like(p), p)
-    p = xp.where(z - NEAR < quantiles[0], xp.zeros_like(p), p)
-    found = normal_quantile(xp, p)
-    return xp.where(xp.isnan(x), x, found)
+    return xp.where(z - NEAR < quantiles[0], xp.zeros_like(p), p)
+
+
+def of_probabilities(xp: Any, x: Array, p: Array) -> Array:
+    """The `normal_quantile` of p where x is a number, and NaN where it is NaN; of any shape."""
+    return xp.where(xp.isnan(x), x, normal_quantile(xp, p))
 
 
 def clipped(xp: Any, x: Array, limit: float) -> Array:
