@@ -1,14 +1,15 @@
 """Graphs of ONNX by tracing: arrays whose operations become nodes, and their namespace.
 
 What the library computes is text in the array API (`nnpoly.primitives`, `described`). Given these
-arrays, the text writes the graph. Host arrays stand for constants: operations of them alone are
-computed, and not written.
+arrays, the text writes the graph. Host arrays, and numbers, stand for constants: operations of them
+alone are computed, and not written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
+from math import prod
 from typing import Any, TypeAlias
 
 from ..backends import host
@@ -44,7 +45,6 @@ class Graph:
         self._inputs: list[Any] = []
         self._constants: dict[str, Any] = {}
         self._made: dict[Any, Any] = {}  # nodes' results and constants' names, by what they are
-        self._names: dict[int, tuple[str, host.HostArray]] = {}
         self.columns: dict[str, tuple[Traced, int]] = {}  # what is a column of a matrix, by name
 
     def input(self, name: str, shape: Shape, dtype: str) -> Traced:
@@ -53,17 +53,12 @@ class Graph:
         self._inputs.append(_information(made))
         return made
 
-    def named(self, name: str, array: host.HostArray) -> host.HostArray:
-        """The array, which has this name where the graph reads it as it is."""
-        self._names[id(array)] = self._free(name), array
-        return array
-
-    def texts(self, values: Sequence[str]) -> Traced:
-        """A constant of texts: (len(values),)."""
-        name = self._free(f"constant_{len(self._constants)}")
-        texts = host_xp.asarray(values, dtype=object)
-        self._constants[name] = numpy_helper.from_array(texts, name)
-        return Traced(self, name, (len(values),), TEXT)
+    def constant(self, name: str, array: host.HostArray) -> Traced:
+        """A constant under a name of its own, such as a parameter."""
+        name = self._free(name)
+        self._constants[name] = numpy_helper.from_array(array, name)
+        kind = TEXT if array.dtype.kind == "O" else array.dtype.name
+        return Traced(self, name, array.shape, kind)
 
     def node(
         self, kind: str, inputs: Sequence[Any], shape: Shape, dtype: str, **attributes: Any
@@ -121,13 +116,11 @@ class Graph:
         return Traced(self, name, value.shape, value.kind)
 
     def _constant(self, value: host.HostArray) -> str:
-        """The name of a constant."""
+        """The name of a constant that has none: a number, or a few."""
         key = value.dtype.name, value.shape, value.tobytes()
-        name: str | None = self._names.get(id(value), (self._made.get(key),))[0]
-        if name is None:
-            name = self._made[key] = self._free(f"constant_{len(self._constants)}")
-        if name not in self._constants:
-            self._constants[name] = numpy_helper.from_array(value, name)
+        if key not in self._made:
+            self._made[key] = self.constant(f"constant_{len(self._constants)}", value).name
+        name: str = self._made[key]
         return name
 
 
@@ -341,6 +334,8 @@ def _stack(arrays: Sequence[Traced], *, axis: int = 0) -> Traced:
 
 def _reshape(x: Traced, shape: Shape, *, copy: bool | None = None) -> Traced:
     wanted = tuple(max(size, ROWS) for size in shape)
+    if ROWS in wanted and ROWS not in x.shape:  # of a constant nothing is left open
+        wanted = tuple(prod(x.shape) // -prod(wanted) if k < 0 else k for k in wanted)
     if wanted == x.shape and wanted.count(ROWS) < 2:
         return x
     return x.graph.node("Reshape", [x, _axes(*wanted)], wanted, x.kind)

@@ -176,16 +176,16 @@ def _code(cell: CodeCell, x: Array) -> Array:
 def _predicted(graph: Graph, net: Network, prefix: str, x: Array) -> Array:
     """A network's output of what it reads, all of one dtype."""
 
-    def named(parts: Sequence[Any]) -> list[dict[str, Any]]:
+    def constants(parts: Sequence[Any]) -> list[dict[str, Array]]:
         return [
             {
-                k: graph.named(f"{prefix}layers.{l}.{k}", registry.to_host(v))
-                for k, v in part.items()
+                name: graph.constant(f"{prefix}layers.{l}.{name}", registry.to_host(array))
+                for name, array in part.items()
             }
             for l, part in enumerate(parts)
         ]
 
-    given = named(net.views(net.w)), named(net.buffers)
+    given = constants(net.views(net.w)), constants(net.buffers)
     stages = layers.forward(GraphOps(), net.chain, *given, x, layers.INFERENCE)
     return losses.apply_output(OutputOps(), net.output, stages[-1].post, net.members)
 
@@ -203,5 +203,5 @@ def _label(graph: Graph, classes: Classes, probabilities: Array) -> Array:
     if classes.several:
         return xp.astype(probabilities > 0.5, xp.int64)
     place = graph.node("ArgMax", [probabilities], (ROWS,), "int64", axis=1, keepdims=0)
-    texts = [label for label in labels if isinstance(label, str)]
-    return xp.take(graph.texts(texts) if texts else xp.asarray(labels), place, axis=0)
+    dtype = object if isinstance(labels[0], str) else None
+    return xp.take(graph.constant("labels", xp.asarray(labels, dtype=dtype)), place, axis=0)
