@@ -237,7 +237,7 @@ class _Ops:
         return 0.5 * (1.0 + apply("erf", z * _ROOT))
 
 
-def _own(activation: Activation) -> Formula:
+def own_formula(activation: Activation) -> Formula:
     """The formula that nnpoly itself computes."""
     compute: Any = activation.value
     made: Formula = compute(_Ops, X)
@@ -265,7 +265,7 @@ def _written(dtype: str) -> Iterator[tuple[Activation, Formula]]:
     yield activations.step, X >= 0.0
     for activation in (*activations.BY_NAME.values(), activations.Exp()):
         if not activation.accepted and activation.differentiable:
-            yield activation, _own(activation)
+            yield activation, own_formula(activation)
     for s in _sigmoids():
         yield activations.sigmoid, s
         yield activations.silu, X * s

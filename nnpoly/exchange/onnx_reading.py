@@ -215,14 +215,24 @@ class _Reader:
         if len(part) == 1 and first.op in self.terms and len(first.inputs) == 2:
             self._affine(chain, first)
             return i + 1
-        shorts = [name for name in self._values(last) if name != begin]
-        two = len(last.inputs) == 2 and len(shorts) == 1
-        if last.op in ("Add", "Sum") and two and begin in last.inputs:
-            if nested == MOST_NESTED:
-                last.refuse(f"is a short cut in {nested} others")
-            chain.residual(self.read(begin, shorts[0], chain.inner(), nested + 1))
-            return i + 1
+        if last.op == "Add" or (last.op == "Sum" and len(last.inputs) == 2):
+            others = [name for name in last.inputs if not self._is(name, begin, chain)]
+            if len(others) == 1 and others[0] not in self.constants:
+                if nested == MOST_NESTED:
+                    last.refuse(f"is a short cut in {nested} others")
+                chain.residual(self.read(begin, others[0], chain.inner(), nested + 1))
+                return i + 1
         raise self._unread(part, reason)
+
+    def _is(self, name: str, value: str, chain: Chain) -> bool:
+        """Whether a name is one value, or another name of it."""
+        while name != value and name in self.made_by:
+            node = self.graph.nodes[self.made_by[name]]
+            same_type = FLOATS.get(node.attributes.get("to", 0)) == chain.dtype
+            if node.op != "Identity" and not (node.op == "Cast" and same_type):
+                return False
+            name = node.inputs[0]
+        return name == value
 
     def _unread(self, part: list[Node], reason: str) -> Unreadable:
         """The error that names the first node of a part that no layer has."""
