@@ -73,10 +73,8 @@ class Graph:
         made: Traced = self._made[key]
         return made
 
-    def model(
-        self, outputs: Mapping[str, Traced], name: str, opset: int, told: Mapping[str, str]
-    ) -> Any:
-        """The model of these outputs by name, without what none of them needs; told: metadata.
+    def model(self, outputs: Mapping[str, Traced], name: str, opset: int) -> Any:
+        """The model of these outputs by name, without what none of them needs.
 
         An output whose name an input has is given another one.
         """
@@ -93,11 +91,8 @@ class Graph:
         sets = [helper.make_opsetid("", opset), helper.make_opsetid(ML, 3)]
         sets = sets if any(node.domain for node in nodes) else sets[:1]
         version = helper.find_min_ir_version_for(sets)
-        made = helper.make_model(
-            graph, opset_imports=sets, ir_version=version, producer_name="nnpoly"
-        )
-        helper.set_model_props(made, dict(told))
-        return made
+        options = {"opset_imports": sets, "ir_version": version, "producer_name": "nnpoly"}
+        return helper.make_model(graph, **options)
 
     def _free(self, name: str) -> str:
         """The name, or a longer one where an input has it: these are a user's."""
@@ -124,8 +119,9 @@ class Graph:
         return name
 
 
-def checked(where: str, model: Any) -> Any:
-    """The model, if it is one by onnx's own check, and one file can hold it."""
+def finished(where: str, model: Any, told: Mapping[str, str]) -> Any:
+    """The model with metadata, if it is one by onnx's own check, and one file can hold it."""
+    helper.set_model_props(model, dict(told))
     if (size := model.ByteSize()) > _MOST:
         raise ValueError(
             f"{where}: `model` must have less than 2 GiB of weights, which an ONNX file can hold, "

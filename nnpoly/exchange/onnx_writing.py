@@ -9,7 +9,7 @@ from .. import _checks, layers, losses
 from ..backends import registry
 from ..backends.info import __version__
 from ..network import Network
-from . import onnx_running
+from . import onnx_own, onnx_running
 from .certificate import Certificate
 from .described import (
     Array,
@@ -25,7 +25,8 @@ from .described import (
     number,
 )
 from .describing import describe_model
-from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, checked, xp
+from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, finished, xp
+from .onnx_own import LABELS, array_name
 from .onnx_table import GraphOps, OutputOps
 from .proof import proven
 from .quantiles import of_probabilities, probabilities
@@ -117,8 +118,11 @@ def onnx_model(
     ]
     prediction = combined(xp, described, outputs)
     named = _outputs(graph, described.result, prediction)
+    made = graph.model(named, described.kind, opset)
     told = {"nnpoly.version": __version__, onnx_running.KEY: certificate.to_json()}
-    return checked(where, graph.model(named, described.kind, opset, told))
+    if described.plain and len(networks) == 1:
+        told[onnx_own.KEY] = onnx_own.told(networks[0].to(dtype=certificate.dtype), made.graph)
+    return finished(where, made, told)
 
 
 def _network_inputs(where: str, graph: Graph, described: Described, dtype: str) -> Array:
@@ -179,7 +183,7 @@ def _predicted(graph: Graph, net: Network, prefix: str, x: Array) -> Array:
     def constants(parts: Sequence[Any]) -> list[dict[str, Array]]:
         return [
             {
-                name: graph.constant(f"{prefix}layers.{l}.{name}", registry.to_host(array))
+                name: graph.constant(prefix + array_name(l, name), registry.to_host(array))
                 for name, array in part.items()
             }
             for l, part in enumerate(parts)
@@ -204,4 +208,4 @@ def _label(graph: Graph, classes: Classes, probabilities: Array) -> Array:
         return xp.astype(probabilities > 0.5, xp.int64)
     place = graph.node("ArgMax", [probabilities], (ROWS,), "int64", axis=1, keepdims=0)
     dtype = object if isinstance(labels[0], str) else None
-    return xp.take(graph.constant("labels", xp.asarray(labels, dtype=dtype)), place, axis=0)
+    return xp.take(graph.constant(LABELS, xp.asarray(labels, dtype=dtype)), place, axis=0)
