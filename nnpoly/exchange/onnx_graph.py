@@ -45,7 +45,10 @@ class Graph:
         self._inputs: list[Any] = []
         self._constants: dict[str, Any] = {}
         self._made: dict[Any, Any] = {}  # nodes' results and constants' names, by what they are
-        self.columns: dict[str, tuple[Traced, int]] = {}  # what is a column of a matrix, by name
+        # What values are, by their names: columns of a matrix; and comparisons of a value with a
+        # number, where Max or Min makes the number of what they are true for.
+        self.columns: dict[str, tuple[Traced, int]] = {}
+        self.bounds: dict[str, tuple[str, Traced, Any]] = {}
 
     def input(self, name: str, shape: Shape, dtype: str) -> Traced:
         """An input of the graph."""
@@ -136,6 +139,9 @@ def _information(value: Traced) -> Any:
     return helper.make_tensor_value_info(value.name, _TYPES[value.kind], sizes)
 
 
+_BOUNDS = {"Less": "Max", "LessOrEqual": "Max", "Greater": "Min", "GreaterOrEqual": "Min"}
+
+
 def _number(value: Any, like: Traced) -> Any:
     """An array, or a number as a host array of this one's dtype."""
     return value if hasattr(value, "dtype") else host_xp.asarray(value, dtype=like.dtype)
@@ -148,7 +154,10 @@ def _binary(kind: str, found: str = "", swapped: bool = False) -> Callable[[Trac
         other = _number(other, self)
         pair = [other, self] if swapped else [self, other]
         shape = _together(self.shape, other.shape)
-        return self.graph.node(kind, pair, shape, found or self.kind)
+        made = self.graph.node(kind, pair, shape, found or self.kind)
+        if kind in _BOUNDS and _is_number(other):
+            self.graph.bounds[made.name] = _BOUNDS[kind], self, other
+        return made
 
     return operation
 
@@ -293,10 +302,25 @@ def _cos(x: Traced) -> Traced:
     return 1.0 - 2.0 * (half * half)
 
 
-def _where(condition: Any, x1: Any, x2: Any) -> Traced:
+def _where(condition: Any, x1: Any, x2: Any) -> Any:
+    """`where`, by a faster node where there is one: Where takes onnxruntime 20 times as long."""
+    if not isinstance(condition, Traced) and condition.all() == condition.any():
+        chosen = x1 if condition.all() else x2
+        if chosen.shape == _together(condition.shape, _together(x1.shape, x2.shape)):
+            return chosen
     traced = next(x for x in (condition, x1, x2) if isinstance(x, Traced))
+    graph, kind = traced.graph, _kind(x1)
+    if _is_number(x1) and _is_number(x2) and (x1, x2) == (1.0, 0.0):
+        return _astype(traced, x1.dtype)
+    bound = graph.bounds.get(traced.name)
+    if bound and bound[1] is x2 and _is_number(x1) and x1 == bound[2]:
+        return _binary(bound[0])(x2, x1)
     shape = _together(_together(condition.shape, x1.shape), x2.shape)
-    return traced.graph.node("Where", [condition, x1, x2], shape, _kind(x1))
+    return graph.node("Where", [condition, x1, x2], shape, kind)
+
+
+def _is_number(x: Any) -> bool:
+    return host.is_host(x) and x.ndim == 0
 
 
 def _astype(x: Traced, dtype: Any) -> Traced:
