@@ -9,7 +9,7 @@ from .. import _checks, layers, losses
 from ..backends import registry
 from ..backends.info import __version__
 from ..network import Network
-from . import onnx_running
+from . import onnx_own, onnx_running
 from .certificate import Certificate
 from .described import (
     Array,
@@ -25,7 +25,8 @@ from .described import (
     number,
 )
 from .describing import describe_model
-from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, checked, xp
+from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, finished, xp
+from .onnx_own import LABELS, array_name
 from .onnx_table import GraphOps, OutputOps
 from .proof import proven
 from .quantiles import of_probabilities, probabilities
@@ -117,8 +118,11 @@ def onnx_model(
     ]
     prediction = combined(xp, described, outputs)
     named = _outputs(graph, described.result, prediction)
+    made = graph.model(named, described.kind, opset)
     told = {"nnpoly.version": __version__, onnx_running.KEY: certificate.to_json()}
-    return checked(where, graph.model(named, described.kind, opset, told))
+    if described.plain and len(networks) == 1:
+        told[onnx_own.KEY] = onnx_own.told(networks[0].to(dtype=certificate.dtype), made.graph)
+    return finished(where, made, told)
 
 
 def _network_inputs(where: str, graph: Graph, described: Described, dtype: str) -> Array:
@@ -176,16 +180,16 @@ def _code(cell: CodeCell, x: Array) -> Array:
 def _predicted(graph: Graph, net: Network, prefix: str, x: Array) -> Array:
     """A network's output of what it reads, all of one dtype."""
 
-    def named(parts: Sequence[Any]) -> list[dict[str, Any]]:
+    def constants(parts: Sequence[Any]) -> list[dict[str, Array]]:
         return [
             {
-                k: graph.named(f"{prefix}layers.{l}.{k}", registry.to_host(v))
-                for k, v in part.items()
+                name: graph.constant(prefix + array_name(l, name), registry.to_host(array))
+                for name, array in part.items()
             }
             for l, part in enumerate(parts)
         ]
 
-    given = named(net.views(net.w)), named(net.buffers)
+    given = constants(net.views(net.w)), constants(net.buffers)
     stages = layers.forward(GraphOps(), net.chain, *given, x, layers.INFERENCE)
     return losses.apply_output(OutputOps(), net.output, stages[-1].post, net.members)
 
@@ -203,5 +207,5 @@ def _label(graph: Graph, classes: Classes, probabilities: Array) -> Array:
     if classes.several:
         return xp.astype(probabilities > 0.5, xp.int64)
     place = graph.node("ArgMax", [probabilities], (ROWS,), "int64", axis=1, keepdims=0)
-    texts = [label for label in labels if isinstance(label, str)]
-    return xp.take(graph.texts(texts) if texts else xp.asarray(labels), place, axis=0)
+    dtype = object if isinstance(labels[0], str) else None
+    return xp.take(graph.constant(LABELS, xp.asarray(labels, dtype=dtype)), place, axis=0)
