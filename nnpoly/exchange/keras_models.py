@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -14,13 +15,15 @@ from typing import Any
 from .. import _checks, activations
 from ..activations import Activation
 from ..backends import host
-from ..backends.info import __version__
 from ..data import container
 from ..layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from ..losses import OUTPUTS
 from ..network import Network
 from . import keras_reading
+from .certificate import Certificate
+from .describing import describe_model
 from .parts import Part, frozen_in, parts_of, plain_network, refused
+from .proof import Consumer, Outputs, proven
 
 _NAMES: dict[type[Activation], str] = {
     activations.Sigmoid: "sigmoid",
@@ -35,7 +38,7 @@ _NAMES: dict[type[Activation], str] = {
 }
 
 
-def to_keras(model: Any, path: Any = None) -> Any:
+def to_keras(model: Any, path: Any = None, *, check: bool = True) -> Any:
     """Return a network as a model of Keras's, with copies of its parameters, bit for bit.
 
     Parameters
@@ -44,6 +47,8 @@ def to_keras(model: Any, path: Any = None) -> Any:
         A Network or Trainer, or an estimator that is a network alone.
     path
         A .keras file to write as well.
+    check
+        Whether Keras shall compute the file before it is there; see `nnpoly.exchange.check`.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def to_keras(model: Any, path: Any = None) -> Any:
     ValueError
         For what Keras has not: columns' embeddings, `Scale`, `Blend`, members, the tanh form of
         GELU, `Step`; softplus in float64 with torch, where Keras's is off by 2e-9; float64 with
-        JAX, unless that is asked for it.
+        JAX, unless that is asked for it; float16, which would be computed in.
 
     Notes
     -----
@@ -73,7 +78,13 @@ def to_keras(model: Any, path: Any = None) -> Any:
     net = plain_network(where, model)
     found = _Builder(where, net).model()
     if path is not None:
-        write(path, found)
+        if container.as_path(where, path).suffix != ".keras":
+            raise ValueError(
+                f"{where}: `path` must end in .keras, by which Keras knows such files, got {path}."
+            )
+        certificate = Certificate.of(describe_model(net)).to_json()
+        with proven(where, path, CONSUMER, check) as temporary:
+            temporary.write_bytes(_content(found, certificate))
     return found
 
 
@@ -117,28 +128,49 @@ def from_keras(
     return chain.network(output, seed, backend, device)
 
 
-def write(path: Any, model: Any, certificate: Any = None) -> None:
-    """Write a model of Keras's to a .keras file; the certificate stands in its metadata."""
-    where = "to_keras"
-    target = container.target_path(where, path)
-    if target.suffix != ".keras":
-        raise ValueError(
-            f"{where}: `path` must end in .keras, by which Keras knows such files, got {path}."
-        )
+def _content(model: Any, certificate: str) -> bytes:
+    """A model's .keras file, with a certificate in its metadata."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.keras")
         model.save(file)
         with zipfile.ZipFile(file) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
     about = json.loads(members["metadata.json"])
-    about["nnpoly"] = {"version": __version__, "certificate": certificate}
-    members["metadata.json"] = json.dumps(about).encode()
+    members["metadata.json"] = json.dumps({**about, "nnpoly": certificate}).encode()
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    with container.disk_errors(target):
-        container.write_atomically(target, made.getvalue())
+    return made.getvalue()
+
+
+# The proof of files
+
+
+def _version() -> str | None:
+    try:
+        keras = _keras()
+    except ImportError:
+        return None
+    return f"{keras.__version__} on {keras.backend.backend()}"
+
+
+def _run(path: Path, certificate: Certificate) -> Outputs:
+    keras_reading.of_file("check", path)  # which refuses what might run code
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(shutil.copyfile(path, Path(folder, "model.keras")))
+        model = _keras().saving.load_model(file, compile=False)
+    found = model(certificate.x.astype(certificate.dtype), training=False)
+    return Outputs(_keras().ops.convert_to_numpy(found))
+
+
+CONSUMER = Consumer(
+    "Keras",
+    "Install it: pip install nnpoly[keras], and let KERAS_BACKEND be torch or jax.",
+    _version,
+    keras_reading.certificate,
+    _run,
+)
 
 
 def _keras() -> Any:
@@ -163,6 +195,11 @@ class _Builder:
         keras, net, parts = self.keras, self.net, parts_of(self.net)
         if net.members > 1:
             raise refused(self.where, parts[-1], "Keras")
+        if net.dtype == "float16":
+            raise ValueError(
+                f"{self.where}: the network must be of float32 or float64, since Keras computes in "
+                "what it is given, got float16. Pass net.to(dtype='float32')."
+            )
         inputs = keras.Input((net.inputs,), dtype=net.dtype, name="X")
         ending = self._output()
         if any(type(part.layer) is Residual for part in parts):

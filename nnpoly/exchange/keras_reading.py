@@ -166,6 +166,17 @@ def of_file(where: str, path: Any) -> Chain:
     return chain
 
 
+def certificate(path: Any) -> str | None:
+    """The text of the certificate in a .keras file's metadata, or None."""
+    with container.named(path):
+        with archives.opened(path, _KIND) as archive:
+            about = json.loads(archives.member(archive, "metadata.json", _LARGEST_JSON))
+        found = about.get("nnpoly")
+        if not isinstance(found, str | None):
+            raise ValueError("its metadata has no text as the certificate")
+        return found
+
+
 # The arrays
 
 

@@ -30,12 +30,8 @@ class Part(NamedTuple):
     def inner(self) -> list[Part]:
         """The parts of a residual block."""
         assert isinstance(self.layer, Residual)
-        found = []
-        for i, layer in enumerate(self.layer.layers):
-            start = f"{i}."
-            own = {k[len(start) :]: a for k, a in self.arrays.items() if k.startswith(start)}
-            found.append(Part(f"{self.name}.layers[{i}]", layer, own))
-        return found
+        pairs = zip(self.layer.layers, self.layer.parts(self.arrays), strict=True)
+        return [Part(f"{self.name}.layers[{i}]", *pair) for i, pair in enumerate(pairs)]
 
 
 def frozen_in(layer: Layer) -> set[str]:

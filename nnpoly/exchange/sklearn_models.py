@@ -8,17 +8,20 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from .. import activations
 from ..activations import Activation
 from ..backends import host
-from ..backends.info import __version__
 from ..data import container
 from ..layers import Dense, Dropout
 from ..network import MLP, Network
 from . import archives
+from .certificate import Certificate
+from .describing import describe_model
 from .parts import parts_of, plain_network
+from .proof import Consumer, Outputs, proven
 
 _NAMES: dict[type[Activation], str] = {
     activations.Identity: "identity",
@@ -31,6 +34,7 @@ _OUTPUTS = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity",
 _PERCEPTRONS = ("MLPClassifier", "MLPRegressor")
 
 # What a .skops file of a perceptron is made of: class, and what makes it.
+_CERTIFICATE = "nnpoly.json"  # in the archive
 _LARGEST_SCHEMA = 1 << 24  # bytes
 _TRUSTED = {
     ("builtins.dict", "DictNode"),
@@ -54,7 +58,7 @@ _KIND = (
 )
 
 
-def to_sklearn(model: Any, path: Any = None, *, classes: Any = None) -> Any:
+def to_sklearn(model: Any, path: Any = None, *, classes: Any = None, check: bool = True) -> Any:
     """Return a network as a fitted perceptron of scikit-learn's, with copies of its weights.
 
     Parameters
@@ -68,6 +72,9 @@ def to_sklearn(model: Any, path: Any = None, *, classes: Any = None) -> Any:
         A .skops file to write as well.
     classes
         The labels in order. None: those of an estimator, else 0, 1, ....
+    check
+        Whether scikit-learn shall compute the file before it is there; see `nnpoly.exchange.check`.
+        One of a Pipeline has no certificate.
 
     Returns
     -------
@@ -92,7 +99,7 @@ def to_sklearn(model: Any, path: Any = None, *, classes: Any = None) -> Any:
             classes = getattr(model, "classes_", None)
         found = _perceptron(where, plain_network(where, model), classes)
     if path is not None:
-        write(path, found)
+        _write(where, path, found, check)
     return found
 
 
@@ -135,15 +142,43 @@ def from_sklearn(
     return _estimator(where, source, seed, backend, device)
 
 
-def write(path: Any, estimator: Any, certificate: Any = None) -> None:
-    """Write an estimator to a .skops file; the certificate is the archive's nnpoly.json."""
-    target = container.target_path("to_sklearn", path)
+def _write(where: str, path: Any, estimator: Any, check: bool) -> None:
+    """Write an estimator to a .skops file; the certificate is a member of the archive."""
     made = io.BytesIO(_skops().dumps(estimator))
-    with zipfile.ZipFile(made, "a") as archive:
-        about = {"version": __version__, "certificate": certificate}
-        archive.writestr("nnpoly.json", json.dumps(about))
-    with container.disk_errors(target):
-        container.write_atomically(target, made.getvalue())
+    if _is_pipeline(estimator):
+        check = False
+    else:
+        ours = _estimator(where, estimator, 0, "numpy", None)
+        certificate = Certificate.of(describe_model(ours)).to_json()
+        with zipfile.ZipFile(made, "a") as archive:
+            archive.writestr(_CERTIFICATE, certificate)
+    with proven(where, path, CONSUMER, check) as temporary:
+        temporary.write_bytes(made.getvalue())
+
+
+# The proof of files
+
+
+def _version() -> str | None:
+    try:
+        _skops()
+        return str(import_module("sklearn").__version__)
+    except ImportError:
+        return None
+
+
+def _certificate(path: Path) -> str | None:
+    with container.named(path), archives.opened(path, _KIND) as archive:
+        if _CERTIFICATE not in archive.namelist():
+            return None
+        return archives.member(archive, _CERTIFICATE, _LARGEST_SCHEMA).decode()
+
+
+def _run(path: Path, certificate: Certificate) -> Outputs:
+    model, x = _of_file("check", path), certificate.x.astype(certificate.dtype)
+    if certificate.labels is None:
+        return Outputs(model.predict(x))
+    return Outputs(model.predict_proba(x), model.predict(x).tolist())
 
 
 # Pipelines
@@ -304,3 +339,12 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             left += item.values()
         elif isinstance(item, list):
             left += item
+
+
+CONSUMER = Consumer(
+    "scikit-learn",
+    "Install it, and skops: pip install nnpoly[sklearn,skops].",
+    _version,
+    _certificate,
+    _run,
+)

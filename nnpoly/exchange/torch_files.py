@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from .. import _checks, activations
@@ -16,7 +17,10 @@ from ..layers import Dense, check_layers
 from ..losses import OUTPUTS
 from ..network import Network
 from ..network.files import NetworkEntry
+from .certificate import Certificate
+from .describing import describe_model
 from .parts import Chain, parts_of, plain_network, rates_of
+from .proof import Consumer, Outputs, proven
 from .torch_layout import parts_in, state_dict
 
 
@@ -25,9 +29,10 @@ class TorchFile(TypedDict):
 
     kind: Literal["torch"]
     network: NetworkEntry
+    certificate: str
 
 
-def to_torch(model: Any, path: Any = None) -> Any:
+def to_torch(model: Any, path: Any = None, *, check: bool = True) -> Any:
     """Return a network as a `torch.nn.Sequential`, with copies of its parameters, bit for bit.
 
     Parameters
@@ -37,6 +42,8 @@ def to_torch(model: Any, path: Any = None) -> Any:
     path
         A .safetensors file to write as well: the modules' state_dict, which
         `safetensors.torch.load_file` reads, and what `from_torch` needs to make the network again.
+    check
+        Whether torch shall compute the file before it is there; see `nnpoly.exchange.check`.
 
     Returns
     -------
@@ -68,16 +75,11 @@ def to_torch(model: Any, path: Any = None) -> Any:
     net = plain_network(where, model)
     found = _modules().sequential(where, net)
     if path is not None:
-        write(path, net)
+        certificate = Certificate.of(describe_model(net)).to_json()
+        header = {"kind": "torch", "network": net.header(), "certificate": certificate}
+        with proven(where, path, CONSUMER, check) as temporary:
+            container.write(temporary, state_dict(parts_of(net)), header)
     return found
-
-
-def write(path: Any, net: Network, certificate: Any = None) -> None:
-    """Write a network's state_dict and description to a .safetensors file."""
-    header: dict[str, Any] = {"kind": "torch", "network": net.header()}
-    if certificate is not None:
-        header["certificate"] = certificate
-    container.write(path, state_dict(parts_of(net)), header)
 
 
 def from_torch(
@@ -159,6 +161,35 @@ def _of_file(
         for part in parts_in(layers, dtype, tensors):
             chain.add(*part)
     return chain, network["output"]
+
+
+# The proof of files
+
+
+def _version() -> str | None:
+    try:
+        return str(import_module("torch").__version__)
+    except ImportError:
+        return None
+
+
+def _certificate(path: Path) -> str | None:
+    metadata, _ = container.tensors(path)
+    if "nnpoly" not in metadata:
+        return None
+    header, _ = container.read(path)
+    return container.typed(path, header, TorchFile)["certificate"]
+
+
+def _run(path: Path, certificate: Certificate) -> Outputs:
+    _, tensors = container.tensors(path)
+    values = _modules().computed("check", from_torch(path, backend="numpy"), tensors, certificate.x)
+    return Outputs(values)
+
+
+CONSUMER = Consumer("torch", "Install it: pip install nnpoly[torch].", _version, _certificate, _run)
+
+# state_dicts
 
 
 def _tensor(where: str, key: Any, value: Any) -> host.HostArray:

@@ -157,6 +157,20 @@ def sequential(where: str, net: Any) -> nn.Sequential:
     return model
 
 
+def computed(where: str, net: Any, tensors: Mapping[str, Any], x: Any) -> host.HostArray:
+    """What the modules of a network give for x: (n, m_0), with the arrays of a state_dict.
+
+    Half precision is computed in float32.
+    """
+    backend = registry.get("torch")
+    model = sequential(where, net)
+    model.load_state_dict({k: backend.from_host(a, None) for k, a in tensors.items()})
+    dtype = "float64" if net.dtype == "float64" else "float32"
+    model = model.to(getattr(torch, dtype)).eval()
+    with torch.no_grad():
+        return backend.to_host(model(backend.from_host(host.asarray(x, dtype), None)))
+
+
 def _modules(where: str, parts: Sequence[Part]) -> list[nn.Module]:
     found: list[nn.Module] = []
     for part in parts:
