@@ -25,7 +25,7 @@ from .described import (
     number,
 )
 from .describing import describe_model
-from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, finished, xp
+from .onnx_graph import ML, MOST, NEWEST, ROWS, TEXT, Graph, finished, xp
 from .onnx_own import LABELS, array_name
 from .onnx_table import GraphOps, OutputOps
 from .proof import proven
@@ -108,6 +108,7 @@ def onnx_model(
             f"{where}: `opset` must be {OPSET} to {NEWEST}, of the installed onnx, got {opset}."
         )
     certificate = Certificate.of(described, dtype)
+    _require_room(where, described.networks, certificate.dtype)
     graph = Graph()
     x = _network_inputs(where, graph, described, certificate.dtype)
     networks = described.networks
@@ -122,7 +123,17 @@ def onnx_model(
     told = {"nnpoly.version": __version__, onnx_running.KEY: certificate.to_json()}
     if described.plain and len(networks) == 1:
         told[onnx_own.KEY] = onnx_own.told(networks[0].to(dtype=certificate.dtype), made.graph)
-    return finished(where, made, told)
+    return finished(made, told)
+
+
+def _require_room(where: str, networks: Sequence[Network], dtype: str) -> None:
+    """Refuse more weights than a file can hold, before they are copied."""
+    size = sum(net.w.size for net in networks) * (4 if dtype == "float32" else 8)
+    if size > MOST:
+        raise ValueError(
+            f"{where}: `model` must have at most {MOST / 2**30:.2f} GiB of weights, which an ONNX "
+            f"file can hold, got {size / 2**30:.2f} GiB."
+        )
 
 
 def _network_inputs(where: str, graph: Graph, described: Described, dtype: str) -> Array:
