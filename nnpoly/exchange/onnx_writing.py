@@ -83,13 +83,14 @@ def to_onnx(
 
     Examples
     --------
-    >>> import nnpoly as nn, numpy as np, onnxruntime
-    >>> from nnpoly.exchange import to_onnx
+    >>> import tempfile, numpy as np, onnxruntime, nnpoly as nn
     >>> net = nn.MLP([4, 16, 3], activation="gelu", output="softmax")
-    >>> to_onnx(net, "model.onnx")
-    >>> session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/net.onnx"
+    ...     nn.exchange.to_onnx(net, file)
+    ...     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     >>> X = np.float32([[0.5, -1.0, 2.0, 0.0]])
-    >>> prediction, = session.run(None, {"X": X})
+    >>> (prediction,) = session.run(None, {"X": X})
     >>> bool(np.allclose(prediction, net(X), rtol=1e-6))
     True
     """
