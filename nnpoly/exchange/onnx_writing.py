@@ -71,8 +71,9 @@ def to_onnx(
     Notes
     -----
     The inputs are one matrix "X" (n, m), or for a table a vector (n,) for each column, by its name:
-    numbers as float64, NaN where they are missing, or texts, of which the empty one is missing. Any
-    number of rows will do, also none.
+    numbers as float64, NaN where they are missing, or texts, of which the empty one is missing.
+    Categories that are numbers or truth values are texts too: "3", "2.5", "True". A text that was
+    not there in training is none of the categories. Any number of rows will do, also none.
 
     The outputs are tensors: "prediction" for numbers, shaped as the model's own; for classes
     "label" (n,), which are texts if the model's are, and "probabilities" (n, K). An output whose
