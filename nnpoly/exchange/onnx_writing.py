@@ -25,7 +25,7 @@ from .described import (
     number,
 )
 from .describing import describe_model
-from .onnx_graph import ML, NEWEST, ROWS, TEXT, Graph, finished, xp
+from .onnx_graph import ML, MOST, NEWEST, ROWS, TEXT, Graph, finished, xp
 from .onnx_own import LABELS, array_name
 from .onnx_table import GraphOps, OutputOps
 from .proof import proven
@@ -71,8 +71,9 @@ def to_onnx(
     Notes
     -----
     The inputs are one matrix "X" (n, m), or for a table a vector (n,) for each column, by its name:
-    numbers as float64, NaN where they are missing, or texts, of which the empty one is missing. Any
-    number of rows will do, also none.
+    numbers as float64, NaN where they are missing, or texts, of which the empty one is missing.
+    Categories that are numbers or truth values are texts too: "3", "2.5", "True". A text that was
+    not there in training is none of the categories. Any number of rows will do, also none.
 
     The outputs are tensors: "prediction" for numbers, shaped as the model's own; for classes
     "label" (n,), which are texts if the model's are, and "probabilities" (n, K). An output whose
@@ -83,13 +84,14 @@ def to_onnx(
 
     Examples
     --------
-    >>> import nnpoly as nn, numpy as np, onnxruntime
-    >>> from nnpoly.exchange import to_onnx
+    >>> import tempfile, numpy as np, onnxruntime, nnpoly as nn
     >>> net = nn.MLP([4, 16, 3], activation="gelu", output="softmax")
-    >>> to_onnx(net, "model.onnx")
-    >>> session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/net.onnx"
+    ...     nn.exchange.to_onnx(net, file)
+    ...     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     >>> X = np.float32([[0.5, -1.0, 2.0, 0.0]])
-    >>> prediction, = session.run(None, {"X": X})
+    >>> (prediction,) = session.run(None, {"X": X})
     >>> bool(np.allclose(prediction, net(X), rtol=1e-6))
     True
     """
@@ -108,6 +110,7 @@ def onnx_model(
             f"{where}: `opset` must be {OPSET} to {NEWEST}, of the installed onnx, got {opset}."
         )
     certificate = Certificate.of(described, dtype)
+    _require_room(where, described.networks, certificate.dtype)
     graph = Graph()
     x = _network_inputs(where, graph, described, certificate.dtype)
     networks = described.networks
@@ -122,7 +125,17 @@ def onnx_model(
     told = {"nnpoly.version": __version__, onnx_running.KEY: certificate.to_json()}
     if described.plain and len(networks) == 1:
         told[onnx_own.KEY] = onnx_own.told(networks[0].to(dtype=certificate.dtype), made.graph)
-    return finished(where, made, told)
+    return finished(made, told)
+
+
+def _require_room(where: str, networks: Sequence[Network], dtype: str) -> None:
+    """Refuse more weights than a file can hold, before they are copied."""
+    size = sum(net.w.size for net in networks) * (4 if dtype == "float32" else 8)
+    if size > MOST:
+        raise ValueError(
+            f"{where}: `model` must have at most {MOST / 2**30:.2f} GiB of weights, which an ONNX "
+            f"file can hold, got {size / 2**30:.2f} GiB."
+        )
 
 
 def _network_inputs(where: str, graph: Graph, described: Described, dtype: str) -> Array:

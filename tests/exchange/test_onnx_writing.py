@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import nnpoly as nn
 from nnpoly import activations
@@ -19,6 +20,7 @@ from nnpoly.exchange import onnx_running
 from nnpoly.exchange.bounds import outputs_and_bounds
 from nnpoly.exchange.certificate import Certificate, largest_units
 from nnpoly.exchange.describing import describe_model
+from nnpoly.exchange.onnx_graph import NEWEST
 from nnpoly.exchange.onnx_writing import OPSET, onnx_model, to_onnx
 
 DTYPES = ("float32", "float64")
@@ -114,6 +116,19 @@ def test_every_network_is_within_its_bound(name: str, dtype: str) -> None:
         (some,) = session.run(None, {"X": x[:n]})
         assert np.allclose(some, found[:n], rtol=1e-5, atol=1e-5 * np.abs(found[:n]).max(initial=0))
         assert some.shape == found[:n].shape
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_onnxs_own_evaluator_agrees(dtype: str) -> None:
+    for name, net in NETWORKS.items():
+        x, described = X[::16].astype(dtype), describe_model(net)
+        with np.errstate(all="ignore"):
+            evaluator = ReferenceEvaluator(onnx_model(described, "to_onnx", dtype))
+            (found,) = evaluator.run(None, {"X": x})
+        wanted, bounds = outputs_and_bounds(described, dtype, list(x.astype(float).T))
+        known = np.isfinite(wanted) & np.isfinite(bounds)
+        off = largest_units(np.where(known, found, 0), np.where(known, wanted, 0), bounds)
+        assert (off <= 1.0, found.dtype) == (True, dtype), name
 
 
 # What onnxruntime's own nodes, and the obvious forms, get wrong
@@ -232,7 +247,7 @@ def test_old_onnxruntimes_load_it() -> None:
 
 def test_it_is_a_model_by_onnxs_own_check(tmp_path: Path) -> None:
     net = NETWORKS["residual"]
-    for opset in (OPSET, 21):
+    for opset in (OPSET, 21, NEWEST):
         to_onnx(net, tmp_path / "a.onnx", opset=opset)
         model = onnx.load(tmp_path / "a.onnx")
         onnx.checker.check_model(model, full_check=True)
@@ -295,6 +310,12 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         to_onnx(net, tmp_path / "none" / "a.onnx")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.onnx"]
     assert file.read_bytes() == before
+
+
+def test_more_weights_than_a_file_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnpoly.exchange.onnx_writing.MOST", 100)
+    with pytest.raises(ValueError, match=r"`model` must have at most .* GiB of weights"):
+        onnx_model(describe_model(nn.MLP([2, 8, 1], output="identity")), "to_onnx")
 
 
 def test_a_file_that_is_computed_otherwise_is_not_written(
