@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..data.container import as_path
-from . import c_running, onnx_running
+from . import c_running, keras_models, onnx_running, sklearn_models, torch_files
 from .proof import Consumer, Report, prove
 
 CONSUMERS: dict[str, Consumer] = {
     ".onnx": onnx_running.CONSUMER,
     ".h": c_running.CONSUMER,
+    ".safetensors": torch_files.CONSUMER,
+    ".keras": keras_models.CONSUMER,
+    ".skops": sklearn_models.CONSUMER,
 }
 
 

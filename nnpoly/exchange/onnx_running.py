@@ -52,7 +52,9 @@ def feeds(session: Any, columns: dict[str, Any], x: Any) -> dict[str, Any]:
     kinds = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(string)": "object"}
     found = {}
     for given in session.get_inputs():
-        values = x if x is not None else columns[given.name]
+        values = x if x is not None else columns.get(given.name)
+        if values is None or given.type not in kinds:
+            raise ValueError(f"it reads {given.name!r}, {given.type}, which no certificate has")
         found[given.name] = np.asarray(values, kinds[given.type])
     return found
 
@@ -63,20 +65,14 @@ def run(path: Path, certificate: Certificate) -> Outputs:
     names = [column.name for column in certificate.columns]
     columns = dict(zip(names, certificate.inputs, strict=True))
     x = certificate.x if certificate.matrix else None
-    outputs = [output.name for output in session.get_outputs()]
     with named(path):
         try:
             found = session.run(None, feeds(session, columns, x))
         except Exception as error:
             raise ValueError(f"onnxruntime can't compute it: {error}") from error
-        by_name = dict(zip(outputs, found, strict=True))
-        if certificate.labels is None:
-            values = by_name.get("prediction")
-        else:
-            values = by_name.get("probabilities")
-        if values is None:
-            raise ValueError(f"its outputs are {outputs}, and not those of its certificate")
-    return Outputs(values, by_name.get("label"))
+        if len(found) != (1 if certificate.labels is None else 2):
+            raise ValueError(f"it has {len(found)} outputs, and not those of its certificate")
+    return Outputs(found[0]) if len(found) == 1 else Outputs(found[1], found[0].tolist())
 
 
 CONSUMER = Consumer(
