@@ -248,7 +248,7 @@ class _Writer:
     def layer(
         self, layer: Layer, p: Parameters, buffers: Parameters, x: str, width: int, held: str
     ) -> str:
-        if isinstance(layer, Dropout):
+        if type(layer) is Dropout:
             return x
         if type(layer) not in _WRITERS:
             raise ValueError(

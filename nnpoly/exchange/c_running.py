@@ -27,7 +27,9 @@ _SECONDS = 600
 
 def comment(certificate: Certificate) -> str:
     """A certificate as a comment of a header."""
-    text = certificate.to_json().replace("/", "\\/").replace("], [", "],\n[")
+    text = certificate.to_json().replace("], [", "],\n[")
+    for sign in "/?":  # which end comments, begin them, and stand for others
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
     return f"{START}\n{text}\n{END}"
 
 

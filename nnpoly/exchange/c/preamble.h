@@ -49,7 +49,9 @@
 #elif defined(__GNUC__) && (defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF))
 #if BITS == 32
 #define HAS_FMA
-#elif defined(__FP_FAST_FMA) || (defined(__ARM_FP) && __ARM_FP + 0 >= 12)
+#else
+#if defined(__FP_FAST_FMA) || (defined(__ARM_FP) && __ARM_FP + 0 >= 12)
 #define HAS_FMA
+#endif
 #endif
 #endif

@@ -97,11 +97,13 @@ INLINE vec keep_first(vec x, int n) { return (vec)((ivec)x & (ivec)first(n)); }
 INLINE vec choose(mask m, vec yes, vec no) { return (vec)((m & (ivec)yes) | (~m & (ivec)no)); }
 INLINE vec load_part(const real *p, int n) {
   vec x = {0};
-  for (int i = 0; i < n; i++) x[i] = p[i];
+  for (int i = 0; i < LANES; i++)
+    if (i < n) x[i] = p[i];
   return x;
 }
 INLINE void store_part(real *p, vec x, int n) {
-  for (int i = 0; i < n; i++) p[i] = x[i];
+  for (int i = 0; i < LANES; i++)
+    if (i < n) p[i] = x[i];
 }
 INLINE vec keep_first(vec x, int n) {
   for (int i = n; i < LANES; i++) x[i] = 0;
