@@ -113,13 +113,14 @@ def files(pattern: str) -> list[str]:
 
 def builder() -> cffi.FFI:
     """Return the module as cffi builds it."""
+    shared = map(str, Path("nnpoly", "exchange", "c").glob("*.h"))  # with what to_c writes
     ffi = cffi.FFI()
     ffi.cdef(declarations((HERE / "nnpoly.h").read_text()))
     ffi.set_source(
         MODULE,
         '#include "nnpoly.h"',
         sources=files("*.c"),
-        depends=files("*.h"),
+        depends=[*files("*.h"), *shared],
         include_dirs=[HERE.name],
         extra_compile_args=COMPILE,
         extra_link_args=LINK,

@@ -36,7 +36,7 @@ from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from . import callbacks, plotting, testing, theory
+    from . import callbacks, exchange, plotting, testing, theory
     from .backends.registry import backends  # what calling the package does
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
@@ -75,6 +75,7 @@ __all__ = [
     "activations",
     "backends",
     "callbacks",
+    "exchange",
     "find_learning_rate",
     "initializers",
     "load",
@@ -98,7 +99,7 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name in ("callbacks", "plotting", "testing", "theory"):
+    if name in ("callbacks", "exchange", "plotting", "testing", "theory"):
         return importlib.import_module(f".{name}", __name__)
     for module, names in _LAZY.items():
         if name in names:

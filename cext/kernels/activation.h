@@ -1,4 +1,5 @@
-/* Every activation beside its derivative; then the loops over arrays. `a` is the parameter. */
+/* Activations (activations.h) by their codes, and derivatives; then the loops over arrays. `a` is
+ * the parameter. */
 
 /* Call F(name) for each activation. */
 // clang-format off
@@ -7,46 +8,29 @@
   F(SOFTPLUS) F(SILU) F(MISH) F(GELU) F(GELU_TANH) F(EXP)
 // clang-format on
 
-/* The argument of GELU_TANH's sigmoid, 2 sqrt(2/pi) (z + 0.044715 z^3), and its derivative. */
-#define SCALE ((real)1.59576912160573071176)
-#define CUBIC ((real)0.044715)
-INLINE vec gelu_tanh_inner(vec z) { return SCALE * z * fma_(z * z, set1(CUBIC), set1(1)); }
-INLINE vec gelu_tanh_inner_slope(vec z) { return SCALE * fma_(z * z, set1(3 * CUBIC), set1(1)); }
-#undef SCALE
-#undef CUBIC
-
-/* Of SELU, above 0 and below it. */
-#define SELU_ABOVE ((real)1.05070098735548049342)
-#define SELU_BELOW ((real)1.75809934084737685994)
-
 INLINE vec sigma(int activation, vec z, vec a) {
-  const vec zero = {0}, one = set1(1);
   switch (activation) {
-    case NNPOLY_STEP: return choose(less_equal(zero, z), one, zero);
+    case NNPOLY_STEP: return threshold(z);
     case NNPOLY_LINEAR: return a * z;
     case NNPOLY_SIGMOID: return sigmoid(z);
     case NNPOLY_TANH: return tanh_(z);
-    case NNPOLY_RELU: return choose(less_equal(z, zero), zero, z);
-    case NNPOLY_LEAKY_RELU: return choose(less(zero, z), z, a * z);
-    case NNPOLY_ELU: {
-      const vec below = a * expm1_bounded(at_least(z, set1(-87))); /* not looked at for z > 0 */
-      return choose(less(zero, z), z, below);
-    }
-    case NNPOLY_SELU: {
-      const vec below = SELU_BELOW * expm1_bounded(at_least(z, set1(-87)));
-      return choose(less(zero, z), SELU_ABOVE * z, below);
-    }
+    case NNPOLY_RELU: return relu(z);
+    case NNPOLY_LEAKY_RELU: return leaky_relu(z, a);
+    case NNPOLY_ELU: return elu(z, a);
+    case NNPOLY_SELU: return selu(z);
     case NNPOLY_SOFTPLUS: return softplus(z);
-    case NNPOLY_SILU: return times_sigmoid(at_least(z, set1(-FURTHEST)), z);
+    case NNPOLY_SILU: return silu(z);
     case NNPOLY_MISH: return mish(z);
     case NNPOLY_GELU: return gelu(z);
-    case NNPOLY_GELU_TANH: {
-      const vec near = at_least(z, set1(-30)); /* the sigmoid is 0 from there, ... */
-      return times_sigmoid(near, gelu_tanh_inner(at_most(near, set1(30)))); /* and 1 */
-    }
+    case NNPOLY_GELU_TANH: return gelu_tanh(z);
     case NNPOLY_EXP: return exp_full(z);
     default: return z;
   }
+}
+
+/* The derivative of GELU_TANH's inner. */
+INLINE vec gelu_tanh_inner_slope(vec z) {
+  return GELU_SCALE * fma_(z * z, set1(3 * GELU_CUBIC), set1(1));
 }
 
 /* sigma', from what it reads (see nnpoly.h). */
@@ -143,6 +127,3 @@ static void activation_delta(const void *d_post, const void *read, void *out, in
   apply_slope(activation, (const real *)d_post + i0, from, (real *)out + i0, i1 - i0, a);
 }
 #undef EACH_ACTIVATION
-#undef FURTHEST
-#undef SELU_ABOVE
-#undef SELU_BELOW

@@ -31,7 +31,9 @@ SET_TARGET(TARGET)
 
 #include "simd.h"
 
-#include "vmath.h"
+#include "../../nnpoly/exchange/c/vmath.h"
+
+#include "../../nnpoly/exchange/c/activations.h"
 
 #include "activation.h"
 

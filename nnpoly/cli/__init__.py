@@ -1,4 +1,6 @@
-"""The command line: `nnpoly train | predict | evaluate | summary | parity | bench | info`.
+"""The command line: `nnpoly train | predict | evaluate | summary | export | import | check | ...`.
+
+The others are `nnpoly parity | bench | info`.
 
 A mistake that the user can correct is one line on stderr and exit status 2, before any work. Status
 1 is a bad result (a parity breach, a loss that became NaN, a full disk), 130 is Ctrl-C, and 143 and
@@ -15,6 +17,7 @@ from typing import Any
 from ..backends.info import show_config
 from ..training.epochs import NonFiniteLossError
 from .common import Mistake, Parser, fail, one_line
+from .exchange import add_check, add_export, add_import, check, export, import_
 from .measure import add_bench, add_parity, bench, parity
 from .models import add_evaluate, add_predict, add_summary, evaluate, predict, summary
 from .process import Terminated, abandon_stdout, stdout_errors, terminable, usable_streams
@@ -83,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     add_predict(_command(commands, predict))
     add_evaluate(_command(commands, evaluate))
     add_summary(_command(commands, summary))
+    add_export(_command(commands, export))
+    add_import(_command(commands, import_))
+    add_check(_command(commands, check))
     add_parity(_command(commands, parity))
     add_bench(_command(commands, bench))
     _command(commands, info)
@@ -92,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(commands: Any, run: Callable[..., int]) -> Callable[..., Any]:
     """Add the command of the function `run`, whose docstring is its help; return `add_argument`."""
     text = (run.__doc__ or "").partition("\n")[0]
-    command = commands.add_parser(run.__name__, help=text, description=text)
+    command = commands.add_parser(run.__name__.rstrip("_"), help=text, description=text)
     command.set_defaults(run=run, prog=command.prog)
     add: Callable[..., Any] = command.add_argument
     return add

@@ -60,7 +60,7 @@ def predict(options: argparse.Namespace) -> int:
     """Predict the rows of a table with a trained model; write CSV or Parquet."""
     to_stdout = options.output is None or is_stdout(options.output)
     if not to_stdout:
-        require_output(options.output, [options.table, _file(options.model)])
+        require_output(options.output, [options.table, model_file(options.model)])
     elif stdout_is_closed():
         raise Mistake("standard output is closed: name the file to write, --output FILE")
     model, table = _read(options, "polars", "safetensors")
@@ -104,7 +104,7 @@ def summary(options: argparse.Namespace) -> int:
     """Print a trained model's layers, the columns that it reads and what it predicts."""
     require("safetensors")
     with refused(ValueError, ImportError, OSError):
-        model = load_any(_file(options.model), "numpy")
+        model = load_any(model_file(options.model), "numpy")
     say(model.summary())
     return 0
 
@@ -114,13 +114,13 @@ def _read(options: argparse.Namespace, *packages: str) -> tuple[Model, tables.Ta
     require(*packages)
     with refused(ValueError, ImportError, OSError):
         backend, device = registry.resolve(options.backend, options.device)
-        model = tables.load(_file(options.model), backend, device)
+        model = tables.load(model_file(options.model), backend, device)
         for net in model.networks:
             net.check_precision("predict", options.precision)
         return model, tables.read(options.table)
 
 
-def _file(model: Path) -> Path:
+def model_file(model: Path) -> Path:
     """Return the model's file, given its folder or itself."""
     file = model / MODEL if model.is_dir() else model
     if not file.is_file():

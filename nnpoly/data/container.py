@@ -48,6 +48,13 @@ MOST_TENSORS = 1 << 16
 _TEMPORARY = re.compile(r"\.nnpoly-[0-9a-f]{16}\.tmp")
 ABANDONED = 3600.0  # seconds
 _KINDS = "biuf"  # of arrays: bool, int, unsigned, float
+_NUMBERS = {  # that NumPy has, as safetensors calls them
+    "BOOL",
+    *(f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)),
+    "F16",
+    "F32",
+    "F64",
+}
 
 
 def safetensors() -> Any:
@@ -324,6 +331,29 @@ def read(path: Any) -> tuple[dict[str, Any], Arrays]:
 
     The header is JSON of any content; `typed` makes of it what a reader needs.
     """
+    with _opened(path) as opened:
+        text, arrays = _content(opened)
+        return json.loads(text), arrays
+
+
+def tensors(path: Any) -> tuple[dict[str, str], Arrays]:
+    """Return the metadata and the arrays of any safetensors file, nnpoly's or not."""
+    with _opened(path) as opened:
+        names = list(opened.keys())
+        if excess := _excess(0, len(names)):
+            raise ValueError(excess)
+        for name in names:
+            dtype = opened.get_slice(name).get_dtype()
+            if dtype not in _NUMBERS:
+                raise ValueError(
+                    f"its {name} has dtype {dtype}. Convert it to F16, F32 or F64 first"
+                )
+        return opened.metadata() or {}, {name: opened.get_tensor(name) for name in names}
+
+
+@contextlib.contextmanager
+def _opened(path: Any) -> Iterator[Any]:
+    """Open a safetensors file that may be any other; `path` names it in errors."""
     library, file = safetensors(), as_path("load", path)
     if file.is_dir():
         raise IsADirectoryError(f"load: `path` {path} is a folder. Name the file in it.")
@@ -332,8 +362,7 @@ def read(path: Any) -> tuple[dict[str, Any], Arrays]:
     with named(path):
         _require_readable(file)
         with library.safe_open(file, framework="numpy") as opened:
-            text, arrays = _content(opened)
-        return json.loads(text), arrays
+            yield opened
 
 
 def typed(path: Any, value: Any, kind: type[T]) -> T:

@@ -18,6 +18,7 @@ from .onnx_algebra import Formula, TooComplex, X, number
 from .onnx_chain import Chain, Stage
 from .onnx_functions import KNOWN, activation_of, as_written, formula_of, is_softmax, norm_eps
 from .onnx_outputs import ends_of
+from .onnx_own import LABELS, own_network
 from .onnx_parsing import COLUMNS, FLOATS, ROWS, Graph, Node, Unreadable, parse, shown
 
 MOST_NESTED = 30  # short cuts in short cuts
@@ -94,6 +95,9 @@ def from_onnx(
     becomes the product with the rounded reciprocal. Attributes of ONNX, such as epsilon and alpha,
     are float32 in every graph: a float64 network computes with these.
 
+    A file of `to_onnx` of one network without preprocessing, whose graph nobody has changed since,
+    gives that network back, whatever its layers.
+
     Examples
     --------
     >>> import nnpoly as nn
@@ -101,6 +105,9 @@ def from_onnx(
     """
     try:
         graph = parse("from_onnx", path)
+        if graph.own is not None and output is None:
+            net = own_network(path, graph.own, graph.constants, backend, device)
+            return (net, graph.constants.get(LABELS)) if labels else net
         ends = ends_of(graph, output)
         chain = _Reader(graph).read(graph.input.name, ends.value, Chain.of(graph))
         net = chain.network(backend, device)

@@ -82,7 +82,7 @@ class Residual(Layer):
         if type(self).initial is not Residual.initial:  # a subclass begins otherwise
             super().fill(rng, params)
         else:
-            for layer, part in zip(self.layers, self._split(params), strict=True):
+            for layer, part in zip(self.layers, self.parts(params), strict=True):
                 layer.fill(rng, part)
 
     def adapt(
@@ -93,7 +93,7 @@ class Residual(Layer):
         params: Mapping[str, host.HostArray],
         x: Array,
     ) -> None:
-        adapt(ops, place, rng, self.layers, self._split(params), x)
+        adapt(ops, place, rng, self.layers, self.parts(params), x)
 
     def buffers(self) -> dict[str, host.HostArray]:
         return _joined([layer.buffers() for layer in self.layers])
@@ -101,8 +101,8 @@ class Residual(Layer):
     def forward(
         self, ops: Ops, params: Parameters, buffers: Parameters, x: Array, mode: Mode
     ) -> Stage:
-        inner = self._split(params)
-        stages = forward(ops, self.layers, inner, self._split(buffers), x, mode)
+        inner = self.parts(params)
+        stages = forward(ops, self.layers, inner, self.parts(buffers), x, mode)
         pre = x + stages[-1].post
         moved = _joined([stage.buffers or {} for stage in stages])
         post = ops.activate(pre, self.activation)
@@ -111,7 +111,7 @@ class Residual(Layer):
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
     ) -> tuple[dict[str, Array], Array | None]:
-        inner, last = self._split(params), stage.extra[-1]
+        inner, last = self.parts(params), stage.extra[-1]
         # A new array, since `activation_delta` may overwrite what it is given.
         d_last = last.delta(ops, delta * 1.0)
         start = Stage(stage.x, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
@@ -119,7 +119,8 @@ class Residual(Layer):
         assert dx is not None
         return _joined(grads), below.delta(ops, delta + dx)
 
-    def _split(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def parts(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what is named as in `shapes` or `buffers` by the layers inside, each its own."""
         parts: list[dict[str, Any]] = [{} for _ in self.layers]
         for name, value in joined.items():
             place, _, rest = name.partition(".")

@@ -47,7 +47,7 @@ def dense_pairs(net: nn.Network, X: np.ndarray):
             if isinstance(layer, nn.Dense):
                 yield layer, p["W"], p["b"], x
             if isinstance(layer, nn.Residual):
-                yield from run(layer.layers, layer._split(p), x)
+                yield from run(layer.layers, layer.parts(p), x)
             alone = nn.Network([layer, nn.Scale(layer.width(x.shape[1]))], dtype="float64")
             alone.w = np.concatenate([*map(np.ravel, p.values()), np.ones(layer.width(x.shape[1]))])
             x = alone.scores(x)

@@ -145,7 +145,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     @property
-    def _averaged(self) -> Averaged:
+    def averaged(self) -> Averaged:
         """What `_of_member` does, for backends."""
         raise NotImplementedError
 
@@ -411,7 +411,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             self.encoding_,
             columns(self, where, X),
             self.precision,
-            self._averaged,
+            self.averaged,
             self._of_member,
         )
 

@@ -98,7 +98,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return exact
 
     @property
-    def _averaged(self) -> Averaged:
+    def averaged(self) -> Averaged:
         return Averaged(self._output)
 
     def _times_class_weights(self, where: str, y: Any, weights: Any) -> Any:

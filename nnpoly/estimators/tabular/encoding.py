@@ -62,7 +62,7 @@ class CategoryColumn(Described):
         return 1 if self.embedded or self._in_one else len(self.values)
 
     @cached_property
-    def _codes(self) -> dict[Key, int]:
+    def codes(self) -> dict[Key, int]:
         """What stands for each category, and under None for none."""
         if self.embedded or not self._in_one:
             return {None: 0, **{value: i for i, value in enumerate(self.values, 1)}}
@@ -80,7 +80,7 @@ class CategoryColumn(Described):
 
     def cells(self, column: Column) -> host.HostArray:
         """What stands for the cells of a column: (n,)."""
-        codes, none = self._codes, self._codes[None]
+        codes, none = self.codes, self.codes[None]
         places, keys = column.texts()
         return host.asarray([codes.get(key, none) for key in keys])[places]
 

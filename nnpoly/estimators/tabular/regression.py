@@ -132,7 +132,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         return self.scaling_.in_unit(f, self._clips)
 
     @property
-    def _averaged(self) -> Averaged:
+    def averaged(self) -> Averaged:
         return self.scaling_.averaged(self._output, self._clips)
 
     def _strata(self, y: Any) -> Any:

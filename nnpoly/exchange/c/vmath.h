@@ -61,7 +61,8 @@ INLINE struct power split_power(vec x, const vec *low, int more) {
   vec r = fma_(n, set1(-LN2_HIGH), x);
   r = fma_(n, set1(-LN2_LOW), r);
   if (low != NULL) r += *low;
-  return (struct power){fma_(r * r, POLYNOMIAL(r, Q), r), (vec)((ivec)shifted << MANTISSA)};
+  const struct power p = {fma_(r * r, POLYNOMIAL(r, Q), r), of_bits(bits_of(shifted) << MANTISSA)};
+  return p;
 }
 
 /* exp(x) where it is a normal number: SMALLEST_EXPONENT <= x and x <= 88 (709 in float64). */
@@ -82,7 +83,7 @@ INLINE vec scaled_down(vec x) { return x * DOWN; }
 /* exp(x) for x <= 0: 0 where it would be a denormal number. */
 INLINE vec exp_decay(vec x) {
   const vec lowest = set1(SMALLEST_EXPONENT);
-  return choose(less(x, lowest), (vec){0}, scaled_down(exp_scaled(at_least(x, lowest))));
+  return choose(less(x, lowest), set1(0), scaled_down(exp_scaled(at_least(x, lowest))));
 }
 
 /* exp(x), for every x. */
@@ -90,8 +91,8 @@ INLINE vec exp_full(vec x) {
   const vec lowest = set1(SMALLEST_EXPONENT), highest = set1(LARGEST_EXPONENT);
   /* n may be 128, whose power overflows though the result does not: add it to the exponent. */
   const struct power p = split_power(at_least(x, lowest), NULL, -BIAS);
-  vec y = (vec)((ivec)((real)1 + p.em1) + (ivec)p.scale);
-  y = choose(less(x, lowest), (vec){0}, y);
+  vec y = of_bits(bits_of((real)1 + p.em1) + bits_of(p.scale));
+  y = choose(less(x, lowest), set1(0), y);
   return choose(less_equal(x, highest), y, x * (real)INFINITY);
 }
 
@@ -124,12 +125,14 @@ INLINE vec log1p_unit(vec u) { return log_ratio((u + u) / (u + (real)2)); }
 
 /* log(v) for a positive normal number v; inf and NaN pass. */
 INLINE vec log_positive(vec v) {
-  /* v = 2^e m, sqrt(1/2) <= m < sqrt(2): subtracting the root's bits makes the exponent e. */
-  const ivec root_half = (ivec)set1((real)0.70710678118654752440);
-  const ivec e = ((ivec)v - root_half) >> MANTISSA;
-  const vec m = (vec)((ivec)v - (e << MANTISSA));
+  /* v = 2^e m, sqrt(1/2) <= m < sqrt(2): subtracting the root's bits makes the exponent e, and
+   * BIAS keeps it from being negative. */
+  const integer bias = (integer)BIAS << MANTISSA;
+  const ivec root_half = bits_of(set1((real)0.70710678118654752440));
+  const ivec biased = (bits_of(v) - root_half + bias) >> MANTISSA;
+  const vec m = of_bits(bits_of(v) - (biased << MANTISSA) + bias);
   /* The integer e as a real, by the shifter's bits. */
-  const vec exponent = (vec)((ivec)set1(SHIFTER) + e) - SHIFTER;
+  const vec exponent = of_bits(bits_of(set1(SHIFTER)) + biased) - (SHIFTER + BIAS);
   const vec above = m - (real)1;
   const vec log_m = log_ratio((above + above) / (m + (real)1));
   const vec y = fma_(exponent, set1(LN2_HIGH), fma_(exponent, set1(LN2_LOW), log_m));
@@ -146,7 +149,7 @@ INLINE vec sigmoid(vec x) {
  * exp may be a denormal number though the product is not. */
 INLINE vec times_sigmoid(vec x, vec y) {
   const vec scaled = exp_scaled(at_least(with_sign(y, set1(-1)), set1(-FURTHEST)));
-  const vec numerator = choose(less(y, (vec){0}), scaled_down(x * scaled), x);
+  const vec numerator = choose(less(y, set1(0)), scaled_down(x * scaled), x);
   return numerator / fma_(scaled, set1(DOWN), set1(1));
 }
 
@@ -166,7 +169,7 @@ INLINE struct mish mish_fraction(vec z) {
   struct mish f;
   f.scaled = exp_scaled(at_least(with_sign(z, set1(-1)), set1(-FURTHEST)));
   f.u = scaled_down(f.scaled);
-  f.negative = less(z, (vec){0});
+  f.negative = less(z, set1(0));
   f.below = above_mish(f) + choose(f.negative, set1(2), (f.u + f.u) * f.u);
   return f;
 }
@@ -209,7 +212,7 @@ INLINE vec tanh_(vec x) {
 #endif
 
 INLINE vec softplus(vec x) {
-  return at_least(x, (vec){0}) + log1p_unit(exp_decay(with_sign(x, set1(-1))));
+  return at_least(x, set1(0)) + log1p_unit(exp_decay(with_sign(x, set1(-1))));
 }
 
 /* |x| without the nearest integer, exactly: within -1/2..1/2, and NaN for infinities. From WHOLE on
@@ -239,7 +242,7 @@ INLINE vec cos_turns(vec x) { return sin_quarter((real)0.25 - absolute(rest_of_t
 INLINE vec sin_turns(vec x) {
   const vec rest = rest_of_turn(x), size = absolute(rest);
   const vec quarter = sin_quarter(choose(less(set1((real)0.25), size), (real)0.5 - size, size));
-  return with_sign(quarter, (vec)((ivec)rest ^ (ivec)x));
+  return with_sign(quarter, of_bits(bits_of(rest) ^ bits_of(x)));
 }
 
 /* The tail of the normal distribution, Phi(-u) = q(u) exp(-u^2/2) for u >= 0. */
@@ -255,7 +258,7 @@ INLINE vec rest_of_square(vec u, vec square) {
 #if defined(HAS_FMA)
   return fma_(u, u, -square);
 #else
-  const vec high = (vec)((ivec)u & -((integer)1 << (MANTISSA / 2 + 1))), low = u - high;
+  const vec high = of_bits(bits_of(u) & -((integer)1 << (MANTISSA / 2 + 1))), low = u - high;
   return (high * high - square) + (high + high) * low + low * low;
 #endif
 }
@@ -290,14 +293,15 @@ INLINE struct tail normal_tail(vec z) {
   const vec t = fma_(inverse, set1(-2 * CENTRE), set1(1));
   const vec square = u * u, low = (real)-0.5 * rest_of_square(u, square);
   const struct power p = split_power((real)-0.5 * square, &low, 0);
-  return (struct tail){u, POLYNOMIAL(t, H) * inverse, (real)1 + p.em1, p.scale};
+  const struct tail tail = {u, POLYNOMIAL(t, H) * inverse, (real)1 + p.em1, p.scale};
+  return tail;
 #undef CENTRE
 }
 
 /* z Phi(z) = max(z, 0) - u Phi(-u), u = |z|. */
 INLINE vec gelu(vec z) {
   const struct tail tail = normal_tail(z);
-  return at_least(z, (vec){0}) - (tail.u * tail.q * tail.power) * tail.scale;
+  return at_least(z, set1(0)) - (tail.u * tail.q * tail.power) * tail.scale;
 }
 
 /* Phi(z) + z phi(z): at -u it is exp(-u^2/2) (q(u) - u / sqrt(2 pi)), and 1 minus that at u. */
@@ -305,14 +309,5 @@ INLINE vec gelu_slope(vec z) {
   const struct tail tail = normal_tail(z);
   const vec density = fma_(tail.u, set1((real)-0.39894228040143267794), tail.q);
   const vec below = density * tail.power * tail.scale;
-  return choose(less(z, (vec){0}), below, (real)1 - below);
+  return choose(less(z, set1(0)), below, (real)1 - below);
 }
-
-#undef MANTISSA
-#undef BIAS
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef SMALLEST_EXPONENT
-#undef LARGEST_EXPONENT
-#undef SHIFTER
-#undef POLYNOMIAL
