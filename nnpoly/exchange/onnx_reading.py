@@ -67,8 +67,8 @@ def from_onnx(
         The file. What it says is checked before it is used; nothing in it is run, and no other file
         is opened.
     output
-        The name of the graph's output that the network shall compute. None: the only one that is
-        no label.
+        The name of the value that the network shall compute: an output of the graph, or what a
+        node gives. None: the only output that is no label.
     labels
         Whether to return the classes' labels too.
     backend, device
@@ -229,7 +229,10 @@ class _Reader:
                     last.refuse(f"is a short cut in {nested} others")
                 chain.residual(self.read(begin, others[0], chain.inner(), nested + 1))
                 return i + 1
-        raise self._unread(part, reason)
+        error = self._unread(part, reason)
+        if nested or begin not in self.made_by:
+            raise error
+        raise Unreadable(f"{error}. What comes before it can be read: output={begin!r}")
 
     def _is(self, name: str, value: str, chain: Chain) -> bool:
         """Whether a name is one value, or another name of it."""
