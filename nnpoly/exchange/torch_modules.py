@@ -382,8 +382,8 @@ class _Reader:
 
 _BATCH = {"gain": "weight", "shift": "bias", "mean": "running_mean", "variance": "running_var"}
 _UNKNOWN = (
-    "it is none of those that are read: nn.Sequential of Linear, LayerNorm, BatchNorm1d, Dropout, Identity, "
-    f"{', '.join(kind.__name__ for kind in [*_SIGMAS][:-1])} and Softplus, and a last Softmax, and "
-    "nnpoly's own modules. Of a module with a forward of its own pass the Sequential inside, or its "
-    "state_dict() with `activation` and `output`"
+    "it is none of those that are read: nn.Sequential of Linear, LayerNorm, BatchNorm1d, Dropout, "
+    f"Identity, {', '.join(kind.__name__ for kind in [*_SIGMAS][:-1])} and Softplus, a last "
+    "Softmax, and nnpoly's own modules. Of a module with a forward of its own pass the Sequential "
+    "inside, or its state_dict() with `activation` and `output`"
 )
