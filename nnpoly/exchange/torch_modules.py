@@ -241,7 +241,9 @@ def read(where: str, module: nn.Module) -> Chain:
 def _require_plain(where: str, module: nn.Module) -> None:
     """Refuse a module that does more than its modules do, or holds a parameter twice."""
     for name, inner in module.named_modules(remove_duplicate=False):
-        if any(inner.__dict__.get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
+        lazy = isinstance(inner, nn.modules.lazy.LazyModuleMixin)  # has hooks of its own
+        hooks = (inner.__dict__.get(kind) for kind in ("_forward_hooks", "_forward_pre_hooks"))
+        if any(hooks) and not lazy:
             raise ValueError(
                 f"{where}: {name or 'module'} must have no forward hooks, which would be lost. "
                 "Remove them first."
@@ -370,7 +372,7 @@ class _Reader:
         try:
             yield
         except ValueError as error:
-            if str(error).startswith(self.where):  # it names one
+            if str(error).startswith(f"{self.where}: "):  # it names one
                 raise
             line = repr(module).partition("\n")[0]
             raise ValueError(
@@ -380,8 +382,8 @@ class _Reader:
 
 _BATCH = {"gain": "weight", "shift": "bias", "mean": "running_mean", "variance": "running_var"}
 _UNKNOWN = (
-    "from_torch reads nn.Sequential of Linear, LayerNorm, BatchNorm1d, Dropout, Identity and "
-    f"{', '.join(kind.__name__ for kind in [*_SIGMAS][:-1])} and Softplus, and of nnpoly's own "
-    "modules. Of a module with a forward of its own pass the Sequential inside, or its "
-    "state_dict() with `activation` and `output`"
+    "it is none of those that are read: nn.Sequential of Linear, LayerNorm, BatchNorm1d, Dropout, "
+    f"Identity, {', '.join(kind.__name__ for kind in [*_SIGMAS][:-1])} and Softplus, a last "
+    "Softmax, and nnpoly's own modules. Of a module with a forward of its own pass the Sequential "
+    "inside, or its state_dict() with `activation` and `output`"
 )
