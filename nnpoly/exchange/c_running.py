@@ -19,7 +19,7 @@ from .certificate import Certificate
 from .proof import Consumer, Outputs
 
 COMPILERS = ("cc", "gcc", "clang")  # $CC before them
-OPTIONS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic")
+OPTIONS = ("-std=c99", "-O2", "-w")
 START, END = "/* nnpoly.certificate", "*/"
 _FUNCTION = re.compile(r"void (\w+)\(const (float|double) \*x, (float|double) \*out\)")
 _SECONDS = 600
