@@ -90,6 +90,27 @@ def test_a_machine_without_an_operating_system(headers):
         )
 
 
+@needs_gcc
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("-ffast-math", "compile without -ffast-math"),
+        ("-Ofast", "compile without -ffast-math"),
+        ("-ffinite-math-only", "compile without -ffast-math"),
+        pytest.param(
+            "-mfpmath=387",
+            "compile for a processor that rounds each operation",
+            marks=pytest.mark.skipif(not X86, reason="an x87 is x86's"),
+        ),
+    ],
+)
+def test_other_arithmetic_is_refused(headers, flag, message):
+    """It would take (x + c) - c for x, or round it later, which is how exp rounds."""
+    command = ["gcc", "-E", flag, "-x", "c", str(headers["float32"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert message in done.stderr
+
+
 SCALAR = ["-U__SSE2__"]  # the header knows no other vectors there
 WAYS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
