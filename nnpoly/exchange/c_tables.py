@@ -216,7 +216,7 @@ class Rows:
         ]
         lines += [
             f"  for (int k = 0; k < {K}; k++) {{",
-            "    const double product = f[k] * scales[k];",
+            "    const volatile double product = f[k] * scales[k]; /* rounded, as in APART */",
             "    double y = product + shifts[k];",
             *["    if (y < lows[k]) y = lows[k];"] * ("lows" in arrays),
             *["    if (y > highs[k]) y = highs[k];"] * ("highs" in arrays),

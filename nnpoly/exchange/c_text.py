@@ -63,7 +63,7 @@ class Instance(NamedTuple):
 
 # Of the preamble.
 _MACROS = (
-    *("INLINE", "UNROLL", "KEEP_LOOP", "INFINITY", "NAN"),
+    *("INLINE", "APART", "UNROLL", "KEEP_LOOP", "INFINITY", "NAN"),
     *("VECTORS", "ISA_AVX512", "ISA_AVX2", "ISA_NEON", "HAS_FMA"),
 )
 

@@ -352,7 +352,7 @@ static void {name}_v_rows(const {rows.given} *x, {rows.gives} *out, int rows) {{
 
 
 def _forward(i: int, body: str) -> str:
-    return f"static void forward{i}(const real *w, const vec *x, vec *f) {{\n{body}\n}}"
+    return f"APART void forward{i}(const real *w, const vec *x, vec *f) {{\n{body}\n}}"
 
 
 _EACH = """static void {name}(vec *h, int n) {{

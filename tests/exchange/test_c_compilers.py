@@ -90,6 +90,27 @@ def test_a_machine_without_an_operating_system(headers):
         )
 
 
+@needs_gcc
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("-ffast-math", "compile without -ffast-math"),
+        ("-Ofast", "compile without -ffast-math"),
+        ("-ffinite-math-only", "compile without -ffast-math"),
+        pytest.param(
+            "-mfpmath=387",
+            "compile for a processor that rounds each operation",
+            marks=pytest.mark.skipif(not X86, reason="an x87 is x86's"),
+        ),
+    ],
+)
+def test_other_arithmetic_is_refused(headers, flag, message):
+    """It would take (x + c) - c for x, or round it later, which is how exp rounds."""
+    command = ["gcc", "-E", flag, "-x", "c", str(headers["float32"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert message in done.stderr
+
+
 SCALAR = ["-U__SSE2__"]  # the header knows no other vectors there
 WAYS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
@@ -119,3 +140,20 @@ def test_every_way_to_compile_has_the_bits_of_the_core_s(headers, tmp_path, way)
             ulps = 4 if way == "scalar" else 0
             limit = {"rtol": ulps * np.finfo(dtype).eps, "atol": 0}
             np.testing.assert_allclose(compute(f"of_{dtype}", X, net.outputs), net(X), **limit)
+
+
+@needs_gcc
+@pytest.mark.skipif(not X86, reason="-march=native has vectors there")
+def test_constants_of_both_signs_are_rounded_as_they_stand(tmp_path):
+    """GCC 12 has vfmaddsub for x s + b where it knows that b has both signs in turn."""
+    core = built_core()
+    if core.isas()[0] == "baseline":
+        pytest.skip("this processor has no FMA")
+    net = nn.Network(LAYERS["members"], "softmax", backend="numpy")
+    for layer in net.layers[1:3]:
+        layer.s[...] = np.linspace(0.3, 0.9, layer.s.size).reshape(layer.s.shape)
+        layer.b[...] = 0.1 * (-1.0) ** np.arange(layer.b.size).reshape(layer.b.shape)
+    to_c(net, tmp_path / "net.h", "net", check=False)
+    library = Library([tmp_path / "net.h"], tmp_path, "-O3", "-march=native")
+    X = inputs(net, 400)
+    np.testing.assert_array_equal(library.rows("net", X, net.outputs), net(X))
