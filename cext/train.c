@@ -88,18 +88,19 @@ static void race_part(const void *argument, int index, int parts, void *scratch)
   const struct race *race = argument;
   for (int i = index; i < race->count; i += parts) {
     const struct member m = member_of(race, i);
+    const int64_t look = m.plan->by_rows ? STEPS_A_LOOK : 1;
     for (int64_t left = batches_of(m.epoch) - m.epoch->done, taken = 1; left > 0; left--, taken++) {
       struct step s = next_step(&m);
       nnpoly_take_step_alone(&s, scratch);
       complete(&m, &s); /* needs no scratch, so it cannot fail */
-      if (taken % STEPS_A_LOOK == 0 && nnpoly_now_ns() >= race->until) return;
+      if (taken % look == 0 && nnpoly_now_ns() >= race->until) return;
     }
   }
 }
 
-/* The members in turn, each step shared by the threads. */
-static int run_in_turn(const struct race *race) {
-  for (int i = 0; i < race->count; i++) {
+/* The members from `first` on in turn, each step shared by the threads. */
+static int run_in_turn(const struct race *race, int first) {
+  for (int i = first; i < race->count; i++) {
     const struct member m = member_of(race, i);
     while (m.epoch->done < batches_of(m.epoch)) {
       struct step s = next_step(&m);
@@ -112,21 +113,52 @@ static int run_in_turn(const struct race *race) {
   return NNPOLY_OK;
 }
 
+/* Whether a thread has a whole member's parameters in its second cache, from one step to the next:
+ * then it is faster alone than by its share of every member's steps. */
+static int fits_cache(const nnpoly_plan *plan) {
+  const struct cache l2 = nnpoly_cache(2);
+  return plan->totals.parameters * plan->size <= l2.way_bytes * l2.ways;
+}
+
+/* How many members are taken by a thread each. What is left over, when all threads have had as many
+ * of them, would leave threads idle, unless a step is too short to be shared. */
+static int taken_alone(const struct race *race, int threads) {
+  int small = 1, fit = threads > 1;
+  for (int i = 0; i < race->count; i++) {
+    small &= race->plans[i]->by_rows;
+    fit &= fits_cache(race->plans[i]);
+  }
+  if (race->count == 1 && small)
+    small = nnpoly_step_parts(race->plans[0], race->epochs[0].batch) == 1;
+  if (small) return race->count;
+  return fit ? race->count / threads * threads : 0;
+}
+
+static int all_done(const struct race *race) {
+  for (int i = 0; i < race->count; i++)
+    if (race->epochs[i].done < batches_of(&race->epochs[i])) return 0;
+  return 1;
+}
+
 int nnpoly_train(nnpoly_plan *const *plans, const struct nnpoly_state *states,
                  struct nnpoly_epoch *epochs, int count, int64_t limit_ns) {
   if (plans == NULL || states == NULL || epochs == NULL) return NNPOLY_NULL;
   const struct race race = {plans, states, epochs, count, nnpoly_now_ns() + limit_ns};
+  const int threads = nnpoly_num_threads();
   size_t scratch = 0;
-  int small = 1;
   for (int i = 0; i < count; i++) {
     const struct member m = member_of(&race, i);
     const int status = check_member(&m);
     if (status != NNPOLY_OK) return status;
     const size_t bytes = nnpoly_step_scratch(m.plan);
     scratch = bytes > scratch ? bytes : scratch;
-    small &= m.plan->by_rows;
   }
-  if (count == 1 && small) small = nnpoly_step_parts(plans[0], epochs[0].batch) == 1;
-  if (!small) return run_in_turn(&race);
-  return nnpoly_run(race_part, &race, (int)least(count, nnpoly_num_threads()), scratch);
+  const int alone = taken_alone(&race, threads);
+  if (alone > 0) {
+    struct race first = race;
+    first.count = alone;
+    const int status = nnpoly_run(race_part, &first, (int)least(alone, threads), scratch);
+    if (status != NNPOLY_OK || !all_done(&first)) return status;
+  }
+  return run_in_turn(&race, alone);
 }

@@ -2,7 +2,8 @@
 
 `Trainer.fit(..., metrics=["accuracy", "roc_auc"])` computes them after every epoch;
 `nn.metrics.score(net, X, y, ["r2"])` computes them once. The named ones are scikit-learn's
-(`pip install nnpoly[sklearn]`); any function of (y, f) that returns a number will do as well.
+scores, and all but accuracy, mse and rmse need it (`pip install nnpoly[sklearn]`); any function of
+(y, f) that returns a number will do as well.
 
 =====================  ===================================  ========================================
 for                    names                                computed from
@@ -147,7 +148,8 @@ def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
             name = getattr(metric, "__name__", f"metric_{i}")
         else:
             name = metric = _checks.choice(where, f"metrics[{i}]", metric, known)
-            _sklearn(where)
+            if name not in DEFINED:
+                _sklearn(where)
         if name in RECORDED:
             raise ValueError(
                 f"{where}: `metrics[{i}]` must not be called {name!r}, which a fit records "
@@ -167,7 +169,8 @@ def _sklearn(where: str) -> Any:
         import sklearn.metrics
     except ImportError as error:
         raise ImportError(
-            f"{where}: `metrics` by name need scikit-learn: pip install nnpoly[sklearn]."
+            f"{where}: `metrics` other than accuracy, mse and rmse need scikit-learn: "
+            "pip install nnpoly[sklearn]."
         ) from error
     return sklearn.metrics
 
@@ -237,6 +240,9 @@ def _number(name: str, value: Any) -> float:
 def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
     if not host.all_finite(f):
         return math.nan
+    if name in DEFINED:
+        labels = (_labels(y, output), _labels(f, output)) if name in OF_LABELS else (y, f)
+        return DEFINED[name](*labels, weights)
     if name in OF_REALS:
         if name == "r2" and len(y) < 2:
             return math.nan
@@ -250,6 +256,42 @@ def _named(name: str, output: str, y: Any, f: Any, weights: Any) -> float:
     if name == "log_loss" and output == "softmax" and K > 1:
         return _call(name, labels, f, weights, labels=list(range(K)))
     return _of_probabilities(name, _indicators(labels, K), f, weights)
+
+
+# What fits look at after every epoch is computed here: scikit-learn's functions check anew what has
+# been checked, which takes a millisecond, as long as an epoch of a small network.
+
+
+def _mean(values: Any, weights: Any) -> Any:
+    """The mean over rows, weighted: of (n,) or (n, K)."""
+    values = values.astype("float64")
+    return values.mean(axis=0) if weights is None else weights @ values / weights.sum()
+
+
+def _accuracy(labels: Any, guesses: Any, weights: Any) -> float:
+    right = labels == guesses
+    return float(_mean(right if right.ndim == 1 else right.all(axis=1), weights))
+
+
+def _squares(y: Any, f: Any, weights: Any) -> Any:
+    """The mean squared error of each output: (K,)."""
+    with host.without_overflow():
+        return _mean((y - f.astype("float64")) ** 2, weights)
+
+
+def _mse(y: Any, f: Any, weights: Any) -> float:
+    return float(_squares(y, f, weights).mean())
+
+
+def _rmse(y: Any, f: Any, weights: Any) -> float:
+    return float((_squares(y, f, weights) ** 0.5).mean())
+
+
+DEFINED: dict[str, Callable[[Any, Any, Any], float]] = {
+    "accuracy": _accuracy,
+    "mse": _mse,
+    "rmse": _rmse,
+}
 
 
 def _of_labels(name: str, labels: Any, guesses: Any, weights: Any) -> float:

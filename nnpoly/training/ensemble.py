@@ -43,8 +43,8 @@ class Ensemble:
 
     Every member has the bits that it would have if it were trained alone; `fit` gives as many
     members as there are threads a core each, where the backend has a C core and the networks are
-    small. A member whose loss becomes NaN or infinite stops, and keeps its last good epoch; the
-    others go on.
+    small or fit its cache. A member whose loss becomes NaN or infinite stops, and keeps its last
+    good epoch; the others go on.
 
     Parameters
     ----------

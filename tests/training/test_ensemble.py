@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nnpoly as nn
+import nnpoly.backends.numpy.steps
 import nnpoly.training.ensemble
 from nnpoly.backends import host, registry
 
@@ -135,14 +136,40 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     assert same(found[0], found[2])
 
 
-def test_large_members_are_trained_in_turn():
+LARGE: dict[str, Callable[[], list[nn.layers.Layer]]] = {
+    "dense": lambda: [nn.Dense(300, 150, "relu"), nn.Dense(150, 5)],
+    "normalised": lambda: [
+        *(nn.Dense(300, 150), nn.BatchNorm(150, activation="relu"), nn.Dropout(0.2)),
+        *(nn.Residual([nn.Dense(150, 150, "tanh")]), nn.LayerNorm(150), nn.Dense(150, 5)),
+    ],
+    "members": lambda: [
+        *(nn.SharedDense(300, 60, 1, "relu"), nn.MemberScale(60, 4)),
+        *(nn.SharedDense(60, 90, 4, "relu"), nn.MemberDense(90, 5, 4)),
+    ],
+}
+
+
+@pytest.mark.parametrize("slice_ns", [1, 50_000_000], ids=["a step at a time", ""])
+@pytest.mark.parametrize("precision", [None, "bf16"])
+@pytest.mark.parametrize("layers", LARGE.values(), ids=LARGE)
+def test_large_members_have_the_bits_of_networks_trained_alone(
+    layers, precision, slice_ns, monkeypatch
+):
+    # Of three, two threads take one each, and share the steps of the third.
+    monkeypatch.setattr(nnpoly.backends.numpy.steps, "SLICE_NS", slice_ns)
     wide = np.random.default_rng(0).normal(size=(200, 300)).astype("f4")
     labels = np.arange(200) % 5
-    made = [[nn.Trainer(nn.MLP([300, 150, 5], seed=seed)) for seed in range(2)] for _ in range(2)]
-    nn.Ensemble(made[0]).fit(wide, labels, epochs=2, batch_size=150)
-    for trainer in made[1]:
+
+    def made() -> list[nn.Trainer]:
+        nets = [nn.Network(layers(), output="softmax", seed=seed) for seed in range(3)]
+        adam = nn.Adam(1e-3, clip_norm=0.5)
+        return [nn.Trainer(net, adam, precision=precision) for net in nets]
+
+    together, alone = made(), made()
+    nn.Ensemble(together).fit(wide, labels, epochs=2, batch_size=150)
+    for trainer in alone:
         trainer.fit(wide, labels, epochs=2, batch_size=150)
-    assert same(weights(made[0]), weights(made[1]))
+    assert same(weights(together), weights(alone))
 
 
 # Prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,35 @@ def test_every_name_has_one_direction():
     named = " ".join(metrics.BETTER.values()).split()
     assert sorted(named) == sorted(metrics.DIRECTIONS)
     assert metrics.direction("my_loss") is None
+
+
+# Those that are computed without scikit-learn
+
+
+@pytest.mark.parametrize("weights", [None, RNG.uniform(size=30)], ids=["", "weighted"])
+@pytest.mark.parametrize("K", [1, 3])
+def test_those_computed_here_are_scikit_learns(K, weights):
+    f, y = RNG.normal(size=(2, 30, K))
+    found = metrics.compute({"mse": "mse", "rmse": "rmse"}, "identity", y, f, weights)
+    assert found == {
+        "mse": pytest.approx(skm.mean_squared_error(y, f, sample_weight=weights)),
+        "rmse": pytest.approx(skm.root_mean_squared_error(y, f, sample_weight=weights)),
+    }
+    targets, guesses = RNG.integers(0, 2, (2, 30, K))
+    for output, rows in (("softmax", targets[:, 0]), ("sigmoid", targets)):
+        shares = np.eye(2)[guesses[:, 0]] if output == "softmax" else guesses.astype("f8")
+        labels = shares.argmax(axis=1) if output == "softmax" else guesses
+        right = skm.accuracy_score(rows, labels, sample_weight=weights)
+        found = metrics.compute({"accuracy": "accuracy"}, output, rows, shares, weights)
+        assert found == {"accuracy": pytest.approx(right)}
+
+
+def test_they_need_no_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    assert 0.0 <= metrics.score(softmax(), X, CLASSES, ["accuracy"])["accuracy"] <= 1.0
+    assert metrics.score(regression(), X, X[:, 0], ["rmse"])["rmse"] > 0.0
+    with pytest.raises(ImportError, match=r"other than accuracy, mse and rmse need scikit-learn"):
+        metrics.score(softmax(), X, CLASSES, ["f1"])
 
 
 # What is refused
