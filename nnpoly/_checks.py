@@ -131,5 +131,37 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     known = sorted(options)
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}.")
+        raise ValueError(
+            f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}."
+            f"{nearest(value, known)}"
+        )
     return str(value)
+
+
+def nearest(word: Any, known: Iterable[str]) -> str:
+    """Return the question whether the known word nearest to a misspelt one was meant, or ""."""
+    if not isinstance(word, str):
+        return ""
+    from difflib import get_close_matches  # here, since only errors need it
+
+    words = {_bare(other): other for other in known if isinstance(other, str)}
+    near = get_close_matches(_bare(word), words, 1)
+    return f" Did you mean {words[near[0]]!r}?" if near else ""
+
+
+def _bare(word: str) -> str:
+    """A word without what people write in several ways."""
+    return word.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def assignable(owner: object, name: str, remedy: str) -> None:
+    """Refuse an attribute that an object's class does not have; classes of users may have more."""
+    kind = type(owner)
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    if not own or name.startswith("_") or hasattr(kind, name):
+        return
+    where = kind.__name__
+    raise AttributeError(
+        f"{where}: `{name}` cannot be assigned, since a {where} has no such attribute."
+        f"{nearest(name, dir(kind))} {remedy}."
+    )
