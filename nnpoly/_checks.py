@@ -31,10 +31,10 @@ def number(
     except (TypeError, ValueError):
         result = math.nan
     if not (low <= result <= high) or math.isinf(result):
-        bounds = f"in [{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
+        must = f"a number in [{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
         if math.isinf(low) and math.isinf(high):
-            bounds = "finite"
-        raise ValueError(f"{where}: `{name}` must be a number {bounds}, got {value!r}.")
+            must = "a finite number"
+        raise ValueError(f"{where}: `{name}` must be {must}, got {value!r}.")
     return result
 
 
@@ -139,14 +139,19 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the question whether the known word nearest to a misspelt one was meant, or ""."""
+    """Return the question whether the known word nearest to a misspelt one was meant, or "".
+
+    Initials are near, too: "lr" to "learning_rate".
+    """
     if not isinstance(word, str):
         return ""
     from difflib import get_close_matches  # here, since only errors need it
 
     words = {_bare(other): other for other in known if isinstance(other, str)}
-    near = get_close_matches(_bare(word), words, 1)
-    return f" Did you mean {words[near[0]]!r}?" if near else ""
+    initials = {"".join(w[:1] for w in other.split("_")): other for other in words.values()}
+    near = [words[bare] for bare in get_close_matches(_bare(word), words, 1)]
+    near = [initials[word]] if len(word) > 1 and word in initials else near
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _bare(word: str) -> str:
@@ -162,6 +167,6 @@ def assignable(owner: object, name: str, remedy: str) -> None:
         return
     where = kind.__name__
     raise AttributeError(
-        f"{where}: `{name}` cannot be assigned, since a {where} has no such attribute."
+        f"{where}: `{name}` cannot be assigned, since {where} has no such attribute."
         f"{nearest(name, dir(kind))} {remedy}."
     )

@@ -96,8 +96,8 @@ def classes_of(where: str, place: Place, output: str, f: Array) -> Array:
     """The classes of predictions f: (n, K), as integers: see `Network.classify`."""
     if output not in ("softmax", "sigmoid", "step"):
         raise ValueError(
-            f"{where}: the output {output!r} has no classes; the predictions are net(X). For classes "
-            "make the network with output='softmax' or output='sigmoid'."
+            f"{where}: the output {output!r} has no classes; its predictions are net(X). For "
+            "classes make the network with output='softmax' or output='sigmoid'."
         )
     entering.require_finite(where, place, f, "net(X)")
     xp = place.backend.xp
