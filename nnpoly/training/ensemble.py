@@ -274,7 +274,7 @@ class Ensemble:
         """
         from . import files  # here, since `import nnpoly` does without it
 
-        failures = {i: (str(error), error.found) for i, error in self.failures.items()}
+        failures = [(i, str(error), error.found) for i, error in self.failures.items()]
         with ExitStack() as stack:
             steppers = [trainer.stepper for trainer in self.trainers]
             for stepper in sorted(steppers, key=id):
@@ -297,7 +297,7 @@ class Ensemble:
         trainers = [Trainer.of_saved(path, part, precision) for part in saved]
         with named(path):
             ensemble = cls(trainers, bootstrap=file["bootstrap"])
-        for i, failure in file["failures"].items():
+        for i, *failure in file["failures"]:
             ensemble.failures[i] = NonFiniteLossError(*failure)
         return ensemble
 

@@ -54,7 +54,7 @@ class EnsembleFile(ExtraFile):
 
     bootstrap: bool
     members: list[dict[str, Any]]  # each as of a trainer's file
-    failures: dict[int, tuple[str, str]]  # by member: the message, and what was found
+    failures: list[tuple[int, str, str]]  # the member, the message, and what was found
 
 
 class TrainerFile(NetworkFile):
@@ -191,7 +191,7 @@ def saved_in(
 def save_ensemble(
     trainers: Sequence[tuple[Stepper, History]],
     bootstrap: bool,
-    failures: Mapping[int, tuple[str, str]],
+    failures: Sequence[tuple[int, str, str]],
     path: Any,
     extra: Any = None,
 ) -> None:
@@ -205,7 +205,7 @@ def save_ensemble(
         "kind": "ensemble",
         "bootstrap": bootstrap,
         "members": members,
-        "failures": {str(i): failure for i, failure in failures.items()},
+        "failures": failures,
         "extra": checked_extra(extra),
     }
     write(path, arrays, header)
@@ -227,7 +227,7 @@ def load_ensemble(
     with named(path):
         if not found:
             raise ValueError("it has no members")
-        for i in file["failures"]:
+        for i, *_ in file["failures"]:
             within("failures", i, len(found) - 1)
     return file, found
 
