@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -141,17 +141,24 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
 def nearest(word: Any, known: Iterable[str]) -> str:
     """Return the question whether the known word nearest to a misspelt one was meant, or "".
 
-    Initials are near, too: "lr" to "learning_rate".
+    Words cut short are near, too: "lr" and "val_loss" to "learning_rate" and "validation_loss".
     """
     if not isinstance(word, str):
         return ""
     from difflib import get_close_matches  # here, since only errors need it
 
     words = {_bare(other): other for other in known if isinstance(other, str)}
-    initials = {"".join(w[:1] for w in other.split("_")): other for other in words.values()}
-    near = [words[bare] for bare in get_close_matches(_bare(word), words, 1)]
-    near = [initials[word]] if len(word) > 1 and word in initials else near
+    near = [other for other in words.values() if _is_short_for(word, other)]
+    near += [words[bare] for bare in get_close_matches(_bare(word), words, 1)]
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _is_short_for(word: str, other: str) -> bool:
+    """Whether a word is another's initials, or has each of its parts cut short."""
+    parts, whole = word.split("_"), other.split("_")
+    if len(word) < 2 or len(parts) != len(whole):
+        return 1 < len(word) == len(whole) and word == "".join(part[:1] for part in whole)
+    return all(len(a) > 2 and b.startswith(a) for a, b in zip(parts, whole, strict=True))
 
 
 def _bare(word: str) -> str:
@@ -170,3 +177,16 @@ def assignable(owner: object, name: str, remedy: str) -> None:
         f"{where}: `{name}` cannot be assigned, since {where} has no such attribute."
         f"{nearest(name, dir(kind))} {remedy}."
     )
+
+
+def missing(owner: object, name: str, remedies: Mapping[str, str]) -> AttributeError:
+    """The error of an attribute that an object does not have.
+
+    remedies: what to write in the place of names that other libraries have.
+    """
+    kind = type(owner)
+    if name.startswith("_"):
+        return AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+    known = [other for other in dir(kind) if not other.startswith("_")]
+    hint = f" {remedies[name]}" if name in remedies else nearest(name, known)
+    return AttributeError(f"{kind.__name__!r} object has no attribute {name!r}.{hint}")

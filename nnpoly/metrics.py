@@ -147,6 +147,11 @@ def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
         if callable(metric):
             name = getattr(metric, "__name__", f"metric_{i}")
         else:
+            if metric in NAMES and metric not in known:
+                raise ValueError(
+                    f"{where}: `metrics[{i}]` must be of a network with output={output!r}, got "
+                    f"{metric!r}. Its metrics are {', '.join(sorted(known))}."
+                )
             name = metric = _checks.choice(where, f"metrics[{i}]", metric, known)
             _sklearn(where)
         if name in RECORDED:

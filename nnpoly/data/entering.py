@@ -129,6 +129,11 @@ def targets(
             given = _indices(where, place, name, given, K, wait)
         target = given if _is_of(place.indices, given) else place.integers(where, name, given)
     else:
+        if loss.labels == "probabilities" and host.is_host(given) and given.dtype.kind in "OUST":
+            raise ValueError(
+                f"{where}: `{name}` must hold 0 and 1, or probabilities, got dtype {given.dtype}. "
+                f"{_encoding(name)}"
+            )
         given = given[:, None] if given.ndim == 1 and K == 1 else given
         wanted, why = (n, K), "a row for each row of X"
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
@@ -193,13 +198,16 @@ def _indices(where: str, place: Place, name: str, y: Array, K: int, wait: bool) 
                 f"{must} {float(y[row]):g} in row {row}. For targets that are numbers make the "
                 "network with output='identity'."
             )
-    remedy = "Pass integers."
-    if of_host and not real:
-        remedy = (
-            f"Encode other labels: labels = nn.OneHot.fit({name}), and train with "
-            f"labels.indices({name}); labels.decode(net.classify(X)) gives them back."
-        )
+    remedy = _encoding(name) if of_host and not real else "Pass integers."
     raise ValueError(f"{must} dtype {y.dtype}. {remedy}")
+
+
+def _encoding(name: str) -> str:
+    """How labels of another kind are trained on."""
+    return (
+        f"Encode other labels: labels = nn.OneHot.fit({name}), and train with labels.indices("
+        f"{name}); labels.decode(net.classify(X)) gives them back."
+    )
 
 
 def _wrong_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> str:
