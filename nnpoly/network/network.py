@@ -507,6 +507,12 @@ class Network(Parameters):
         itemsize = self.place.itemsize
         return "\n".join([repr(self), *_summary.table(self.chain, self.inputs, itemsize)])
 
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        rows, step = _summary.parts(self.chain, self.inputs, self.place.itemsize)
+        return notebooks.table(repr(self), list(_summary.COLUMNS), rows) + notebooks.paragraph(step)
+
     def __repr__(self) -> str:
         where = f"{self.dtype} on {self.backend} ({self.device})"
         return _summary.heading(type(self).__name__, self.widths, self.members, self.output, where)

@@ -70,6 +70,16 @@ class History:
         newest = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self.keys())
         return f"<History of {count}: {newest}>" if newest else f"<History of {count}>"
 
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        rows = [
+            (name, self[name][0], min(self[name]), max(self[name]), self[name][-1]) for name in self
+        ]
+        heads = ["record", "first", "lowest", "highest", "last"]
+        losses = {name: self[name] for name in self if name not in self.metrics}
+        return notebooks.table(repr(self)[1:-1], heads, rows) + notebooks.curves(losses)
+
     def keys(self) -> list[str]:
         """The names of the records: "loss", "validation_loss" where there is one, the metrics."""
         named = {"loss": self.loss, "validation_loss": self.validation_loss, **self.metrics}

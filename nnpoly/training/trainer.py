@@ -205,6 +205,10 @@ class Trainer:
         >>> print(nn.Trainer(net, nn.SGD(0.1)).summary().splitlines()[-1])
         steps      op by op: ...
         """
+        lines = [f"{name:<9}  {value}" for name, value in self._facts()]
+        return "\n".join([self.network.summary(), *lines])
+
+    def _facts(self) -> list[tuple[str, str]]:
         rows = {
             "loss": type(self.loss).__name__,
             "optimizer": repr(self.optimizer),
@@ -212,8 +216,14 @@ class Trainer:
             "memory": self._memory(),
             "steps": self.stepper.steps.path,
         }
-        lines = [f"{name:<9}  {value}" for name, value in rows.items() if value]
-        return "\n".join([self.network.summary(), *lines])
+        return [(name, value) for name, value in rows.items() if value]
+
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        facts = [*self._facts(), ("taken", f"{self.t} steps")]
+        parts = [self.network._repr_html_(), notebooks.table("", ["trainer", ""], facts)]
+        return "".join([*parts, self.history._repr_html_()] if len(self.history) else parts)
 
     def __repr__(self) -> str:
         kind = "" if self.precision is None else f", precision={self.precision!r}"
