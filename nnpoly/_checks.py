@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -177,16 +177,3 @@ def assignable(owner: object, name: str, remedy: str) -> None:
         f"{where}: `{name}` cannot be assigned, since {where} has no such attribute."
         f"{nearest(name, dir(kind))} {remedy}."
     )
-
-
-def missing(owner: object, name: str, remedies: Mapping[str, str]) -> AttributeError:
-    """The error of an attribute that an object does not have.
-
-    remedies: what to write in the place of names that other libraries have.
-    """
-    kind = type(owner)
-    if name.startswith("_"):
-        return AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
-    known = [other for other in dir(kind) if not other.startswith("_")]
-    hint = f" {remedies[name]}" if name in remedies else nearest(name, known)
-    return AttributeError(f"{kind.__name__!r} object has no attribute {name!r}.{hint}")

@@ -196,19 +196,6 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         "Trainer.fit: `validation` as a number must be a share of the rows between 0 and 1, such "
         "as 0.2, got 20. Rows of your own are held out as (X, y).",
     ),
-    "scikit-learn's predict of a network": (
-        lambda: net().predict(X),
-        "'MLP' object has no attribute 'predict'. The predictions are net(X), the classes "
-        "net.classify(X).",
-    ),
-    "fit of a network": (
-        lambda: net().fit(X, Y),
-        "'MLP' object has no attribute 'fit'. A trainer has it: nn.Trainer(net).fit(X, y).",
-    ),
-    "a method's typo": (
-        lambda: nn.Trainer(net()).classfy(X),
-        "'Trainer' object has no attribute 'classfy'. Did you mean 'classify'?",
-    ),
     "a class's typo": (lambda: nn.Adma, "module 'nnpoly' has no attribute 'Adma'. Did you mean "),
     "an attribute that is none": (
         lambda: setattr(nn.Trainer(net()), "lr", 0.1),

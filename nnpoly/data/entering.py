@@ -125,9 +125,12 @@ def targets(
     if loss.labels == "classes" and given.ndim == 1:
         wanted: tuple[int, ...] = (n,)
         why = f"one class index a row of X, or ({n}, {K}) rows"
-        if not _is_of(place.indices, given):
+        target: Array
+        if _is_of(place.indices, given):
+            target = given
+        else:
             given = _indices(where, place, name, given, K, wait)
-        target = given if _is_of(place.indices, given) else place.integers(where, name, given)
+            target = place.integers(where, name, given)
     else:
         if loss.labels == "probabilities" and host.is_host(given) and given.dtype.kind in "OUST":
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _checks
 from ..backends import host, registry
@@ -16,14 +16,6 @@ from .layout import Layout
 
 _NOT_KEPT = ("_remembered", "_predictions", "_buffers", "place")  # in a pickle: made anew
 _ATTRIBUTES = ("chain", "inputs", "outputs", "ends", "output", "seed", "layout", "place")
-_ELSEWHERE = {  # what other libraries' networks have
-    "predict": "The predictions are net(X), the classes net.classify(X).",
-    "predict_proba": "The probabilities are net(X), the classes net.classify(X).",
-    "fit": "A trainer has it: nn.Trainer(net).fit(X, y).",
-    "forward": "A call of the network is it: net(X).",
-    "parameters": "They are net.w, or net.layers[0].W; their number is net.parameter_count.",
-    "state_dict": "All arrays by name are net.arrays().",
-}
 
 
 class Parameters:
@@ -168,11 +160,6 @@ class Parameters:
         self.place = place_of(type(self).__name__, backend, None, dtype)
         self._w = self.from_host(state["_w"])
         self._buffers = self._place_buffers(buffers)
-
-    if not TYPE_CHECKING:  # where an attribute that no class has is an error
-
-        def __getattr__(self, name: str) -> Any:
-            raise _checks.missing(self, name, _ELSEWHERE)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__dict__ and name not in _ATTRIBUTES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from .. import _checks, losses
 from ..backends.steps import Batch
@@ -178,12 +178,6 @@ class Trainer:
         """A context after which the trainer is as it was before, if its block raises."""
         with self.stepper.lock, Transaction(self.stepper, self.history) as transaction:
             yield transaction
-
-    if not TYPE_CHECKING:  # where an attribute that no class has is an error
-
-        def __getattr__(self, name: str) -> Any:
-            remedies = {"predict_proba": "The probabilities are trainer.predict(X)."}
-            raise _checks.missing(self, name, remedies)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__dict__ and name not in ("stepper", "history"):
