@@ -32,7 +32,7 @@ def main(backend):
     history = trainer.fit(X, y, epochs=20, batch_size=16, progress=True)
 
     # A prediction lives where the network does; a copy on NumPy predicts in NumPy.
-    predicted = net.to("numpy")(X_test).argmax(axis=1)
+    predicted = net.to("numpy").classify(X_test)
     accuracy = (predicted == y_test).mean()
     print(f"training loss {history.loss[-1]:.4f}, test accuracy {accuracy:.2%}")
     assert accuracy > 0.97

@@ -36,7 +36,9 @@ from .training import History, NonFiniteLossError, Trainer
 from .training.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from . import callbacks, exchange, plotting, testing, theory
+    from . import callbacks, checkpoint, exchange, plotting, testing, theory
+    from . import estimators as estimators
+    from . import tables as tables
     from .backends.registry import backends  # what calling the package does
     from .checkpoint import load
     from .training.rates import RateSweep, find_learning_rate
@@ -75,6 +77,7 @@ __all__ = [
     "activations",
     "backends",
     "callbacks",
+    "checkpoint",
     "exchange",
     "find_learning_rate",
     "initializers",
@@ -92,6 +95,12 @@ __all__ = [
 ]
 
 
+# Modules that are imported when they are first used. `from nnpoly import *` leaves those out that
+# need other libraries at once.
+_ROOMS = (
+    *("callbacks", "checkpoint", "exchange", "plotting", "testing", "theory"),
+    *("estimators", "tables"),
+)
 _LAZY = {"checkpoint": ("load",), "training.rates": ("RateSweep", "find_learning_rate")}
 
 
@@ -99,9 +108,17 @@ def __getattr__(name: str) -> Any:
     """Import what not every program uses when it is first used."""
     import importlib
 
-    if name in ("callbacks", "exchange", "plotting", "testing", "theory"):
+    if name in _ROOMS:
         return importlib.import_module(f".{name}", __name__)
     for module, names in _LAZY.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._checks import nearest
+
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}.{nearest(name, __dir__())}"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ROOMS, *(name for name in globals() if name.startswith("__"))})

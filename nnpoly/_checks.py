@@ -31,10 +31,10 @@ def number(
     except (TypeError, ValueError):
         result = math.nan
     if not (low <= result <= high) or math.isinf(result):
-        bounds = f"in [{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
+        must = f"a number in [{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
         if math.isinf(low) and math.isinf(high):
-            bounds = "finite"
-        raise ValueError(f"{where}: `{name}` must be a number {bounds}, got {value!r}.")
+            must = "a finite number"
+        raise ValueError(f"{where}: `{name}` must be {must}, got {value!r}.")
     return result
 
 
@@ -131,5 +131,49 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     known = sorted(options)
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}.")
+        raise ValueError(
+            f"{where}: `{name}` must be one of {', '.join(known)}, got {value!r}."
+            f"{nearest(value, known)}"
+        )
     return str(value)
+
+
+def nearest(word: Any, known: Iterable[str]) -> str:
+    """Return the question whether the known word nearest to a misspelt one was meant, or "".
+
+    Words cut short are near, too: "lr" and "val_loss" to "learning_rate" and "validation_loss".
+    """
+    if not isinstance(word, str):
+        return ""
+    from difflib import get_close_matches  # here, since only errors need it
+
+    words = {_bare(other): other for other in known if isinstance(other, str)}
+    near = [other for other in words.values() if _is_short_for(word, other)]
+    near += [words[bare] for bare in get_close_matches(_bare(word), words, 1)]
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _is_short_for(word: str, other: str) -> bool:
+    """Whether a word is another's initials, or has each of its parts cut short."""
+    parts, whole = word.split("_"), other.split("_")
+    if len(word) < 2 or len(parts) != len(whole):
+        return 1 < len(word) == len(whole) and word == "".join(part[:1] for part in whole)
+    return all(len(a) > 2 and b.startswith(a) for a, b in zip(parts, whole, strict=True))
+
+
+def _bare(word: str) -> str:
+    """A word without what people write in several ways."""
+    return word.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def assignable(owner: object, name: str, remedy: str) -> None:
+    """Refuse an attribute that an object's class does not have; classes of users may have more."""
+    kind = type(owner)
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    if not own or name.startswith("_") or hasattr(kind, name):
+        return
+    where = kind.__name__
+    raise AttributeError(
+        f"{where}: `{name}` cannot be assigned, since {where} has no such attribute."
+        f"{nearest(name, dir(kind))} {remedy}."
+    )

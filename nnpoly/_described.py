@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, dataclass_transform
 
+from ._checks import nearest
+
 if TYPE_CHECKING:
     from inspect import Signature
 
@@ -137,7 +139,10 @@ class Described:
         for name, value in named.items():
             if name not in accepted:
                 known = _listed(dict.fromkeys((*positional, *accepted)))
-                raise TypeError(f"{where}: has no argument `{name}`. Its arguments are {known}.")
+                raise TypeError(
+                    f"{where}: has no argument `{name}`. Its arguments are {known}."
+                    f"{nearest(name, accepted)}"
+                )
             if name in values:
                 raise TypeError(f"{where}: `{name}` was given twice, by position and by name.")
             values[name] = value

@@ -135,10 +135,11 @@ def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
     Raises
     ------
     ValueError
-        For what is no list of names and functions, for a name that another output has, and where
+        For what is no name, function or list of them, for a name that another output has, and where
         two have the same name, or one has a name that a fit records already.
     """
-    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+    wanted = [wanted] if isinstance(wanted, str) or callable(wanted) else wanted
+    if not isinstance(wanted, Iterable):
         raise ValueError(f"{where}: `metrics` must be a list such as ['accuracy'], got {wanted!r}.")
     classifies = output in ("softmax", "sigmoid", "step")
     known = [*OF_LABELS, *OF_PROBABILITIES] if classifies else [*OF_REALS]
@@ -147,6 +148,11 @@ def resolve(where: str, wanted: Any, output: str) -> dict[str, Metric]:
         if callable(metric):
             name = getattr(metric, "__name__", f"metric_{i}")
         else:
+            if metric in NAMES and metric not in known:
+                raise ValueError(
+                    f"{where}: `metrics[{i}]` must be of a network with output={output!r}, got "
+                    f"{metric!r}. Its metrics are {', '.join(sorted(known))}."
+                )
             name = metric = _checks.choice(where, f"metrics[{i}]", metric, known)
             if name not in DEFINED:
                 _sklearn(where)
@@ -175,7 +181,7 @@ def _sklearn(where: str) -> Any:
     return sklearn.metrics
 
 
-def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, float]:
+def score(net: Network, X: Any, y: Any, metrics: Metric | Iterable[Metric]) -> dict[str, float]:
     """Return metrics of a network's predictions on data.
 
     Parameters
@@ -184,7 +190,7 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
         Inputs (n, m_0) and targets: rows (n, K), or class indices (n,), or (n,) for one output.
         They are checked as `Trainer.fit` does.
     metrics
-        Names (see the module's table) or functions of (y, f).
+        Names (see the module's table) or functions of (y, f), or one of them.
 
     Returns
     -------
@@ -206,8 +212,10 @@ def score(net: Network, X: Any, y: Any, metrics: Iterable[Metric]) -> dict[str, 
     where = "metrics.score"
     resolved = resolve(where, metrics, net.output)
     loss = losses.OF_OUTPUT.get(net.output, losses.Logistic())  # a step's targets are a sigmoid's
-    x, _, _ = entering.checked(where, net.place, loss, net.ends, X, y)
-    return compute(resolved, net.output, on_host(where, "y", y), registry.to_host(net(x)))
+    x, target, _ = entering.checked(where, net.place, loss, net.ends, X, y)
+    # Rows as they came: y may be of float64.
+    y = target if net.output == "softmax" and target.ndim == 1 else on_host(where, "y", y)
+    return compute(resolved, net.output, y, registry.to_host(net(x)))
 
 
 def compute(

@@ -442,3 +442,29 @@ BY_NAME: dict[str, Any] = {
     "amsgrad": AMSGrad,
     "lion": Lion,
 }
+
+
+def get(optimizer: Any, where: str = "optimizers.get") -> Optimizer:
+    """Return the optimiser of a name, with all defaults, or the optimiser itself.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> nn.optimizers.get("adam").learning_rate
+    0.001
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise TypeError(
+            f"{where}: `optimizer` must be an optimiser such as nn.Adam(1e-3), or the name of one, "
+            f"got {optimizer!r}."
+        )
+    kind = BY_NAME[_checks.choice(where, "optimizer", optimizer, BY_NAME)]
+    if kind.accepted["learning_rate"].required:
+        raise ValueError(
+            f"{where}: `optimizer` {optimizer!r} has no learning rate of its own. Give it one, "
+            f"such as nn.{kind.__name__}(0.01)."
+        )
+    made: Optimizer = kind()
+    return made

@@ -34,6 +34,7 @@ _LOOK = 1 << 20  # entries that are looked at in one go
 # Keep shuffles and samples apart from the weights of (seed, layer).
 _SHUFFLES = 0x73687566
 _SAMPLES = 0x73616D70
+_HELD_OUT = 0x68656C64
 
 
 def namespace() -> Any:
@@ -70,6 +71,12 @@ def permutation(n: int, seed: int, epoch: int) -> HostArray:
 def bootstrap(n: int, seed: int) -> HostArray:
     """A sample of n of the numbers 0..n-1 with replacement, which depends on the seed alone."""
     return generator(seed, _SAMPLES).integers(0, n, n)
+
+
+def parted(n: int, count: int, seed: int) -> tuple[HostArray, HostArray]:
+    """The numbers 0..n-1 in two parts, each in order: others, and `count` that the seed draws."""
+    drawn = generator(seed, _HELD_OUT).permutation(n)
+    return np.sort(drawn[count:]), np.sort(drawn[:count])
 
 
 def arange(n: int, times: int = 1) -> HostArray:

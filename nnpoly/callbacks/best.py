@@ -41,6 +41,11 @@ class Best:
             raise ValueError(f"{where}: `monitor` must be a name or None, got {monitor!r}.")
         if mode is None:
             mode = _direction(where, monitor or "loss")
+        if isinstance(min_delta, str):
+            raise ValueError(
+                f"{where}: `min_delta` must be a number >= 0, got {min_delta!r}. The record to "
+                f"watch is given by name: monitor={min_delta!r}."
+            )
         self._where, self._monitor = where, monitor
         self._sign = -1.0 if _checks.choice(where, "mode", mode, ("min", "max")) == "max" else 1.0
         self.min_delta = _checks.number(where, "min_delta", min_delta, low=0.0)
@@ -69,7 +74,7 @@ class Best:
         if name not in recorded:
             raise ValueError(
                 f"{self._where}: `monitor` must be one of what this fit records, "
-                f"{', '.join(recorded)}, got {name!r}."
+                f"{', '.join(recorded)}, got {name!r}.{_checks.nearest(name, recorded)}"
             )
         return float(records[name][-1])
 
@@ -96,5 +101,6 @@ def _direction(where: str, monitor: str) -> str:
         raise ValueError(
             f"{where}: `monitor` {monitor!r} is no metric of nnpoly's or scikit-learn's, so "
             'whether lower or higher is better must be said. Give mode="min" or mode="max".'
+            f"{_checks.nearest(monitor, ('loss', 'validation_loss', *metrics.NAMES))}"
         )
     return known

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _checks
 from .best import Best
+from .shown import Shown
 
 if TYPE_CHECKING:
     from ..training import History, Trainer
 
 
-class Checkpoint:
+class Checkpoint(Shown):
     """Save the trainer, with the states of all callbacks of the fit, as training goes.
 
     `trainer.fit(..., callbacks=[..., Checkpoint(path)], resume=path)` goes on where an interrupted

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .shown import Shown
+
 if TYPE_CHECKING:
     from ..training import History, Trainer
 
@@ -34,7 +36,7 @@ def _row(trainer: Trainer, history: History) -> Row:
     return row
 
 
-class _FileLog:
+class _FileLog(Shown):
     """A text file with a line an epoch; a subclass writes and reads the line.
 
     It is read before a fit and never during one, so whatever else writes to it meanwhile ends no
@@ -214,7 +216,7 @@ class JSONLog(_FileLog):
         return -1
 
 
-class TensorBoard:
+class TensorBoard(Shown):
     """Write scalars for TensorBoard: loss, validation_loss, metrics and learning_rate, an epoch.
 
     Needs the package tensorboard (pip install nnpoly[tensorboard]), and neither torch nor

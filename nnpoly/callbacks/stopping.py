@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from .. import _checks
 from ..network.arrays import checked_array
 from .best import Best
+from .shown import Shown
 
 if TYPE_CHECKING:
     from ..training import History, Trainer
 
 
-class EarlyStopping:
+class EarlyStopping(Shown):
     """End training when it has not got better for `patience` epochs, keeping the best weights.
 
     Parameters
@@ -43,7 +44,8 @@ class EarlyStopping:
     Examples
     --------
     >>> import nnpoly as nn
-    >>> stop = nn.callbacks.EarlyStopping(patience=3)
+    >>> nn.callbacks.EarlyStopping(patience=3)
+    EarlyStopping(patience=3)
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class EarlyStopping:
         self._arrays = arrays
 
 
-class ReduceOnPlateau:
+class ReduceOnPlateau(Shown):
     """Lower the learning rate when training has not got better for `patience` epochs.
 
     `trainer.rate_factor`, which multiplies the optimiser's learning rate or schedule, becomes

@@ -10,6 +10,7 @@ from ..backends import Backend, host, registry
 from ..backends.steps import Batch
 from ..losses import Loss
 from ..primitives import Array, is_category
+from .frames import REAL
 from .place import Kind, Place, host_array, is_kind, not_finite, plain, require_real
 from .rows import Rows, is_source, reads_by_rows
 
@@ -100,6 +101,9 @@ def targets(
 ) -> Array:
     """Targets y for a loss: class indices (n,), or real rows (n, K).
 
+    Class indices may come as a column (n, 1), as truth values, and, where they are looked at, as
+    floating-point numbers without fractions.
+
     Parameters
     ----------
     shape
@@ -116,16 +120,23 @@ def targets(
     require_whole(where, place.backend, name, y)
     fits = _is_of(place.indices, y) or _is_of(place.reals, y)
     given = host.in_order(y if fits else _own_or_hosts(where, place, name, y))
+    if loss.labels == "classes" and given.ndim == 2 and given.shape[1] == 1 < K:
+        given = given[:, 0]
     if loss.labels == "classes" and given.ndim == 1:
-        if not _holds_integers(place, given):
-            raise ValueError(
-                f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, "
-                f"got dtype {given.dtype}. Encode other labels with nn.OneHot."
-            )
         wanted: tuple[int, ...] = (n,)
         why = f"one class index a row of X, or ({n}, {K}) rows"
-        target = given if _is_of(place.indices, given) else place.integers(where, name, given)
+        target: Array
+        if _is_of(place.indices, given):
+            target = given
+        else:
+            given = _indices(where, place, name, given, K, wait)
+            target = place.integers(where, name, given)
     else:
+        if loss.labels == "probabilities" and host.is_host(given) and given.dtype.kind in "OUST":
+            raise ValueError(
+                f"{where}: `{name}` must hold 0 and 1, or probabilities, got dtype {given.dtype}. "
+                f"{_encoding(name)}"
+            )
         given = given[:, None] if given.ndim == 1 and K == 1 else given
         wanted, why = (n, K), "a row for each row of X"
         target = given if _is_of(place.reals, given) else place.real(where, name, given)
@@ -169,10 +180,37 @@ def sample_weights(where: str, place: Place, weights: Any, n: int, name: str) ->
     return given
 
 
-def _holds_integers(place: Place, array: Array) -> bool:
-    if host.is_host(array):
-        return bool(array.dtype.kind in "iu")
-    return is_kind(place.backend.xp, array.dtype, "integral")
+def _indices(where: str, place: Place, name: str, y: Array, K: int, wait: bool) -> Array:
+    """Class indices of any type as integers: (n,)."""
+    xp, of_host = registry.of(y).xp, host.is_host(y)
+    real = not of_host or y.dtype.kind in REAL
+    if real and is_kind(xp, y.dtype, "integral"):
+        return y
+    must = f"{where}: `{name}` must hold integer class indices 0..{K - 1}, or one-hot rows, got"
+    index = xp.int64 if of_host else place.backend.dtype(place.backend.index_dtype)
+    with place.scope():
+        if real and is_kind(xp, y.dtype, "bool"):
+            return xp.astype(y, index)
+        if real and is_kind(xp, y.dtype, "real floating") and (of_host or wait):
+            require_finite(where, place, y, name)
+            whole: Any = xp.floor(y) == y
+            if bool(xp.all(whole)):
+                return xp.astype(y, index)
+            row = int(xp.argmax(xp.astype(~whole, index)))
+            raise ValueError(
+                f"{must} {float(y[row]):g} in row {row}. For targets that are numbers make the "
+                "network with output='identity'."
+            )
+    remedy = _encoding(name) if of_host and not real else "Pass integers."
+    raise ValueError(f"{must} dtype {y.dtype}. {remedy}")
+
+
+def _encoding(name: str) -> str:
+    """How labels of another kind are trained on."""
+    return (
+        f"Encode other labels: labels = nn.OneHot.fit({name}), and train with labels.indices("
+        f"{name}); labels.decode(net.classify(X)) gives them back."
+    )
 
 
 def _wrong_shape(where: str, name: str, array: Array, shape: tuple[int, ...], why: str) -> str:
@@ -303,7 +341,7 @@ def read(where: str, place: Place, x: Rows, rows: Any) -> host.HostArray:
 
     rows: a slice, or indices.
     """
-    numbers = host.arange(x.shape[0])[rows]
+    numbers = x.numbers(rows)
     block = place.backend.staging((len(numbers), x.shape[1]), place.dtype)
     x.read(rows, block)
     if not host.all_finite(block):

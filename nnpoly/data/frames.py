@@ -13,6 +13,9 @@ from ..backends import host
 
 REAL = "biuf"  # the kinds of NumPy dtypes that hold real numbers
 _TEXTS = ("string", "large_string", "dictionary")  # types of Arrow
+_AS_THEY_ARE = (
+    "nn.tables.fit and the RealMLP and TabM of nn.estimators take columns of texts as they are."
+)
 _ENCODE = "Encode categories first (nn.one_hot)"
 _REMEDIES = {  # by the kind of the NumPy dtype, or by a method that data without numbers have
     "M": "Turn dates into numbers first, such as the days since one of them.",
@@ -125,7 +128,8 @@ def _values(where: str, name: str, column: Any) -> host.HostArray:
     """A column's values, none of which may be missing; NaN is a number."""
     kind, dtype = _kind(column), _dtype(column)
     if kind not in REAL:
-        raise ValueError(not_real(where, name, f"dtype {dtype}", kind))
+        remedy = "" if kind in _REMEDIES and kind != "O" else f" {_AS_THEY_ARE}"
+        raise ValueError(not_real(where, name, f"dtype {dtype}", kind) + remedy)
     if not host.is_dtype(dtype):
         absent = column.isna() if hasattr(type(column), "isna") else column.is_null()
         missing = host.asarray(absent, "bool")

@@ -32,6 +32,20 @@ class Rows:
         self._source = _canonical(source.tocsr()) if self._sparse else source
         self.shape = tuple(source.shape)
         self.dtype = source.dtype
+        self._numbers: host.HostArray | None = None  # of the rows, in the source; None for all
+
+    def among(self, numbers: host.HostArray) -> Rows:
+        """Those rows alone."""
+        part = object.__new__(Rows)
+        part.__dict__.update(self.__dict__)
+        part._numbers, part.shape = self.numbers(numbers), (len(numbers), *self.shape[1:])
+        return part
+
+    def numbers(self, rows: Any) -> host.HostArray:
+        """The numbers, in the source, of rows that are chosen by a slice or by indices."""
+        chosen: host.HostArray
+        chosen = (host.arange(self.shape[0]) if self._numbers is None else self._numbers)[rows]
+        return chosen
 
     def __getitem__(self, rows: Any) -> host.HostArray:
         """Return rows, chosen by a slice or by indices, as an array in memory."""
@@ -49,6 +63,8 @@ class Rows:
 
     def _chosen(self, rows: Any) -> tuple[Any, host.HostArray | None]:
         """Rows of the source, and the places of the wanted ones among them; None for in order."""
+        if self._numbers is not None:
+            rows = self._numbers[rows]
         if isinstance(rows, slice) or self._sparse or host.in_memory(self._source):
             return self._source[rows], None
         order, back = host.sorted_with_inverse(rows)  # HDF5 wants indices that rise

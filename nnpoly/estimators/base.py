@@ -21,6 +21,7 @@ from ..losses import Loss
 from ..network import Network
 from ..optimizers import Optimizer
 from ..training import NonFiniteLossError, Trainer
+from ..training.calls import listed_callbacks
 from ..training.evaluation import forward
 from . import arrays, files, lbfgs
 from .arrays import Samples
@@ -386,7 +387,7 @@ class BaseMLP(Parameters):
                 1 if part else self.max_iter,
                 size,
                 None if shown is None else tuple(a for a in shown if a is not None),
-                [monitor, *self.callbacks],
+                [monitor, *listed_callbacks(where, self.callbacks)],
                 progress=bool(self.verbose),
                 shuffle=self.shuffle,
                 sample_weight=weights,

@@ -23,7 +23,7 @@ from ..losses import Loss
 from ..network import Network, regularised
 from ..optimizers import Optimizer
 from ..schedules import Schedule
-from ..training.calls import check_callbacks
+from ..training.calls import listed_callbacks
 
 _ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name, and the library's
 _LEARNING_RATES = ("constant", "invscaling", "adaptive")
@@ -139,7 +139,7 @@ def _share(where: str, name: str, value: Any) -> None:
 
 
 def _callbacks(where: str, name: str, value: Any) -> None:
-    check_callbacks(where, value)
+    listed_callbacks(where, value)
 
 
 Check: TypeAlias = Callable[[str, str, Any], Any]  # of the entry, the parameter's name, its value

@@ -28,7 +28,7 @@ class NetworkEntry(TypedDict):
 class ExtraFile(TypedDict):
     """The header of every file, as far as it is about the extra data."""
 
-    kind: Literal["network", "trainer"]
+    kind: Literal["network", "trainer", "ensemble"]
     extra: NotRequired[dict[str, Any]]
 
 
@@ -52,6 +52,7 @@ def content_of(file: ExtraFile) -> tuple[str, str]:
     return {
         "network": ("a network", "nn.load"),
         "trainer": ("a trainer", "nn.Trainer.load"),
+        "ensemble": ("an ensemble", "nn.Ensemble.load"),
     }[file["kind"]]
 
 
@@ -101,6 +102,8 @@ def network_in(
 ) -> tuple[Network, dict[str, Any]]:
     """Make the network and the `extra` of a file's content; path names the file in errors."""
     header, arrays = content
+    if typed(path, header, ExtraFile)["kind"] == "ensemble":
+        raise ValueError(f"load: {path} holds an ensemble. Use nn.Ensemble.load.")
     file = typed(path, header, NetworkFile)
     return network_of(path, file["network"], arrays, backend, device), file.get("extra", {})
 

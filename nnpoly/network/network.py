@@ -8,7 +8,7 @@ from typing import Any, Self
 from .. import _checks, activations, layers, losses
 from .._described import describe
 from ..backends import Backend, host, registry
-from ..backends.steps import Batch, Views
+from ..backends.steps import Batch
 from ..data import entering
 from ..data.batches import Batches, power_of_two
 from ..data.place import Place, place_of
@@ -17,16 +17,16 @@ from ..layers import INFERENCE, Layer, Mode, Stage
 from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
-from .arrays import checked_array, hosted, named_buffers, require_shapes
+from .arrays import checked_array, hosted
 from .drawing import by_data, drawn, sample
 from .layout import Layout
-from .results import BoundLayer, Gradients, Trace
+from .parameters import Parameters
+from .results import BoundLayer, Gradients, Trace, classes_of
 
 AT_ONCE = 1 << 26  # bytes of inputs and activations
-_NOT_KEPT = ("_remembered", "_predictions", "_buffers", "place")  # in a pickle: made anew
 
 
-class Network:
+class Network(Parameters):
     """A chain of layers and an output, with parameters on one backend.
 
     Parameters
@@ -55,7 +55,6 @@ class Network:
     """
 
     is_mlp = False  # whether a file says so
-    replaced = 0  # how often w and the buffers became other arrays
     # The backend's forward passes, by precision.
     _predictions: Mapping[str | None, Callable[..., Array | None] | None] = {}
 
@@ -71,6 +70,12 @@ class Network:
     ) -> None:
         self._describe(layers, output, seed)
         name = type(self).__name__
+        if output == "softmax" and self.outputs == 1:  # files of before may have it
+            raise ValueError(
+                f"{name}: `output` 'softmax' needs at least two outputs, got one, which would be 1 "
+                "for every input. For two classes take two outputs, or output='sigmoid'; for a "
+                "number output='identity'."
+            )
         self._settle(name, place_of(name, backend, device, dtype))
         self._begin(drawn(self.chain, self.layout, self.dtype, self.seed)[0])
 
@@ -125,23 +130,6 @@ class Network:
         net._copy_in(arrays)
         return net
 
-    def array_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of all arrays, by the names that they have in `arrays`."""
-        buffers = named_buffers([layer.buffers() for layer in self.chain])
-        return {"w": (self.layout.size,), **{name: start.shape for name, start in buffers.items()}}
-
-    def from_host(self, array: host.HostArray) -> Array:
-        """Return a copy of a NumPy array where the network lives, in its dtype."""
-        copied = array.astype(self.dtype, copy=True)
-        with self.place.scope():
-            return self.place.backend.from_host(copied, self.place.device)
-
-    def _place_buffers(self, parts: Sequence[Mapping[str, Any]]) -> Views:
-        return [
-            {name: self.from_host(registry.to_host(value)) for name, value in part.items()}
-            for part in parts
-        ]
-
     def _begin(self, w: host.HostArray) -> None:
         """Begin with a w of the host and the buffers' start."""
         with self.place.scope():
@@ -182,26 +170,6 @@ class Network:
     # Properties
 
     @property
-    def ops(self) -> Ops:
-        """The table of primitives of the network's backend."""
-        return self.place.backend.ops
-
-    @property
-    def backend(self) -> str:
-        """The name of the backend that the parameters live on."""
-        return self.place.backend.name
-
-    @property
-    def device(self) -> Any:
-        """The library's own device object."""
-        return self.place.device
-
-    @property
-    def dtype(self) -> str:
-        """The floating type's name."""
-        return self.place.dtype
-
-    @property
     def widths(self) -> list[int]:
         """[m_0, ..., m_L]: the input width, then that of each layer with a W, of one member."""
         return [self.inputs, *(layer.outputs for layer in layers.weight_layers(self.chain))]
@@ -210,6 +178,18 @@ class Network:
     def depth(self) -> int:
         """L, the number of weight layers."""
         return len(layers.weight_layers(self.chain))
+
+    @property
+    def parameter_count(self) -> int:
+        """P, the number of parameters.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> nn.MLP([64, 100, 10]).parameter_count
+        7510
+        """
+        return self.layout.size
 
     @property
     def members(self) -> int:
@@ -226,101 +206,11 @@ class Network:
         triples = zip(self.chain, self.views(self._w), self.buffers, strict=True)
         return [BoundLayer(*triple) for triple in triples]
 
-    @property
-    def w(self) -> Array:
-        """All trainable parameters as one vector, W then b, layer by layer: (P,).
-
-        It is the network's own buffer, and every W and b is a view of it, where the library's
-        arrays can be written into (not in JAX, where the next training step deletes it): copy it to
-        keep it. Assigning copies the new values in.
-        """
-        return self._w
-
-    @w.setter
-    def w(self, value: Any) -> None:
-        vector = self.place.real("Network.w", "w", value)
-        if tuple(vector.shape) != (self.layout.size,):
-            raise ValueError(
-                f"Network.w: `w` must have shape ({self.layout.size},), got "
-                f"{tuple(vector.shape)}. The order is W then b, layer by layer."
-            )
-        self.adopt(self.place.backend.copy(vector), self.buffers)
-
-    @property
-    def buffers(self) -> Views:
-        """What training changes but does not differentiate, by layer and name.
-
-        Those are the running means and variances of `BatchNorm`. On NumPy and CuPy training steps
-        write into these arrays, as into `w`: copy them to keep them. A fit that takes an epoch back
-        (an error, Ctrl-C) has arrays of its own from then on. Assigning copies new values in.
-        """
-        return self._buffers
-
-    @buffers.setter
-    def buffers(self, parts: Sequence[Mapping[str, Any]]) -> None:
-        arrays = {"w": self._w, **named_buffers(parts)}
-        require_shapes("Network.buffers", arrays, self.array_shapes())
-        self.adopt(self._w, self._place_buffers(parts))
-
-    def adopt(self, w: Array, buffers: Views) -> None:
-        """Make w and the buffers the network's own, without copies: nobody else may hold them."""
-        self._w, self._buffers = w, buffers
-        self.replaced += 1
-
-    def arrays(self) -> dict[str, Array]:
-        """All arrays by name, live: "w", and the buffers as "buffer/l/name"."""
-        return {"w": self._w, **named_buffers(self.buffers)}
-
-    def restore(self, arrays: Mapping[str, Any]) -> None:
-        """Copy in the values of arrays named as in `arrays`, of any backend.
-
-        Raises
-        ------
-        ValueError
-            If one is missing, or has another shape.
-        """
-        require_shapes("Network.restore", arrays, self.array_shapes())
-        self._copy_in(arrays)
-
-    def _copy_in(self, arrays: Mapping[str, Any]) -> None:
-        parts = [
-            {name: arrays[f"buffer/{l}/{name}"] for name in layer.buffers()}
-            for l, layer in enumerate(self.chain)
-        ]
-        self.adopt(self.from_host(registry.to_host(arrays["w"])), self._place_buffers(parts))
-
-    def views(self, w: Array) -> Views:
-        """Each layer's parameters as views of w, remembered while w stays the same array."""
-        remembered = self.__dict__.get("_remembered")
-        if remembered is None or remembered[0] is not w:
-            xp = self.place.backend.xp
-            if w is not self._w:
-                return self.layout.views(xp, w)
-            with self.place.backend.eager():  # what is remembered outlives a trace
-                remembered = (w, self.layout.views(xp, w))
-            self._remembered = remembered
-        return remembered[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The arrays from the host, without views of them."""
-        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_KEPT}
-        state["_w"] = registry.to_host(self._w)
-        state["buffers"] = [hosted(part) for part in self.buffers]
-        return {**state, "place": (self.place.backend, self.dtype)}
-
     def __copy__(self) -> Network:
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         return self.copy()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        backend, dtype = state.pop("place")
-        buffers = state.pop("buffers")
-        self.__dict__.update(state)
-        self.place = place_of(type(self).__name__, backend, None, dtype)
-        self._w = self.from_host(state["_w"])
-        self._buffers = self._place_buffers(buffers)
 
     # Computing
 
@@ -394,6 +284,28 @@ class Network:
         if (f := self._predicted(X, self.output, precision)) is not None:
             return f
         return self._computed(X, self.output, precision, type(self).__name__)
+
+    def classify(self, X: Any, *, precision: str | None = None) -> Array:
+        """Return the class of each row of X: (n, m_0), as integers (n,).
+
+        Of a softmax it is the likeliest of 0, ..., K-1; of a sigmoid 1 where f >= 1/2, else 0. Of
+        several sigmoids, which are labels that do not exclude each other: (n, K).
+        `nn.OneHot.decode` turns them into labels of another kind.
+
+        Raises
+        ------
+        ValueError
+            For an output without classes, such as the identity, and where a prediction is NaN.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> net = nn.MLP.from_weights([[[1.0], [-1.0]]], [[0.0, 0.0]])
+        >>> net.classify([[3.0], [-2.0]]).tolist()
+        [0, 1]
+        """
+        where = f"{type(self).__name__}.classify"
+        return classes_of(where, self.place, self.output, self(X, precision=precision))
 
     def _apply_output(self, scores: Array, output: str) -> Array:
         with self.place.scope():
@@ -594,6 +506,12 @@ class Network:
         """
         itemsize = self.place.itemsize
         return "\n".join([repr(self), *_summary.table(self.chain, self.inputs, itemsize)])
+
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        rows, step = _summary.parts(self.chain, self.inputs, self.place.itemsize)
+        return notebooks.table(repr(self), list(_summary.COLUMNS), rows) + notebooks.paragraph(step)
 
     def __repr__(self) -> str:
         where = f"{self.dtype} on {self.backend} ({self.device})"

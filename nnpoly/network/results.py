@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..data import entering
+from ..data.place import Place
 from ..layers import Layer
 from ..primitives import Array
 
@@ -88,3 +90,19 @@ class BoundLayer:
 
     def __repr__(self) -> str:
         return repr(self.layer)
+
+
+def classes_of(where: str, place: Place, output: str, f: Array) -> Array:
+    """The classes of predictions f: (n, K), as integers: see `Network.classify`."""
+    if output not in ("softmax", "sigmoid", "step"):
+        raise ValueError(
+            f"{where}: the output {output!r} has no classes; its predictions are net(X). For "
+            "classes make the network with output='softmax' or output='sigmoid'."
+        )
+    entering.require_finite(where, place, f, "net(X)")
+    xp = place.backend.xp
+    with place.scope():
+        if output == "softmax":
+            return xp.argmax(f, axis=1)
+        labels = xp.astype(f >= 0.5, place.backend.dtype(place.backend.index_dtype))
+        return labels[:, 0] if labels.shape[1] == 1 else labels

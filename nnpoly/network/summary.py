@@ -88,6 +88,12 @@ def lines(chain: Sequence[Layer], inputs: int, prefix: str = "") -> Iterator[Lin
 
 def table(chain: Sequence[Layer], inputs: int, itemsize: int) -> list[str]:
     """Return the lines of the table: heading, layers, totals, and the cost of a training step."""
+    cells, step = parts(chain, inputs, itemsize)
+    return [*_aligned([tuple(COLUMNS), *cells]), step]
+
+
+def parts(chain: Sequence[Layer], inputs: int, itemsize: int) -> tuple[list[tuple[str, ...]], str]:
+    """Return the table's cells, a layer a row and then the totals; and what a step costs."""
     rows = list(lines(chain, inputs))
     parameters = sum(row.parameters for row in rows)
     forward, backward = sum(row.forward for row in rows), sum(row.backward for row in rows)
@@ -95,11 +101,11 @@ def table(chain: Sequence[Layer], inputs: int, itemsize: int) -> list[str]:
     total = ("total", "", str(inputs), "->", str(rows[-1].outputs), "")
     cells = [row.cells(itemsize, decimals) for row in rows]
     costs = _costs(parameters, itemsize, forward, decimals)
-    step, *parts = (_mega(flop, decimals) for flop in (forward + backward, forward, backward))
-    return [
-        *_aligned([tuple(COLUMNS), *cells, (*total, *costs)]),
-        f"training step  {step} MFLOP a sample (forward {parts[0]}, backward {parts[1]})",
-    ]
+    step, there, back = (_mega(flop, decimals) for flop in (forward + backward, forward, backward))
+    return (
+        [*cells, (*total, *costs)],
+        f"training step  {step} MFLOP a sample (forward {there}, backward {back})",
+    )
 
 
 def _activation(layer: Layer) -> str:

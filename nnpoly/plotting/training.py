@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from ..backends import host
 from ..training import History
 from ._arrays import vector
@@ -66,6 +67,7 @@ def _metrics(history: Any, names: Iterable[str]) -> dict[str, host.HostArray]:
             listed = ", ".join(recorded) if recorded else "none"
             raise ValueError(
                 f"history: `metrics` must name metrics of the history ({listed}), got {name!r}."
+                f"{_checks.nearest(name, recorded)}"
             )
     return {name: _curve(history, f"metrics[{name!r}]", recorded[name]) for name in names}
 

@@ -72,6 +72,17 @@ class Fitted:
     text: str
     title: str
 
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since only notebooks need it
+
+        names = list(dict.fromkeys(name for found in self.metrics.values() for name in found))
+        rows = [
+            (model, *map(found.get, names), self.seconds.get(model))
+            for model, found in self.metrics.items()
+        ]
+        measured = notebooks.table("", ["model", *names, "seconds"], rows) if rows else ""
+        return notebooks.paragraph(self.text) + measured + self.history._repr_html_()
+
     def __str__(self) -> str:
         if not self.metrics:
             return f"{self.text}\nno rows are held out, so nothing is measured"

@@ -40,6 +40,17 @@ class Report:
         """True if every row is within its bound."""
         return all(row.passed for row in self.rows)
 
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since only notebooks need it
+
+        heads = ["backend", "dtype", "subject", "error / bound", "", "where"]
+        rows = [
+            (r.backend, r.dtype, r.subject, r.units, "ok" if r.passed else "BREACH", r.detail)
+            for r in self.rows
+        ]
+        breaches = sum(not row.passed for row in self.rows)
+        return notebooks.table(f"{len(rows)} comparisons, {breaches} breaches", heads, rows)
+
 
 def parity_report(
     backends: Sequence[str] | None = None,

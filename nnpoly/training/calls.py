@@ -147,12 +147,16 @@ def _hook(callback: Any, name: str) -> Callable[..., Any]:
     return getattr(callback, name, None) or (lambda *arguments: None)
 
 
-def check_callbacks(where: str, callbacks: Any) -> None:
-    """Refuse anything but a list of callables, and classes, of which no object was made."""
+def listed_callbacks(where: str, callbacks: Any) -> Sequence[Callback]:
+    """Return callbacks, or a single one, as a list.
+
+    Anything but callables is refused, and classes, of which no object was made.
+    """
+    callbacks = [callbacks] if callable(callbacks) else callbacks
     if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
         raise ValueError(
             f"{where}: `callbacks` must be a list of callables such as "
-            f"[nn.callbacks.EarlyStopping()], got {callbacks!r}."
+            f"[nn.callbacks.EarlyStopping()], or one, got {callbacks!r}."
         )
     for i, callback in enumerate(callbacks):
         if isinstance(callback, type):
@@ -160,3 +164,4 @@ def check_callbacks(where: str, callbacks: Any) -> None:
                 f"{where}: `callbacks[{i}]` must be an object, got the class {callback.__name__}. "
                 f"Make one of it: {callback.__name__}(...)."
             )
+    return callbacks

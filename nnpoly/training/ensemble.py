@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from .. import _checks
 from ..backends import host, registry
 from ..backends.steps import Taken
-from ..data import entering
+from ..data import entering, parting
 from ..data.batches import ArrayData, Batches
 from ..metrics import Metric, resolve
+from ..network.results import classes_of
 from ..primitives import Array
-from .calls import Calls, check_callbacks
+from .calls import Calls, listed_callbacks
 from .epochs import NonFiniteLossError, Transaction, one_by_one, record
 from .evaluation import Evaluation
 from .history import Callback, History
@@ -100,13 +101,13 @@ class Ensemble:
         y: Any = None,
         epochs: int = 10,
         batch_size: int = 32,
-        validation: tuple[Any, Any] | None = None,
+        validation: float | tuple[Any, ...] | None = None,
         callbacks: Callable[[Trainer], Sequence[Callback]] | None = None,
         progress: bool = False,
         shuffle: bool = True,
         *,
         sample_weight: Any = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Metric | Sequence[Metric] = (),
         rows: Sequence[Any] | None = None,
         drop_last: bool = False,
     ) -> list[History]:
@@ -115,10 +116,11 @@ class Ensemble:
         Parameters
         ----------
         X, y, epochs, batch_size, validation, progress, shuffle, sample_weight, metrics, drop_last
-            As for `Trainer.fit`; the metrics are of each member alone.
+            As for `Trainer.fit`; the metrics are of each member alone. A share of the rows is
+            held out of all members by the first one's seed.
         callbacks
-            Called once for each member before its first epoch; returns that member's callbacks,
-            of which True ends its training alone:
+            Called once for each member before its first epoch; returns that member's callbacks, a
+            list or one, of which True ends its training alone:
             `lambda trainer: [nn.callbacks.EarlyStopping(5)]`.
         rows
             The numbers of the rows of X that each member trains on, such as those of a fold; None:
@@ -145,15 +147,27 @@ class Ensemble:
         batch_size = _checks.integer(where, "batch_size", batch_size)
         drop_last = _checks.flag(where, "drop_last", drop_last)
         data = first.checked(where, X, y, sample_weight)
-        held_out = first.held_out(where, validation)
+        n = int(data.x.shape[0])
+        share, held_out, others = parting.share_of(where, "validation", validation, n), None, None
+        if share is None:
+            held_out = first.held_out(where, validation)
+        elif rows is not None:
+            raise ValueError(
+                f"{where}: `validation` must be (X, y) where `rows` says which rows each member "
+                f"trains on, got {validation!r}."
+            )
+        else:
+            data, others, held_out = parting.parted(
+                where, first.network.place, data, share, first.seed
+            )
         named = resolve(where, metrics, first.network.output)
         if callbacks is not None and not callable(callbacks):
             raise ValueError(
                 "Ensemble.fit: `callbacks` must be a function of a trainer that returns a list, "
                 f"so that each member has its own, got {callbacks!r}."
             )
-        n, members = int(data.x.shape[0]), []
-        chosen = [None] * len(self) if rows is None else _rows(where, rows, len(self), n)
+        members = []
+        chosen = [others] * len(self) if rows is None else _rows(where, rows, len(self), n)
         for i, trainer in enumerate(self.trainers):
             visited = chosen[i]
             count = n if visited is None else len(visited)
@@ -236,9 +250,56 @@ class Ensemble:
                 squares = squares + (f - before) * (f - mean)
             return Prediction(mean, xp.sqrt(squares / len(self)))
 
+    def classify(self, X: Any) -> Array:
+        """Return the class of each row by the mean prediction: see `Network.classify`."""
+        first = self.trainers[0].network
+        return classes_of("Ensemble.classify", first.place, first.output, self(X))
+
     def __call__(self, X: Any) -> Array:
         """Return the members' mean prediction. X: (n, m_0). Returns (n, K)."""
         return self.predict(X).mean
+
+    def save(self, path: Any, extra: Mapping[str, Any] | None = None) -> None:
+        """Write all trainers to one file, as `Trainer.save` writes one, and the failures.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnpoly as nn
+        >>> members = [nn.Trainer(nn.MLP([2, 8, 2], seed=seed)) for seed in range(3)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "ensemble.safetensors")
+        ...     nn.Ensemble(members).save(path)
+        ...     len(nn.Ensemble.load(path))
+        3
+        """
+        from . import files  # here, since `import nnpoly` does without it
+
+        failures = [(i, str(error), error.found) for i, error in self.failures.items()]
+        with ExitStack() as stack:
+            steppers = [trainer.stepper for trainer in self.trainers]
+            for stepper in sorted(steppers, key=id):
+                stack.enter_context(stepper.lock)
+            parts = [(trainer.stepper, trainer.history) for trainer in self.trainers]
+            files.save_ensemble(parts, self.bootstrap, failures, path, extra)
+
+    @classmethod
+    def load(
+        cls, path: Any, backend: Any = None, device: Any = None, precision: str | None = None
+    ) -> Self:
+        """Return the ensemble that `save` wrote; training goes on as if it had not stopped.
+
+        The parameters are those of `Trainer.load`.
+        """
+        from ..data.container import named
+        from . import files
+
+        file, saved = files.load_ensemble("Ensemble.load", path, backend, device)
+        trainers = [Trainer.of_saved(path, part, precision) for part in saved]
+        with named(path):
+            ensemble = cls(trainers, bootstrap=file["bootstrap"])
+        for i, *failure in file["failures"]:
+            ensemble.failures[i] = NonFiniteLossError(*failure)
+        return ensemble
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> list[float]:
         """Return every member's mean loss on data."""
@@ -262,8 +323,8 @@ class _Member:
     ) -> None:
         self.index, self.trainer, self.stepper = index, trainer, trainer.stepper
         self._data, self._evaluation = data, evaluation
-        check_callbacks("Ensemble.fit", callbacks)
-        self.calls = Calls(trainer, callbacks, History())
+        listed = listed_callbacks("Ensemble.fit", callbacks)
+        self.calls = Calls(trainer, listed, History())
 
     @property
     def _histories(self) -> tuple[History, History]:

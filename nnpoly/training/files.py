@@ -21,11 +21,11 @@ from ..data.container import (
 from ..losses import Loss
 from ..network import Network
 from ..network.arrays import checked_array, hosted
-from ..network.files import ExtraFile, NetworkFile, network_of
+from ..network.files import ExtraFile, NetworkFile, content_of, network_of
 from ..optimizers import Optimizer
 from .calls import Calls, Position
 from .history import History
-from .stepper import Stepper, require_optimizer
+from .stepper import Stepper, checked_optimizer
 
 
 class HistoryEntry(TypedDict):
@@ -47,6 +47,14 @@ class FitEntry(TypedDict):
     position: Position
     callbacks: list[CallbackEntry]
     settings: NotRequired[dict[str, Any]]
+
+
+class EnsembleFile(ExtraFile):
+    """The header of an ensemble's file."""
+
+    bootstrap: bool
+    members: list[dict[str, Any]]  # each as of a trainer's file
+    failures: list[tuple[int, str, str]]  # the member, the message, and what was found
 
 
 class TrainerFile(NetworkFile):
@@ -79,11 +87,16 @@ def save(
     path, extra
         As of `Network.save`.
     """
+    header, arrays = _described(stepper, history)
+    header["fit"] = None if calls is None else _fit_header(calls, arrays)
+    write(path, arrays, {"kind": "trainer", **header, "extra": checked_extra(extra)})
+
+
+def _described(stepper: Stepper, history: History) -> tuple[dict[str, Any], Arrays]:
+    """A trainer between fits, as JSON and arrays."""
     net = stepper.network
     moments = {f"moment/{name}": moment for name, moment in stepper.moments.items()}
-    arrays = hosted({**net.arrays(), **moments})
     header = {
-        "kind": "trainer",
         "network": net.header(),
         "optimizer": describe(stepper.optimizer),
         "loss": describe(stepper.loss),
@@ -92,10 +105,9 @@ def save(
         "births": stepper.births,
         "rate_factor": stepper.rate_factor,
         "history": vars(history),
-        "fit": None if calls is None else _fit_header(calls, arrays),
-        "extra": checked_extra(extra),
+        "fit": None,
     }
-    write(path, arrays, header)
+    return header, hosted({**net.arrays(), **moments})
 
 
 def _fit_header(calls: Calls, arrays: Arrays) -> dict[str, Any]:
@@ -146,16 +158,18 @@ def saved_in(
     where: str, path: Any, header: dict[str, Any], arrays: Arrays, backend: Any, device: Any
 ) -> Saved:
     """The trainer of a file's header and arrays; path names the file in errors."""
-    if typed(path, header, ExtraFile)["kind"] == "network":
+    kind = typed(path, header, ExtraFile)["kind"]
+    if kind == "network":
         raise ValueError(
             f"{where}: {path} holds a network without a trainer. Use nn.load, then nn.Trainer."
         )
+    if kind == "ensemble":
+        raise ValueError(f"{where}: {path} holds an ensemble. Use nn.Ensemble.load.")
     file = typed(path, header, TrainerFile)
     net = network_of(path, file["network"], arrays, backend, device)
     t = file["t"]
     with named(path):
-        optimizer = construct(file["optimizer"])
-        require_optimizer(optimizer, net.dtype)
+        optimizer = checked_optimizer(construct(file["optimizer"]), net.dtype)
         loss = losses.get(construct(file["loss"]), net.output, "Trainer")
         shape = (net.layout.size,)
         moments = [
@@ -172,6 +186,50 @@ def saved_in(
     return Saved(
         net, optimizer, loss, seed, moments, births, t, factor, history, file["fit"], extra, arrays
     )
+
+
+def save_ensemble(
+    trainers: Sequence[tuple[Stepper, History]],
+    bootstrap: bool,
+    failures: Sequence[tuple[int, str, str]],
+    path: Any,
+    extra: Any = None,
+) -> None:
+    """Write an ensemble's trainers, as `save` writes one."""
+    members, arrays = [], {}
+    for i, trainer in enumerate(trainers):
+        header, own = _described(*trainer)
+        members.append(header)
+        arrays.update({f"member/{i}/{name}": array for name, array in own.items()})
+    header = {
+        "kind": "ensemble",
+        "bootstrap": bootstrap,
+        "members": members,
+        "failures": failures,
+        "extra": checked_extra(extra),
+    }
+    write(path, arrays, header)
+
+
+def load_ensemble(
+    where: str, path: Any, backend: Any, device: Any
+) -> tuple[EnsembleFile, list[Saved]]:
+    """Read an ensemble: its header, and what each trainer is made of."""
+    header, arrays = read(path)
+    content, reader = content_of(typed(path, header, ExtraFile))
+    if header["kind"] != "ensemble":
+        raise ValueError(f"{where}: {path} holds {content}. Use {reader}.")
+    file, found = typed(path, header, EnsembleFile), []
+    for i, member in enumerate(file["members"]):
+        start = f"member/{i}/"
+        own = {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
+        found.append(saved_in(where, path, {**member, "kind": "trainer"}, own, backend, device))
+    with named(path):
+        if not found:
+            raise ValueError("it has no members")
+        for i, *_ in file["failures"]:
+            within("failures", i, len(found) - 1)
+    return file, found
 
 
 def within(name: str, value: int, most: int = LAST) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
+
+from .. import _checks
 
 # Called after every epoch with the trainer and the fit's history; see `nnpoly.callbacks`.
 Callback: TypeAlias = Callable[[Any, "History"], bool | None]
@@ -22,6 +24,9 @@ class EpochRecord(NamedTuple):
 class History:
     """The record of a training, an entry an epoch.
 
+    A record is found by its name, too: history["loss"], history["accuracy"]. So dict(history) is
+    what pandas makes a frame of; `frame` makes one of polars, and `nn.plotting.history` a picture.
+
     Attributes
     ----------
     loss
@@ -31,6 +36,15 @@ class History:
     metrics
         By name: the values of `fit(metrics=...)` after the epoch, on the validation data where
         there is some.
+
+    Examples
+    --------
+    >>> import nnpoly as nn
+    >>> history = nn.History([0.7, 0.5], [0.8, 0.6], {"accuracy": [0.5, 0.75]})
+    >>> history["accuracy"][-1], list(dict(history))
+    (0.75, ['loss', 'validation_loss', 'accuracy'])
+    >>> history
+    <History of 2 epochs: loss 0.5, validation_loss 0.6, accuracy 0.75>
     """
 
     def __init__(
@@ -52,8 +66,69 @@ class History:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"History({inner})"
+        count = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"
+        newest = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self.keys())
+        return f"<History of {count}: {newest}>" if newest else f"<History of {count}>"
+
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        rows = [
+            (name, self[name][0], min(self[name]), max(self[name]), self[name][-1]) for name in self
+        ]
+        heads = ["record", "first", "lowest", "highest", "last"]
+        losses = {name: self[name] for name in self if name not in self.metrics}
+        return notebooks.table(repr(self)[1:-1], heads, rows) + notebooks.curves(losses)
+
+    def keys(self) -> list[str]:
+        """The names of the records: "loss", "validation_loss" where there is one, the metrics."""
+        named = {"loss": self.loss, "validation_loss": self.validation_loss, **self.metrics}
+        return [name for name, values in named.items() if values]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.keys():
+            raise KeyError(
+                f"History: has no record {name!r}, but {', '.join(self.keys()) or 'none at all'}."
+                f"{_checks.nearest(name, self.keys())}"
+            )
+        if name in self.metrics:
+            return self.metrics[name]
+        return self.validation_loss if name == "validation_loss" else self.loss
+
+    def frame(self) -> Any:
+        """Return the records as a frame of polars, a row an epoch, counted from 1.
+
+        Polars is what `nnpoly.tables` reads with; `pandas.DataFrame(dict(history))` is pandas'.
+
+        Raises
+        ------
+        ValueError
+            If the records are not equally long, as in `trainer.history` after fits with other data
+            or metrics. Take the history that one fit returned.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> nn.History([0.7, 0.5], [0.8, 0.6]).frame().rows()
+        [(1, 0.7, 0.8), (2, 0.5, 0.6)]
+        """
+        lengths = {name: len(self[name]) for name in self.keys()}
+        if any(length != len(self) for length in lengths.values()):
+            raise ValueError(
+                f"History.frame: all records must have an entry for each of {len(self)} epochs, "
+                f"got {lengths}. Take the history that one fit returned."
+            )
+        try:
+            import polars
+        except ImportError as error:
+            raise ImportError(
+                "History.frame: polars is not installed: pip install nnpoly[tables]. For pandas "
+                "pandas.DataFrame(dict(history)) will do."
+            ) from error
+        return polars.DataFrame({"epoch": range(1, len(self) + 1), **dict(self)})
 
     def append(self, record: EpochRecord) -> None:
         """Add an epoch."""

@@ -8,6 +8,7 @@ from itertools import chain, islice, repeat
 from threading import RLock
 from typing import Any, NamedTuple
 
+from .. import optimizers
 from ..backends import host, registry
 from ..backends.steps import Batch, Request, Spec, State, Steps, Taken, watched
 from ..data.batches import Batches, Stream, visited
@@ -344,19 +345,20 @@ def extremes_of(net: Network) -> list[Array]:
         return [extreme for array in seen for extreme in (xp.max(array), xp.min(array))]
 
 
-def require_optimizer(optimizer: Any, dtype: str) -> None:
-    """Refuse an eps that is 0 in the network's dtype: a zero gradient would divide by 0."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"Trainer: `optimizer` must be an optimiser such as nn.Adam(1e-3), got {optimizer!r}."
-        )
-    eps = getattr(optimizer, "eps", 1.0)
+def checked_optimizer(optimizer: Any, dtype: str) -> Optimizer:
+    """Return an optimiser, or that of a name.
+
+    An eps that is 0 in the network's dtype is refused: a zero gradient would divide by 0.
+    """
+    found = optimizers.get(optimizer, "Trainer")
+    eps = getattr(found, "eps", 1.0)
     if eps and host.vanishes(eps, dtype):
         remedy = "1e-4 or more, or a float32 network" if dtype == "float16" else "1e-8"
         raise ValueError(
             f"Trainer: `optimizer` has eps={eps:g}, which is 0 in {dtype}: it would divide by 0. "
             f"Use eps={remedy}."
         )
+    return found
 
 
 def run_together(

@@ -9,20 +9,20 @@ from typing import Any, Self
 
 from .. import _checks, losses
 from ..backends.steps import Batch
-from ..data import entering
+from ..data import entering, parting
 from ..data.batches import ArrayData, StreamData
 from ..layers import require_differentiable
 from ..losses import Loss
 from ..metrics import Metric, resolve
 from ..network import Network
-from ..optimizers import Adam, Optimizer
+from ..optimizers import Optimizer
 from ..primitives import Array
-from .calls import Calls, check_callbacks
+from .calls import Calls, listed_callbacks
 from .epochs import Loop, Transaction
 from .evaluation import Evaluation, mean_loss
 from .history import Callback, History
 from .progress import Progress
-from .stepper import Stepper, require_optimizer
+from .stepper import Stepper, checked_optimizer
 
 
 class Trainer:
@@ -33,7 +33,7 @@ class Trainer:
     network
         Any `Network`; the trainer changes its parameters.
     optimizer
-        An optimiser such as `nn.Adam(1e-3)`.
+        An optimiser such as `nn.Adam(1e-3)`, or the name of one with a rate of its own: "adam".
     loss
         Name or `nn.losses` object that pairs with the network's output; None for the output's own.
     seed
@@ -78,7 +78,7 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         loss: str | Loss | None = None,
         *,
         seed: int | None = None,
@@ -86,8 +86,8 @@ class Trainer:
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: `network` must be a Network, got {network!r}.")
-        optimizer = Adam() if optimizer is None else optimizer
-        require_optimizer(optimizer, network.dtype)
+        optimizer = "adam" if optimizer is None else optimizer
+        optimizer = checked_optimizer(optimizer, network.dtype)
         loss = losses.get(loss, network.output, "Trainer")
         require_differentiable("Trainer", network.chain)
         network.check_precision("Trainer", precision)
@@ -130,8 +130,8 @@ class Trainer:
         return self.stepper.optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer) -> None:
-        require_optimizer(optimizer, self.network.dtype)
+    def optimizer(self, optimizer: str | Optimizer) -> None:
+        optimizer = checked_optimizer(optimizer, self.network.dtype)
         self.stepper.change(optimizer, self.loss, self.precision)
 
     @property
@@ -145,14 +145,45 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the newest step, its factor included; before any, of the first."""
+        """The learning rate of the newest step, its factor included; before any, of the first.
+
+        Assigning a rate sets `rate_factor`, so that it becomes this number: all further steps have
+        it, or a schedule goes on from there, in proportion. So it is kept in files, and callbacks
+        may assign it. Layers' own factors (`rates`) multiply it still.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> trainer = nn.Trainer(nn.MLP([2, 8, 2]), nn.Adam(1e-3))
+        >>> trainer.learning_rate = 5e-4
+        >>> trainer.rate_factor, trainer.learning_rate
+        (0.5, 0.0005)
+        """
         return float(self.stepper.coefficients(max(self.t, 1))[0])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        rate = _checks.not_negative("Trainer", "learning_rate", rate)
+        own = self.optimizer.learning_rate_at(max(self.t, 1))
+        if own == 0.0:
+            raise ValueError(
+                "Trainer: `learning_rate` cannot be assigned where the optimiser's schedule is 0, "
+                f"as after step {self.t}. Assign the optimiser: trainer.optimizer = "
+                f"trainer.optimizer.replace(learning_rate={rate:g})."
+            )
+        self.rate_factor = rate / own
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """A context after which the trainer is as it was before, if its block raises."""
         with self.stepper.lock, Transaction(self.stepper, self.history) as transaction:
             yield transaction
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dict__ and name not in ("stepper", "history"):
+            remedy = "What can be assigned is learning_rate, rate_factor and optimizer"
+            _checks.assignable(self, name, remedy)
+        object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the callbacks of a fit that runs."""
@@ -168,6 +199,10 @@ class Trainer:
         >>> print(nn.Trainer(net, nn.SGD(0.1)).summary().splitlines()[-1])
         steps      op by op: ...
         """
+        lines = [f"{name:<9}  {value}" for name, value in self._facts()]
+        return "\n".join([self.network.summary(), *lines])
+
+    def _facts(self) -> list[tuple[str, str]]:
         rows = {
             "loss": type(self.loss).__name__,
             "optimizer": repr(self.optimizer),
@@ -175,8 +210,14 @@ class Trainer:
             "memory": self._memory(),
             "steps": self.stepper.steps.path,
         }
-        lines = [f"{name:<9}  {value}" for name, value in rows.items() if value]
-        return "\n".join([self.network.summary(), *lines])
+        return [(name, value) for name, value in rows.items() if value]
+
+    def _repr_html_(self) -> str:
+        from .. import notebooks  # here, since `import nnpoly` does without it
+
+        facts = [*self._facts(), ("taken", f"{self.t} steps")]
+        parts = [self.network._repr_html_(), notebooks.table("", ["trainer", ""], facts)]
+        return "".join([*parts, self.history._repr_html_()] if len(self.history) else parts)
 
     def __repr__(self) -> str:
         kind = "" if self.precision is None else f", precision={self.precision!r}"
@@ -262,13 +303,13 @@ class Trainer:
         y: Any = None,
         epochs: int = 10,
         batch_size: int = 32,
-        validation: tuple[Any, ...] | None = None,
-        callbacks: Sequence[Callback] = (),
+        validation: float | tuple[Any, ...] | None = None,
+        callbacks: Callback | Sequence[Callback] = (),
         progress: bool = False,
         shuffle: bool = True,
         *,
         sample_weight: Any = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Metric | Sequence[Metric] = (),
         accumulate: int = 1,
         drop_last: bool = False,
         steps_per_epoch: int | None = None,
@@ -294,10 +335,12 @@ class Trainer:
             At least 1. The last batch of an epoch may be smaller.
         validation
             (X, y) or (X, y, sample_weight), whose mean loss is computed after every epoch; with an
-            optimiser that keeps an average, of the averaged network.
+            optimiser that keeps an average, of the averaged network. Or a share such as 0.2: so
+            many of the rows are not trained on, but held out. The seed draws which, and they are
+            the same ones in every fit of as many rows.
         callbacks
-            Called as `callback(trainer, history)` after every epoch; True ends the training. See
-            `nn.callbacks`.
+            Called as `callback(trainer, history)` after every epoch; True ends the training. A
+            list, or one. See `nn.callbacks`.
         progress
             Show one line with rate, remaining time and losses.
         shuffle
@@ -307,7 +350,7 @@ class Trainer:
             that a batch's loss is 1/n sum_i s_i l_i, and an epoch's sum_i s_i l_i / sum_i s_i.
         metrics
             Computed after every epoch on the validation data (else on X), into `history.metrics`:
-            names in `nn.metrics`, or functions of (y, f).
+            names in `nn.metrics`, or functions of (y, f). A list, or one: "accuracy".
         accumulate
             Take a step after so many batches, by the mean of their gradients: the step of one batch
             that large, without its memory.
@@ -336,7 +379,7 @@ class Trainer:
         """
         where = "Trainer.fit"
         if callbacks != ():
-            check_callbacks(where, callbacks)
+            callbacks = listed_callbacks(where, callbacks)
         epochs = _checks.integer(where, "epochs", epochs)
         accumulate = _checks.integer(where, "accumulate", accumulate)
         arrays: Batch | None
@@ -355,14 +398,17 @@ class Trainer:
                 raise ValueError(f"{where}: `steps_per_epoch` is for batches, without `y`.")
             batch_size = _checks.integer(where, "batch_size", batch_size)
             arrays = self.checked(where, X, y, sample_weight)
-            rows = int(arrays.x.shape[0])
-            self.stepper.require_rows(where, min(batch_size, rows))
+            n = int(arrays.x.shape[0])
             drop_last = _checks.flag(where, "drop_last", drop_last)
-            settings |= {"rows of X": rows, "batch_size": batch_size, "shuffle": bool(shuffle)}
+            settings |= {"rows of X": n, "batch_size": batch_size, "shuffle": bool(shuffle)}
             settings["drop_last"] = drop_last
-        evaluation = None
+        share, evaluation = None, None
         if validation is not None or metrics != ():
-            evaluation = self._evaluation(where, validation, metrics, arrays)
+            share, evaluation = self._evaluation(where, validation, metrics, arrays)
+            settings["validation"] = share
+        if arrays is not None:
+            left = n if share is None else n - parting.count(share, n)
+            self.stepper.require_rows(where, min(batch_size, left))
         history, done, calls = History(), 0, None
         if callbacks or resume is not None:
             calls = Calls(self, callbacks, history, settings)
@@ -370,7 +416,14 @@ class Trainer:
             done = self._resume(calls, resume, epochs)
             history = calls.history
         if arrays is not None:  # `resume` may have brought another seed
-            data = ArrayData(arrays, batch_size, self.seed, shuffle, drop_last=drop_last)
+            rows = None
+            if share is not None:
+                arrays, rows, held_out = parting.parted(
+                    where, self.network.place, arrays, share, self.seed
+                )
+                assert evaluation is not None
+                evaluation = evaluation._replace(held_out=held_out, measured=held_out)
+            data = ArrayData(arrays, batch_size, self.seed, shuffle, rows=rows, drop_last=drop_last)
         bar = Progress(epochs, done) if progress else None
         histories = self.history, history
         loop = Loop(self.stepper, data, histories, evaluation, calls, bar, accumulate)
@@ -393,14 +446,19 @@ class Trainer:
 
     def _evaluation(
         self, where: str, validation: Any, metrics: Any, arrays: Batch | None
-    ) -> Evaluation:
-        """The evaluation after an epoch: on the validation data, or else on the data."""
-        held_out = self.held_out(where, validation)
+    ) -> tuple[float | None, Evaluation]:
+        """The evaluation after an epoch: on the validation data, or else on the data.
+
+        Where a share of the data is to be held out, it comes too, and they are not parted yet.
+        """
+        n = None if arrays is None else int(arrays.x.shape[0])
+        share = parting.share_of(where, "validation", validation, n)
+        held_out = None if share is not None else self.held_out(where, validation)
         named = resolve(where, metrics, self.network.output)
         measured = held_out or arrays
         if named and measured is None:
             raise ValueError(f"{where}: `metrics` of batches need validation=(X, y).")
-        return Evaluation(self.loss, held_out, named, measured, self.precision)
+        return share, Evaluation(self.loss, held_out, named, measured, self.precision)
 
     def held_out(self, where: str, validation: Any) -> Batch | None:
         """The validation data as the network's arrays, checked."""
@@ -408,8 +466,8 @@ class Trainer:
             return None
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             raise ValueError(
-                f"{where}: `validation` must be a pair (X, y), or (X, y, sample_weight), got "
-                f"{type(validation).__name__}."
+                f"{where}: `validation` must be a pair (X, y), or (X, y, sample_weight), or the "
+                f"share of rows to hold out, such as 0.2, got {type(validation).__name__}."
             )
         return self.checked(where, *validation, within="validation")
 
@@ -437,6 +495,10 @@ class Trainer:
         True
         """
         return self.network(X, precision=self.precision)
+
+    def classify(self, X: Any) -> Array:
+        """The class of each row with the precision of the steps: see `Network.classify`."""
+        return self.network.classify(X, precision=self.precision)
 
     def checked(
         self, where: str, X: Any, y: Any, sample_weight: Any = None, *, within: str = ""

@@ -212,7 +212,7 @@ def test_targets_and_weights_that_are_missing_are_counted(missing):
 
 
 def test_labels_of_text_are_labels_to_encode():
-    with pytest.raises(ValueError, match=r"got dtype object\. Encode other labels with nn\.OneHot"):
+    with pytest.raises(ValueError, match=r"got dtype object\. Encode other labels: labels = nn"):
         trained(PLAIN, pd.Series(TOWN))
 
 

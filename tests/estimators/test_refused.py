@@ -80,7 +80,7 @@ WRONG: dict[str, list[Any]] = {
     "dropout": NO_SHARES,
     "layer_norm": NO_FLAGS,
     "init": ["nonsense", 3, [], np.ones(2)],
-    "callbacks": [None, "a", print, ["a"], [None], [nn.callbacks.EarlyStopping]],
+    "callbacks": [None, "a", ["a"], [None], [nn.callbacks.EarlyStopping]],
     "backend": ["nonsense", 3, [], np.ones(2)],
     "device": ["nonsense", [], 1.5],
     "dtype": ["nonsense", 3, [], "int32"],
@@ -165,7 +165,7 @@ RIGHT: dict[str, list[Any]] = {
     "max_fun": [np.int64(3)],
     "dropout": [0, np.float32(0.5)],
     "layer_norm": [np.True_, 1],
-    "callbacks": [(), [], [nn.callbacks.EarlyStopping(3, monitor="loss")]],
+    "callbacks": [(), print, [], [nn.callbacks.EarlyStopping(3, monitor="loss")]],
     "dtype": ["float32", np.float32, np.dtype("float64")],
     "precision": [None, "bf16"],
 }

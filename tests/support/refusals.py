@@ -107,7 +107,7 @@ LAYERS: list[Refusal] = [
         "`layers` must end as wide as they begin, got 3 -> 2.",
     ),
     (lambda: nn.Residual([]), "Residual", "`layers` must be a non-empty list of layers"),
-    (lambda: activations.LeakyReLU("a"), "LeakyReLU", "`a` must be a number finite, got 'a'."),
+    (lambda: activations.LeakyReLU("a"), "LeakyReLU", "`a` must be a finite number, got 'a'."),
     (
         lambda: initializers.Uniform(-1.0),
         "Uniform",

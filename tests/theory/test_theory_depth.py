@@ -313,7 +313,7 @@ REFUSED = [
     (lambda: theory.shallow_fails(0), "shallow_fails: `k` must be an integer >= 1, got 0."),
     (lambda: theory.shallow_width_bound(0), "`pieces` must be an integer >= 1, got 0."),
     (lambda: COUNT(TENT, 1, 0), "count_linear_pieces: `a, b` must run from low to high"),
-    (lambda: COUNT(TENT, 0, float("inf")), "`a, b` must be a number finite, got inf."),
+    (lambda: COUNT(TENT, 0, float("inf")), "`a, b` must be a finite number, got inf."),
     (lambda: COUNT(nn.MLP([1, 2, 1], "tanh", "identity"), 0, 1), "it is not piecewise linear."),
     (lambda: COUNT(nn.MLP([2, 2, 1], "relu", "identity"), 0, 1), "one input and one identity outp"),
     (lambda: COUNT(nn.MLP([1, 2, 1], "relu", "sigmoid"), 0, 1), "one identity output, got MLP 1-2"),

@@ -171,7 +171,7 @@ def test_unknown_names_are_refused(name):
 @pytest.mark.parametrize("kind", [activations.Linear, activations.LeakyReLU, activations.ELU])
 @pytest.mark.parametrize("a", [math.nan, math.inf, "x"])
 def test_parameters_are_checked(kind, a):
-    with pytest.raises(ValueError, match=f"{kind.__name__}: `a` must be a number finite"):
+    with pytest.raises(ValueError, match=f"{kind.__name__}: `a` must be a finite number"):
         kind(a)
 
 

@@ -312,8 +312,8 @@ def test_indices_and_one_hot_rows_agree(backend_variant, rng):
 
 def test_losses_are_0_dimensional(backend_variant):
     for output in PAIRS:
-        net = nn.MLP([2, 1], output=output, **backend_variant.place)
-        value = net.loss([[0.5, 1.0]], [[1.0]])
+        net = nn.MLP([2, 2], output=output, **backend_variant.place)
+        value = net.loss([[0.5, 1.0]], [[1.0, 0.0]])
         assert value.shape == ()
         assert value.dtype == net.w.dtype
 
