@@ -142,7 +142,10 @@ def translate(where: str, net: Network, sigmas: Sigmas) -> Translated:
         scores = writer.activated(OUTPUTS[net.output], scores, members * K)
     elif net.output == "softmax":
         scores = writer.own(scores, members * K)
-        writer.for_members(members, f"softmax({scores} + {K} * i, {K});")
+        if members > 1:
+            writer.for_members(members, f"softmax({scores} + {K} * i, {K});")
+        else:
+            writer.say(f"softmax({scores}, {K});")
     if members > 1:
         writer.say(f"members_mean({scores}, f, {members}, {K});")
     else:
@@ -154,7 +157,7 @@ class Sigmas:
     """The activations that a program uses, each as a function over arrays."""
 
     def __init__(self, number: Callable[[float], str]) -> None:
-        self._number = number
+        self.number = number
         self.calls: dict[str, str] = {}  # by the function's name, what it makes of z
 
     def name(self, where: str, sigma: Activation) -> str:
@@ -165,7 +168,7 @@ class Sigmas:
                 "network with one of these."
             )
         a = getattr(sigma, "a", None)
-        call = SIGMA[type(sigma)].format(a=None if a is None else self._number(a))
+        call = SIGMA[type(sigma)].format(a=None if a is None else self.number(a))
         name = f"each_{type(sigma).__name__.lower()}"
         while self.calls.setdefault(name, call) != call:
             name += "_"
@@ -284,7 +287,7 @@ class _Writer:
 
     def layer_norm(self, layer: LayerNorm, p: Parameters, x: str, y: str) -> None:
         gain, shift = (self.add(name, p[name]) for name in ("gain", "shift"))
-        eps = self.sigmas._number(layer.eps)
+        eps = self.sigmas.number(layer.eps)
         self.say(f"row_norm({gain}, {shift}, {x}, {y}, {layer.features}, {eps});")
 
     def batch_norm(self, layer: BatchNorm, p: Parameters, x: str, y: str) -> None:

@@ -233,7 +233,7 @@ extern "C" {{
         by_one = "\n\n".join(_EACH.format(name=f, call=call) for f, call in each)
         by_row = "\n\n".join(_EACH_ROW.format(name=f, call=call) for f, call in each)
         scalar_text = chosen(self.scalars, forward + by_one)
-        uses = " load_up_to store_up_to load store dense_row " + forward + by_one
+        uses = " load_up_to store_up_to side_by_side one_by_one dense_row " + forward + by_one
         vector_text = chosen(self.vectors, uses if self.by_vectors else by_row + " dense_row")
         parts = [
             renamed(scalar_text, scalar_names),
@@ -294,12 +294,14 @@ extern "C" {{
 
 {head} {{
 #if defined({upper}_VECTORS)
-  while (n >= {name}_v_FEW) {{
-    const int rows = n < {upper}_V_LANES ? (int)n : {upper}_V_LANES;
-    {name}_v_rows(x, out, rows);
-    x += rows * {rows.columns};
-    out += rows * {rows.outputs};
-    n -= (size_t)rows;
+  for (; n >= {upper}_V_LANES; n -= {upper}_V_LANES) {{
+    {name}_v_rows(x, out, {upper}_V_LANES);
+    x += {upper}_V_LANES * {rows.columns};
+    out += {upper}_V_LANES * {rows.outputs};
+  }}
+  if (n >= {name}_v_FEW) {{
+    {name}_v_rows(x, out, (int)n);
+    n = 0;
   }}
 #endif
 {rest}"""
@@ -307,47 +309,34 @@ extern "C" {{
     def together(self) -> str:
         """Up to LANES rows side by side."""
         name, rows, real = self.name, self.rows, self.real
-        lanes, vec, K = f"{self.upper}_V_LANES", f"{name}_v_vec", self.K
+        lanes, vec, inputs, K = f"{self.upper}_V_LANES", f"{name}_v_vec", self.inputs, self.K
+        lines = [
+            f"{real} columns[{max(inputs, K)} * {lanes}];",
+            f"{vec} in_lanes[{inputs}], f[{K}];",
+        ]
+        each = "for (int r = 0; r < rows; r++)"
         if rows.encodes:
-            read = f"""    {real} in[{self.inputs}];
-    {name}_encode(x + r * {rows.columns}, in);
-    for (int k = 0; k < {self.inputs}; k++) columns[k * {lanes} + r] = in[k];"""
-        else:
-            read = (
-                f"    for (int k = 0; k < {self.inputs}; k++) columns[k * {lanes} + r] = "
-                f"x[r * {rows.columns} + k];"
-            )
-        write = f"""  for (int k = 0; k < {K}; k++) {name}_v_store(columns + k * {lanes}, f[k]);
-  for (int r = 0; r < rows; r++)"""
-        of_row = f"  for (int k = 0; k < {K}; k++) one[k] = columns[k * {lanes} + r];"
-        at = f"out + r * {rows.outputs}"
-        if not rows.combines:
-            direct = (
-                f"\n    for (int k = 0; k < {K}; k++) "
-                f"out[r * {rows.outputs} + k] = columns[k * {lanes} + r];"
-            )
-            after = "\n" + write + direct
-            begin = end = ""
-        else:
-            finish = f"{name}_{'collect' if rows.averages else 'finish'}(one, {at});"
-            after = f"\n{write} {{\n    {real} one[{K}];\n  {of_row}\n    {finish}\n  }}"
-            begin = rows.begin("out", "rows")
-            end = f"  for (int r = 0; r < rows; r++) {name}_finish({at});" * rows.averages
+            lines.append(f"{real} in[{inputs} * {lanes}];")
+            lines.append(f"{each} {name}_encode(x + r * {rows.columns}, in + r * {inputs});")
+        read = "in" if rows.encodes else "x"
+        lines.append(f"{name}_v_side_by_side({read}, columns, in_lanes, rows, {inputs});")
+        written = "one" if rows.combines else "out"
+        after = f"\n  {name}_v_one_by_one(f, columns, {written}, rows, {K});"
+        if rows.combines:
+            lines.append(f"{real} one[{K} * {lanes}];")
+            step = f"{name}_{'collect' if rows.averages else 'finish'}"
+            after += f"\n  {each} {step}(one + r * {K}, out + r * {rows.outputs});"
+        if rows.averages:
+            lines.append(rows.begin("out", "rows").strip())
+        lines.append(self.calls(f"{name}_v", "in_lanes", "f", after).strip())
+        if rows.averages:
+            lines.append(f"{each} {name}_finish(out + r * {rows.outputs});")
+        body = "\n".join(f"  {line}" for line in lines)
         return f"""/* Fewer rows are faster one by one. */
 enum {{ {name}_v_FEW = {lanes} > 4 ? {lanes} / 4 : 1 }};
 
-static void {name}_v_rows(const {rows.given} *x, {rows.gives} *out, int rows) {{
-  {real} columns[{max(self.inputs, K)} * {lanes}];
-  {vec} in_lanes[{self.inputs}], f[{K}];
-  for (int r = 0; r < rows; r++) {{
-{read}
-  }}
-  for (int r = rows; r < {lanes}; r++)
-    for (int k = 0; k < {self.inputs}; k++) columns[k * {lanes} + r] = 0;
-  for (int k = 0; k < {self.inputs}; k++) in_lanes[k] = {name}_v_load(columns + k * {lanes});
-{begin}
-{self.calls(name + "_v", "in_lanes", "f", after)}
-{end}
+{self.upper}_INLINE void {name}_v_rows(const {rows.given} *x, {rows.gives} *out, int rows) {{
+{body}
 }}"""
 
 

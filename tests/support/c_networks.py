@@ -8,7 +8,7 @@ import numpy as np
 
 import nnpoly as nn
 from nnpoly import activations
-from nnpoly.layers import Layer
+from nnpoly.layers import Layer, input_categories
 
 SIGMAS = {**activations.BY_NAME, "leaky": activations.LeakyReLU(0.2), "bent": activations.ELU(0.3)}
 DEEP = [nn.Residual([nn.Dense(6, 9, "silu"), nn.Residual([nn.LayerNorm(9)]), nn.Dense(9, 6)])]
@@ -24,6 +24,7 @@ LAYERS: dict[str, list[Layer]] = {
     "pbld": [nn.Periodic(5, 3), nn.Dense(14, 3)],
     "plr": [nn.Periodic(5, None, 7, 3, 2.0, "plr"), nn.Dense(15, 3)],
     "pieces": [nn.PiecewiseLinear(5, [[-1, 0, 0.5, 3], [-2, 2]], 6), nn.Dense(15, 3)],
+    "categories": [nn.Embedding(5, [4, 9], 3), nn.Dense(9, 3)],
     "members": [
         nn.MemberScale(5, 4, "signs"),
         nn.SharedDense(5, 7, 4, "relu", scaled="after"),
@@ -62,4 +63,7 @@ def inputs(net: nn.Network, n: int = 77) -> np.ndarray:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(n, net.inputs)) * 10.0 ** rng.integers(-6, 3, size=(n, 1))
     X[:4] = [[0.0] * net.inputs, [-0.0] * net.inputs, [1e4] * net.inputs, [-1e4] * net.inputs]
+    sizes = input_categories(net.chain)
+    for j, size in enumerate(sizes, net.inputs - len(sizes)):  # some are none
+        X[:, j] = rng.integers(-1, size + 1, n)
     return X.astype(net.dtype)

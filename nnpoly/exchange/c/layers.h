@@ -57,6 +57,21 @@ INLINE void dense_row(const real *W, const real *b, const real *x, real *y, int 
     some_columns(W + whole, b == NULL ? b : b + whole, x, y + whole, m_in, m, m - whole);
 }
 
+/* Up to LANES rows of x as the lanes of y, zeros in the others; and back. columns: m LANES. */
+INLINE void side_by_side(const real *x, real *columns, vec *y, int rows, int m) {
+  int k, r;
+  for (k = 0; k < m; k++)
+    for (r = 0; r < LANES; r++) columns[k * LANES + r] = r < rows ? x[r * m + k] : 0;
+  for (k = 0; k < m; k++) y[k] = load(columns + k * LANES);
+}
+
+INLINE void one_by_one(const vec *y, real *columns, real *x, int rows, int m) {
+  int k, r;
+  for (k = 0; k < m; k++) store(columns + k * LANES, y[k]);
+  for (r = 0; r < rows; r++)
+    for (k = 0; k < m; k++) x[r * m + k] = columns[k * LANES + r];
+}
+
 /* Sums have SUMS lanes, always paired in the same way. */
 enum { SUMS = 16 };
 INLINE vec add_up(vec sums[SUMS]) {
