@@ -154,13 +154,18 @@ def require_writable(output: Path, names: Sequence[str]) -> None:
             raise Mistake(f"--output: {output / name} is a folder, and shall be a file: rename it")
 
 
-def require_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a file that cannot be written, or is one of those that are read, before any work."""
+def require_table(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file for a table that has the ending of another kind; and as `require_output`."""
     if what := OTHERS.get(output.suffix.lower()):
         raise Mistake(
             f"--output: {output} would hold {what}, which is not written: name a file that ends in "
             ".csv, .tsv or .parquet"
         )
+    require_output(output, inputs)
+
+
+def require_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that cannot be written, or is one of those that are read, before any work."""
     try:
         for path in inputs:
             if path.exists() and output.exists() and output.samefile(path):

@@ -45,7 +45,7 @@ def export(options: argparse.Namespace) -> int:
     require("safetensors")
     file = model_file(options.model)
     output = options.output or file.with_suffix(ENDINGS[options.to])
-    suffix = Path(ENDINGS[options.to]).suffix
+    suffix = Path(f"model{ENDINGS[options.to]}").suffix
     if output.suffix.lower() != suffix:
         raise Mistake(f"--output: a file for {options.to} ends in {suffix}, got {output}")
     require_output(output, [file])
@@ -86,16 +86,15 @@ def import_(options: argparse.Namespace) -> int:
     output = options.output or file.with_suffix(".safetensors")
     if not file.is_file():
         raise Mistake(f"{file} is no file")
-    if output.exists() and output.samefile(file):
-        raise Mistake(f"{file} would be written over: name another file, --output FILE")
+    require_output(output, [file])
     given = {"activation": options.activation, "output": options.final}
     given = {name: value for name, value in given.items() if value is not None}
     if given and suffix != ".safetensors":
         raise Mistake(f"--activation and --final are of torch's files, got {file}")
     with refused(*_ERRORS):
-        net = getattr(exchange, SOURCES[suffix])(file, **given)
-        net.save(output)
-    say(f"{output} holds {net}")
+        model = getattr(exchange, SOURCES[suffix])(file, **given)
+        model.save(output)
+    say(f"{output} holds {model}")
     return 0
 
 

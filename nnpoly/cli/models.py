@@ -25,7 +25,7 @@ from .common import (
     print_data,
     refused,
     require,
-    require_output,
+    require_table,
     say,
 )
 from .process import is_stdout, stdout_is_closed
@@ -60,7 +60,7 @@ def predict(options: argparse.Namespace) -> int:
     """Predict the rows of a table with a trained model; write CSV or Parquet."""
     to_stdout = options.output is None or is_stdout(options.output)
     if not to_stdout:
-        require_output(options.output, [options.table, model_file(options.model)])
+        require_table(options.output, [options.table, model_file(options.model)])
     elif stdout_is_closed():
         raise Mistake("standard output is closed: name the file to write, --output FILE")
     model, table = _read(options, "polars", "safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -247,7 +248,7 @@ class _Writer:
     def layer(
         self, layer: Layer, p: Parameters, buffers: Parameters, x: str, width: int, held: str
     ) -> str:
-        if isinstance(layer, Dropout):
+        if type(layer) is Dropout:
             return x
         if type(layer) not in _WRITERS:
             raise ValueError(
@@ -266,7 +267,7 @@ class _Writer:
     def residual(
         self, layer: Residual, p: Parameters, buffers: Parameters, x: str, width: int
     ) -> str:
-        inner = self.chain(layer.layers, layer._split(p), layer._split(buffers), x, width, x)
+        inner = self.chain(layer.layers, layer.parts(p), layer.parts(buffers), x, width, x)
         if inner == x:
             inner = self.array(width)
             self.say(f"copied({x}, {inner}, {width});")
@@ -318,7 +319,7 @@ class _Writer:
         (d, k), most = layer.spread, p["V"].shape[2]
         entries = self.array(most)
         for i, edges in enumerate(layer.bins):
-            pairs = [(a, 1.0 / (b - a)) for a, b in zip(edges, edges[1:], strict=False)]
+            pairs = [(a, 1.0 / (b - a)) for a, b in pairwise(edges)]
             bins = self.add(f"bins of {i}", pairs)
             w, c, V = (self.add(f"{name} of {i}", p[name][i]) for name in "wcV")
             sizes = f"{k}, {len(pairs)}, {most}"

@@ -1,4 +1,4 @@
-"""What stands around networks in C: from a row's columns to their inputs, and from their outputs."""
+"""What stands around networks in C: columns become their inputs, their outputs a prediction."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class Rows:
 
     def _texts(self, column: int) -> tuple[str, ...]:
         """All the texts that cells of a column know."""
-        known = [cell.texts for cell in self.described.cells if _reads_text(cell, column)]
-        return tuple(dict.fromkeys(text for texts in known for text in texts))
+        cells = (cell for cell in self.described.cells if isinstance(cell, CodeCell))
+        known = (text for cell in cells if cell.column == column for text in cell.texts)
+        return tuple(dict.fromkeys(known))
 
     # What the banner says
 
@@ -129,9 +130,7 @@ class Rows:
         made = []
         if self.encodes:
             made.append(self._encode())
-        extras = [
-            f"{self.upper}_LINKAGE {head} {{\n{body}\n}}" for _, head, body in self._extras()
-        ]
+        extras = [f"{self.upper}_LINKAGE {head} {{\n{body}\n}}" for _, head, body in self._extras()]
         text = "\n\n".join([*made, *extras])
         items = chosen(DOUBLES, text)
         parts = [items, text] if items else [text]
@@ -139,7 +138,7 @@ class Rows:
             parts.append(self._collect())
         if self.combines:
             parts.append(self._finish())
-        names = {name: new for name, new in DOUBLES.named(self.name).items()}
+        names = DOUBLES.named(self.name)
         return [renamed(part, names) for part in parts if part]
 
     def begin(self, out: str, rows: str = "") -> str:
@@ -217,7 +216,7 @@ class Rows:
         ]
         lines += [
             f"  for (int k = 0; k < {K}; k++) {{",
-            "    const double product = f[k] * scales[k];",
+            "    const volatile double product = f[k] * scales[k]; /* rounded, as in APART */",
             "    double y = product + shifts[k];",
             *["    if (y < lows[k]) y = lows[k];"] * ("lows" in arrays),
             *["    if (y > highs[k]) y = highs[k];"] * ("highs" in arrays),
@@ -260,8 +259,9 @@ class Rows:
             made.append((what, head, "\n".join(lines)))
         if isinstance(result, Classes):
             kind, values = _labels(result.labels)
+            head = f"{_returned(kind)}{self.name}_label(int k)"
             body = f"  static const {kind}labels[] = {{{values}}};\n  return labels[k];"
-            made.append((f"The label of out[k].", f"{_returned(kind)}{self.name}_label(int k)", body))
+            made.append(("The label of out[k].", head, body))
             if not result.several:
                 body = f"""  int best = 0;
   for (int k = 1; k < {self.outputs}; k++)
@@ -270,10 +270,6 @@ class Rows:
                 head = f"int {self.name}_class(const {self.gives} *out)"
                 made.append(("The likeliest class, by its index.", head, body))
         return made
-
-
-def _reads_text(cell: Cell, column: int) -> bool:
-    return isinstance(cell, CodeCell) and cell.column == column
 
 
 def _listed(values: Sequence[float] | None) -> str:

@@ -1,4 +1,4 @@
-"""The C text that programs are made of: the parts of the folder `c` that one needs, under its names.
+"""The text that programs in C are made of: what they need of the folder `c`, under their names.
 
 The headers hold items: functions, types, constants and macros. A program takes those that it uses,
 once for real numbers and once for vectors; each use has names of its own, so that two programs can
@@ -53,7 +53,7 @@ class Instance(NamedTuple):
                 start = upper if item.name.isupper() else program
                 middle = self.prefix.upper() if item.name.isupper() else self.prefix
                 names[item.name] = f"{start}_{middle}{item.name}"
-        for macro in ("INLINE", "UNROLL", "KEEP_LOOP", "INFINITY", "NAN", "VECTORS", "HAS_FMA", *_ISAS):
+        for macro in _MACROS:
             names[macro] = f"{upper}_{macro}"
         names |= {"real": short, "integer": f"int{self.bits}_t"}
         if not self.vectors:
@@ -61,7 +61,11 @@ class Instance(NamedTuple):
         return names
 
 
-_ISAS = ("ISA_AVX512", "ISA_AVX2", "ISA_NEON")
+# Of the preamble.
+_MACROS = (
+    *("INLINE", "APART", "UNROLL", "KEEP_LOOP", "INFINITY", "NAN"),
+    *("VECTORS", "ISA_AVX512", "ISA_AVX2", "ISA_NEON", "HAS_FMA"),
+)
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:

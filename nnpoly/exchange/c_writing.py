@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import _checks
 from ..backends.info import __version__
-from ..data.container import disk_errors, target_path, write_atomically
 from .c_layers import Sigmas, Translated, translate
-from .c_tables import Rows, literal, quoted, spoken
+from .c_running import CONSUMER, comment
+from .c_tables import Rows, literal
+from .c_testing import tests
 from .c_text import Instance, chosen, preamble, renamed
-from .described import Classes, Described
+from .certificate import Certificate
+from .described import Described
 from .describing import describe_model
+from .proof import proven
 
-_KEYWORDS = frozenset(
-    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const "
-    "const_cast constexpr continue decltype default delete do double dynamic_cast else enum "
-    "explicit export extern false float for friend goto if inline int long main mutable namespace "
-    "new noexcept not not_eq nullptr operator or or_eq private protected public register "
-    "reinterpret_cast requires restrict return short signed sizeof static static_assert "
-    "static_cast struct switch template this throw true try typedef typeid typename typeof union "
-    "unsigned using virtual void volatile wchar_t while xor xor_eq".split()
-)
+# Of C and C++.
+_WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
+export extern false float for friend goto if inline int long main mutable namespace new noexcept not
+not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict return
+short signed sizeof static static_assert static_cast struct switch template this thread_local throw
+true try typedef typeid typename typeof union unsigned using virtual void volatile wchar_t while xor
+xor_eq
+"""
 _PAST_THE_END = 16  # numbers that a vector may reach beyond an array
 _MOST_STACK = 1 << 18  # bytes of a batch's arrays; beyond it rows are computed one by one
 _MOST_ROW = 1 << 20  # bytes of a row's arrays
 _BITS = {"float32": 32, "float64": 64}
 
 
-def to_c(model: Any, path: Any, name: str = "predict") -> None:
+def to_c(model: Any, path: Any, name: str = "predict", *, check: bool = True) -> None:
     """Write a model as one header in C99.
 
     It defines ``void predict(const float *x, float *out)`` for a row and ``void
@@ -50,12 +53,17 @@ def to_c(model: Any, path: Any, name: str = "predict") -> None:
         The file, which is replaced as a whole.
     name
         Of the function, and of all others as their beginning.
+    check
+        Whether the file is compiled and run first, where a C compiler is there ($CC, cc, gcc or
+        clang): see `nnpoly.exchange.check`.
 
     Raises
     ------
     ValueError
         For a name that is none in C, and a model that C has no text for: layers and activations of
         your own, half precision, weights that are not finite, and rows that need more than 1 MiB.
+    RuntimeError
+        If the compiled program does not compute what it must. Nothing has been written then.
 
     Notes
     -----
@@ -71,11 +79,12 @@ def to_c(model: Any, path: Any, name: str = "predict") -> None:
     >>> to_c(nn.MLP([17, 64, 64, 6]), "policy.h", name="policy")  # doctest: +SKIP
     """
     where = "to_c"
-    name = _identifier(where, name)
-    target = target_path(where, path)
-    text = program(where, describe_model(model, where), name)
-    with disk_errors(target):
-        write_atomically(target, text.encode("ascii"))
+    name, check = _identifier(where, name), _checks.flag(where, "check", check)
+    described = describe_model(model, where)
+    program = _Program(where, described, name)
+    text = program.text(Certificate.of(described))
+    with proven(where, path, CONSUMER, check) as file:
+        file.write_bytes(text.encode("ascii"))
 
 
 def _identifier(where: str, name: Any) -> str:
@@ -84,14 +93,9 @@ def _identifier(where: str, name: Any) -> str:
             f"{where}: `name` must be a name in C, of letters, digits and _, beginning with a "
             f"letter, got {name!r}."
         )
-    if name in _KEYWORDS:
+    if name in _WORDS.split():
         raise ValueError(f"{where}: `name` must not be a word of C or C++, got {name!r}.")
     return name
-
-
-def program(where: str, described: Described, name: str) -> str:
-    """The text of a model's header."""
-    return _Program(where, described, name).text()
 
 
 class _Program:
@@ -132,9 +136,10 @@ class _Program:
 
     # Text
 
-    def text(self) -> str:
+    def text(self, certificate: Certificate) -> str:
         parts = [
             self.banner(),
+            comment(certificate),
             self.interface(),
             f"#ifndef {self.upper}_DECLARE",
             renamed(preamble(self.bits), self.scalars.named(self.name)),
@@ -143,7 +148,8 @@ class _Program:
             *self.rows.functions(),
             self.predict(),
             self.predict_batch(),
-            f"#if defined(__clang__)\n#pragma STDC FP_CONTRACT DEFAULT\n#endif",
+            tests(certificate, self.rows),
+            "#if defined(__clang__)\n#pragma STDC FP_CONTRACT DEFAULT\n#endif",
             f"#endif /* {self.upper}_DECLARE */",
             f"#endif /* {self.upper}_H */",
         ]
@@ -163,12 +169,13 @@ class _Program:
             "",
             "C99, or C++11. No library is needed, and no memory is allocated; the stack takes at",
             f"most {stack} bytes, and less where the processor's vectors are short.",
-            f"Fast: -O3 -march=native. Where the processor has fused multiply-add, the results of",
+            "Fast: -O3 -march=native. Where the processor has fused multiply-add, the results of",
             "-ffp-contract=off (which -std=c99 is) are those of the library, bit for bit, but for",
             "denormal numbers, which the library takes for zeros.",
             "",
-            f"This file defines functions: include it in one file of a program, and in others after",
+            "This file defines functions: include it in one file of a program, in others after",
             f"#define {upper}_DECLARE; or anywhere after #define {upper}_LINKAGE static.",
+            f"It tests itself as a program: cc -std=c99 -D{upper}_TEST -x c {name}.h",
         ]
         return "/* " + "\n * ".join(lines).replace("\n *  \n", "\n *\n") + "\n */"
 
@@ -322,11 +329,12 @@ extern "C" {{
             after = "\n" + write + direct
             begin = end = ""
         else:
-            finish = f"{name}_collect(one, {at});" if rows.averages else f"{name}_finish(one, {at});"
+            finish = f"{name}_{'collect' if rows.averages else 'finish'}(one, {at});"
             after = f"\n{write} {{\n    {real} one[{K}];\n  {of_row}\n    {finish}\n  }}"
             begin = rows.begin("out", "rows")
             end = f"  for (int r = 0; r < rows; r++) {name}_finish({at});" * rows.averages
-        return f"""enum {{ {name}_v_FEW = {lanes} > 4 ? {lanes} / 4 : 1 }}; /* rows, which are faster one by one */
+        return f"""/* Fewer rows are faster one by one. */
+enum {{ {name}_v_FEW = {lanes} > 4 ? {lanes} / 4 : 1 }};
 
 static void {name}_v_rows(const {rows.given} *x, {rows.gives} *out, int rows) {{
   {real} columns[{max(self.inputs, K)} * {lanes}];
@@ -344,7 +352,7 @@ static void {name}_v_rows(const {rows.given} *x, {rows.gives} *out, int rows) {{
 
 
 def _forward(i: int, body: str) -> str:
-    return f"static void forward{i}(const real *w, const vec *x, vec *f) {{\n{body}\n}}"
+    return f"APART void forward{i}(const real *w, const vec *x, vec *f) {{\n{body}\n}}"
 
 
 _EACH = """static void {name}(vec *h, int n) {{

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
-MOST_TERMS, DEEPEST, LARGEST = 64, 24, 2000  # of a formula: no activation comes near
+MOST_TERMS, DEEPEST, LARGEST = 64, 12, 500  # of a formula: no activation comes near
 
 
 class TooComplex(ValueError):
@@ -229,6 +229,8 @@ def minimum(a: Formula, b: Formula) -> Formula:
 
 def same(a: Formula, b: Formula, tolerance: float) -> bool:
     """Whether two formulas are equal, their numbers up to a relative tolerance."""
+    if a.size != b.size:
+        return False
     rest = list(b.terms.items())
     if len(a.terms) != len(rest):
         return False

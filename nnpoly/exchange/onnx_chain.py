@@ -200,7 +200,7 @@ class Chain:
                 last.unset = ()
                 return
         factors = np.ones_like(terms)
-        if last is not None and last.kind is layers.Scale and "rates" not in last.arguments:
+        if last is not None and last.kind is layers.Scale:
             factors = self.stages.pop().arrays["s"]
         m = terms.size
         self.room.take(m * m * terms.itemsize)

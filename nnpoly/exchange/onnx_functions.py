@@ -237,7 +237,7 @@ class _Ops:
         return 0.5 * (1.0 + apply("erf", z * _ROOT))
 
 
-def _own(activation: Activation) -> Formula:
+def own_formula(activation: Activation) -> Formula:
     """The formula that nnpoly itself computes."""
     compute: Any = activation.value
     made: Formula = compute(_Ops, X)
@@ -255,9 +255,15 @@ def _softplusses(dtype: str) -> Iterator[Formula]:
 
 
 @cache
-def _forms(dtype: str) -> list[tuple[Activation, Formula]]:
-    """The activations that have no number of their own, in every way that they are written."""
-    return list(_written(dtype))
+def _forms(dtype: str) -> dict[int, list[tuple[Activation, Formula]]]:
+    """The activations without a number of their own, in every way that they are written, by size.
+
+    Only formulas of equal size may be the same.
+    """
+    found: dict[int, list[tuple[Activation, Formula]]] = {}
+    for activation, form in _written(dtype):
+        found.setdefault(form.size, []).append((activation, form))
+    return found
 
 
 def _written(dtype: str) -> Iterator[tuple[Activation, Formula]]:
@@ -265,7 +271,7 @@ def _written(dtype: str) -> Iterator[tuple[Activation, Formula]]:
     yield activations.step, X >= 0.0
     for activation in (*activations.BY_NAME.values(), activations.Exp()):
         if not activation.accepted and activation.differentiable:
-            yield activation, _own(activation)
+            yield activation, own_formula(activation)
     for s in _sigmoids():
         yield activations.sigmoid, s
         yield activations.silu, X * s
@@ -286,9 +292,11 @@ def _families(a: float) -> Iterator[tuple[Activation, Formula]]:
 def activation_of(formula: Formula, dtype: str) -> Activation | None:
     """Return the activation that a formula of the variable is, if it is one."""
     tolerance = TOLERANCE[dtype]
-    for activation, form in _forms(dtype):
+    for activation, form in _forms(dtype).get(formula.size, ()):
         if same(formula, form, tolerance):
             return activation
+    if formula.size > _LARGEST_FAMILY:
+        return None
     for a in dict.fromkeys(formula.numbers()):
         for value in (a, -a):
             for activation, form in _families(value):
@@ -297,18 +305,31 @@ def activation_of(formula: Formula, dtype: str) -> Activation | None:
     return None
 
 
+def _softmax() -> Formula:
+    raised = _exp(X - apply("max", X))
+    return raised / apply("sum", raised)
+
+
+def _norm(eps: float) -> Formula:
+    centred = X - apply("mean", X)
+    return centred * (apply("mean", centred * centred) + eps).to(-0.5)
+
+
+_LARGEST_FAMILY = max(form.size for _, form in _families(2.0))
+_SOFTMAX = _softmax()
+_NORM_SIZE = _norm(1.0).size
+
+
 def is_softmax(formula: Formula) -> bool:
     """Whether a formula is that of softmax."""
-    raised = _exp(X - apply("max", X))
-    return same(formula, raised / apply("sum", raised), 0.0)
+    return same(formula, _SOFTMAX, 0.0)
 
 
 def norm_eps(formula: Formula, dtype: str) -> float | None:
     """Return the eps of the layer normalisation, without gain and shift, that a formula is."""
-    centred = X - apply("mean", X)
+    if formula.size != _NORM_SIZE:
+        return None
     for eps in dict.fromkeys(formula.numbers()):
-        if eps > 0.0:
-            form = centred * (apply("mean", centred * centred) + eps).to(-0.5)
-            if same(formula, form, TOLERANCE[dtype]):
-                return as_written(eps, dtype)
+        if eps > 0.0 and same(formula, _norm(eps), TOLERANCE[dtype]):
+            return as_written(eps, dtype)
     return None

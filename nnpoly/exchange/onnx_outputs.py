@@ -46,8 +46,8 @@ class _Finder:
         outputs = {item.name: item for item in self.graph.outputs}
         names = ", ".join(shown(name) for name in list(outputs)[:8])
         if output is not None:
-            if output not in outputs:
-                raise Unreadable(f"it has no output {shown(str(output))}. Its outputs are {names}")
+            if output not in outputs and output not in self.producers:
+                raise Unreadable(f"it has no value {shown(str(output))}. Its outputs are {names}")
             return output
         numbers = [name for name, item in outputs.items() if self.is_of_numbers(item)]
         if len(numbers) == 1:

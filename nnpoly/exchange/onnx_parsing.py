@@ -18,6 +18,7 @@ import numpy as np
 
 from ..backends import host
 from ..data.container import as_path
+from .onnx_own import told_of
 
 Constants = dict[str, host.HostArray]
 OLDEST_OPSET = 7  # before, broadcasting was an attribute
@@ -95,6 +96,8 @@ class Graph(NamedTuple):
         The version of ONNX's operators.
     size
         The file's bytes.
+    own
+        What a file of `to_onnx` says of its network: see `onnx_own`.
     """
 
     nodes: list[Node]
@@ -103,6 +106,7 @@ class Graph(NamedTuple):
     outputs: list[Value]
     opset: int
     size: int
+    own: str | None = None
 
 
 def shown(name: str) -> str:
@@ -166,7 +170,8 @@ class _Parser:
         outputs = [self.value(item) for item in graph.output]
         for item in outputs:
             self.require_known(item.name, "the graph's output")
-        return Graph(nodes, self.constants, inputs[0], outputs, opset, self.size)
+        own = told_of(self.model)
+        return Graph(nodes, self.constants, inputs[0], outputs, opset, self.size, own)
 
     def opset(self) -> int:
         """The version of ONNX's own operators."""

@@ -18,6 +18,7 @@ from .onnx_algebra import Formula, TooComplex, X, number
 from .onnx_chain import Chain, Stage
 from .onnx_functions import KNOWN, activation_of, as_written, formula_of, is_softmax, norm_eps
 from .onnx_outputs import ends_of
+from .onnx_own import LABELS, own_network
 from .onnx_parsing import COLUMNS, FLOATS, ROWS, Graph, Node, Unreadable, parse, shown
 
 MOST_NESTED = 30  # short cuts in short cuts
@@ -66,8 +67,8 @@ def from_onnx(
         The file. What it says is checked before it is used; nothing in it is run, and no other file
         is opened.
     output
-        The name of the graph's output that the network shall compute. None: the only one that is
-        no label.
+        The name of the value that the network shall compute: an output of the graph, or what a
+        node gives. None: the only output that is no label.
     labels
         Whether to return the classes' labels too.
     backend, device
@@ -94,6 +95,9 @@ def from_onnx(
     becomes the product with the rounded reciprocal. Attributes of ONNX, such as epsilon and alpha,
     are float32 in every graph: a float64 network computes with these.
 
+    A file of `to_onnx` of one network without preprocessing, whose graph nobody has changed since,
+    gives that network back, whatever its layers.
+
     Examples
     --------
     >>> import nnpoly as nn
@@ -101,6 +105,9 @@ def from_onnx(
     """
     try:
         graph = parse("from_onnx", path)
+        if graph.own is not None and output is None:
+            net = own_network(path, graph.own, graph.constants, backend, device)
+            return (net, graph.constants.get(LABELS)) if labels else net
         ends = ends_of(graph, output)
         chain = _Reader(graph).read(graph.input.name, ends.value, Chain.of(graph))
         net = chain.network(backend, device)
@@ -215,14 +222,27 @@ class _Reader:
         if len(part) == 1 and first.op in self.terms and len(first.inputs) == 2:
             self._affine(chain, first)
             return i + 1
-        shorts = [name for name in self._values(last) if name != begin]
-        two = len(last.inputs) == 2 and len(shorts) == 1
-        if last.op in ("Add", "Sum") and two and begin in last.inputs:
-            if nested == MOST_NESTED:
-                last.refuse(f"is a short cut in {nested} others")
-            chain.residual(self.read(begin, shorts[0], chain.inner(), nested + 1))
-            return i + 1
-        raise self._unread(part, reason)
+        if last.op == "Add" or (last.op == "Sum" and len(last.inputs) == 2):
+            others = [name for name in last.inputs if not self._is(name, begin, chain)]
+            if len(others) == 1 and others[0] not in self.constants:
+                if nested == MOST_NESTED:
+                    last.refuse(f"is a short cut in {nested} others")
+                chain.residual(self.read(begin, others[0], chain.inner(), nested + 1))
+                return i + 1
+        error = self._unread(part, reason)
+        if nested or begin not in self.made_by:
+            raise error
+        raise Unreadable(f"{error}. What comes before it can be read: output={begin!r}")
+
+    def _is(self, name: str, value: str, chain: Chain) -> bool:
+        """Whether a name is one value, or another name of it."""
+        while name != value and name in self.made_by:
+            node = self.graph.nodes[self.made_by[name]]
+            same_type = FLOATS.get(node.attributes.get("to", 0)) == chain.dtype
+            if node.op != "Identity" and not (node.op == "Cast" and same_type):
+                return False
+            name = node.inputs[0]
+        return name == value
 
     def _unread(self, part: list[Node], reason: str) -> Unreadable:
         """The error that names the first node of a part that no layer has."""

@@ -3,8 +3,8 @@
 The definitions write themselves, but for what one node of ONNX computes as they do, and for
 activations. These are written without `where`, which takes onnxruntime twenty times as long as
 other element-wise nodes. Its own nodes for most of them would be faster still, but give other
-numbers: Gelu and Mish make NaN of -infinity, Elu and Selu lose what is near 0, Sigmoid what is
-below 1e-8, and most of them float64 does not have.
+numbers: Gelu and Mish make NaN of -infinity, Elu and Selu lose what is near 0, Sigmoid is 0 below
+-18, and most of them float64 does not have.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from typing import Any
 from .. import _checks, layers, losses
 from ..backends import registry
 from ..backends.info import __version__
-from ..data import container
 from ..network import Network
+from . import onnx_own, onnx_running
+from .certificate import Certificate
 from .described import (
     Array,
     Cell,
@@ -24,19 +25,22 @@ from .described import (
     number,
 )
 from .describing import describe_model
-from .onnx_graph import ML, ROWS, TEXT, Graph, checked, xp
+from .onnx_graph import ML, MOST, NEWEST, ROWS, TEXT, Graph, finished, xp
+from .onnx_own import LABELS, array_name
 from .onnx_table import GraphOps, OutputOps
+from .proof import proven
 from .quantiles import of_probabilities, probabilities
 
 OPSET = 18
-DTYPES = ("float32", "float64")
 
 
-def to_onnx(model: Any, path: Any, *, dtype: str | None = None, opset: int = OPSET) -> None:
+def to_onnx(
+    model: Any, path: Any, *, dtype: str | None = None, opset: int = OPSET, check: bool = True
+) -> None:
     """Write a model to an ONNX file, preprocessing and labels included.
 
-    It needs the package onnx, and no torch; where onnxruntime is there too, the file is checked
-    with it.
+    It needs the package onnx, and no torch. The file holds a certificate, which onnxruntime, if it
+    is there, computes before anything is replaced: see `nnpoly.exchange.check`.
 
     Parameters
     ----------
@@ -49,54 +53,92 @@ def to_onnx(model: Any, path: Any, *, dtype: str | None = None, opset: int = OPS
         "float32" or "float64", in which the file computes the networks; None: their own, and for
         float16 "float32". What is around them (scales, means of several networks) is float64.
     opset
-        The version of ONNX's operators, 18 or later. onnxruntime 1.20, of 2024, loads 18 to 21.
-
-    Notes
-    -----
-    The inputs are one matrix "X" (n, m), or a vector (n,) for each column of a table, by its name:
-    numbers as float64, NaN where they are missing, and texts, of which the empty one is missing.
-    The number of rows is free, and may be 0.
-
-    The outputs are plain tensors: "prediction" for numbers, shaped as the model's own predictions
-    are; "label" (n,) and "probabilities" (n, K) for classes.
+        The version of ONNX's operators. onnxruntime 1.20, of 2024, loads the default and those up
+        to 21.
+    check
+        Whether to have the certificate computed.
 
     Raises
     ------
+    ImportError
+        If onnx is missing.
     TypeError
         If `model` is none of these.
     ValueError
-        If a layer or an activation is not nnpoly's own, or the file would have more than 2 GB.
+        For layers and activations of your own, more than 2 GiB of weights, and an opset that onnx
+        does not have.
+
+    Notes
+    -----
+    The inputs are one matrix "X" (n, m), or for a table a vector (n,) for each column, by its name:
+    numbers as float64, NaN where they are missing, or texts, of which the empty one is missing.
+    Categories that are numbers or truth values are texts too: "3", "2.5", "True". A text that was
+    not there in training is none of the categories. Any number of rows will do, also none.
+
+    The outputs are tensors: "prediction" for numbers, shaped as the model's own; for classes
+    "label" (n,), which are texts if the model's are, and "probabilities" (n, K). An output whose
+    name a column has already ends in "_".
+
+    W and b of layer l are the constants "layers.l.W" and "layers.l.b", bit for bit; of several
+    networks "networks.i." stands before.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, onnxruntime, nnpoly as nn
+    >>> net = nn.MLP([4, 16, 3], activation="gelu", output="softmax")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/net.onnx"
+    ...     nn.exchange.to_onnx(net, file)
+    ...     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    >>> X = np.float32([[0.5, -1.0, 2.0, 0.0]])
+    >>> (prediction,) = session.run(None, {"X": X})
+    >>> bool(np.allclose(prediction, net(X), rtol=1e-6))
+    True
     """
     where = "to_onnx"
-    file = container.target_path(where, path)
-    content = onnx_model(describe_model(model, where), where, dtype, opset).SerializeToString()
-    with container.disk_errors(file):
-        container.write_atomically(file, content)
+    with proven(where, path, onnx_running.CONSUMER, check) as file:
+        made = onnx_model(describe_model(model, where), where, dtype, opset)
+        file.write_bytes(made.SerializeToString())
 
 
 def onnx_model(
     described: Described, where: str, dtype: str | None = None, opset: int = OPSET
 ) -> Any:
-    """The model as onnx has it, checked; see `to_onnx`."""
-    opset = _checks.integer(where, "opset", opset, OPSET)
-    if dtype is None:
-        dtype = described.dtype if described.dtype in DTYPES else "float32"
-    dtype = _checks.choice(where, "dtype", dtype, DTYPES)
+    """The model as onnx has it, with its certificate; see `to_onnx`."""
+    if not OPSET <= _checks.integer(where, "opset", opset) <= NEWEST:
+        raise ValueError(
+            f"{where}: `opset` must be {OPSET} to {NEWEST}, of the installed onnx, got {opset}."
+        )
+    certificate = Certificate.of(described, dtype)
+    _require_room(where, described.networks, certificate.dtype)
     graph = Graph()
-    x = _network_inputs(graph, described, dtype)
+    x = _network_inputs(where, graph, described, certificate.dtype)
     networks = described.networks
     prefixes = [""] if len(networks) == 1 else [f"networks.{i}." for i in range(len(networks))]
     outputs = [
-        _predicted(graph, net.to(dtype=dtype), prefix, x)
+        _predicted(graph, net.to(dtype=certificate.dtype), prefix, x)
         for net, prefix in zip(networks, prefixes, strict=True)
     ]
     prediction = combined(xp, described, outputs)
-    made = graph.model(_outputs(graph, described.result, prediction), described.kind, opset)
-    made.producer_name, made.producer_version = "nnpoly", __version__
-    return checked(where, made)
+    named = _outputs(graph, described.result, prediction)
+    made = graph.model(named, described.kind, opset)
+    told = {"nnpoly.version": __version__, onnx_running.KEY: certificate.to_json()}
+    if described.plain and len(networks) == 1:
+        told[onnx_own.KEY] = onnx_own.told(networks[0].to(dtype=certificate.dtype), made.graph)
+    return finished(made, told)
 
 
-def _network_inputs(graph: Graph, described: Described, dtype: str) -> Array:
+def _require_room(where: str, networks: Sequence[Network], dtype: str) -> None:
+    """Refuse more weights than a file can hold, before they are copied."""
+    size = sum(net.w.size for net in networks) * (4 if dtype == "float32" else 8)
+    if size > MOST:
+        raise ValueError(
+            f"{where}: `model` must have at most {MOST / 2**30:.2f} GiB of weights, which an ONNX "
+            f"file can hold, got {size / 2**30:.2f} GiB."
+        )
+
+
+def _network_inputs(where: str, graph: Graph, described: Described, dtype: str) -> Array:
     """What the networks read, traced from the graph's inputs."""
     columns = described.columns
     if described.matrix:
@@ -105,6 +147,11 @@ def _network_inputs(graph: Graph, described: Described, dtype: str) -> Array:
             return X
         given = [X[:, i] for i in range(len(columns))]
     else:
+        if not all(column.name for column in columns):
+            raise ValueError(
+                f"{where}: `model` must read columns that have names, got one without. Rename it, "
+                "and fit the model again."
+            )
         kinds = {"number": "float64", "text": TEXT}
         given = [graph.input(column.name, (ROWS,), kinds[column.kind]) for column in columns]
     cells = _cells(described.cells, given) or given
@@ -146,16 +193,16 @@ def _code(cell: CodeCell, x: Array) -> Array:
 def _predicted(graph: Graph, net: Network, prefix: str, x: Array) -> Array:
     """A network's output of what it reads, all of one dtype."""
 
-    def named(parts: Sequence[Any]) -> list[dict[str, Any]]:
+    def constants(parts: Sequence[Any]) -> list[dict[str, Array]]:
         return [
             {
-                k: graph.named(f"{prefix}layers.{l}.{k}", registry.to_host(v))
-                for k, v in part.items()
+                name: graph.constant(prefix + array_name(l, name), registry.to_host(array))
+                for name, array in part.items()
             }
             for l, part in enumerate(parts)
         ]
 
-    given = named(net.views(net.w)), named(net.buffers)
+    given = constants(net.views(net.w)), constants(net.buffers)
     stages = layers.forward(GraphOps(), net.chain, *given, x, layers.INFERENCE)
     return losses.apply_output(OutputOps(), net.output, stages[-1].post, net.members)
 
@@ -173,5 +220,5 @@ def _label(graph: Graph, classes: Classes, probabilities: Array) -> Array:
     if classes.several:
         return xp.astype(probabilities > 0.5, xp.int64)
     place = graph.node("ArgMax", [probabilities], (ROWS,), "int64", axis=1, keepdims=0)
-    texts = [label for label in labels if isinstance(label, str)]
-    return xp.take(graph.texts(texts) if texts else xp.asarray(labels), place, axis=0)
+    dtype = object if isinstance(labels[0], str) else None
+    return xp.take(graph.constant(LABELS, xp.asarray(labels, dtype=dtype)), place, axis=0)

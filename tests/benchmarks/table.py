@@ -12,7 +12,7 @@ the same with 2, ``python tests/benchmarks/parts.py --json docs/benchmarks/parts
 ``python tests/benchmarks/special.py --json docs/benchmarks/special.json``,
 ``python tests/benchmarks/estimators.py --json docs/benchmarks/estimators.json``,
 ``python tests/benchmarks/precision.py --json docs/benchmarks/precision.json``,
-``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``,
+``python tests/benchmarks/ways.py --json docs/benchmarks/ways.json``, exchange.py likewise,
 ``python tests/benchmarks/tables.py --json docs/benchmarks/tables/scores.json`` and seconds.json,
 ``python tests/benchmarks/ablation.py --json docs/benchmarks/tables/ablation.json``, on a machine
 with a GPU ``python tests/benchmarks/gpu.py --json docs/benchmarks/gpu.json``, then
@@ -29,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import exchange_page
 import tables_page
 from precision_table import mean_and_error, precision_table, precision_verdict, surrogate_told
 
@@ -573,6 +574,14 @@ def ways_page() -> tuple[Path, str]:
     return page, inserted(text, "ways", ways_table(document["rows"]))
 
 
+def page_of_exchange() -> tuple[Path, str]:
+    """Return the page of exchange.py, and its text with its evidence."""
+    page, document = FOLDER / "exchange.md", json.loads((FOLDER / "exchange.json").read_text())
+    text = inserted(page.read_text(), "setting", setting_of(document))
+    text = inserted(text, "errors", exchange_page.errors(document["errors"]))
+    return page, inserted(text, "times", exchange_page.times(document["times"]))
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as the evidence makes them."""
     on_gpu = json.loads((FOLDER / "gpu.json").read_text())
@@ -581,7 +590,7 @@ def pages() -> dict[Path, str]:
     first = inserted(readme.read_text(), "ratios", table)
     made = [step_page(), kernel_page(), prediction_page(), special_page(), estimator_page()]
     made += [bf16_page(), parts_page(), precision_page(), ways_page(), cores_page()]
-    made += [gpu_page(on_gpu), page_of_tables()]
+    made += [gpu_page(on_gpu), page_of_tables(), page_of_exchange()]
     return dict(made) | {readme: claimed(first, "CuPy, or any GPU", gpu_claim(on_gpu))}
 
 

@@ -12,8 +12,8 @@ from paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 ALONE = (
-    *("approximate", "deltas", "gpu", "parity", "policy"),
-    *("race", "resume", "surrogate", "tabular", "uncertainty"),
+    *("approximate", "compiled", "deltas", "gpu", "parity", "policy"),
+    *("race", "resume", "surrogate", "tabular", "torch_and_back", "uncertainty"),
 )
 RUNS = [[f"{name}.py"] for name in ALONE] + [
     ["digits.py", backend] for backend in ("numpy", "torch", "jax")

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from support.c_programs import Library, needs_gcc
+from c_networks import inputs, networks
+from c_programs import Library, needs_gcc
 
 import nnpoly as nn
-from nnpoly import activations
-from nnpoly._core import lib
 from nnpoly.exchange.c_writing import to_c
 
 pytestmark = needs_gcc
 
-SIGMAS = {**activations.BY_NAME, "leaky": activations.LeakyReLU(0.2), "elu2": activations.ELU(0.3)}
+
+def written(folder: Path) -> dict[str, nn.Network]:
+    found = dict(networks())
+    for name, net in found.items():
+        to_c(net, folder / f"{name}.h", name, check=False)
+    return found
 
 
-def of_layer(*middle: nn.layers.Layer, wide: int = 7) -> list[nn.layers.Layer]:
-    return [nn.Dense(5, 6, "tanh"), *middle, nn.Dense(wide, 3)]
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> tuple[Library, dict[str, nn.Network]]:
+    folder = tmp_path_factory.mktemp("c")
+    nets = written(folder)
+    return Library([folder / f"{name}.h" for name in nets], folder), nets
+
+
+def test_every_network_has_the_librarys_own_bits(compiled):
+    library, nets = compiled
+    for name, net in nets.items():
+        X = inputs(net)
+        expected = net(X)
+        for found in (library.rows(name, X, net.outputs), library.batch(name, X, net.outputs)):
+            np.testing.assert_array_equal(found, expected, name)

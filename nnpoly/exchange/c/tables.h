@@ -50,14 +50,14 @@ INLINE real normal_quantile(real p) {
                            1.51986665636164571966e-2,
                            5.47593808499534494600e-4,
                            1.05075007164441684324e-9};
-  const real least = 1e-7, q = within(p - 0.5, 0.5 - least);
+  const real least = 1e-7, inside = p < least ? least : p > 1.0 - least ? 1.0 - least : p;
+  const real q = inside - 0.5;
   real r, far;
-  p = p < least ? least : p > 1.0 - least ? 1.0 - least : p;
   if (absolute(q) <= 0.425) {
     r = 0.180625 - q * q;
     return q * horner(A, 8, r) / horner(B, 8, r);
   }
-  r = sqrt_(-log_positive(q > 0 ? 1.0 - p : p)) - 1.6;
+  r = sqrt_(-log_positive(q > 0 ? 1.0 - inside : inside)) - 1.6;
   far = horner(C, 8, r) / horner(D, 8, r);
   return q > 0 ? far : -far;
 }

@@ -56,7 +56,6 @@ typedef __mmask16 mask;
 typedef __mmask8 mask;
 #endif
 INLINE vec fma_(vec a, vec b, vec c) { return X86(512, fmadd)(a, b, c); }
-INLINE vec sqrt_(vec x) { return X86(512, sqrt)(x); }
 #if BITS == 32
 INLINE mask less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 INLINE mask less_equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
@@ -65,6 +64,9 @@ INLINE mask less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 INLINE mask less_equal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
 #endif
 INLINE vec choose(mask m, vec yes, vec no) { return X86(512, mask_blend)(m, no, yes); }
+/* With a mask of ones, since GCC 12 takes the others' operand, which they have for nothing, for
+ * uninitialised in C++. */
+INLINE vec sqrt_(vec x) { return X86(512, mask_sqrt)(x, (mask)-1, x); }
 INLINE mask first(int n) { return (mask)((1u << n) - 1u); }
 INLINE vec load_part(const real *p, int n) { return X86(512, maskz_loadu)(first(n), p); }
 INLINE void store_part(real *p, vec x, int n) { X86(512, mask_storeu)(p, first(n), x); }
@@ -95,11 +97,13 @@ INLINE vec keep_first(vec x, int n) { return (vec)((ivec)x & (ivec)first(n)); }
 INLINE vec choose(mask m, vec yes, vec no) { return (vec)((m & (ivec)yes) | (~m & (ivec)no)); }
 INLINE vec load_part(const real *p, int n) {
   vec x = {0};
-  for (int i = 0; i < n; i++) x[i] = p[i];
+  for (int i = 0; i < LANES; i++)
+    if (i < n) x[i] = p[i];
   return x;
 }
 INLINE void store_part(real *p, vec x, int n) {
-  for (int i = 0; i < n; i++) p[i] = x[i];
+  for (int i = 0; i < LANES; i++)
+    if (i < n) p[i] = x[i];
 }
 INLINE vec keep_first(vec x, int n) {
   for (int i = n; i < LANES; i++) x[i] = 0;
@@ -131,7 +135,7 @@ INLINE vec sqrt_(vec x) {
 /* Limits that NaN passes, and of equal zeros returns either. */
 INLINE vec at_most(vec x, vec limit) {
 #if defined(ISA_AVX512)
-  return X86(512, min)(limit, x); /* the second operand, if one is NaN */
+  return X86(512, mask_min)(x, (mask)-1, limit, x); /* the second operand, if one is NaN */
 #else
   return choose(less(limit, x), limit, x);
 #endif
@@ -139,7 +143,7 @@ INLINE vec at_most(vec x, vec limit) {
 
 INLINE vec at_least(vec x, vec limit) {
 #if defined(ISA_AVX512)
-  return X86(512, max)(limit, x);
+  return X86(512, mask_max)(x, (mask)-1, limit, x);
 #else
   return choose(less(x, limit), limit, x);
 #endif
