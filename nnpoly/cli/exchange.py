@@ -93,6 +93,8 @@ def import_(options: argparse.Namespace) -> int:
         raise Mistake(f"--activation and --final are of torch's files, got {file}")
     with refused(*_ERRORS):
         model = getattr(exchange, SOURCES[suffix])(file, **given)
+        if not hasattr(model, "save"):
+            raise Mistake(f"{file} holds a Pipeline, whose other steps no file of nnpoly's holds")
         model.save(output)
     say(f"{output} holds {model}")
     return 0

@@ -60,8 +60,7 @@ def to_keras(model: Any, path: Any = None, *, check: bool = True) -> Any:
     ------
     ValueError
         For what Keras has not: columns' embeddings, `Scale`, `Blend`, members, the tanh form of
-        GELU, `Step`; softplus in float64 with torch, where Keras's is off by 2e-9; float64 with
-        JAX, unless that is asked for it; float16, which would be computed in.
+        GELU, `Step`; and for float16 and float64, since Keras rounds a model's inputs to float32.
 
     Notes
     -----
@@ -195,10 +194,10 @@ class _Builder:
         keras, net, parts = self.keras, self.net, parts_of(self.net)
         if net.members > 1:
             raise refused(self.where, parts[-1], "Keras")
-        if net.dtype == "float16":
+        if net.dtype != "float32":
             raise ValueError(
-                f"{self.where}: the network must be of float32 or float64, since Keras computes in "
-                "what it is given, got float16. Pass net.to(dtype='float32')."
+                f"{self.where}: the network must be of float32, since Keras's models round their "
+                f"inputs to it, got {net.dtype}. Pass net.to(dtype='float32')."
             )
         inputs = keras.Input((net.inputs,), dtype=net.dtype, name="X")
         ending = self._output()
@@ -210,12 +209,6 @@ class _Builder:
             model = keras.Sequential([inputs, *layers, *([ending] if ending else [])])
         for layer, arrays in self.given:
             layer.set_weights(arrays)
-            if any(array.dtype != net.dtype for array in layer.get_weights()):
-                raise ValueError(
-                    f"{self.where}: Keras on {keras.backend.backend()} must have {net.dtype}, got "
-                    "another dtype. For JAX set JAX_ENABLE_X64=1, or pass "
-                    "net.to(dtype='float32')."
-                )
         return model
 
     def _output(self) -> Any:
@@ -278,7 +271,6 @@ class _Builder:
             return [layers.ELU(sigma.a, dtype=dtype)]
         if type(sigma) is activations.Linear:
             return [layers.Rescaling(sigma.a, dtype=dtype)]
-        off = dtype == "float64" and self.keras.backend.backend() == "torch"
-        if type(sigma) not in _NAMES or (off and type(sigma) is activations.Softplus):
-            raise refused(self.where, part, f"Keras on {self.keras.backend.backend()}")
+        if type(sigma) not in _NAMES:
+            raise refused(self.where, part, "Keras")
         return [self._activation(_NAMES[type(sigma)])]

@@ -23,7 +23,7 @@ from ..backends.base import FLOATS
 from ..data import container
 from ..layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from . import archives
-from .parts import Chain, rates_of
+from .parts import Chain, filled, rates_of
 
 Config = Mapping[str, Any]
 
@@ -126,7 +126,9 @@ class Live:
 
     def arrays(self) -> list[host.HostArray]:
         """The layer's own arrays, in Keras's order."""
-        return [host.copy(array) for array in self.layer.get_weights()]
+        # By this function, since Keras's get_weights has NumPy warn about torch's tensors.
+        on_host = import_module("keras").ops.convert_to_numpy
+        return [host.copy(on_host(variable)) for variable in self.layer.weights]
 
     def inside(self, entries: Sequence[Config]) -> list[Any]:
         """Those of each of the layers of a model."""
@@ -241,17 +243,17 @@ def _model(chain: Chain, name: str, entry: Config, source: Any) -> None:
     """Append the layers of a model."""
     _require_known(name, entry)
     config, kind = entry["config"], entry["class_name"]
+    if kind not in ("Sequential", "Functional"):
+        raise ValueError(f"{name} must be a Sequential or Functional model, got {kind!r}")
     entries = config["layers"]
     sources = source.inside(entries)
     if kind == "Sequential":
         for given, of_layer in zip(entries, sources, strict=True):
             _append(chain, f"{name}.{given['config']['name']}", given, of_layer)
-    elif kind == "Functional":
+    else:
         graph = _Graph(name, entries, sources)
         start, end = (_single(name, config[key]) for key in ("input_layers", "output_layers"))
         graph.append(chain, start, end)
-    else:
-        raise ValueError(f"{name} must be a Sequential or Functional model, got {kind!r}")
 
 
 class _Graph:
@@ -410,7 +412,7 @@ def _dense(chain: Chain, name: str, config: Config, source: Any) -> None:
             + f", got {_shapes(arrays)}. Build the model first"
         )
     kernel = arrays[0]
-    W, b = kernel.T, arrays[1] if bias else kernel[0] * 0
+    W, b = kernel.T, arrays[1] if bias else filled(m, 0.0, kernel)
     kept = config["trainable"] is False
     rates = rates_of({"W": kept, "b": kept or not bias})
     chain.add(name, Dense(kernel.shape[0], m, rates=rates), {"W": W, "b": b})
@@ -430,8 +432,8 @@ def _norm(chain: Chain, name: str, kind: str, config: Config, source: Any) -> No
     if any(array.shape != (m,) for array in arrays):
         raise ValueError(f"{name} must have arrays of one shape (m,), got {_shapes(arrays)}")
     own = {}
-    for key, there, stands in zip(("gain", "shift"), given, (1, 0), strict=True):
-        own[key] = left.pop(0) if there else arrays[0] * 0 + stands
+    for key, there, stands in zip(("gain", "shift"), given, (1.0, 0.0), strict=True):
+        own[key] = left.pop(0) if there else filled(m, stands, arrays[0])
     kept = config["trainable"] is False
     rates = rates_of({k: kept or not t for k, t in zip(own, given, strict=True)})
     eps = config["epsilon"]

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
-MOST_TERMS, DEEPEST, LARGEST = 64, 12, 500  # of a formula: no activation comes near
+MOST_TERMS, DEEPEST, LARGEST = 64, 12, 200  # of a formula: no activation comes near
 
 
 class TooComplex(ValueError):

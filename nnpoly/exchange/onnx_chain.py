@@ -254,6 +254,8 @@ class Chain:
     def network(self, backend: Any, device: Any) -> Network:
         """The network of the layers, whose last activation is its output."""
         self._close()
+        if not self.stages:  # nothing but the output
+            raise Unreadable("it has no weights")
         place = place_of("from_onnx", backend, device, self.floating())
         kind = MLP if all(stage.kind is layers.Dense for stage in self.stages) else Network
         try:

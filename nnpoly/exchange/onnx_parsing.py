@@ -209,7 +209,8 @@ class _Parser:
 
     def node(self, item: Any) -> Node:
         domain = _DOMAINS.get(item.domain)
-        op = f"{domain}.{item.op_type}" if domain else item.op_type
+        op = f"{domain}.{item.op_type}" if domain else f"{item.op_type}"
+        op = op if op.isprintable() else ascii(op)
         node = Node(op, item.name, list(item.input), list(item.output), {})
         if not node.outputs:
             raise Unreadable(f"{op[:40]} {shown(item.name)} has no output")

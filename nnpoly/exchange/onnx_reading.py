@@ -23,6 +23,7 @@ from .onnx_parsing import COLUMNS, FLOATS, ROWS, Graph, Node, Unreadable, parse,
 
 MOST_NESTED = 30  # short cuts in short cuts
 LONGEST = 64  # nodes of one activation or normalisation
+AHEAD = 6  # steps of one, at most, that are no activation yet: exporters have up to three
 
 
 @overload
@@ -263,9 +264,9 @@ class _Reader:
 
         Returns the number of the part after it (i where there is none), and why it is no longer.
         """
-        known, best, count = {begin: X}, i, 0
+        known, best, count, steps = {begin: X}, i, 0, 0
         effect: Callable[[], None] = lambda: None  # noqa: E731
-        reason = ""
+        reason, before = "", X
         for j in range(i, len(parts)):
             count += len(parts[j])
             try:
@@ -276,9 +277,13 @@ class _Reader:
             except TooComplex as error:
                 reason = f": {error}" if j == i else ""
                 break
-            found = self._effect(known[parts[j][-1].output], chain)
+            formula = known[parts[j][-1].output]
+            steps += formula != before
+            if steps > AHEAD:
+                break
+            before, found = formula, self._effect(formula, chain)
             if found is not None:
-                best, effect = j + 1, found
+                best, effect, steps = j + 1, found, 0
         effect()
         return best, reason
 

@@ -192,6 +192,11 @@ _OUTPUTS: dict[type[Activation], str] = {
 }
 
 
+def filled(m: int, value: float, like: host.HostArray) -> host.HostArray:
+    """What stands for a parameter that is not there: (m,), of the dtype of another."""
+    return host.full((m,), value).astype(like.dtype)
+
+
 def rates_of(frozen: Mapping[str, bool]) -> dict[str, tuple[float, float]]:
     """A layer's rates, by whether each of its parameters is kept as it is."""
     return {name: FROZEN for name, kept in frozen.items() if kept}

@@ -19,7 +19,7 @@ from ..network import Network
 from ..network.files import NetworkEntry
 from .certificate import Certificate
 from .describing import describe_model
-from .parts import Chain, parts_of, plain_network, rates_of
+from .parts import Chain, filled, parts_of, plain_network, rates_of
 from .proof import Consumer, Outputs, proven
 from .torch_layout import parts_in, state_dict
 
@@ -250,7 +250,7 @@ def _of_tensors(
         rates = rates_of({"b": b is None})
         last = name == names[-1]
         layer = Dense(W.shape[1], width, activations.identity if last else sigma, rates=rates)
-        chain.add(name, layer, {"W": W, "b": W[:, 0] * 0 if b is None else b})
+        chain.add(name, layer, {"W": W, "b": filled(width, 0.0, W) if b is None else b})
     return chain
 
 
