@@ -286,7 +286,10 @@ REFUSED = [
     (lambda: theory.decision_line(theory.gate("TRUE")), "a weight other than 0: it decides noth"),
     (lambda: theory.decision_line("OR"), "decision_line: `net` must be a network, got str."),
     (lambda: theory.truth_table(nn.MLP([2, 3])), "two softmax outputs, got 3 softmax outputs."),
-    (lambda: theory.truth_table(nn.MLP([17, 1])), "must have at most 16 inputs, got 17."),
+    (
+        lambda: theory.truth_table(nn.MLP([17, 1], "step", "step")),
+        "must have at most 16 inputs, got 17.",
+    ),
     (lambda: theory.truth_table(7), "truth_table: `net` must be a network, got int."),
     (lambda: theory.perceptron(X, [0, 1, 2, 0]), "`y` must hold the labels 0 and 1, got [0.0, 1."),
     (lambda: theory.perceptron(X, [0, 1]), "perceptron: `y` must have shape (4,), got (2,)."),
