@@ -566,11 +566,12 @@ def test_a_reader_who_has_left_gets_no_message(workshop):
 # What goes wrong later
 
 
+def interrupt(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("where", ["fit", "save"])
 def test_interrupted_training_leaves_nothing_behind(where, workshop, tmp_path, monkeypatch, capsys):
-    def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
-
     owner = {"fit": nn.Trainer, "save": tables.TableModel}[where]
     monkeypatch.setattr(owner, where, interrupt)
     arguments = ["train", workshop / "t.csv", "--target", "agree", *FAST]
@@ -591,9 +592,6 @@ def test_divergence_is_one_line_and_writes_nothing(workshop, tmp_path, capsys):
 
 
 def test_interrupted_predictions_leave_the_old_file(workshop, tmp_path, monkeypatch, capsys):
-    def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(tables.TableModel, "predict_encoded", interrupt)
     (tmp_path / "p.csv").write_text("old")
     arguments = ["predict", workshop / "out", workshop / "t.csv", "--output", tmp_path / "p.csv"]
