@@ -7,8 +7,17 @@ to the pre-activations, so `backward` carries a delta from one layer's pre to th
 below in one go: for a Dense layer that is the fused primitive `dense_delta`.
 """
 
-from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Stage
-from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
+from .base import INFERENCE, INPUT, Layer, Mode, Out, Parameters, Stage, start
+from .chain import (
+    adapt,
+    backward,
+    chain_widths,
+    check_layers,
+    deltas,
+    forward,
+    row_gradients,
+    schedules_of,
+)
 from .dense import Dense
 from .dropout import Dropout
 from .elementwise import Blend, Scale
@@ -50,11 +59,14 @@ __all__ = [
     "backward",
     "chain_widths",
     "check_layers",
+    "deltas",
     "every",
     "forward",
     "input_categories",
     "require_differentiable",
     "require_dtype",
+    "row_gradients",
     "schedules_of",
+    "start",
     "weight_layers",
 ]

@@ -74,6 +74,11 @@ class Stage(NamedTuple):
         return delta
 
 
+def start(x: Array) -> Stage:
+    """The stage of an input with respect to which the derivative is wanted, unlike `INPUT`."""
+    return Stage(x, x, x, activations.identity)
+
+
 _nothing: Any = None
 INPUT = Stage(_nothing, _nothing, _nothing, activations.identity)  # what is below the first layer
 INFERENCE = Mode()
@@ -180,6 +185,25 @@ class Layer(Described):
         (n, m_in), or None where `below` is the network's input.
         """
         raise NotImplementedError
+
+    def delta_below(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage
+    ) -> Array | None:
+        """Return what `backward` returns second, without the gradients where that saves work."""
+        return self.backward(ops, params, stage, delta, below, None)[1]
+
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        """Return the parameters' gradients for each row by itself, outside training: (n, *shape).
+
+        Here they are those of `backward` for one row after the other.
+        """
+        rows: list[dict[str, Array]] = []
+        for i in range(delta.shape[0]):
+            one = self.forward(ops, params, buffers, stage.x[i : i + 1, ...], INFERENCE)
+            rows.append(self.backward(ops, params, one, delta[i : i + 1, ...], INPUT, None)[0])
+        return {name: ops.xp.stack([row[name] for row in rows]) for name in params}
 
 
 class OfFeatures(Layer):

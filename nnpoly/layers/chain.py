@@ -55,6 +55,40 @@ def backward(
     return grads, deltas, passed
 
 
+def deltas(
+    ops: Ops,
+    layers: Sequence[Layer],
+    params: Sequence[Parameters],
+    stages: Sequence[Stage],
+    delta: Array,
+    below: Stage = INPUT,
+) -> tuple[list[Array], Array | None]:
+    """Backpropagate as `backward` does, without the gradients of the parameters."""
+    found = [delta] * len(layers)
+    passed: Array | None = delta
+    for l in range(len(layers) - 1, -1, -1):
+        assert passed is not None  # only the lowest layer may give None
+        found[l] = passed
+        to = stages[l - 1] if l else below
+        passed = None
+        if to is not INPUT:
+            passed = layers[l].delta_below(ops, params[l], stages[l], found[l], to)
+    return found, passed
+
+
+def row_gradients(
+    ops: Ops,
+    layers: Sequence[Layer],
+    params: Sequence[Parameters],
+    buffers: Sequence[Parameters],
+    stages: Sequence[Stage],
+    found: Sequence[Array],
+) -> list[dict[str, Array]]:
+    """The gradients of each row by itself, (n, *shape), by every layer's delta."""
+    given = zip(layers, params, buffers, stages, found, strict=True)
+    return [layer.row_gradients(ops, p, b, stage, d) for layer, p, b, stage, d in given]
+
+
 def adapt(
     ops: Ops,
     place: FromHost,

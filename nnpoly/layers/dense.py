@@ -116,3 +116,15 @@ class Dense(Layer):
         if below is not INPUT:
             d_below = ops.dense_delta(delta, stage.extra, below.pre, below.post, below.activation)
         return {"W": self._scaled(dW), "b": db}, d_below
+
+    def delta_below(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage
+    ) -> Array | None:
+        of_below = below.pre, below.post, below.activation
+        found: Array = ops.dense_delta(delta, stage.extra, *of_below)
+        return found
+
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        return {"W": self._scaled(ops.dense_row_gradients(delta, stage.x)), "b": delta}

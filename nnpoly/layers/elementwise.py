@@ -57,6 +57,11 @@ class Scale(OfFeatures):
             return gradients, None
         return gradients, below.delta(ops, delta * params["s"])
 
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        return {"s": delta * stage.x}
+
 
 class Blend(OfFeatures):
     """Parametric activation: (1 - a) x + a sigma(x), with an a for each feature that is learnt.

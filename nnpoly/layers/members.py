@@ -324,8 +324,25 @@ class MemberDense(OfMembers):
         gradients = {"W": dW, "b": db}
         if below is INPUT:
             return gradients, None
+        return gradients, self.delta_below(ops, params, stage, delta, below)
+
+    def delta_below(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage
+    ) -> Array | None:
         of_below = below.pre, below.post, below.activation
-        return gradients, ops.members_dense_delta(delta, params["W"], *of_below)
+        found: Array = ops.members_dense_delta(delta, params["W"], *of_below)
+        return found
+
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        (k, m), n = params["b"].shape, delta.shape[0]
+        d_rows, rows = (ops.xp.reshape(a, (n * k, a.shape[1] // k)) for a in (delta, stage.x))
+        dW = ops.dense_row_gradients(d_rows, rows)
+        return {
+            "W": ops.xp.reshape(dW, (n, k, m, rows.shape[1])),
+            "b": ops.xp.reshape(delta, (n, k, m)),
+        }
 
 
 def _row(ops: Ops, values: Array) -> Array:

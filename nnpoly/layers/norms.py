@@ -47,6 +47,12 @@ class Normalised(OfFeatures):
         dgain, dshift = ops.norm_gradients(delta, stage.x, mean, scale, out)
         return {"gain": dgain, "shift": dshift}
 
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        mean, scale, *_ = stage.extra
+        return {"gain": delta * ((stage.x - mean) * scale), "shift": delta}
+
 
 class LayerNorm(Normalised):
     """Normalise each row to mean 0 and variance 1, then gain * x^ + shift, then the activation.

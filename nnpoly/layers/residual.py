@@ -9,8 +9,17 @@ from .. import activations
 from ..backends import host
 from ..primitives import Array, Ops
 from ..schedules import Schedule
-from .base import FromHost, Layer, Mode, Out, Parameters, Stage, require_width
-from .chain import adapt, backward, chain_widths, check_layers, forward, schedules_of
+from .base import FromHost, Layer, Mode, Out, Parameters, Stage, require_width, start
+from .chain import (
+    adapt,
+    backward,
+    chain_widths,
+    check_layers,
+    deltas,
+    forward,
+    row_gradients,
+    schedules_of,
+)
 
 
 class Residual(Layer):
@@ -111,13 +120,33 @@ class Residual(Layer):
     def backward(
         self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage, out: Out
     ) -> tuple[dict[str, Array], Array | None]:
-        inner, last = self.parts(params), stage.extra[-1]
-        # A new array, since `activation_delta` may overwrite what it is given.
-        d_last = last.delta(ops, delta * 1.0)
-        start = Stage(stage.x, stage.x, stage.x, activations.identity)  # unlike INPUT, has a dx
-        grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start)
+        inner, d_last = self.parts(params), self._delta_inside(ops, stage, delta)
+        grads, _, dx = backward(ops, self.layers, inner, stage.extra, d_last, start(stage.x))
         assert dx is not None
         return _joined(grads), below.delta(ops, delta + dx)
+
+    def delta_below(
+        self, ops: Ops, params: Parameters, stage: Stage, delta: Array, below: Stage
+    ) -> Array | None:
+        inner, d_last = self.parts(params), self._delta_inside(ops, stage, delta)
+        _, dx = deltas(ops, self.layers, inner, stage.extra, d_last, start(stage.x))
+        assert dx is not None
+        return below.delta(ops, delta + dx)
+
+    def row_gradients(
+        self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
+    ) -> dict[str, Array]:
+        inner, d_last = self.parts(params), self._delta_inside(ops, stage, delta)
+        found, _ = deltas(ops, self.layers, inner, stage.extra, d_last)
+        given = inner, self.parts(buffers), stage.extra, found
+        return _joined(row_gradients(ops, self.layers, *given))
+
+    @staticmethod
+    def _delta_inside(ops: Ops, stage: Stage, delta: Array) -> Array:
+        """The delta of the last layer inside."""
+        # A new array, since `activation_delta` may overwrite what it is given.
+        found: Array = stage.extra[-1].delta(ops, delta * 1.0)
+        return found
 
     def parts(self, joined: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return what is named as in `shapes` or `buffers` by the layers inside, each its own."""

@@ -18,6 +18,7 @@ from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
 from .arrays import checked_array, hosted
+from .derivatives import Linearised
 from .drawing import by_data, drawn, sample
 from .layout import Layout
 from .parameters import Parameters
@@ -372,10 +373,12 @@ class Network(Parameters):
         sample_weight: Any = None,
         training: bool = False,
         precision: str | None = None,
+        inputs: bool = False,
     ) -> tuple[Array, Gradients]:
         """Return the loss and its gradient with respect to every parameter.
 
-        Parameters are those of `loss`. delta^(L) = (f - y)/n; one layer down
+        Parameters are those of `loss`, and `inputs`: whether to differentiate by X too.
+        delta^(L) = (f - y)/n; one layer down
         delta^(l) = (delta^(l+1) W^(l+1)) * sigma'(h~^(l)); dL/dW^(l) = delta^(l)^T h^(l-1).
 
         Examples
@@ -392,10 +395,82 @@ class Network(Parameters):
         params = self.views(self._w)
         with self.place.scope():
             value, delta = kind.mean_of_members(ops, stages[-1].post, *targets, self.members)
-            grads, deltas, _ = layers.backward(ops, self.chain, params, stages, delta)
+            below = layers.start(stages[0].x) if inputs else layers.INPUT
+            grads, deltas, by_X = layers.backward(ops, self.chain, params, stages, delta, below)
             flat = ops.flatten(self.layout.pieces(grads))
         W, b = ([part.get(name) for part in grads] for name in ("W", "b"))
-        return self.place.backend.zero_dimensional(value), Gradients(W, b, deltas, grads, flat)
+        return self.place.backend.zero_dimensional(value), Gradients(
+            W, b, deltas, grads, flat, by_X
+        )
+
+    def jacobian(self, X: Any, *, scores: bool = False) -> Array:
+        """Return the derivatives of the predictions by the inputs, df/dX: (n, K, m_0).
+
+        Entry (i, k, j) is that of output k in row i by input j of the same row. Layers compute as
+        outside training. A number has no derivative by a category, which an `Embedding` reads: that
+        is 0. At a bend of an activation it is the derivative that training uses.
+
+        Parameters
+        ----------
+        X
+            Inputs (n, m_0).
+        scores
+            Differentiate the scores f~ instead; those of k members stand side by side, (n, k K).
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> net = nn.MLP.from_weights([[[2.0, -1.0]]], [[0.5]], output="identity")
+        >>> net.jacobian([[3.0, 4.0], [5.0, 6.0]]).tolist()
+        [[[2.0, -1.0]], [[2.0, -1.0]]]
+        """
+        return self._row_derivatives("Network.jacobian", X, scores, Linearised.by_inputs)
+
+    def parameter_jacobian(self, X: Any, *, scores: bool = False) -> Array:
+        """Return the derivatives of the predictions by the parameters, df/dw: (n, K, P).
+
+        The last axis is laid out like `w`. Parameters are those of `jacobian`. A layer of your own,
+        and a `Blend`, `Periodic`, `PiecewiseLinear`, `Embedding`, `MemberScale` or `SharedDense`,
+        is differentiated one row at a time, unless it overrides `Layer.row_gradients`.
+
+        Examples
+        --------
+        >>> import nnpoly as nn
+        >>> net = nn.MLP.from_weights([[[2.0, -1.0]]], [[0.5]], output="identity")
+        >>> net.parameter_jacobian([[3.0, 4.0]]).tolist()  # W, then b
+        [[[3.0, 4.0, 1.0]]]
+        """
+        where = "Network.parameter_jacobian"
+        return self._row_derivatives(where, X, scores, Linearised.by_parameters)
+
+    def linearised(self, x: Array) -> Linearised:
+        """The passes for an x that has been checked, to be differentiated."""
+        views = self.views(self._w)
+        return Linearised(self.ops, self.chain, self.layout, views, self.buffers, x)
+
+    def _row_derivatives(
+        self, where: str, X: Any, scores: bool, derive: Callable[[Linearised, Array], Array]
+    ) -> Array:
+        """Derivatives of all outputs in blocks of rows: (n, K, ...)."""
+        layers.require_differentiable(where, self.chain)
+        scores = _checks.flag(where, "scores", scores)
+        if self.output == "step" and not scores:
+            raise ValueError(
+                f"{where}: the output 'step' has a derivative of 0 almost everywhere. Pass "
+                "scores=True for that of the scores."
+            )
+        x, ops = entering.features(where, self.place, X, self.inputs, whole=False), self.ops
+        parts = []
+        for block in Batches(Batch(x, x), None, self.rows_at_once).inputs(self.place, where):
+            with self.place.scope():
+                passes = self.linearised(block)
+                if scores:
+                    seeds = losses.units(ops, passes.scores)
+                else:
+                    seeds = losses.output_slopes(ops, self.output, passes.scores, self.members)
+                parts.append(ops.xp.stack([derive(passes, seed) for seed in seeds], axis=1))
+        with self.place.scope():
+            return parts[0] if len(parts) == 1 else ops.xp.concat(parts)
 
     def _evaluate(
         self,

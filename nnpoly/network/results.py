@@ -42,6 +42,9 @@ class Gradients(NamedTuple):
         Every layer's gradients by name (a LayerNorm has "gain" and "shift").
     flat
         All of them as one vector, laid out like `Network.w`: (P,).
+    X
+        dL/dX: (n, m_0), where it was asked for, else None. By a category's number, which an
+        `Embedding` reads, it is 0.
     """
 
     W: list[Array | None]
@@ -49,6 +52,7 @@ class Gradients(NamedTuple):
     delta: list[Array]
     parameters: list[dict[str, Array]]
     flat: Array
+    X: Array | None = None
 
 
 class BoundLayer:

@@ -70,6 +70,15 @@ def dense_gradients(
     return delta.T @ x, ops.xp.sum(delta, axis=0) if biased else None
 
 
+@primitive()
+def dense_row_gradients(ops: Ops, delta: Array, x: Array) -> Array:
+    """Gradient of a dense layer for each row by itself: dW_i = delta_i^T x_i, not their sum.
+
+    delta: (n, m); x: (n, m_in). Returns dW: (n, m, m_in). That of b is delta.
+    """
+    return delta[:, :, None] * x[:, None, :]
+
+
 @primitive(donates=("out",))
 def column_sums(ops: Ops, delta: Array, out: Mapping[str, Array] | None = None) -> Array:
     """Gradient of a shift of each column: the column sums of delta.

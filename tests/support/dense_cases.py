@@ -7,7 +7,7 @@ definition rounds the same factors, exactly, and a product of two of them is exa
 from __future__ import annotations
 
 import numpy as np
-from case_table import cases, exact
+from case_table import cases, exact, relative
 
 from nnpoly import activations
 from nnpoly.activations import GELU, Activation, Exp, GELUTanh, Mish, Sigmoid, SiLU, Tanh
@@ -192,3 +192,10 @@ def _bfloat16(rng):
     yield "ties", 1, {"x": np.stack([units, -units, 2.0**-13 * units, 2.0**6 * units])}
     yield "wide", 1, {"x": WIDE * rng.standard_normal(WIDE.shape)}
     yield "large", 1, {"x": rng.standard_normal(LARGE)}
+
+
+@cases("dense_row_gradients", relative)
+def _dense_row_gradients(rng):
+    for n, m, m_in in [(1, 1, 1), (5, 3, 2), (17, 9, 33)]:
+        given = {"delta": rng.standard_normal((n, m)), "x": rng.standard_normal((n, m_in))}
+        yield f"{n}x{m}x{m_in}", 1, given
