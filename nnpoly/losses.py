@@ -27,7 +27,6 @@ from typing import Any
 from . import _checks, activations
 from ._described import Described
 from .primitives import Array, Ops, widened
-from .primitives.arrays import device_of
 
 OUTPUTS = ("exp", "identity", "sigmoid", "softmax", "step")
 
@@ -45,30 +44,6 @@ def apply_output(ops: Ops, output: str, scores: Array, members: int = 1) -> Arra
         sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
         f = ops.activate(scores, sigma)
     return f
-
-
-def output_slopes(ops: Ops, output: str, scores: Array, members: int = 1) -> list[Array]:
-    """The derivative of each output f_k by the scores: K arrays shaped like scores: (n, K).
-
-    Of several members' scores, (n, k K), f is the mean of theirs. The step has none.
-    """
-    if members > 1:
-        parts = output_slopes(ops, output, _of_one(ops, scores, members))
-        return [ops.xp.reshape(part, scores.shape) / members for part in parts]
-    eye = units(ops, scores)
-    if output == "softmax":
-        f = ops.softmax(scores)
-        return [f[:, k : k + 1] * (one - f) for k, one in enumerate(eye)]
-    sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
-    post = ops.activate(scores, sigma)
-    return [ops.activation_delta(one, scores, post, sigma) for one in eye]
-
-
-def units(ops: Ops, like: Array) -> list[Array]:
-    """For each column, an array shaped like `like`: (n, K) that is 1 there and 0 elsewhere."""
-    xp, zeros = ops.xp, ops.xp.zeros_like(like)
-    eye = xp.eye(like.shape[1], dtype=like.dtype, device=device_of(like))
-    return [zeros + eye[k, :] for k in range(like.shape[1])]
 
 
 def _of_one(ops: Ops, scores: Array, members: int) -> Array:

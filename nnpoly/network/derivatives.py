@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import layers
+from .. import activations, layers
 from ..backends.steps import Views
 from ..layers import INFERENCE, Layer
 from ..primitives import Array, Ops
+from ..primitives.arrays import device_of
 from .layout import Layout
 
 
@@ -51,3 +52,29 @@ class Linearised:
         parts = layers.row_gradients(self.ops, self._chain, *given)
         xp, n = self.ops.xp, seed.shape[0]
         return xp.concat([xp.reshape(a, (n, -1)) for a in self._layout.pieces(parts)], axis=1)
+
+
+def units(ops: Ops, like: Array) -> list[Array]:
+    """For each column, an array shaped like `like`: (n, K) that is 1 there and 0 elsewhere."""
+    xp, zeros = ops.xp, ops.xp.zeros_like(like)
+    eye = xp.eye(like.shape[1], dtype=like.dtype, device=device_of(like))
+    return [zeros + eye[k, :] for k in range(like.shape[1])]
+
+
+def output_slopes(ops: Ops, output: str, scores: Array, members: int = 1) -> list[Array]:
+    """The derivative of each output f_k by the scores: K arrays shaped like scores: (n, K).
+
+    Of several members' scores, (n, k K), f is the mean of theirs. The step has none.
+    """
+    if members > 1:
+        n, width = scores.shape
+        rows = ops.xp.reshape(scores, (n * members, width // members))
+        parts = output_slopes(ops, output, rows)
+        return [ops.xp.reshape(part, scores.shape) / members for part in parts]
+    eye = units(ops, scores)
+    if output == "softmax":
+        f = ops.softmax(scores)
+        return [f[:, k : k + 1] * (one - f) for k, one in enumerate(eye)]
+    sigma = activations.Exp() if output == "exp" else activations.BY_NAME[output]
+    post = ops.activate(scores, sigma)
+    return [ops.activation_delta(one, scores, post, sigma) for one in eye]

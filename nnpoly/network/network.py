@@ -18,7 +18,7 @@ from ..losses import OUTPUTS, Loss
 from ..primitives import Array, Ops
 from . import summary as _summary
 from .arrays import checked_array, hosted
-from .derivatives import Linearised
+from .derivatives import Linearised, output_slopes, units
 from .drawing import by_data, drawn, sample
 from .layout import Layout
 from .parameters import Parameters
@@ -465,9 +465,9 @@ class Network(Parameters):
             with self.place.scope():
                 passes = self.linearised(block)
                 if scores:
-                    seeds = losses.units(ops, passes.scores)
+                    seeds = units(ops, passes.scores)
                 else:
-                    seeds = losses.output_slopes(ops, self.output, passes.scores, self.members)
+                    seeds = output_slopes(ops, self.output, passes.scores, self.members)
                 parts.append(ops.xp.stack([derive(passes, seed) for seed in seeds], axis=1))
         with self.place.scope():
             return parts[0] if len(parts) == 1 else ops.xp.concat(parts)

@@ -196,6 +196,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Samples]] = {
     "dense": _dense,
     "dense_delta": _dense_delta,
     "dense_gradients": _dense_gradients,
+    "dense_row_gradients": _dense_gradients,
     "bfloat16": _of_bfloat16,
     "dense_bf16": _dense,
     "dense_delta_bf16": _dense_delta,

@@ -46,7 +46,7 @@ def broken() -> nn.Network:
         (nn.MLP([3, 4, 2], activation=Cube()), "f", r"no activation Cube\(\) in C"),
         (nn.Network([nn.Dense(3, 2), Halved(0.1)]), "f", "no layer Halved"),
         (broken(), "f", "weights must be finite, got NaN or infinity in W of network 0"),
-        (nn.MLP([1, 400_000, 1]), "f", "must fit 1 MiB of stack"),
+        (nn.MLP([1, 400_000, 2]), "f", "must fit 1 MiB of stack"),
         (3, "f", "`model` must be an nn.Network"),
     ],
 )

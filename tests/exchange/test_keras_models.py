@@ -248,9 +248,9 @@ def test_networks_that_keras_cannot_hold_are_refused(tmp_path: Path) -> None:
         to_keras(nn.MLP([2, 1], output="step"))
     for dtype in ("float16", "float64"):
         with pytest.raises(ValueError, match=f"round their inputs to it, got {dtype}"):
-            to_keras(nn.MLP([2, 1], dtype=dtype))
-    assert equal(from_keras(to_keras(nn.MLP([2, 3, 1], "softplus"))), nn.MLP([2, 3, 1], "softplus"))
+            to_keras(nn.MLP([2, 2], dtype=dtype))
+    assert equal(from_keras(to_keras(nn.MLP([2, 3, 2], "softplus"))), nn.MLP([2, 3, 2], "softplus"))
     with pytest.raises(ValueError, match=r"`path` must end in \.keras"):
-        to_keras(nn.MLP([2, 3, 1]), tmp_path / "model.h5")
+        to_keras(nn.MLP([2, 3, 2]), tmp_path / "model.h5")
     with pytest.raises(ValueError, match=r"`output` must be None or 'softmax', which model\."):
         from_keras(to_keras(nn.MLP([2, 3])), output="sigmoid")
