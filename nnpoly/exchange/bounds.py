@@ -25,10 +25,10 @@ from ..primitives.tabular import TURN
 from .described import (
     REFERENCE,
     Cell,
-    Classes,
     CodeCell,
     Described,
     NumberCell,
+    Probabilities,
     combined,
     encoded,
 )
@@ -185,7 +185,7 @@ def _combined_errors(
     if averaged is not None:
         errors = [_of_member(averaged, *pair, u) for pair in zip(values, errors, strict=True)]
     total = sum(errors[1:], errors[0]) / len(errors)
-    if isinstance(result, Classes) and result.single:
+    if isinstance(result, Probabilities) and result.single:
         total = np.concatenate([total, total], axis=1)
     rounded = r.u if averaged is not None or total.shape != errors[0].shape else 0.0
     off: Numbers = total + rounded * abs(found) + r.least

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends import host
 from .c_text import Instance, chosen, renamed
-from .described import Cell, Classes, CodeCell, Described, NumberCell, QuantileCell
+from .described import Cell, CodeCell, Described, NumberCell, Probabilities, QuantileCell
 
 DOUBLES = Instance(64, False, "d_", ("tables.h",))
 _PLAIN = frozenset(string.ascii_letters + string.digits + " _-+.,:;()[]{}<>=/*&|!@#$%^~'`")
@@ -71,7 +71,7 @@ class Rows:
         self.encodes = bool(described.cells or described.inputs)
         self.averages = described.averaged is not None
         result = described.result
-        self.single = isinstance(result, Classes) and result.single
+        self.single = isinstance(result, Probabilities) and result.single
         self.combines = self.averages or self.single
         self.given = "double" if self.encodes else self.real
         self.gives = "double" if self.averages else self.real
@@ -109,7 +109,7 @@ class Rows:
 
     def described_outputs(self) -> list[str]:
         result = self.described.result
-        if not isinstance(result, Classes):
+        if not isinstance(result, Probabilities):
             return [f"out: {self.outputs} numbers, {self.gives}"]
         what = "probabilities, each of one yes" if result.several else "probabilities of classes"
         lines = [f"out: {self.outputs} {what}, {self.gives}; their labels: {self.name}_label(k)"]
@@ -257,7 +257,7 @@ class Rows:
             what = "The code of a text in a column; NULL is a missing one."
             head = f"double {self.name}_code(int column, const char *text)"
             made.append((what, head, "\n".join(lines)))
-        if isinstance(result, Classes):
+        if isinstance(result, Probabilities):
             kind, values = _labels(result.labels)
             head = f"{_returned(kind)}{self.name}_label(int k)"
             body = f"  static const {kind}labels[] = {{{values}}};\n  return labels[k];"

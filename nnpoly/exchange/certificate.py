@@ -21,7 +21,7 @@ from ..backends.info import __version__
 from ..data.container import named, typed
 from ..network import Network
 from .bounds import ROUNDOFF, outputs_and_bounds
-from .described import Classes, CodeCell, Column, Described, Label, NumberCell, QuantileCell
+from .described import CodeCell, Column, Described, Label, NumberCell, Probabilities, QuantileCell
 
 ROWS = 32
 FORMAT = 1
@@ -114,7 +114,7 @@ class Certificate:
         kept = [[value for value, fits in zip(c, finite, strict=True) if fits] for c in columns]
         result = described.result
         labels, several = None, False
-        if isinstance(result, Classes):
+        if isinstance(result, Probabilities):
             labels, several = result.labels, result.several
         return cls(
             described.kind,

@@ -91,7 +91,7 @@ class Numbers(NamedTuple):
     flat: bool = False
 
 
-class Classes(NamedTuple):
+class Probabilities(NamedTuple):
     """Outputs that are probabilities (n, K) of K labels, the likeliest of which is predicted.
 
     Attributes
@@ -142,7 +142,7 @@ class Described:
     inputs: tuple[Input, ...]
     networks: tuple[Network, ...]
     averaged: Averaged | None
-    result: Numbers | Classes
+    result: Numbers | Probabilities
 
     @property
     def plain(self) -> bool:
@@ -239,7 +239,7 @@ def combined(xp: Any, described: Described, outputs: Sequence[Array]) -> Array:
     if len(outputs) > 1:
         total = total / len(outputs)
     result = described.result
-    if isinstance(result, Classes) and result.single:
+    if isinstance(result, Probabilities) and result.single:
         total = xp.concat([1.0 - total, total], axis=1)
     return total
 

@@ -15,12 +15,12 @@ from ..training import Trainer
 from ..training.ensemble import Ensemble
 from .described import (
     Cell,
-    Classes,
     CodeCell,
     Column,
     Described,
     NumberCell,
     Numbers,
+    Probabilities,
     QuantileCell,
 )
 
@@ -76,7 +76,7 @@ def _on_host(networks: list[Network]) -> tuple[Network, ...]:
 
 
 def _of_networks(
-    kind: str, networks: list[Network], averaged: Averaged | None, result: Numbers | Classes
+    kind: str, networks: list[Network], averaged: Averaged | None, result: Numbers | Probabilities
 ) -> Described:
     """A model whose networks read X itself."""
     columns = tuple(Column(f"X_{i}") for i in range(networks[0].inputs))
@@ -101,7 +101,7 @@ def _of_estimator(where: str, model: Any) -> Described:
         net, labels = model.network_, tuple(model.classes_.tolist())
         sigmoid = net.output == "sigmoid"
         single, several = sigmoid and net.outputs == 1, sigmoid and net.outputs > 1
-        return _of_networks(name, [net], None, Classes(labels, single, several))
+        return _of_networks(name, [net], None, Probabilities(labels, single, several))
     return _of_tabular(name, model, model.classes_.tolist() if hasattr(model, "classes_") else None)
 
 
@@ -132,7 +132,7 @@ def _of_tabular(name: str, model: Any, labels: list[Any] | None) -> Described:
         given = tuple(float(codes[value]) for value in category.values)
         cells.append(CodeCell(place[category.column], category.values, given, none, none))
     if labels is not None:
-        result: Numbers | Classes = Classes(tuple(labels))
+        result: Numbers | Probabilities = Probabilities(tuple(labels))
     else:
         result = Numbers(model.n_outputs_, model.scaling_.flat)
     networks = _on_host(model.networks_)
@@ -176,7 +176,7 @@ def _of_table_model(model: TableModel) -> Described:
     if isinstance(target, Quantity):
         averaged = Averaged("identity", (target.scale,), (target.mean,))
         return Described(*made, averaged, Numbers(1, True))
-    return Described(*made, None, Classes(target.classes))
+    return Described(*made, None, Probabilities(target.classes))
 
 
 def _code(category: Category, column: int) -> CodeCell:

@@ -14,11 +14,11 @@ from .certificate import Certificate
 from .described import (
     Array,
     Cell,
-    Classes,
     CodeCell,
     Described,
     NumberCell,
     Numbers,
+    Probabilities,
     QuantileCell,
     combined,
     encoded,
@@ -207,14 +207,14 @@ def _predicted(graph: Graph, net: Network, prefix: str, x: Array) -> Array:
     return losses.apply_output(OutputOps(), net.output, stages[-1].post, net.members)
 
 
-def _outputs(graph: Graph, result: Numbers | Classes, prediction: Array) -> dict[str, Array]:
+def _outputs(graph: Graph, result: Numbers | Probabilities, prediction: Array) -> dict[str, Array]:
     """The graph's outputs by name, of a prediction (n, outputs)."""
     if isinstance(result, Numbers):
         return {"prediction": prediction[:, 0] if result.flat else prediction}
     return {"label": _label(graph, result, prediction), "probabilities": prediction}
 
 
-def _label(graph: Graph, classes: Classes, probabilities: Array) -> Array:
+def _label(graph: Graph, classes: Probabilities, probabilities: Array) -> Array:
     """The likeliest label of each row (n,); where there may be several, 0 and 1 for each."""
     labels = classes.labels
     if classes.several:

@@ -195,7 +195,7 @@ class Layer(Described):
     def row_gradients(
         self, ops: Ops, params: Parameters, buffers: Parameters, stage: Stage, delta: Array
     ) -> dict[str, Array]:
-        """Return the parameters' gradients for each row by itself, outside training: (n, *shape).
+        """Return the parameters' gradients for each row by itself, outside training: (n, ...).
 
         Here they are those of `backward` for one row after the other.
         """

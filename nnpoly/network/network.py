@@ -443,7 +443,7 @@ class Network(Parameters):
         where = "Network.parameter_jacobian"
         return self._row_derivatives(where, X, scores, Linearised.by_parameters)
 
-    def linearised(self, x: Array) -> Linearised:
+    def _linearised(self, x: Array) -> Linearised:
         """The passes for an x that has been checked, to be differentiated."""
         views = self.views(self._w)
         return Linearised(self.ops, self.chain, self.layout, views, self.buffers, x)
@@ -463,7 +463,7 @@ class Network(Parameters):
         parts = []
         for block in Batches(Batch(x, x), None, self.rows_at_once).inputs(self.place, where):
             with self.place.scope():
-                passes = self.linearised(block)
+                passes = self._linearised(block)
                 if scores:
                     seeds = units(ops, passes.scores)
                 else:

@@ -24,7 +24,7 @@ from nnpoly.estimators import (
     TabMRegressor,
 )
 from nnpoly.exchange.c_writing import to_c
-from nnpoly.exchange.described import Classes, Described
+from nnpoly.exchange.described import Described, Probabilities
 from nnpoly.exchange.describing import describe_model
 
 pytestmark = needs_gcc
@@ -114,9 +114,9 @@ def predicted(model: Any, found: Described, frame: pl.DataFrame) -> np.ndarray:
     given = X if found.matrix else frame
     if isinstance(model, tables.TableModel | tables.EstimatorModel):
         f = model.predict(given, unknown="ignore")
-        f = f.probabilities if isinstance(found.result, Classes) else f.values
+        f = f.probabilities if isinstance(found.result, Probabilities) else f.values
     else:
-        classes = isinstance(found.result, Classes)
+        classes = isinstance(found.result, Probabilities)
         f = model.predict_proba(given) if classes else model.predict(given)
     return f[:, None] if f.ndim == 1 else f
 
@@ -141,7 +141,7 @@ def test_labels_are_the_models_own(compiled):
     types = {str: ctypes.c_char_p, int: ctypes.c_longlong, float: ctypes.c_double}
     for name, model in made.items():
         found = describe_model(model)
-        if not isinstance(found.result, Classes):
+        if not isinstance(found.result, Probabilities):
             continue
         labels, function = found.result.labels, library[f"{name}_label"]
         function.restype = types.get(type(labels[0]), ctypes.c_int)

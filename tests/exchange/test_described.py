@@ -18,7 +18,7 @@ from nnpoly.estimators import (
     TabMClassifier,
     TabMRegressor,
 )
-from nnpoly.exchange.described import Classes, Described, Numbers
+from nnpoly.exchange.described import Described, Numbers, Probabilities
 from nnpoly.exchange.describing import describe_model
 
 N = 120
@@ -73,12 +73,12 @@ def test_networks_read_x_itself(model: Any) -> None:
 @pytest.mark.parametrize(
     ("y", "result"),
     [
-        (K3, Classes((0, 1, 2))),
-        (np.array(["no", "yes"])[K3 % 2], Classes(("no", "yes"), single=True)),
-        ((X[:, :3] > 0).astype(int), Classes((0, 1, 2), several=True)),
+        (K3, Probabilities((0, 1, 2))),
+        (np.array(["no", "yes"])[K3 % 2], Probabilities(("no", "yes"), single=True)),
+        ((X[:, :3] > 0).astype(int), Probabilities((0, 1, 2), several=True)),
     ],
 )
-def test_classifiers_of_arrays(y: Any, result: Classes) -> None:
+def test_classifiers_of_arrays(y: Any, result: Probabilities) -> None:
     model = MLPClassifier(max_iter=2, random_state=0).fit(X, y)
     found = describe_model(model)
     agrees(found, list(X.T), model.predict_proba(X), 1e-12)
@@ -113,7 +113,7 @@ def test_estimators_of_frames(model: Any, y: Any) -> None:
     unseen = FRAME.with_columns(kind=pl.lit("never seen"), age=pl.lit(None, pl.Float64))
     assert [name for name, _ in found.columns] == FRAME.columns[1:]
     for frame in (FRAME, unseen):
-        classes = isinstance(found.result, Classes)
+        classes = isinstance(found.result, Probabilities)
         prediction = model.predict_proba(frame) if classes else model.predict(frame)
         agrees(found, columns(found, frame), prediction)
 
